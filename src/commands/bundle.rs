@@ -1,0 +1,74 @@
+//! A bundle: a recorded request with what belongs to it, in one folder.
+//!
+//! ```text
+//! request.xml | request.b64 [.gz]    what oned sent
+//! oneaio.conf                        settings, if not the defaults
+//! expected/plan.xml                  the plan that is known to be right
+//! expected/messages.txt              what was said about it
+//! ```
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+const REQUESTS: [&str; 4] = ["request.xml", "request.b64", "request.xml.gz", "request.b64.gz"];
+
+/// A bundle on disk.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// As named by the user.
+    pub path: PathBuf,
+    request: PathBuf,
+}
+
+impl Bundle {
+    /// Finds the request of a folder, or takes a file as one.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self { path: path.to_owned(), request: path.to_owned() });
+        }
+        if !path.is_dir() {
+            bail!("{} is neither a folder nor a file", path.display());
+        }
+        match REQUESTS.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+            Some(request) => Ok(Self { path: path.to_owned(), request }),
+            None => bail!("{} holds none of {}", path.display(), REQUESTS.join(", ")),
+        }
+    }
+
+    /// The request as recorded.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn request(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.request).with_context(|| format!("{} cannot be read", self.request.display()))
+    }
+
+    /// Its own configuration file, if it has one.
+    #[must_use]
+    pub fn config(&self) -> Option<PathBuf> {
+        Some(self.path.join("oneaio.conf")).filter(|file| file.is_file())
+    }
+
+    /// A file of `expected/`, if it is there.
+    #[must_use]
+    pub fn expected(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.path.join("expected").join(name)).ok()
+    }
+
+    /// Writes a file of `expected/`.
+    ///
+    /// # Errors
+    /// When the bundle is a single file, or the folder cannot be written.
+    pub fn bless(&self, name: &str, text: &str) -> Result<()> {
+        if !self.path.is_dir() {
+            bail!("{} is a file; only a folder can keep what is expected", self.path.display());
+        }
+        let folder = self.path.join("expected");
+        std::fs::create_dir_all(&folder)?;
+        let file = folder.join(name);
+        std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
+    }
+}

@@ -1,0 +1,48 @@
+//! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
+
+pub mod bundle;
+pub mod config;
+pub mod place;
+pub mod replay;
+
+mod logger;
+mod table;
+
+use crate::cli::ConfigArgs;
+use crate::config::{Problem, Settings, settings};
+use std::path::{Path, PathBuf};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// As asked.
+    Done = 0,
+    /// A replay differs from what was expected.
+    Different = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// The request cannot be used.
+    Unusable = 3,
+    /// The answer cannot be written.
+    Output = 4,
+    /// A fault of oneaio itself.
+    Fault = 70,
+}
+
+/// Where the packages put the configuration.
+const CONFIG_FILE: &str = "/etc/one/schedulers/oneaio.conf";
+
+/// The settings of a run: the named file, or the installed one, or one of `fallback`.
+fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
+    let installed = Path::new(CONFIG_FILE);
+    let file = args.config.clone().or(fallback).or_else(|| installed.exists().then(|| installed.to_owned()));
+    let Some(file) = file else { return settings(None, &args.set) };
+    let name = file.display().to_string();
+    match std::fs::read_to_string(&file) {
+        Ok(text) => settings(Some((&name, &text)), &args.set),
+        Err(error) => {
+            let text = format!("the configuration cannot be read: {error}");
+            Err(vec![Problem { place: name, text }])
+        }
+    }
+}

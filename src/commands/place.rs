@@ -1,0 +1,55 @@
+//! `oneaio place`: the placer of OpenNebula 7.x. oned writes a request to standard
+//! input and reads the plan from standard output; there is a whole plan or none.
+
+use super::{Exit, load_settings, logger};
+use crate::cli::ConfigArgs;
+use crate::decide;
+use crate::opennebula::plan_xml;
+use log::Level;
+use std::io::{IsTerminal, Read, Write};
+
+/// Answers one request.
+#[must_use]
+pub fn run(args: &ConfigArgs) -> Exit {
+    logger::start(crate::config::LogLevel::default());
+    let settings = match load_settings(args, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    logger::start(settings.log);
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        log::error!("place reads a request from standard input, such as: oneaio place < request.xml");
+        return Exit::Usage;
+    }
+    let mut request = Vec::new();
+    if let Err(error) = stdin.read_to_end(&mut request) {
+        log::error!("the request cannot be read from standard input: {error}");
+        return Exit::Unusable;
+    }
+    let decided = match decide::place(request, &settings.policy) {
+        Ok(decided) => decided,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::Unusable;
+        }
+    };
+    logger::report(&decided.planned, settings.log_placements);
+    for breach in &decided.dropped {
+        let text =
+            format!("was not placed: the plan broke a rule ({}: {}); please report this", breach.rule, breach.text);
+        logger::vm(Level::Error, breach.vm, &text);
+    }
+    let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            log::error!("the plan cannot be written to standard output: {error}");
+            Exit::Output
+        }
+    }
+}

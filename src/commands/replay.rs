@@ -1,0 +1,157 @@
+//! `oneaio replay`: recorded requests, decided offline: no network, no store, nothing
+//! written but what `--bless` asks for.
+
+use super::bundle::Bundle;
+use super::{Exit, load_settings, logger, table};
+use crate::cli::ReplayArgs;
+use crate::decide::{self, Decided};
+use crate::opennebula::{message, plan_xml};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// Replays all bundles; the worst outcome is the exit status.
+#[must_use]
+pub fn run(args: &ReplayArgs) -> Exit {
+    logger::start(crate::config::LogLevel::Warn);
+    let mut worst = Exit::Done;
+    for path in &args.bundles {
+        let outcome = Bundle::open(path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| one(args, &bundle));
+        let exit = match outcome {
+            Ok((exit, text)) => {
+                let mut stdout = std::io::stdout().lock();
+                if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+                    return Exit::Output;
+                }
+                exit
+            }
+            Err((exit, error)) => {
+                log::error!("{error:#}");
+                exit
+            }
+        };
+        worst = worst.max(exit);
+    }
+    worst
+}
+
+/// Decides one bundle; what to print and how it compares.
+fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyhow::Error)> {
+    let settings = load_settings(&args.config, bundle.config()).map_err(|problems| {
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        (Exit::Usage, anyhow::anyhow!(text.join("; ")))
+    })?;
+    let name = bundle.path.display();
+    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
+    let decided = decide::place(request, &settings.policy)
+        .with_context(|| name.to_string())
+        .map_err(|error| (Exit::Unusable, error))?;
+    let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
+    let messages = messages(&decided);
+    if args.bless {
+        let blessed = bundle.bless("plan.xml", &plan).and_then(|()| bundle.bless("messages.txt", &messages));
+        blessed.map_err(|error| (Exit::Output, error))?;
+    }
+    let differences = differences(bundle, &plan, &messages);
+    let mut text = if args.plan {
+        plan
+    } else if args.json {
+        let mut line = json(&name.to_string(), &decided, &differences).to_string();
+        line.push('\n');
+        line
+    } else {
+        format!("{name}\n{}", table::decision(&decided))
+    };
+    if !args.json && !args.plan {
+        for difference in &differences {
+            let _ = writeln!(text, "differs: {difference}");
+        }
+    } else if args.plan {
+        differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
+    }
+    let exit = if differences.is_empty() { Exit::Done } else { Exit::Different };
+    Ok((exit, text))
+}
+
+/// What `place` would say about oddities and waiting VMs, one line each.
+fn messages(decided: &Decided) -> String {
+    let report = &decided.planned.report;
+    let notices = report.notices.iter().map(|n| message::general("WARN", &format!("{}: {}", n.subject, n.text)));
+    let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
+    notices.chain(refusals).map(|line| line + "\n").collect()
+}
+
+fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Value {
+    let report = &decided.planned.report;
+    let notices: Vec<String> = report.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
+    json!({
+        "bundle": name,
+        "placed": report.decisions.len(),
+        "unplaced": report.refusals.len(),
+        "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "decisions": report.decisions,
+        "refusals": report.refusals,
+        "hosts": report.hosts,
+        "notices": notices,
+        "plan": decided.planned.plan,
+        "differences": differences,
+    })
+}
+
+/// Readable differences from `expected/`, none when it is not there.
+fn differences(bundle: &Bundle, plan: &str, messages: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(expected) = bundle.expected("plan.xml").filter(|expected| expected != plan) {
+        let before = found.len();
+        compare_plans(&expected, plan, &mut found);
+        if found.len() == before {
+            found.push("the plan has the same actions in another order or form".to_owned());
+        }
+    }
+    if let Some(expected) = bundle.expected("messages.txt") {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let (old, new) = (lines(&expected), lines(messages));
+        found.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("no longer said: {line}")));
+        found.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("newly said: {line}")));
+    }
+    found
+}
+
+/// Per VM: where it was expected and where it goes.
+fn compare_plans(expected: &str, plan: &str, found: &mut Vec<String>) {
+    let (old, new) = (actions(expected), actions(plan));
+    let vms: std::collections::BTreeSet<&i64> = old.keys().chain(new.keys()).collect();
+    for vm in vms {
+        match (old.get(vm), new.get(vm)) {
+            (Some(a), Some(b)) if a != b => found.push(format!("VM {vm}: expected {a}, got {b}")),
+            (Some(a), None) => found.push(format!("VM {vm}: expected {a}, got no action")),
+            (None, Some(b)) => found.push(format!("VM {vm}: expected no action, got {b}")),
+            _ => {}
+        }
+    }
+}
+
+/// The actions of a plan document that we wrote, in words, by VM.
+fn actions(xml: &str) -> BTreeMap<i64, String> {
+    let value = |block: &str, tag: &str| {
+        let start = block.find(&format!("<{tag}>"))? + tag.len() + 2;
+        let end = block[start..].find('<')? + start;
+        Some(block[start..end].trim().to_owned())
+    };
+    let blocks = xml.split("<ACTION>").skip(1);
+    blocks
+        .filter_map(|block| {
+            let vm = value(block, "VM_ID")?.parse().ok()?;
+            let networks: Vec<String> =
+                block.split("<NIC>").skip(1).filter_map(|nic| value(nic, "NETWORK_ID")).collect();
+            let (operation, host) = (value(block, "OPERATION")?, value(block, "HOST_ID")?);
+            let mut text = format!("{operation} on host {host}, datastore {}", value(block, "DS_ID")?);
+            if !networks.is_empty() {
+                let _ = write!(text, ", networks {}", networks.join(", "));
+            }
+            Some((vm, text))
+        })
+        .collect()
+}

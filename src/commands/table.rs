@@ -1,0 +1,116 @@
+//! Tables for people: what was decided, who waits, how the hosts stand.
+
+use crate::decide::Decided;
+use crate::model::ids::VmId;
+use crate::model::snapshot::Snapshot;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+/// More hosts than this are shown only where the plan brings VMs.
+const ALL_HOSTS: usize = 20;
+
+/// The whole picture of a decision.
+#[must_use]
+pub fn decision(decided: &Decided) -> String {
+    let report = &decided.planned.report;
+    let mut text = String::new();
+    if !report.decisions.is_empty() {
+        text.push_str(&placed(decided));
+        text.push('\n');
+    }
+    for refusal in &report.refusals {
+        text.push_str(&format!("VM {} waits: {} {}\n", refusal.vm, label(&decided.snapshot, refusal.vm), refusal.text));
+    }
+    for notice in &report.notices {
+        text.push_str(&format!("note: {}: {}\n", notice.subject, notice.text));
+    }
+    text.push_str(&hosts(decided));
+    text.push('\n');
+    text.push_str(&format!(
+        "placed {} of {} VMs; largest D {:.3} -> {:.3}\n",
+        report.decisions.len(),
+        report.decisions.len() + report.refusals.len(),
+        report.objective.0,
+        report.objective.1
+    ));
+    text
+}
+
+fn table(header: &[&str], numeric: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    for &column in numeric {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn placed(decided: &Decided) -> String {
+    let snapshot = &decided.snapshot;
+    let mut table = table(&["VM", "name", "asked", "to", "D before", "after", "demand", "why"], &[0, 4, 5]);
+    let mut decisions: Vec<_> = decided.planned.report.decisions.iter().collect();
+    decisions.sort_by_key(|decision| decision.vm);
+    for decision in decisions {
+        let vm = snapshot.vm(decision.vm);
+        let host = snapshot.host_index(decision.host).map(|index| snapshot.hosts[index].name.as_str());
+        table.add_row([
+            decision.vm.to_string(),
+            vm.map_or(String::new(), |vm| vm.name.clone()),
+            vm.map_or(String::new(), |vm| format!("{} cores, {}", vm.cpu.cores(), vm.memory.text())),
+            format!("host {} {}", decision.host, host.unwrap_or("")),
+            format!("{:.3}", decision.score_before),
+            format!("{:.3}", decision.score_after),
+            decision.demand.name().to_owned(),
+            decision.why.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn label(snapshot: &Snapshot, vm: VmId) -> String {
+    snapshot.vm(vm).map_or(String::new(), |vm| format!("{} ({} cores, {})", vm.name, vm.cpu.cores(), vm.memory.text()))
+}
+
+fn hosts(decided: &Decided) -> String {
+    let all = &decided.planned.report.hosts;
+    let mut table = table(
+        &[
+            "host",
+            "name",
+            "CPU before",
+            "after",
+            "memory before",
+            "after",
+            "D before",
+            "after",
+            "green",
+            "VMs +",
+            "load from",
+        ],
+        &[0, 2, 3, 4, 5, 6, 7, 8, 9],
+    );
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let shown = all.iter().filter(|host| all.len() <= ALL_HOSTS || host.arrivals > 0);
+    for host in shown {
+        table.add_row([
+            host.id.to_string(),
+            host.name.clone(),
+            percent(host.cpu_allocated.0),
+            percent(host.cpu_allocated.1),
+            percent(host.memory_allocated.0),
+            percent(host.memory_allocated.1),
+            format!("{:.3}", host.score.0),
+            format!("{:.3}", host.score.1),
+            host.green.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            host.arrivals.to_string(),
+            format!("{:?}", host.basis).to_lowercase(),
+        ]);
+    }
+    let hidden = if all.len() <= ALL_HOSTS { 0 } else { all.iter().filter(|host| host.arrivals == 0).count() };
+    match hidden {
+        0 => table.to_string(),
+        _ => format!("{table}\n{hidden} hosts without new VMs are not shown"),
+    }
+}

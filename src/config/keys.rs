@@ -1,0 +1,200 @@
+//! Every key of the configuration: name, default, meaning, and how it is set.
+
+use super::{LogLevel, Settings};
+use crate::model::policy::Spread;
+
+/// One key.
+pub struct Key {
+    /// As written, dotted where nested.
+    pub name: &'static str,
+    /// Its default, as written.
+    pub default: &'static str,
+    /// Meaning, unit and range; one or more lines.
+    pub help: &'static str,
+    /// Sets the value, or says what is allowed.
+    pub set: fn(&mut Settings, &str) -> Result<(), &'static str>,
+}
+
+/// All keys, in the order of the shipped file.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "s_green",
+        default: "1",
+        help: "How much a host without renewable energy is worse: its distance D counts 1 + s_green times.\n\
+               Hosts tell their share in ENERGY_RENEWABLE (YES, NO, 0.4, 40%), else their cluster does.\n\
+               A number from 0 (green does not matter) to 1000.",
+        set: |s, text| number(text, 1000.0).map(|value| s.policy.s_green = value).ok_or("a number from 0 to 1000"),
+    },
+    Key {
+        name: "weights.cpu",
+        default: "1",
+        help: "Weight of CPU in the distance D. A number from 0 to 1000.",
+        set: |s, text| number(text, 1000.0).map(|value| s.policy.weight_cpu = value).ok_or("a number from 0 to 1000"),
+    },
+    Key {
+        name: "weights.memory",
+        default: "1",
+        help: "Weight of memory in the distance D. A number from 0 to 1000.",
+        set: |s, text| {
+            number(text, 1000.0).map(|value| s.policy.weight_memory = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "max_per_host",
+        default: "0",
+        help: "At most so many VMs of one request go to one host. 0 is no limit.",
+        set: |s, text| {
+            let value: u32 = text.parse().map_err(|_| "a whole number, 0 for no limit")?;
+            s.policy.max_per_host = (value > 0).then_some(value);
+            Ok(())
+        },
+    },
+    Key {
+        name: "sched_rank",
+        default: "yes",
+        help: "Whether SCHED_RANK and SCHED_DS_RANK of a VM go before our score: yes or no.",
+        set: |s, text| yes_no(text).map(|value| s.policy.sched_rank = value),
+    },
+    Key {
+        name: "datastores",
+        default: "striping",
+        help: "Which system datastore a VM gets among those that fit:\n\
+               striping (most free first) or packing (least free first).",
+        set: |s, text| spread(text).map(|value| s.policy.datastores = value),
+    },
+    Key {
+        name: "networks",
+        default: "striping",
+        help: "Which network a NIC in auto mode gets among those that fit:\n\
+               striping (most free leases first) or packing (fewest first).",
+        set: |s, text| spread(text).map(|value| s.policy.networks = value),
+    },
+    Key {
+        name: "different_vnets",
+        default: "yes",
+        help: "Whether the auto NICs of one VM must be on different networks: yes or no.",
+        set: |s, text| yes_no(text).map(|value| s.policy.different_vnets = value),
+    },
+    Key {
+        name: "memory_system_ds_scale",
+        default: "0",
+        help: "Reserves this factor x memory of a VM on its system datastore, for checkpoints.\n\
+               A number from 0 to 100.",
+        set: |s, text| {
+            number(text, 100.0).map(|value| s.policy.memory_system_ds_scale = value).ok_or("a number from 0 to 100")
+        },
+    },
+    Key {
+        name: "monitoring_max_age",
+        default: "600",
+        help: "A host sample that is older than this many seconds, against the newest of the request,\n\
+               does not count; what is allocated counts instead. A whole number.",
+        set: |s, text| {
+            let value: u32 = text.parse().map_err(|_| "a whole number of seconds")?;
+            s.policy.monitoring_max_age = i64::from(value);
+            Ok(())
+        },
+    },
+    Key {
+        name: "log",
+        default: "info",
+        help: "What is told on stderr, and so in oned.log and the logs of VMs:\n\
+               error, warn, info or debug.",
+        set: |s, text| {
+            s.log = match text {
+                "error" => LogLevel::Error,
+                "warn" => LogLevel::Warn,
+                "info" => LogLevel::Info,
+                "debug" => LogLevel::Debug,
+                _ => return Err("error, warn, info or debug"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "log_placements",
+        default: "200",
+        help: "At most so many placed VMs of one request get a line in their log that says why they\n\
+               go where they go: oned digests such lines slowly. 0 is none.",
+        set: |s, text| {
+            s.log_placements = text.parse().map_err(|_| "a whole number, 0 for none")?;
+            Ok(())
+        },
+    },
+];
+
+fn number(text: &str, max: f64) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| (0.0..=max).contains(value))
+}
+
+fn yes_no(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("yes or no"),
+    }
+}
+
+fn spread(text: &str) -> Result<Spread, &'static str> {
+    match text {
+        "striping" => Ok(Spread::Striping),
+        "packing" => Ok(Spread::Packing),
+        _ => Err("striping or packing"),
+    }
+}
+
+/// The shipped configuration file: each key at its default, commented out.
+#[must_use]
+pub fn file() -> String {
+    let mut text = String::from(
+        "# Configuration of oneaio. Every key stands here at its default, commented out.\n\
+         # Unknown keys and impossible values are refused; `oneaio place` then exits with 2\n\
+         # and says which line to change.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        text.push('\n');
+        let (parent, name) = key.name.split_once('.').map_or(("", key.name), |(parent, name)| (parent, name));
+        for line in key.help.lines() {
+            text.push_str("# ");
+            text.push_str(line.trim());
+            text.push('\n');
+        }
+        if parent != section && !parent.is_empty() {
+            text.push_str(&format!("#{parent}:\n"));
+        }
+        section = parent;
+        let indent = if parent.is_empty() { "" } else { "  " };
+        text.push_str(&format!("#{indent}{name}: {}\n", key.default));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings;
+
+    #[test]
+    fn the_defaults_in_words_are_the_defaults_in_code() {
+        for key in KEYS {
+            let mut changed = Settings::default();
+            (key.set)(&mut changed, key.default).unwrap_or_else(|allowed| panic!("{}: {allowed}", key.name));
+            assert_eq!(changed, Settings::default(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_shipped_file_says_nothing_new_when_uncommented() {
+        let is_key = |line: &str| {
+            let rest = line.trim_start_matches('#');
+            rest.split_once(':')
+                .is_some_and(|(name, _)| KEYS.iter().any(|k| k.name.split('.').any(|part| part == name.trim())))
+        };
+        let text: String =
+            file().lines().filter(|l| is_key(l)).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
+        let found = settings(Some(("shipped", &text)), &[]).expect("the shipped file is valid");
+        assert_eq!(found, Settings::default());
+        assert!(text.lines().count() >= KEYS.len(), "{text}");
+    }
+}

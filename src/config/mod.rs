@@ -1,0 +1,152 @@
+//! Written configuration to a checked [`Policy`]: every key at its default, all
+//! problems told at once with file, line, key and what would do.
+//!
+//! A key is one row of [`keys::KEYS`]; nothing else names it. Order: built-in
+//! defaults, the file, `--set key=value`.
+
+pub mod keys;
+mod yaml;
+
+use crate::model::policy::Policy;
+use keys::{KEYS, Key};
+use std::fmt;
+
+/// What a run is configured to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The planner's part.
+    pub policy: Policy,
+    /// Which lines go to stderr.
+    pub log: LogLevel,
+    /// At most so many lines tell of placed VMs, one each; beyond, only the summary.
+    pub log_placements: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { policy: Policy::default(), log: LogLevel::default(), log_placements: 200 }
+    }
+}
+
+/// Least important lines that are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what was odd.
+    Warn,
+    /// And a summary, and a line per placed VM.
+    #[default]
+    Info,
+    /// And how it came about.
+    Debug,
+}
+
+/// A problem of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// File and line, or `--set`.
+    pub place: String,
+    /// What is wrong and what would do.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// Settings from a file's text (if any) and `key=value` overrides.
+///
+/// # Errors
+/// All problems there are, in the order of lines.
+pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Settings, Vec<Problem>> {
+    let mut settings = Settings::default();
+    let mut problems = Vec::new();
+    if let Some((name, text)) = file {
+        match yaml::entries(text) {
+            Ok(entries) => {
+                for entry in entries {
+                    let place = || format!("{name} line {}", entry.line);
+                    apply(&mut settings, &entry.key, &entry.value, place, &mut problems);
+                }
+            }
+            Err(problem) => {
+                let place = problem.line.map_or(name.to_owned(), |line| format!("{name} line {line}"));
+                problems.push(Problem { place, text: problem.text });
+            }
+        }
+    }
+    for text in overrides {
+        match text.split_once('=') {
+            Some((key, value)) => apply(&mut settings, key.trim(), value.trim(), || "--set".to_owned(), &mut problems),
+            None => problems
+                .push(Problem { place: "--set".to_owned(), text: format!("{text:?} is not of the form key=value") }),
+        }
+    }
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> String, problems: &mut Vec<Problem>) {
+    let text = match KEYS.iter().find(|known| known.name == key) {
+        None => format!("unknown key {key}{}", nearest(key)),
+        Some(known) => match (known.set)(settings, value) {
+            Ok(()) => return,
+            Err(allowed) => format!("{key} is {value:?}; it must be {allowed}"),
+        },
+    };
+    problems.push(Problem { place: place(), text });
+}
+
+fn nearest(key: &str) -> String {
+    let near = |known: &&Key| strsim::damerau_levenshtein(known.name, key);
+    match KEYS.iter().min_by_key(near).filter(|known| near(known) <= known.name.len().div_ceil(2)) {
+        Some(known) => format!("; did you mean {}?", known.name),
+        None => format!("; known are {}", KEYS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_overrides_make_settings() {
+        let text = "---\ns_green: 2.5\nmax_per_host: 1\nweights:\n  cpu: 0.5\nlog: debug # more\n";
+        let found = settings(Some(("x.conf", text)), &["s_green=3".to_owned()]).expect("valid");
+        assert!((found.policy.s_green - 3.0).abs() < 1e-12);
+        assert_eq!(found.policy.max_per_host, Some(1));
+        assert!((found.policy.weight_cpu - 0.5).abs() < 1e-12);
+        assert_eq!(found.log, LogLevel::Debug);
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        for text in ["", "# nothing\n", "---\n"] {
+            assert_eq!(settings(Some(("x", text)), &[]).expect("valid"), Settings::default(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_line_and_remedy() {
+        let text = "s_gren: 1\ns_green: -1\nweights:\n  cpu: much\n  disk: 1\nmax_per_host: [1]\n";
+        let problems = settings(Some(("x.conf", text)), &["log".to_owned(), "log=loud".to_owned()]).expect_err("bad");
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(texts[0], "x.conf line 1: unknown key s_gren; did you mean s_green?");
+        assert!(texts[1].starts_with("x.conf line 2: s_green is \"-1\"; it must be a number"), "{}", texts[1]);
+        assert!(texts[2].starts_with("x.conf line 4: weights.cpu is \"much\""), "{}", texts[2]);
+        assert!(texts[3].starts_with("x.conf line 5: unknown key weights.disk"), "{}", texts[3]);
+        assert!(texts[4].starts_with("x.conf line 6: max_per_host"), "{}", texts[4]);
+        assert!(texts[5].contains("not of the form key=value"), "{}", texts[5]);
+        assert!(texts[6].contains("log is \"loud\""), "{}", texts[6]);
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_one_clear_problem() {
+        for text in ["a: b: c\n", "- 1\n- 2\n", "just text", "a: 1\na: 2\n", "a: [\n"] {
+            let problems = settings(Some(("x.conf", text)), &[]).expect_err(text);
+            assert!(!problems.is_empty() && problems[0].place.starts_with("x.conf"), "{text:?}: {problems:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! YAML to (dotted key, text, line): `weights: {cpu: 1}` is `weights.cpu`, `1`.
+
+use marked_yaml::loader::{LoadError, LoaderOptions, parse_yaml_with_options};
+use marked_yaml::types::{MarkedMappingNode, Node};
+
+/// One value of the file.
+pub struct Entry {
+    /// Dotted.
+    pub key: String,
+    /// As written.
+    pub value: String,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+/// Why a text cannot be read as a whole.
+pub struct Unreadable {
+    /// Counted from 1, where known.
+    pub line: Option<usize>,
+    /// In words.
+    pub text: String,
+}
+
+/// All values, in the order of the file.
+pub fn entries(text: &str) -> Result<Vec<Entry>, Unreadable> {
+    let says_something = |line: &str| {
+        let line = line.trim();
+        !(line.is_empty() || line.starts_with('#') || line == "---")
+    };
+    if !text.lines().any(says_something) {
+        return Ok(Vec::new());
+    }
+    let options = LoaderOptions::default().error_on_duplicate_keys(true);
+    let node = parse_yaml_with_options(0, text, options).map_err(|error| unreadable(&error))?;
+    let mut entries = Vec::new();
+    match &node {
+        Node::Mapping(mapping) => collect("", mapping, &mut entries),
+        _ => return Err(Unreadable { line: None, text: "it must be lines of the form key: value".to_owned() }),
+    }
+    entries.sort_by_key(|entry: &Entry| entry.line);
+    Ok(entries)
+}
+
+fn collect(prefix: &str, mapping: &MarkedMappingNode, entries: &mut Vec<Entry>) {
+    for (key, node) in mapping.iter() {
+        let name = if prefix.is_empty() { key.as_str().to_owned() } else { format!("{prefix}.{}", key.as_str()) };
+        let line = key.span().start().map_or(0, marked_yaml::Marker::line);
+        match node {
+            Node::Mapping(inner) => collect(&name, inner, entries),
+            Node::Scalar(scalar) => entries.push(Entry { key: name, value: scalar.as_str().to_owned(), line }),
+            Node::Sequence(_) => entries.push(Entry { key: name, value: "[a list]".to_owned(), line }),
+        }
+    }
+}
+
+fn unreadable(error: &LoadError) -> Unreadable {
+    let line = match error {
+        LoadError::TopLevelMustBeMapping(marker)
+        | LoadError::TopLevelMustBeSequence(marker)
+        | LoadError::UnexpectedAnchor(marker)
+        | LoadError::MappingKeyMustBeScalar(marker)
+        | LoadError::UnexpectedTag(marker)
+        | LoadError::ScanError(marker, _) => Some(marker.line()),
+        LoadError::DuplicateKey(inner) => inner.key.span().start().map(marked_yaml::Marker::line),
+    };
+    let text = match error {
+        LoadError::DuplicateKey(inner) => format!("{} is given twice", inner.key.as_str()),
+        LoadError::TopLevelMustBeMapping(_) => "it must be lines of the form key: value".to_owned(),
+        other => format!("it is not YAML ({other})"),
+    };
+    Unreadable { line, text }
+}

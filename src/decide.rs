@@ -1,0 +1,63 @@
+//! The sentence as code: request -> snapshot -> demands -> planned. Every front end
+//! takes this one path.
+
+use crate::demand::requested;
+use crate::model::policy::Policy;
+use crate::model::report::Planned;
+use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::opennebula::envelope::{self, EnvelopeError};
+use crate::opennebula::request::{self, RequestError};
+use crate::placement::check::{self, Breach};
+use crate::placement::{PlanningInput, plan};
+use thiserror::Error;
+
+/// Why there is no decision.
+#[derive(Debug, Error)]
+pub enum Unusable {
+    /// Not a document.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// Not a request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// A decision with all that it rests on.
+#[derive(Debug)]
+pub struct Decided {
+    /// What the request said.
+    pub snapshot: Snapshot,
+    /// Plan and report. The plan breaks no rule.
+    pub planned: Planned,
+    /// Actions that were dropped because the independent check found fault: bugs.
+    pub dropped: Vec<Breach>,
+}
+
+/// Reads a request as oned sends it and decides it.
+///
+/// # Errors
+/// When the bytes are no scheduler request; never because of what is odd inside one.
+pub fn place(bytes: Vec<u8>, policy: &Policy) -> Result<Decided, Unusable> {
+    let document = envelope::open(bytes)?;
+    let mut snapshot = request::read(&document.xml)?;
+    if document.repaired {
+        let text = "holds bytes that are not UTF-8; they are read as \u{fffd}".to_owned();
+        snapshot.notices.insert(0, Notice { subject: Subject::Request, text });
+    }
+    drop(document);
+    Ok(place_snapshot(snapshot, policy))
+}
+
+/// Decides a snapshot.
+#[must_use]
+pub fn place_snapshot(snapshot: Snapshot, policy: &Policy) -> Decided {
+    let demands = requested::demands(&snapshot, policy.monitoring_max_age);
+    let mut planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
+    let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
+    planned.plan = legal;
+    if !dropped.is_empty() {
+        let placed: std::collections::HashSet<_> = planned.plan.actions.iter().map(|a| a.vm).collect();
+        planned.report.decisions.retain(|decision| placed.contains(&decision.vm));
+    }
+    Decided { snapshot, planned, dropped }
+}

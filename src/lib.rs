@@ -1,0 +1,25 @@
+//! oneaio: the AI-Orchestrator scheduler for OpenNebula.
+//!
+//! One sentence holds it together:
+//!
+//! ```text
+//! request document -> Snapshot                      opennebula
+//! Snapshot -> Demands                               demand
+//! Snapshot + Demands + Policy -> Plan + Report      placement
+//! Plan -> answer document                           opennebula
+//! ```
+//!
+//! [`decide`] is that sentence as code; [`commands`] are shells around it that
+//! differ only in where bytes come from and go to. Dependencies point one way:
+//! `model` <- {`opennebula`, `demand`, `placement`, `config`} <- `decide` <-
+//! `commands`. The rooms in the middle do not see each other, and below
+//! `decide` there is no clock, environment, file, socket or log call.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod decide;
+pub mod demand;
+pub mod model;
+pub mod opennebula;
+pub mod placement;

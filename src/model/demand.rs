@@ -1,0 +1,76 @@
+//! What VMs will use and hosts do use: the numbers that scores are made of.
+//!
+//! Capacity checks never look at these: room on a host is a matter of what is
+//! allocated, interference a matter of what is used.
+
+use serde::Serialize;
+
+/// An amount of every resource. `None` where nobody can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Usage {
+    /// Percent of one core.
+    pub cpu: f64,
+    /// KiB.
+    pub memory: f64,
+    /// Bytes read and written per second.
+    pub disk_io: Option<f64>,
+    /// Bytes received and sent per second.
+    pub net_io: Option<f64>,
+}
+
+/// Where a demand comes from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The capacity that the VM asks for.
+    Request,
+}
+
+impl Source {
+    /// For tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+        }
+    }
+}
+
+/// The expected use of one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Demand {
+    /// Mean over the time ahead.
+    pub level: Usage,
+    /// 95th percentile over the time ahead.
+    pub peak: Usage,
+    /// What the estimate rests on.
+    pub source: Source,
+}
+
+/// Where the utilisation of a host comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// The host's latest sample.
+    Monitoring,
+    /// What is allocated on it, for want of a fresh sample.
+    Allocation,
+}
+
+/// What one host uses before anything is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct HostUse {
+    /// Same units as a VM's usage.
+    pub usage: Usage,
+    /// What it rests on.
+    pub basis: Basis,
+}
+
+/// Everything that the planner needs to know about use.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// One per entry of `Snapshot::candidates`, same order.
+    pub vms: Vec<Demand>,
+    /// One per entry of `Snapshot::hosts`, same order.
+    pub hosts: Vec<HostUse>,
+}

@@ -1,0 +1,14 @@
+//! The vocabulary that every other room speaks: ids, units, the snapshot of a
+//! cloud, requirement expressions, demands, the policy, the plan, the report.
+//!
+//! Nothing here knows XML, SQL, HTTP or files, and nothing here decides.
+
+pub mod demand;
+pub mod expression;
+pub mod ids;
+pub mod plan;
+pub mod policy;
+pub mod report;
+pub mod snapshot;
+pub mod topology;
+pub mod units;

@@ -1,0 +1,54 @@
+//! What the operator wants: checked values, every one with a default.
+//! `config` makes one of these from files; the planner only reads it.
+
+/// The operator's choices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// s_green of the seed: how much a host without renewable energy is worse.
+    pub s_green: f64,
+    /// Weight of CPU in the distance D.
+    pub weight_cpu: f64,
+    /// Weight of memory in the distance D.
+    pub weight_memory: f64,
+    /// At most so many VMs of one request go to one host; `None` is no limit.
+    pub max_per_host: Option<u32>,
+    /// SCHED_RANK and SCHED_DS_RANK go before our score.
+    pub sched_rank: bool,
+    /// How a system datastore is chosen among those that fit.
+    pub datastores: Spread,
+    /// How a network is chosen among those that fit.
+    pub networks: Spread,
+    /// The NICs of one VM go to different networks.
+    pub different_vnets: bool,
+    /// Adds this factor x memory (MB) to a VM's need on its system datastore.
+    pub memory_system_ds_scale: f64,
+    /// A host sample older than this, in seconds before the newest one of the
+    /// request, does not count.
+    pub monitoring_max_age: i64,
+}
+
+/// The stock choices of datastore and network policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// The one with most free first (striping, the stock default).
+    Striping,
+    /// The one with least free that still fits first (packing).
+    Packing,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            s_green: 1.0,
+            weight_cpu: 1.0,
+            weight_memory: 1.0,
+            max_per_host: None,
+            sched_rank: true,
+            datastores: Spread::Striping,
+            networks: Spread::Striping,
+            different_vnets: true,
+            memory_system_ds_scale: 0.0,
+            monitoring_max_age: 600,
+        }
+    }
+}

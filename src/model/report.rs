@@ -1,0 +1,81 @@
+//! What the planner has to say: every choice, every refusal, and how the hosts
+//! stand before and after. Shells print it; nothing decides by it.
+
+use super::demand::{Basis, Source};
+use super::ids::{DatastoreId, HostId, VmId};
+use super::plan::Plan;
+use super::snapshot::Notice;
+use serde::Serialize;
+
+/// The planner's whole answer.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// What to do.
+    pub plan: Plan,
+    /// Why, and what not.
+    pub report: Report,
+}
+
+/// The reasons behind a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One per action, in the plan's order.
+    pub decisions: Vec<Decision>,
+    /// One per schedulable VM without an action, by VM id.
+    pub refusals: Vec<Refusal>,
+    /// One per host, by host id.
+    pub hosts: Vec<HostReport>,
+    /// What was odd in the request or the policy's inputs.
+    pub notices: Vec<Notice>,
+    /// Largest D_green over the hosts, before and after.
+    pub objective: (f64, f64),
+}
+
+/// Why a VM goes where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// The VM.
+    pub vm: VmId,
+    /// Its host.
+    pub host: HostId,
+    /// Its system datastore.
+    pub datastore: DatastoreId,
+    /// D_green of the host just before this VM was placed.
+    pub score_before: f64,
+    /// D_green of the host with this VM.
+    pub score_after: f64,
+    /// Where the demand behind the score comes from.
+    pub demand: Source,
+    /// In a few words.
+    pub why: String,
+}
+
+/// Why a VM has to wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The VM.
+    pub vm: VmId,
+    /// One sentence: what lacks, with numbers, and the nearest miss.
+    pub text: String,
+}
+
+/// How a host stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HostReport {
+    /// The host.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// Share of its CPU that is allocated, before and after.
+    pub cpu_allocated: (f64, f64),
+    /// Share of its memory that is allocated, before and after.
+    pub memory_allocated: (f64, f64),
+    /// D_green, before and after.
+    pub score: (f64, f64),
+    /// Share of renewable energy, 0 to 1, where known.
+    pub green: Option<f64>,
+    /// What its utilisation rests on.
+    pub basis: Basis,
+    /// VMs that the plan brings.
+    pub arrivals: usize,
+}

@@ -1,0 +1,356 @@
+//! A cloud at one moment: what a request says, in our words and units.
+//!
+//! Every list is sorted by id and holds each id once, whatever the order of
+//! the document, so that equal content gives equal decisions.
+
+use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
+use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
+use super::units::{Cpu, Disk, Memory};
+use std::fmt;
+use std::sync::Arc;
+
+/// All that a decision may rest on.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// VM_POOL: those to be placed, and members of their groups.
+    pub vms: Vec<Vm>,
+    /// HOST_POOL.
+    pub hosts: Vec<Host>,
+    /// DATASTORE_POOL, system and image datastores alike.
+    pub datastores: Vec<Datastore>,
+    /// VNET_POOL.
+    pub vnets: Vec<Vnet>,
+    /// VM_GROUP_POOL.
+    pub groups: Vec<VmGroup>,
+    /// REQUIREMENTS/VM: the VMs that may be placed, and where.
+    pub candidates: Vec<Candidates>,
+    /// Schedulable VMs that cannot be judged, with the reason.
+    pub set_aside: Vec<(VmId, String)>,
+    /// What was odd in the document, in the order of kinds and ids.
+    pub notices: Vec<Notice>,
+    /// Newest monitoring timestamp of the document, seconds since 1970; 0 if none.
+    pub taken_at: i64,
+}
+
+impl Snapshot {
+    /// Index of a host in `hosts`.
+    #[must_use]
+    pub fn host_index(&self, id: HostId) -> Option<usize> {
+        self.hosts.binary_search_by_key(&id, |h| h.id).ok()
+    }
+
+    /// Index of a datastore in `datastores`.
+    #[must_use]
+    pub fn datastore_index(&self, id: DatastoreId) -> Option<usize> {
+        self.datastores.binary_search_by_key(&id, |d| d.id).ok()
+    }
+
+    /// Index of a virtual network in `vnets`.
+    #[must_use]
+    pub fn vnet_index(&self, id: VnetId) -> Option<usize> {
+        self.vnets.binary_search_by_key(&id, |n| n.id).ok()
+    }
+
+    /// A VM of the pool.
+    #[must_use]
+    pub fn vm(&self, id: VmId) -> Option<&Vm> {
+        self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
+    }
+}
+
+/// Something odd about one object: never an error, always reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// What it is about.
+    pub subject: Subject,
+    /// What is odd and what we did about it.
+    pub text: String,
+}
+
+/// The object that a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The document as a whole.
+    Request,
+    /// A VM; its own log tells of it too.
+    Vm(VmId),
+    /// A host.
+    Host(HostId),
+    /// A datastore.
+    Datastore(DatastoreId),
+    /// A virtual network.
+    Vnet(VnetId),
+    /// A VM group.
+    Group(GroupId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request => write!(f, "the request"),
+            Self::Vm(id) => write!(f, "VM {id}"),
+            Self::Host(id) => write!(f, "host {id}"),
+            Self::Datastore(id) => write!(f, "datastore {id}"),
+            Self::Vnet(id) => write!(f, "virtual network {id}"),
+            Self::Group(id) => write!(f, "VM group {id}"),
+        }
+    }
+}
+
+/// VM/STATE, as far as a scheduler tells states apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmState {
+    /// 1: waits for a host.
+    Pending,
+    /// 3: on a host.
+    Active,
+    /// 5 or 8, suspended or powered off: not running, still bound to its host.
+    Parked,
+    /// Any other.
+    Other,
+}
+
+/// One VM of VM_POOL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vm {
+    /// ID.
+    pub id: VmId,
+    /// NAME.
+    pub name: String,
+    /// STATE.
+    pub state: VmState,
+    /// RESCHED=1: runs, and is to be moved.
+    pub resched: bool,
+    /// The last action was stop or undeploy: its disks already lie on a datastore.
+    pub resume: bool,
+    /// Host of the last HISTORY record.
+    pub host: Option<HostId>,
+    /// System datastore of the last HISTORY record.
+    pub datastore: Option<DatastoreId>,
+    /// TEMPLATE/CPU x 100.
+    pub cpu: Cpu,
+    /// TEMPLATE/MEMORY x 1024.
+    pub memory: Memory,
+    /// What its disks need on the system datastore.
+    pub system_disk: Disk,
+    /// What its disks need on image datastores (target SELF), by datastore.
+    pub image_disks: Vec<(DatastoreId, Disk)>,
+    /// NICs in auto mode, by NIC_ID.
+    pub auto_nics: Vec<AutoNic>,
+    /// TEMPLATE/PCI.
+    pub pci: Vec<PciRequest>,
+    /// TEMPLATE/TOPOLOGY, where given.
+    pub topology: Option<Topology>,
+    /// Group and role of TEMPLATE/VMGROUP.
+    pub group: Option<(GroupId, String)>,
+    /// Requirement texts that speak of CURRENT_VMS (the others oned has settled).
+    pub current_vms_rules: Vec<String>,
+    /// USER_TEMPLATE/SCHED_RANK (or RANK), empty when absent.
+    pub rank: String,
+    /// USER_TEMPLATE/SCHED_DS_RANK, empty when absent.
+    pub datastore_rank: String,
+}
+
+impl Vm {
+    /// Whether it asks for CPUs pinned to a host's.
+    #[must_use]
+    pub fn pinned(&self) -> bool {
+        use super::topology::PinPolicy;
+        self.topology.as_ref().is_some_and(|t| t.pin_policy != PinPolicy::None)
+    }
+}
+
+/// A NIC of NETWORK_MODE auto.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoNic {
+    /// NIC_ID.
+    pub id: NicId,
+    /// Its SCHED_RANK, empty when absent.
+    pub rank: String,
+    /// It has a network already, from an earlier deployment.
+    pub assigned: bool,
+}
+
+/// One host of HOST_POOL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// ID.
+    pub id: HostId,
+    /// NAME.
+    pub name: String,
+    /// STATE is one in which oned deploys: monitored, or being monitored.
+    pub enabled: bool,
+    /// CLUSTER_ID.
+    pub cluster: ClusterId,
+    /// MAX_CPU, net of reservations.
+    pub cpu: Cpu,
+    /// CPU_USAGE: allocated to VMs.
+    pub cpu_allocated: Cpu,
+    /// MAX_MEM, net of reservations.
+    pub memory: Memory,
+    /// MEM_USAGE: allocated to VMs.
+    pub memory_allocated: Memory,
+    /// RUNNING_VMS.
+    pub running_vms: i64,
+    /// VMS/ID, sorted.
+    pub vms: Vec<VmId>,
+    /// DATASTORES/FREE_DISK: room of local datastores that the host does not list.
+    pub free_disk: Disk,
+    /// DATASTORES/DS: room of local datastores on this host.
+    pub local_datastores: Vec<(DatastoreId, Disk)>,
+    /// By address.
+    pub pci: Vec<PciDevice>,
+    /// By node id.
+    pub numa: Vec<NumaNode>,
+    /// TEMPLATE/PIN_POLICY is PINNED.
+    pub pinned: bool,
+    /// MONITORING, when the host has some.
+    pub monitoring: Option<HostMonitoring>,
+    /// All single values that requirements and ranks may ask for.
+    pub attributes: Attributes,
+}
+
+/// The latest sample of a host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HostMonitoring {
+    /// Seconds since 1970.
+    pub timestamp: i64,
+    /// CAPACITY/USED_CPU.
+    pub cpu_used: Cpu,
+    /// CAPACITY/USED_MEMORY.
+    pub memory_used: Memory,
+}
+
+/// Where an attribute of a host, datastore or network stands in its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Directly below the object.
+    Object,
+    /// In HOST_SHARE or its DATASTORES.
+    Share,
+    /// In MONITORING.
+    Monitoring,
+    /// In TEMPLATE.
+    Template,
+    /// In CLUSTER_TEMPLATE.
+    ClusterTemplate,
+}
+
+/// Names and values in document order, which is the order oned searches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attributes(Vec<(Section, Box<str>, Box<str>)>);
+
+impl Attributes {
+    /// Appends a value; names may repeat.
+    pub fn push(&mut self, section: Section, name: &str, value: &str) {
+        self.0.push((section, name.into(), value.into()));
+    }
+
+    /// All values of that name, in document order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(_, n, _)| **n == *name).map(|(_, _, v)| &**v)
+    }
+
+    /// The first value of that name in one section; upper and lower case are one.
+    #[must_use]
+    pub fn first_in(&self, section: Section, name: &str) -> Option<&str> {
+        self.0.iter().find(|(s, n, _)| *s == section && n.eq_ignore_ascii_case(name)).map(|(_, _, v)| &**v)
+    }
+}
+
+/// One datastore of DATASTORE_POOL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Datastore {
+    /// ID.
+    pub id: DatastoreId,
+    /// NAME.
+    pub name: String,
+    /// TYPE is 1.
+    pub system: bool,
+    /// SHARED: one pool of space for all hosts; else each host has its own.
+    pub shared: bool,
+    /// FREE_MB, or LIMIT_MB - USED_MB where a limit is set and lower.
+    pub free: Disk,
+    /// The clusters that it serves, sorted.
+    pub clusters: Vec<ClusterId>,
+    /// For SCHED_DS_RANK.
+    pub attributes: Attributes,
+}
+
+/// One virtual network of VNET_POOL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vnet {
+    /// ID.
+    pub id: VnetId,
+    /// NAME.
+    pub name: String,
+    /// Addresses of all ranges less USED_LEASES; negative when overdrawn.
+    pub free_leases: i64,
+    /// The clusters that it serves, sorted.
+    pub clusters: Vec<ClusterId>,
+    /// For the SCHED_RANK of a NIC.
+    pub attributes: Attributes,
+}
+
+/// POLICY of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolePolicy {
+    /// No rule among its members.
+    None,
+    /// All members on one host.
+    Affined,
+    /// Each member on a host of its own.
+    AntiAffined,
+}
+
+/// One VM group of VM_GROUP_POOL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VmGroup {
+    /// ID.
+    pub id: GroupId,
+    /// NAME.
+    pub name: String,
+    /// By name.
+    pub roles: Vec<Role>,
+    /// Each rule names roles (indices into `roles`) whose members share one host.
+    pub affined: Vec<Vec<usize>>,
+    /// Each rule names roles whose members never share a host across roles.
+    pub anti_affined: Vec<Vec<usize>>,
+}
+
+/// ROLES/ROLE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Role {
+    /// NAME.
+    pub name: String,
+    /// POLICY.
+    pub policy: RolePolicy,
+    /// Members, sorted.
+    pub vms: Vec<VmId>,
+    /// HOST_AFFINED: only these hosts, when not empty.
+    pub hosts_affined: Vec<HostId>,
+    /// HOST_ANTI_AFFINED: never these hosts.
+    pub hosts_anti_affined: Vec<HostId>,
+}
+
+/// REQUIREMENTS/VM: what oned has matched for one schedulable VM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidates {
+    /// Index into `Snapshot::vms`.
+    pub vm: usize,
+    /// Indices into `Snapshot::hosts`, sorted. Equal lists are one list.
+    pub hosts: Arc<[u32]>,
+    /// Indices into `Snapshot::datastores`, sorted.
+    pub datastores: Arc<[u32]>,
+    /// Per NIC in auto mode, by NIC_ID.
+    pub nics: Vec<NicCandidates>,
+}
+
+/// REQUIREMENTS/VM/NIC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NicCandidates {
+    /// ID.
+    pub nic: NicId,
+    /// Indices into `Snapshot::vnets`, sorted.
+    pub vnets: Arc<[u32]>,
+}

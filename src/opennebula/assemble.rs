@@ -1,0 +1,223 @@
+//! From what was read to a [`Snapshot`]: each id once, sorted, references resolved.
+//!
+//! What cannot be judged is set aside here: objects without an id, ids that stand
+//! twice with different content, objects with broken values. A schedulable VM that
+//! is set aside is still told why it waits.
+
+use super::odd::Odd;
+use super::request::Raw;
+use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
+use crate::model::snapshot::{Candidates, NicCandidates, Notice, Snapshot, Subject, Vm};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One object as read.
+pub struct Parsed<T> {
+    pub id: Option<i32>,
+    pub item: T,
+    pub odd: Odd,
+}
+
+/// REQUIREMENTS/VM as read: ids, not yet known to exist.
+#[derive(Default)]
+pub struct RawCandidates {
+    pub vm: Option<i32>,
+    pub hosts: Arc<[i32]>,
+    pub datastores: Arc<[i32]>,
+    pub nics: Vec<(i32, Arc<[i32]>)>,
+    pub bad_nic: bool,
+}
+
+/// Makes the snapshot.
+pub fn snapshot(raw: Raw) -> Snapshot {
+    let mut notices = Vec::new();
+    let mut broken_vms = HashMap::new();
+    let (vms, aside) = unique(raw.vms, "VM", |id| Subject::Vm(VmId(id)), &mut notices);
+    broken_vms.extend(aside);
+    let (hosts, _) = unique(raw.hosts, "host", |id| Subject::Host(HostId(id)), &mut notices);
+    let (datastores, _) = unique(raw.datastores, "datastore", |id| Subject::Datastore(DatastoreId(id)), &mut notices);
+    let (vnets, _) = unique(raw.vnets, "virtual network", |id| Subject::Vnet(VnetId(id)), &mut notices);
+    let (groups, _) = unique(raw.groups, "VM group", |id| Subject::Group(GroupId(id)), &mut notices);
+    let taken_at = hosts.iter().filter_map(|h| h.monitoring.map(|m| m.timestamp)).max().unwrap_or(0);
+    let mut snapshot = Snapshot { vms, hosts, datastores, vnets, groups, taken_at, ..Snapshot::default() };
+    resolve(raw.candidates, &broken_vms, &mut snapshot, &mut notices);
+    notices.sort();
+    snapshot.notices = notices;
+    snapshot
+}
+
+/// Each id once, sorted by id; and what was set aside, with the reason.
+fn unique<T: PartialEq>(
+    parsed: Vec<Parsed<T>>,
+    kind: &str,
+    subject: impl Fn(i32) -> Subject,
+    notices: &mut Vec<Notice>,
+) -> (Vec<T>, Vec<(i32, String)>) {
+    let mut by_id: BTreeMap<i32, Vec<(T, Odd)>> = BTreeMap::new();
+    let mut nameless = 0;
+    for object in parsed {
+        match object.id {
+            Some(id) => by_id.entry(id).or_default().push((object.item, object.odd)),
+            None => nameless += 1,
+        }
+    }
+    if nameless > 0 {
+        let text = format!("{kind} without a usable ID: {nameless}; left out");
+        notices.push(Notice { subject: Subject::Request, text });
+    }
+    let (mut kept, mut aside) = (Vec::with_capacity(by_id.len()), Vec::new());
+    for (id, mut copies) in by_id {
+        let differ = copies.windows(2).any(|pair| pair[0].0 != pair[1].0);
+        let Some((item, odd)) = copies.pop() else { continue };
+        let reason = if differ {
+            Some("stands in the request more than once, with different content".to_owned())
+        } else {
+            odd.fatal
+        };
+        for text in odd.remarks {
+            notices.push(Notice { subject: subject(id), text });
+        }
+        match reason {
+            None => kept.push(item),
+            Some(reason) => {
+                notices.push(Notice { subject: subject(id), text: format!("{reason}; it is left out") });
+                aside.push((id, reason));
+            }
+        }
+    }
+    (kept, aside)
+}
+
+/// REQUIREMENTS/VM: who may be placed where, by index.
+fn resolve(raw: Vec<RawCandidates>, broken: &HashMap<i32, String>, snapshot: &mut Snapshot, notices: &mut Vec<Notice>) {
+    let mut hosts = Lookup::new("hosts", snapshot.hosts.iter().map(|h| h.id.0));
+    let mut datastores = Lookup::new("datastores", snapshot.datastores.iter().map(|d| d.id.0));
+    let mut vnets = Lookup::new("virtual networks", snapshot.vnets.iter().map(|n| n.id.0));
+    let (merged, nameless) = merge(raw);
+    if nameless > 0 {
+        let text = format!("REQUIREMENTS/VM without a usable ID: {nameless}; left out");
+        notices.push(Notice { subject: Subject::Request, text });
+    }
+    for (id, raw) in merged {
+        let problem = match snapshot.vms.binary_search_by_key(&VmId(id), |v| v.id) {
+            Ok(_) if raw.bad_nic => "REQUIREMENTS lists a NIC without an ID".to_owned(),
+            Ok(vm) => match unmatched_nic(&snapshot.vms[vm], &raw) {
+                Some(nic) => format!("NIC {nic} is in auto mode, but REQUIREMENTS offers no network for it"),
+                None => {
+                    let nics = raw.nics.iter();
+                    let nics = nics.map(|(nic, list)| NicCandidates { nic: NicId(*nic), vnets: vnets.indices(list) });
+                    snapshot.candidates.push(Candidates {
+                        vm,
+                        hosts: hosts.indices(&raw.hosts),
+                        datastores: datastores.indices(&raw.datastores),
+                        nics: nics.collect(),
+                    });
+                    continue;
+                }
+            },
+            Err(_) => match broken.get(&id) {
+                Some(reason) => format!("cannot be placed: {reason}"),
+                None => "is in REQUIREMENTS but not in VM_POOL: its size is unknown".to_owned(),
+            },
+        };
+        snapshot.set_aside.push((VmId(id), problem));
+    }
+    for lookup in [hosts, datastores, vnets] {
+        notices.extend(lookup.notice());
+    }
+}
+
+/// One entry per VM: an id that stands twice may only go where both allow.
+fn merge(raw: Vec<RawCandidates>) -> (BTreeMap<i32, RawCandidates>, usize) {
+    let mut merged: BTreeMap<i32, RawCandidates> = BTreeMap::new();
+    let mut nameless = 0;
+    for mut next in raw {
+        let Some(id) = next.vm else {
+            nameless += 1;
+            continue;
+        };
+        next.nics = merge_nics(next.nics);
+        match merged.get_mut(&id) {
+            None => {
+                merged.insert(id, next);
+            }
+            Some(known) => {
+                known.hosts = common(&known.hosts, &next.hosts);
+                known.datastores = common(&known.datastores, &next.datastores);
+                known.nics = merge_nics(known.nics.drain(..).chain(next.nics).collect());
+                known.bad_nic |= next.bad_nic;
+            }
+        }
+    }
+    (merged, nameless)
+}
+
+fn merge_nics(nics: Vec<(i32, Arc<[i32]>)>) -> Vec<(i32, Arc<[i32]>)> {
+    let mut merged: BTreeMap<i32, Arc<[i32]>> = BTreeMap::new();
+    for (id, list) in nics {
+        let list = merged.get(&id).map_or(list.clone(), |known| common(known, &list));
+        merged.insert(id, list);
+    }
+    merged.into_iter().collect()
+}
+
+fn common(a: &Arc<[i32]>, b: &Arc<[i32]>) -> Arc<[i32]> {
+    if a == b { a.clone() } else { a.iter().copied().filter(|id| b.binary_search(id).is_ok()).collect() }
+}
+
+/// A NIC that waits for a network which oned did not offer. It would be deployed
+/// without one, and nobody would tell.
+fn unmatched_nic(vm: &Vm, raw: &RawCandidates) -> Option<NicId> {
+    let open = vm.auto_nics.iter().filter(|nic| !nic.assigned && !vm.resume && !vm.resched);
+    open.map(|nic| nic.id).find(|id| !raw.nics.iter().any(|(nic, _)| *nic == id.0))
+}
+
+/// Ids to indices of a pool, each distinct list resolved once.
+struct Lookup {
+    kind: &'static str,
+    index: HashMap<i32, u32>,
+    known: HashMap<*const i32, Arc<[u32]>>,
+    /// Keeps the lists alive whose addresses are the keys of `known`.
+    lists: Vec<Arc<[i32]>>,
+    unknown: Vec<i32>,
+}
+
+impl Lookup {
+    fn new(kind: &'static str, ids: impl Iterator<Item = i32>) -> Self {
+        let index = ids.zip(0..).collect();
+        Self { kind, index, known: HashMap::new(), lists: Vec::new(), unknown: Vec::new() }
+    }
+
+    fn indices(&mut self, ids: &Arc<[i32]>) -> Arc<[u32]> {
+        if let Some(list) = self.known.get(&ids.as_ptr()).filter(|_| !ids.is_empty()) {
+            return list.clone();
+        }
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids.iter() {
+            match self.index.get(id) {
+                Some(index) => found.push(*index),
+                None => self.unknown.push(*id),
+            }
+        }
+        let found: Arc<[u32]> = found.into();
+        self.known.insert(ids.as_ptr(), found.clone());
+        self.lists.push(ids.clone());
+        found
+    }
+
+    fn notice(mut self) -> Option<Notice> {
+        self.unknown.sort_unstable();
+        self.unknown.dedup();
+        if self.unknown.is_empty() {
+            return None;
+        }
+        let some: Vec<String> = self.unknown.iter().take(5).map(ToString::to_string).collect();
+        let more = if self.unknown.len() > 5 { ", ..." } else { "" };
+        let text = format!(
+            "REQUIREMENTS names {} that are not usable in the request: {}{more}; they are passed over",
+            self.kind,
+            some.join(", "),
+        );
+        Some(Notice { subject: Subject::Request, text })
+    }
+}

@@ -1,0 +1,59 @@
+//! Lines for stderr in the form that oned's driver understands:
+//! `LEVEL: [VM id] text`, where the id files the text under that VM.
+
+use crate::model::ids::VmId;
+
+/// What SCHED_MESSAGE shows of a text; the rest is cut by oned.
+pub const MAX_TEXT: usize = 150;
+
+/// A line about one VM. The text is cut to what users get to see.
+#[must_use]
+pub fn about_vm(level: &str, vm: VmId, text: &str) -> String {
+    format!("{level}: {vm} {}", shortened(&safe(text)))
+}
+
+/// A general line. It must not begin with a digit: oned would take that for a VM id.
+#[must_use]
+pub fn general(level: &str, text: &str) -> String {
+    let text = safe(text);
+    let guard = if text.trim_start().starts_with(|c: char| c.is_ascii_digit()) { "request: " } else { "" };
+    format!("{level}: {guard}{text}")
+}
+
+/// Without what oned loses a message over: control characters and `]]>`.
+fn safe(text: &str) -> String {
+    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if flat.contains("]]>") { flat.replace("]]>", "]] >") } else { flat }
+}
+
+/// At most [`MAX_TEXT`] characters, cut at a word where one ends near.
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(MAX_TEXT - 3).collect();
+    let end = cut.rfind(' ').filter(|end| *end > cut.len() / 2).unwrap_or(cut.len());
+    format!("{}...", cut[..end].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_form_that_oned_reads() {
+        assert_eq!(about_vm("ERROR", VmId(12), "no room"), "ERROR: 12 no room");
+        assert_eq!(general("INFO", "all placed"), "INFO: all placed");
+        assert_eq!(general("INFO", "3 VMs placed"), "INFO: request: 3 VMs placed");
+        assert_eq!(general("WARN", " 3 VMs"), "WARN: request:  3 VMs");
+    }
+
+    #[test]
+    fn nothing_loses_a_message() {
+        let line = about_vm("ERROR", VmId(1), "a\nb\u{1b}[31mc]]>d");
+        assert_eq!(line, "ERROR: 1 a b [31mc]] >d");
+        let long = about_vm("ERROR", VmId(1), &"wörter ".repeat(60));
+        let text = long.strip_prefix("ERROR: 1 ").expect("prefix");
+        assert!(text.chars().count() <= MAX_TEXT && text.ends_with("..."), "{text}");
+    }
+}

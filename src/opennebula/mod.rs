@@ -1,0 +1,22 @@
+//! OpenNebula's documents: what oned sends to a [`Snapshot`], a [`Plan`] to what
+//! oned reads, and the form of the lines it takes on stderr.
+//!
+//! Odd objects are set aside with a notice, never an error; only a document that
+//! cannot be read as a whole is an error. Nothing here decides.
+//!
+//! [`Snapshot`]: crate::model::snapshot::Snapshot
+//! [`Plan`]: crate::model::plan::Plan
+
+pub mod envelope;
+pub mod message;
+pub mod plan_xml;
+pub mod request;
+
+mod assemble;
+mod host;
+mod number;
+mod odd;
+mod pools;
+mod topology;
+mod vm;
+mod xml;

@@ -1,0 +1,173 @@
+//! DATASTORE_POOL, VNET_POOL and VM_GROUP_POOL.
+
+use super::number;
+use super::odd::Odd;
+use super::vm::Vector;
+use super::xml::{Walker, XmlError};
+use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, VmId, VnetId};
+use crate::model::snapshot::{Attributes, Datastore, Role, RolePolicy, Section, VmGroup, Vnet};
+use crate::model::units::Disk;
+
+/// Reads the ID elements of CLUSTERS, VMS and the like.
+pub fn ids(walker: &mut Walker<'_>, into: &mut Vec<i32>) -> Result<(), XmlError> {
+    walker.children(|w, _| {
+        into.extend(number::id(&w.text()?));
+        Ok(())
+    })
+}
+
+fn clusters(mut ids: Vec<i32>) -> Vec<ClusterId> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().map(ClusterId).collect()
+}
+
+fn template(walker: &mut Walker<'_>, attributes: &mut Attributes) -> Result<(), XmlError> {
+    walker.children(|w, name| {
+        attributes.push(Section::Template, name, &w.text()?);
+        Ok(())
+    })
+}
+
+/// DATASTORE.
+pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd), XmlError> {
+    let mut odd = Odd::default();
+    let (mut attributes, mut cluster_ids) = (Attributes::default(), Vec::new());
+    walker.children(|w, tag| match tag {
+        "CLUSTERS" => ids(w, &mut cluster_ids),
+        "TEMPLATE" => template(w, &mut attributes),
+        name => {
+            attributes.push(Section::Object, name, &w.text()?);
+            Ok(())
+        }
+    })?;
+    let object = |name| attributes.first_in(Section::Object, name).unwrap_or("");
+    let limit = attributes.first_in(Section::Template, "LIMIT_MB").and_then(number::integer);
+    let used = odd.number("USED_MB", object("USED_MB"));
+    let free = odd.number("FREE_MB", object("FREE_MB"));
+    let shared = attributes.first_in(Section::Template, "SHARED").filter(|text| !text.is_empty());
+    let id = number::id(object("ID"));
+    let datastore = Datastore {
+        id: DatastoreId(id.unwrap_or(-1)),
+        name: object("NAME").to_owned(),
+        system: number::integer(object("TYPE")) == Some(1),
+        shared: shared.is_none_or(number::yes),
+        free: Disk(limit.map_or(free, |limit| free.min(limit.saturating_sub(used).max(0)))),
+        clusters: clusters(cluster_ids),
+        attributes: Attributes::default(),
+    };
+    Ok((id, Datastore { attributes, ..datastore }, odd))
+}
+
+/// VNET.
+pub fn vnet(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vnet, Odd), XmlError> {
+    let mut odd = Odd::default();
+    let (mut attributes, mut cluster_ids) = (Attributes::default(), Vec::new());
+    let mut addresses = 0_i64;
+    walker.children(|w, tag| match tag {
+        "CLUSTERS" => ids(w, &mut cluster_ids),
+        "TEMPLATE" => template(w, &mut attributes),
+        "AR_POOL" => w.children(|w, _| {
+            let range = Vector::read(w)?;
+            addresses = addresses.saturating_add(odd.amount("AR/SIZE", range.get("SIZE")));
+            Ok(())
+        }),
+        name => {
+            attributes.push(Section::Object, name, &w.text()?);
+            Ok(())
+        }
+    })?;
+    let object = |name| attributes.first_in(Section::Object, name).unwrap_or("");
+    let used = odd.usage("USED_LEASES", object("USED_LEASES"));
+    let id = number::id(object("ID"));
+    let vnet = Vnet {
+        id: VnetId(id.unwrap_or(-1)),
+        name: object("NAME").to_owned(),
+        free_leases: addresses.saturating_sub(used),
+        clusters: clusters(cluster_ids),
+        attributes: Attributes::default(),
+    };
+    Ok((id, Vnet { attributes, ..vnet }, odd))
+}
+
+/// VM_GROUP.
+pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), XmlError> {
+    let mut odd = Odd::default();
+    let (mut id, mut name) = (None, String::new());
+    let mut roles = Vec::new();
+    let (mut affined, mut anti_affined) = (Vec::new(), Vec::new());
+    walker.children(|w, tag| match tag {
+        "ID" => {
+            id = number::id(&w.text()?);
+            Ok(())
+        }
+        "NAME" => {
+            name = w.text()?.into_owned();
+            Ok(())
+        }
+        "ROLES" => w.children(|w, _| {
+            roles.push(role(&Vector::read(w)?));
+            Ok(())
+        }),
+        "TEMPLATE" => w.children(|w, tag| match tag {
+            "AFFINED" => {
+                affined.push(w.text()?.into_owned());
+                Ok(())
+            }
+            "ANTI_AFFINED" => {
+                anti_affined.push(w.text()?.into_owned());
+                Ok(())
+            }
+            _ => w.skip(),
+        }),
+        _ => w.skip(),
+    })?;
+    roles.sort_by(|a, b| a.name.cmp(&b.name));
+    if roles.windows(2).any(|pair| pair[0].name == pair[1].name) {
+        odd.set_aside("two of its roles have one name".to_owned());
+    }
+    let affined = rules("AFFINED", &affined, &roles, &mut odd);
+    let anti_affined = rules("ANTI_AFFINED", &anti_affined, &roles, &mut odd);
+    let group = VmGroup { id: GroupId(id.unwrap_or(-1)), name, roles, affined, anti_affined };
+    Ok((id, group, odd))
+}
+
+fn role(role: &Vector) -> Role {
+    let policy = match role.get("POLICY").to_ascii_uppercase().as_str() {
+        "AFFINED" => RolePolicy::Affined,
+        "ANTI_AFFINED" => RolePolicy::AntiAffined,
+        _ => RolePolicy::None,
+    };
+    let hosts = |name| number::id_list(role.get(name)).into_iter().map(HostId).collect();
+    Role {
+        name: role.get("NAME").to_owned(),
+        policy,
+        vms: number::id_list(role.get("VMS")).into_iter().map(VmId).collect(),
+        hosts_affined: hosts("HOST_AFFINED"),
+        hosts_anti_affined: hosts("HOST_ANTI_AFFINED"),
+    }
+}
+
+/// Role-name lists to role indices. A rule that names an unknown role is no
+/// rule to oned either; it is reported.
+fn rules(kind: &str, texts: &[String], roles: &[Role], odd: &mut Odd) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    for text in texts {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let indices: Option<Vec<usize>> = names.map(|name| roles.iter().position(|r| r.name == name)).collect();
+        match indices {
+            Some(mut rule) => {
+                rule.sort_unstable();
+                rule.dedup();
+                found.push(rule);
+            }
+            None => {
+                odd.remarks.push(format!("{kind} rule {text:?} names an unknown role and is ignored, as oned does"))
+            }
+        }
+    }
+    found.retain(|rule| !rule.is_empty());
+    found.sort();
+    found.dedup();
+    found
+}

@@ -1,0 +1,285 @@
+//! VM_POOL/VM: what one VM asks for and where it is.
+
+use super::number;
+use super::odd::{Odd, shortened};
+use super::topology;
+use super::xml::{Walker, XmlError};
+use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
+use crate::model::snapshot::{AutoNic, Vm, VmState};
+use crate::model::topology::{PinPolicy, Topology, VirtualNode};
+use crate::model::units::{Cpu, Disk, Memory};
+
+/// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
+const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
+
+/// Reads one VM; its id is checked by the caller.
+pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError> {
+    let mut odd = Odd::default();
+    let mut raw = RawVm::default();
+    let mut id = None;
+    walker.children(|w, tag| match tag {
+        "ID" => {
+            id = number::id(&w.text()?);
+            Ok(())
+        }
+        "NAME" => raw.name.fill(w),
+        "STATE" => raw.state.fill(w),
+        "RESCHED" => raw.resched.fill(w),
+        "TEMPLATE" => raw.template(w, &mut odd),
+        "USER_TEMPLATE" => raw.user_template(w),
+        "HISTORY_RECORDS" => raw.history(w),
+        _ => w.skip(),
+    })?;
+    let vm = raw.check(id, &mut odd);
+    Ok((id, vm, odd))
+}
+
+/// The first of possibly repeated values, as oned takes it.
+#[derive(Default)]
+struct First(Option<String>);
+
+impl First {
+    fn fill(&mut self, walker: &mut Walker<'_>) -> Result<(), XmlError> {
+        let text = walker.text()?;
+        self.0.get_or_insert_with(|| text.into_owned());
+        Ok(())
+    }
+
+    fn text(&self) -> &str {
+        self.0.as_deref().unwrap_or("")
+    }
+}
+
+/// The names and values of a vector attribute such as DISK.
+pub struct Vector(Vec<(String, String)>);
+
+impl Vector {
+    /// Reads all single values below the element.
+    pub fn read(walker: &mut Walker<'_>) -> Result<Self, XmlError> {
+        let mut values = Vec::new();
+        walker.children(|w, tag| {
+            let name = tag.to_ascii_uppercase();
+            values.push((name, w.text()?.into_owned()));
+            Ok(())
+        })?;
+        Ok(Self(values))
+    }
+
+    /// The first value of that name, empty when absent.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Default)]
+struct RawVm {
+    name: First,
+    state: First,
+    resched: First,
+    cpu: First,
+    memory: First,
+    automatic_requirements: First,
+    requirements: First,
+    rank: First,
+    old_rank: First,
+    datastore_rank: First,
+    disks: Vec<Vector>,
+    nics: Vec<Vector>,
+    pci: Vec<Vector>,
+    numa_nodes: Vec<Vector>,
+    topology: Option<Vector>,
+    group: Option<Vector>,
+    /// (SEQ, HID, DS_ID, ACTION) of the latest record.
+    last: Option<(i64, Option<i32>, Option<i32>, i64)>,
+}
+
+impl RawVm {
+    fn template(&mut self, walker: &mut Walker<'_>, odd: &mut Odd) -> Result<(), XmlError> {
+        walker.children(|w, tag| {
+            match tag {
+                "CPU" => self.cpu.fill(w)?,
+                "MEMORY" => self.memory.fill(w)?,
+                "AUTOMATIC_REQUIREMENTS" => self.automatic_requirements.fill(w)?,
+                "DISK" => self.disks.push(Vector::read(w)?),
+                "NIC" => self.nics.push(Vector::read(w)?),
+                "PCI" => {
+                    let pci = Vector::read(w)?;
+                    if number::integer(pci.get("NIC_ID")).is_some() {
+                        self.nics.push(Vector(pci.0.clone()));
+                    }
+                    self.pci.push(pci);
+                }
+                "NUMA_NODE" => self.numa_nodes.push(Vector::read(w)?),
+                "TOPOLOGY" if self.topology.is_none() => self.topology = Some(Vector::read(w)?),
+                "VMGROUP" if self.group.is_none() => self.group = Some(Vector::read(w)?),
+                "VMGROUP" => {
+                    odd.remarks.push("TEMPLATE has more than one VMGROUP; the first counts".to_owned());
+                    w.skip()?;
+                }
+                _ => w.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn user_template(&mut self, walker: &mut Walker<'_>) -> Result<(), XmlError> {
+        walker.children(|w, tag| match tag {
+            "SCHED_REQUIREMENTS" => self.requirements.fill(w),
+            "SCHED_RANK" => self.rank.fill(w),
+            "RANK" => self.old_rank.fill(w),
+            "SCHED_DS_RANK" => self.datastore_rank.fill(w),
+            _ => w.skip(),
+        })
+    }
+
+    fn history(&mut self, walker: &mut Walker<'_>) -> Result<(), XmlError> {
+        walker.children(|w, _| {
+            let record = Vector::read(w)?;
+            let sequence = number::integer(record.get("SEQ")).unwrap_or(0);
+            if self.last.is_none_or(|(latest, ..)| sequence > latest) {
+                let action = number::integer(record.get("ACTION")).unwrap_or(-1);
+                self.last = Some((sequence, number::id(record.get("HID")), number::id(record.get("DS_ID")), action));
+            }
+            Ok(())
+        })
+    }
+
+    fn check(self, id: Option<i32>, odd: &mut Odd) -> Vm {
+        let state = match number::integer(self.state.text()) {
+            Some(1) => VmState::Pending,
+            Some(3) => VmState::Active,
+            Some(5 | 8) => VmState::Parked,
+            _ => VmState::Other,
+        };
+        let (_, host, datastore, action) = self.last.unwrap_or((0, None, None, -1));
+        let (system_disk, image_disks) = disks(&self.disks, odd);
+        let rank = if self.rank.0.is_some() { &self.rank } else { &self.old_rank };
+        Vm {
+            id: VmId(id.unwrap_or(-1)),
+            name: self.name.text().to_owned(),
+            state,
+            resched: number::integer(self.resched.text()) == Some(1),
+            resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,
+            host: host.map(HostId),
+            datastore: datastore.map(DatastoreId),
+            cpu: cpu(self.cpu.text(), odd),
+            memory: Memory(odd.amount("TEMPLATE/MEMORY", self.memory.text()).saturating_mul(1024)),
+            system_disk,
+            image_disks,
+            auto_nics: auto_nics(&self.nics),
+            pci: self.pci.iter().map(topology::pci_request).collect(),
+            topology: topology(self.topology.as_ref(), &self.numa_nodes, odd),
+            group: group(self.group.as_ref(), odd),
+            current_vms_rules: [&self.automatic_requirements, &self.requirements]
+                .into_iter()
+                .filter(|text| text.text().contains("CURRENT_VMS"))
+                .map(|text| text.text().to_owned())
+                .collect(),
+            rank: rank.text().to_owned(),
+            datastore_rank: self.datastore_rank.text().to_owned(),
+        }
+    }
+}
+
+/// CPU in cores to percent, in single precision and cut off, as oned reckons.
+fn cpu(text: &str, odd: &mut Odd) -> Cpu {
+    match number::real(text) {
+        Some(cores) if cores >= 0.0 => Cpu((cores as f32 * 100.0) as i64),
+        None if text.is_empty() => Cpu(0),
+        _ => {
+            odd.set_aside(format!("TEMPLATE/CPU is {:?}, not a number of cores", shortened(text)));
+            Cpu(0)
+        }
+    }
+}
+
+/// What the disks need on the system datastore and on image datastores.
+fn disks(disks: &[Vector], odd: &mut Odd) -> (Disk, Vec<(DatastoreId, Disk)>) {
+    let mut system = Disk(0);
+    let mut images: Vec<(DatastoreId, Disk)> = Vec::new();
+    for disk in disks {
+        if disk.get("SIZE").is_empty() {
+            continue;
+        }
+        let snapshots = odd.amount("DISK/DISK_SNAPSHOT_TOTAL_SIZE", disk.get("DISK_SNAPSHOT_TOTAL_SIZE"));
+        let size = Disk(odd.amount("DISK/SIZE", disk.get("SIZE"))) + Disk(snapshots);
+        let kind = disk.get("TYPE");
+        if kind.eq_ignore_ascii_case("swap") || kind.eq_ignore_ascii_case("fs") {
+            system += size;
+            continue;
+        }
+        let Some(datastore) = number::id(disk.get("DATASTORE_ID")) else { continue };
+        let target = match disk.get("CLONE") {
+            "" => continue,
+            clone if number::yes(clone) => disk.get("CLONE_TARGET"),
+            _ => disk.get("LN_TARGET"),
+        };
+        if target.eq_ignore_ascii_case("SYSTEM") {
+            system += size;
+        } else if target.eq_ignore_ascii_case("SELF") && size > Disk(0) {
+            let datastore = DatastoreId(datastore);
+            match images.iter_mut().find(|(id, _)| *id == datastore) {
+                Some((_, sum)) => *sum += size,
+                None => images.push((datastore, size)),
+            }
+        }
+    }
+    images.sort_unstable();
+    (system, images)
+}
+
+fn auto_nics(nics: &[Vector]) -> Vec<AutoNic> {
+    let mut found: Vec<AutoNic> = nics
+        .iter()
+        .filter(|nic| nic.get("NETWORK_MODE").eq_ignore_ascii_case("auto"))
+        .filter_map(|nic| {
+            Some(AutoNic {
+                id: NicId(number::id(nic.get("NIC_ID"))?),
+                rank: nic.get("SCHED_RANK").to_owned(),
+                assigned: number::id(nic.get("NETWORK_ID")).is_some(),
+            })
+        })
+        .collect();
+    found.sort_by_key(|nic| nic.id);
+    found
+}
+
+fn topology(topology: Option<&Vector>, nodes: &[Vector], odd: &mut Odd) -> Option<Topology> {
+    let topology = topology.filter(|t| !t.is_empty())?;
+    let pin_policy = match topology.get("PIN_POLICY").to_ascii_uppercase().as_str() {
+        "CORE" => PinPolicy::Core,
+        "THREAD" => PinPolicy::Thread,
+        "SHARED" => PinPolicy::Shared,
+        _ => PinPolicy::None,
+    };
+    let count = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+    let hugepage_mb = odd.amount("TOPOLOGY/HUGEPAGE_SIZE", topology.get("HUGEPAGE_SIZE"));
+    Some(Topology {
+        pin_policy,
+        threads: count(odd.amount("TOPOLOGY/THREADS", topology.get("THREADS"))),
+        hugepage: Memory(hugepage_mb.saturating_mul(1024)),
+        node_affinity: number::id(topology.get("NODE_AFFINITY")),
+        nodes: nodes
+            .iter()
+            .map(|node| VirtualNode {
+                cpus: count(odd.amount("NUMA_NODE/TOTAL_CPUS", node.get("TOTAL_CPUS"))),
+                memory: Memory(odd.amount("NUMA_NODE/MEMORY", node.get("MEMORY"))),
+            })
+            .collect(),
+    })
+}
+
+fn group(group: Option<&Vector>, odd: &mut Odd) -> Option<(GroupId, String)> {
+    let group = group?;
+    match number::id(group.get("VMGROUP_ID")) {
+        Some(id) => Some((GroupId(id), group.get("ROLE").to_owned())),
+        None => {
+            odd.set_aside(format!("VMGROUP_ID is {:?}, not an id", shortened(group.get("VMGROUP_ID"))));
+            None
+        }
+    }
+}

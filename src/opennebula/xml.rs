@@ -1,0 +1,218 @@
+//! A walk through an XML document: children by name, texts, everything else
+//! skipped. Zero-copy where the document allows it; depth costs heap, not stack.
+//!
+//! A DOCTYPE is refused, so entities other than XML's own five cannot exist.
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesRef, Event};
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// Why the document as a whole cannot be read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum XmlError {
+    /// Not well formed.
+    #[error("the request is not well-formed XML at byte {position}: {problem}")]
+    Syntax {
+        /// Offset in the decoded document.
+        position: u64,
+        /// The reader's words.
+        problem: String,
+    },
+    /// Ends before its root does.
+    #[error("the request is cut off after {0} bytes: its XML does not end")]
+    Cut(u64),
+    /// Declares entities.
+    #[error("the request holds a DOCTYPE; oned never sends one, and it is not read")]
+    Doctype,
+    /// More than one root.
+    #[error("the request goes on after its root element, at byte {0}")]
+    Trailing(u64),
+}
+
+type Result<T> = std::result::Result<T, XmlError>;
+
+/// Stands inside one element; each method consumes that element to its end.
+pub struct Walker<'a> {
+    reader: Reader<&'a [u8]>,
+}
+
+impl<'a> Walker<'a> {
+    /// Opens a document and steps into its root, whose name comes with it.
+    pub fn open(xml: &'a str) -> Result<(Self, String)> {
+        let mut reader = Reader::from_str(xml);
+        reader.config_mut().expand_empty_elements = true;
+        let mut walker = Self { reader };
+        loop {
+            match walker.next()? {
+                Event::Start(start) => return Ok((walker, start.local_name().into_inner().to_owned())),
+                Event::Eof => return Err(walker.cut()),
+                Event::Text(text) if !text.trim_ascii().is_empty() => {
+                    return Err(walker.syntax("text before the root element"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Calls `visit` for every child element; `visit` must consume it.
+    pub fn children(&mut self, mut visit: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
+        loop {
+            match self.next()? {
+                Event::Start(child) => visit(self, child.local_name().into_inner())?,
+                Event::End(_) => return Ok(()),
+                Event::Eof => return Err(self.cut()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The element's own text, without that of its children, trimmed.
+    pub fn text(&mut self) -> Result<Cow<'a, str>> {
+        let mut text: Cow<'a, str> = Cow::Borrowed("");
+        loop {
+            let piece = match self.next()? {
+                Event::Text(piece) => piece.into_inner(),
+                Event::CData(piece) => piece.into_inner(),
+                Event::GeneralRef(reference) => Cow::Owned(self.resolve(&reference)?),
+                Event::Start(_) => {
+                    self.skip()?;
+                    continue;
+                }
+                Event::End(_) => return Ok(trim(text)),
+                Event::Eof => return Err(self.cut()),
+                _ => continue,
+            };
+            if text.is_empty() {
+                text = piece;
+            } else {
+                text.to_mut().push_str(&piece);
+            }
+        }
+    }
+
+    /// Passes over the element and all below it.
+    pub fn skip(&mut self) -> Result<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.next()? {
+                Event::Start(_) => depth += 1,
+                Event::End(_) if depth == 0 => return Ok(()),
+                Event::End(_) => depth -= 1,
+                Event::Eof => return Err(self.cut()),
+                _ => {}
+            }
+        }
+    }
+
+    /// After the root: nothing but white space and comments may follow.
+    pub fn finish(mut self) -> Result<()> {
+        loop {
+            match self.next()? {
+                Event::Eof => return Ok(()),
+                Event::Text(text) if text.trim_ascii().is_empty() => {}
+                Event::Comment(_) | Event::PI(_) => {}
+                _ => return Err(XmlError::Trailing(self.reader.buffer_position())),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Event<'a>> {
+        match self.reader.read_event() {
+            Ok(Event::DocType(_)) => Err(XmlError::Doctype),
+            Ok(event) => Ok(event),
+            Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    fn error(&self, error: &quick_xml::Error) -> XmlError {
+        use quick_xml::Error;
+        use quick_xml::errors::SyntaxError;
+        match error {
+            Error::Syntax(
+                SyntaxError::UnclosedTag
+                | SyntaxError::UnclosedCData
+                | SyntaxError::UnclosedComment
+                | SyntaxError::UnclosedDoctype
+                | SyntaxError::UnclosedPI
+                | SyntaxError::UnclosedXmlDecl
+                | SyntaxError::UnclosedSingleQuotedAttributeValue
+                | SyntaxError::UnclosedDoubleQuotedAttributeValue,
+            ) => self.cut(),
+            other => self.syntax(&other.to_string()),
+        }
+    }
+
+    fn cut(&self) -> XmlError {
+        XmlError::Cut(self.reader.buffer_position())
+    }
+
+    fn syntax(&self, problem: &str) -> XmlError {
+        XmlError::Syntax { position: self.reader.error_position(), problem: problem.to_owned() }
+    }
+
+    fn resolve(&self, reference: &BytesRef<'_>) -> Result<String> {
+        let character = reference.resolve_char_ref().map_err(|error| self.error(&error))?;
+        if let Some(character) = character {
+            return Ok(character.to_string());
+        }
+        let name: &str = reference;
+        match quick_xml::escape::resolve_xml_entity(name) {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(self.syntax(&format!("unknown entity &{name};"))),
+        }
+    }
+}
+
+fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(xml: &str) -> Result<Vec<(String, String)>> {
+        let (mut walker, _) = Walker::open(xml)?;
+        let mut found = Vec::new();
+        walker.children(|w, name| {
+            let text = w.text()?;
+            found.push((name.to_owned(), text.into_owned()));
+            Ok(())
+        })?;
+        walker.finish()?;
+        Ok(found)
+    }
+
+    #[test]
+    fn texts_come_from_all_their_forms() {
+        let xml = "<?xml version=\"1.0\"?><R>\n<A> 1 </A><B><![CDATA[x [y]]]></B><C/><D>&lt;&#65;&amp;</D>\
+                   <E>a<F>inner</F>b</E><!-- no --></R>\n<!-- end -->";
+        let found = texts(xml).expect("reads");
+        let expected = [("A", "1"), ("B", "x [y]"), ("C", ""), ("D", "<A&"), ("E", "ab")];
+        assert_eq!(found, expected.map(|(n, t)| (n.to_owned(), t.to_owned())));
+    }
+
+    #[test]
+    fn broken_documents_are_told_apart() {
+        assert!(matches!(texts("<R><A>1</A>"), Err(XmlError::Cut(_))));
+        assert!(matches!(texts("<R><A>1</"), Err(XmlError::Cut(_))));
+        assert!(matches!(texts("<R><![CDATA[x"), Err(XmlError::Cut(_))));
+        assert!(matches!(texts("<R><A>1</B></R>"), Err(XmlError::Syntax { .. })));
+        assert!(matches!(texts("<R/>x"), Err(XmlError::Trailing(_))));
+        assert!(matches!(texts("<R/><R/>"), Err(XmlError::Trailing(_))));
+        assert!(matches!(texts("<R><A>&nope;</A></R>"), Err(XmlError::Syntax { .. })));
+        let laughs = "<!DOCTYPE R [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]><R><A>&b;</A></R>";
+        assert_eq!(texts(laughs), Err(XmlError::Doctype));
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        let deep = format!("<R><A>{}{}</A></R>", "<X>".repeat(200_000), "</X>".repeat(200_000));
+        assert_eq!(texts(&deep).expect("reads").len(), 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! PCI devices and NUMA nodes: is there any way to serve all VMs of a host?
+
+use super::{Breach, Move, by_host};
+use crate::model::snapshot::Host;
+use crate::model::topology::{PinPolicy, Topology, VirtualNode};
+use crate::model::units::Memory;
+
+/// A different free device for every request: bipartite matching.
+pub fn pci(moves: &[Move<'_>], found: &mut Vec<Breach>) {
+    for (host, group) in by_host(moves) {
+        let devices = &group[0].host.pci;
+        let mut holder: Vec<Option<usize>> = vec![None; devices.len()];
+        let requests: Vec<_> = group.iter().flat_map(|m| m.vm.pci.iter().map(|r| (m.vm.id, r))).collect();
+        let fits =
+            |request: usize, device: usize| devices[device].free && requests[request].1.matches(&devices[device]);
+        for request in 0..requests.len() {
+            if !assign(request, &fits, &mut holder, &mut vec![false; devices.len()]) {
+                let (vm, asked) = requests[request];
+                let text = format!("no device left on host {host} for {}", asked.text());
+                found.push(Breach { vm, rule: "PCI", text });
+            }
+        }
+    }
+}
+
+fn assign(
+    request: usize,
+    fits: &impl Fn(usize, usize) -> bool,
+    holder: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    for device in 0..holder.len() {
+        if tried[device] || !fits(request, device) {
+            continue;
+        }
+        tried[device] = true;
+        if holder[device].is_none_or(|other| assign(other, fits, holder, tried)) {
+            holder[device] = Some(request);
+            return true;
+        }
+    }
+    false
+}
+
+/// Trials per host after which a plan gets the benefit of the doubt.
+const BUDGET: u32 = 50_000;
+
+/// Some choice of nodes with which all VMs, in plan order, fit.
+pub fn numa(moves: &[Move<'_>], found: &mut Vec<Breach>) {
+    for (id, group) in by_host(moves) {
+        let wanted: Vec<(Memory, &Topology)> = group
+            .iter()
+            .filter_map(|m| m.vm.topology.as_ref().filter(|t| !t.nodes.is_empty()).map(|t| (m.vm.memory, t)))
+            .collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let mut search = Search { threads_per_core: threads_per_core(group[0].host), budget: BUDGET };
+        if !search.all(&wanted, &nodes(group[0].host)) && search.budget > 0 {
+            let text = format!("the virtual NUMA nodes do not fit host {id}");
+            found.push(Breach { vm: group[group.len() - 1].vm.id, rule: "NUMA", text });
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Room {
+    id: i32,
+    cores: Vec<(u32, bool)>,
+    memory: i64,
+    pages: Vec<(i64, i64)>,
+}
+
+fn nodes(host: &Host) -> Vec<Room> {
+    let room = |node: &crate::model::topology::NumaNode| Room {
+        id: node.id,
+        cores: node.cores.iter().map(|core| (core.free, core.clean)).collect(),
+        memory: node.memory_free.0,
+        pages: node.hugepages.iter().map(|(size, free)| (size.0, *free)).collect(),
+    };
+    host.numa.iter().map(room).collect()
+}
+
+fn threads_per_core(host: &Host) -> u32 {
+    host.numa.first().and_then(|node| node.cores.first()).map_or(0, |core| core.cpus)
+}
+
+struct Search {
+    threads_per_core: u32,
+    budget: u32,
+}
+
+impl Search {
+    fn all(&mut self, wanted: &[(Memory, &Topology)], rooms: &[Room]) -> bool {
+        let Some(((memory, topology), rest)) = wanted.split_first() else { return true };
+        let loose = topology.hugepage.0 > 0 && topology.pin_policy == PinPolicy::None;
+        if topology.node_affinity.is_some() || loose {
+            return (0..rooms.len()).any(|i| {
+                let mut next = rooms.to_vec();
+                let right = topology.node_affinity.is_none_or(|id| id == rooms[i].id);
+                right
+                    && next[i].memory > 0
+                    && next[i].take_memory(memory.0, topology.hugepage.0)
+                    && self.all(rest, &next)
+            });
+        }
+        let nodes: Vec<VirtualNode> = topology.nodes.iter().copied().filter(|n| n.cpus > 0 && n.memory.0 > 0).collect();
+        let threads: Vec<u32> = match topology.pin_policy {
+            PinPolicy::Core => vec![1],
+            _ => (0..=6).map(|power| 1 << power).filter(|&t| self.usable(t, topology, &nodes)).collect(),
+        };
+        threads.into_iter().any(|threads| self.nodes(&nodes, threads, topology, rooms, rest))
+    }
+
+    fn usable(&self, threads: u32, topology: &Topology, nodes: &[VirtualNode]) -> bool {
+        threads <= self.threads_per_core
+            && (topology.threads == 0 || topology.threads == threads)
+            && nodes.iter().all(|node| node.cpus % threads == 0)
+    }
+
+    fn nodes(
+        &mut self,
+        nodes: &[VirtualNode],
+        threads: u32,
+        topology: &Topology,
+        rooms: &[Room],
+        rest: &[(Memory, &Topology)],
+    ) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        let Some((node, others)) = nodes.split_first() else { return self.all(rest, rooms) };
+        for cpu_room in 0..rooms.len() {
+            let mut with_cpus = rooms.to_vec();
+            if !with_cpus[cpu_room].take_cpus(node.cpus, threads, topology.pin_policy == PinPolicy::Core) {
+                continue;
+            }
+            for memory_room in 0..rooms.len() {
+                let mut next = with_cpus.clone();
+                if next[memory_room].take_memory(node.memory.0, topology.hugepage.0)
+                    && self.nodes(others, threads, topology, &next, rest)
+                {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+impl Room {
+    fn take_memory(&mut self, memory: i64, page: i64) -> bool {
+        if self.memory < memory {
+            return false;
+        }
+        self.memory -= memory;
+        if page == 0 {
+            return true;
+        }
+        match self.pages.iter_mut().find(|(size, _)| *size == page) {
+            Some((_, free)) if *free > 0 && *free >= memory / page => {
+                *free -= memory / page;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn take_cpus(&mut self, cpus: u32, threads: u32, dedicated: bool) -> bool {
+        let mut left = cpus;
+        for core in &mut self.cores {
+            let give = match (dedicated, *core) {
+                (true, (_, clean)) => u32::from(clean),
+                (false, (free, _)) => free - free % threads,
+            };
+            let take = give.min(left);
+            if take > 0 {
+                left -= take;
+                *core = (if dedicated { 0 } else { core.0 - take }, false);
+            }
+        }
+        left == 0
+    }
+}

@@ -1,0 +1,108 @@
+//! VMs one after another, each to the allowed host where it interferes least.
+//! O(units x candidate hosts), with the costly rules tested only on hosts that would
+//! be an improvement.
+
+use super::interference::{Effect, compare};
+use super::ledger::{Ledger, Seat};
+use super::unit::Unit;
+use std::cmp::Ordering;
+
+/// In which order units are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Large and constrained first: the others find room around them.
+    HardFirst,
+    /// Those with the fewest hosts first, then large ones.
+    FewestHostsFirst,
+    /// Small first: the most VMs when not all fit.
+    SmallFirst,
+}
+
+/// Which of the allowed hosts is best, after the user's rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// Least interference.
+    Spread,
+    /// Least left over: keeps room in one piece for what is hard to place.
+    Pack,
+}
+
+/// Unit indices in the order in which they are to be taken; ties by index.
+pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -> Vec<usize> {
+    let mut sequence: Vec<usize> = (0..units.len()).collect();
+    let hosts = |i: usize| units[i].hosts.len();
+    let tightness = |i: usize| units[i].size / hosts(i).max(1) as f64;
+    sequence.sort_by(|&a, &b| {
+        let specials_first = special(&units[b]).cmp(&special(&units[a]));
+        let by_order = match order {
+            Order::HardFirst => tightness(b).total_cmp(&tightness(a)),
+            Order::FewestHostsFirst => hosts(a).cmp(&hosts(b)).then(units[b].size.total_cmp(&units[a].size)),
+            Order::SmallFirst => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
+        };
+        let specials_first = if order == Order::SmallFirst { Ordering::Equal } else { specials_first };
+        specials_first.then(by_order).then(a.cmp(&b))
+    });
+    sequence
+}
+
+/// The best host for a unit, with its seats there.
+pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Option<Vec<Seat>> {
+    let mut best: Option<(Merit, Vec<Seat>)> = None;
+    for &host in unit.hosts.iter() {
+        let host = host as usize;
+        if !ledger.has_room(host, unit.cpu, unit.memory, unit.members.len()) {
+            continue;
+        }
+        let merit = merit(unit, ledger, host, preference);
+        if best.as_ref().is_some_and(|(known, _)| merit.compare(known) != Ordering::Less) {
+            continue;
+        }
+        if let Ok(seats) = unit.seats(ledger, host) {
+            best = Some((merit, seats));
+        }
+    }
+    best.map(|(_, seats)| seats)
+}
+
+/// What makes a host better for a unit.
+struct Merit {
+    rank: f64,
+    value: Value,
+}
+
+enum Value {
+    Interference(Effect),
+    LeftOver(f64),
+}
+
+fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preference) -> Merit {
+    let rank = ledger.rank(unit.members[0], host);
+    let value = match preference {
+        Preference::Spread => Value::Interference(ledger.effect(&unit.members, host)),
+        Preference::Pack => Value::LeftOver(left_over(unit, ledger, host)),
+    };
+    Merit { rank, value }
+}
+
+/// Share of the host that stays free, by the scarcer of CPU and memory.
+fn left_over(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> f64 {
+    let capacity = &ledger.context().snapshot.hosts[host];
+    let (cpu, memory) = ledger.free(host);
+    let share = |free: i64, all: i64| free as f64 / all.max(1) as f64;
+    let cpu = share((cpu - unit.cpu).0, capacity.cpu.0);
+    let memory = share((memory - unit.memory).0, capacity.memory.0);
+    cpu.min(memory)
+}
+
+impl Merit {
+    /// `Less` is better.
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_value = match (&self.value, &other.value) {
+            (Value::Interference(a), Value::Interference(b)) => compare(*a, *b),
+            (Value::LeftOver(a), Value::LeftOver(b)) => a.total_cmp(b),
+            (Value::Interference(_), Value::LeftOver(_)) => Ordering::Less,
+            (Value::LeftOver(_), Value::Interference(_)) => Ordering::Greater,
+        };
+        other.rank.total_cmp(&self.rank).then(by_value)
+    }
+}

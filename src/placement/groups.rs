@@ -1,0 +1,319 @@
+//! VM groups: who must share a host with whom, who must not, and which hosts a role
+//! allows. Rules of all groups become three things per VM: hosts it is bound to,
+//! hosts it shuns, and tags that must not meet; and sets that are placed together.
+
+use super::reason::Reason;
+use crate::model::ids::{HostId, VmId};
+use crate::model::snapshot::{Host, RolePolicy, Snapshot, VmGroup, VmState};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Marks a VM for one anti-affinity rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    rule: u32,
+    role: u32,
+    /// Members of one role repel each other; else only members of different roles.
+    within: bool,
+}
+
+impl Tag {
+    fn repels(self, other: Self) -> bool {
+        self.rule == other.rule && (self.within || self.role != other.role)
+    }
+}
+
+/// A VM on a host that a rule speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// The VM.
+    pub vm: VmId,
+    /// One of its tags.
+    pub tag: Tag,
+}
+
+/// What group rules mean for one request.
+#[derive(Clone, Debug, Default)]
+pub struct GroupRules {
+    /// Anti-affinity.
+    pub tags: Vec<Tag>,
+    /// Cannot be placed at all, with the reason.
+    pub refused: Option<String>,
+    /// Hosts of its members that run, for affinity; with whom.
+    joins: Option<(BTreeSet<HostId>, VmId)>,
+    /// HOST_AFFINED lists.
+    only: Vec<Vec<HostId>>,
+    /// HOST_ANTI_AFFINED lists.
+    never: Vec<Vec<HostId>>,
+}
+
+impl GroupRules {
+    /// The rules that need nothing but the host.
+    pub fn allow(&self, host: &Host) -> Result<(), Reason> {
+        if let Some((hosts, with)) = &self.joins
+            && !hosts.contains(&host.id)
+        {
+            let names: Vec<String> = hosts.iter().map(|h| format!("host {h}")).collect();
+            return Err(Reason::Elsewhere(format!("it must join VM {with} on {}", names.join(" or "))));
+        }
+        if self.only.iter().any(|list| !list.contains(&host.id)) {
+            return Err(Reason::Role("HOST_AFFINED to others".to_owned()));
+        }
+        if self.never.iter().any(|list| list.contains(&host.id)) {
+            return Err(Reason::Role("HOST_ANTI_AFFINED to it".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The rules about who is there.
+    pub fn meet(&self, vm: VmId, occupants: &[Occupant]) -> Result<(), Reason> {
+        let clash = occupants.iter().find(|o| o.vm != vm && self.tags.iter().any(|tag| tag.repels(o.tag)));
+        clash.map_or(Ok(()), |occupant| Err(Reason::Apart(occupant.vm)))
+    }
+}
+
+/// The rules of all groups of a snapshot.
+pub struct Groups {
+    /// By request.
+    pub rules: Vec<GroupRules>,
+    /// Requests that go to one host together or not at all, each sorted.
+    pub sets: Vec<Vec<usize>>,
+    /// By host: tagged VMs that are there before the plan.
+    pub occupants: Vec<Vec<Occupant>>,
+}
+
+impl Groups {
+    /// Reads the rules. VMs in `staying` (requests with RESCHED that found no host)
+    /// count as running where they are.
+    pub fn new(snapshot: &Snapshot, staying: &HashSet<usize>) -> Self {
+        Builder::new(snapshot, staying).build()
+    }
+}
+
+struct Builder<'a> {
+    snapshot: &'a Snapshot,
+    staying: &'a HashSet<usize>,
+    request_of: HashMap<VmId, usize>,
+    set_aside: HashSet<VmId>,
+    rules: Vec<GroupRules>,
+    occupants: Vec<Vec<Occupant>>,
+    /// Hosts (indices) that each VM occupies before the plan.
+    located: HashMap<VmId, Vec<usize>>,
+    /// Union-find over requests.
+    leader: Vec<usize>,
+    next_rule: u32,
+}
+
+impl<'a> Builder<'a> {
+    fn new(snapshot: &'a Snapshot, staying: &'a HashSet<usize>) -> Self {
+        let requests = snapshot.candidates.len();
+        let ids = snapshot.candidates.iter().enumerate();
+        Self {
+            snapshot,
+            staying,
+            request_of: ids.map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect(),
+            set_aside: snapshot.set_aside.iter().map(|(vm, _)| *vm).collect(),
+            rules: vec![GroupRules::default(); requests],
+            occupants: vec![Vec::new(); snapshot.hosts.len()],
+            located: located(snapshot),
+            leader: (0..requests).collect(),
+            next_rule: 0,
+        }
+    }
+
+    fn build(mut self) -> Groups {
+        let members = members(self.snapshot);
+        for (index, group) in self.snapshot.groups.iter().enumerate() {
+            let roles: Vec<&BTreeSet<VmId>> = (0..group.roles.len()).map(|role| &members[&(index, role)]).collect();
+            self.hosts_of_roles(group, &roles);
+            self.affinity(group, &roles);
+            self.anti_affinity(group, &roles);
+        }
+        self.unknown_groups();
+        let sets = self.sets();
+        Groups { rules: self.rules, sets, occupants: self.occupants }
+    }
+
+    fn hosts_of_roles(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
+        for (role, vms) in group.roles.iter().zip(roles) {
+            for request in vms.iter().filter_map(|vm| self.request_of.get(vm)) {
+                if !role.hosts_affined.is_empty() {
+                    self.rules[*request].only.push(role.hosts_affined.clone());
+                }
+                if !role.hosts_anti_affined.is_empty() {
+                    self.rules[*request].never.push(role.hosts_anti_affined.clone());
+                }
+            }
+        }
+    }
+
+    fn affinity(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
+        for (role, vms) in group.roles.iter().zip(roles) {
+            if role.policy == RolePolicy::Affined {
+                self.together(group, vms);
+            }
+        }
+        for rule in chained(&group.affined) {
+            let vms: BTreeSet<VmId> = rule.iter().flat_map(|&role| roles[role].iter().copied()).collect();
+            self.together(group, &vms);
+        }
+    }
+
+    /// Members of a rule join those that run, or else each other.
+    fn together(&mut self, group: &VmGroup, vms: &BTreeSet<VmId>) {
+        let schedulable: Vec<usize> = vms.iter().filter_map(|vm| self.mover(*vm)).collect();
+        let running: Vec<(HostId, VmId)> = vms
+            .iter()
+            .filter(|vm| self.mover(**vm).is_none())
+            .filter_map(|vm| Some((self.runs_on(*vm)?, *vm)))
+            .collect();
+        if let Some((_, with)) = running.first() {
+            let hosts: BTreeSet<HostId> = running.iter().map(|(host, _)| *host).collect();
+            for request in schedulable {
+                let joins = &mut self.rules[request].joins;
+                let common = joins.as_ref().map_or(hosts.clone(), |(known, _)| known & &hosts);
+                *joins = Some((common, *with));
+            }
+            return;
+        }
+        for pair in schedulable.windows(2) {
+            let (a, b) = (self.find(pair[0]), self.find(pair[1]));
+            self.leader[a.max(b)] = a.min(b);
+        }
+        let missing = vms.iter().find(|vm| self.set_aside.contains(vm));
+        if let Some(missing) = missing {
+            let text = format!("VM {missing} of its affined set (group {}) cannot be placed", group.name);
+            for request in schedulable {
+                self.rules[request].refused.get_or_insert_with(|| text.clone());
+            }
+        }
+    }
+
+    fn anti_affinity(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
+        for (role, vms) in group.roles.iter().zip(roles) {
+            if role.policy == RolePolicy::AntiAffined {
+                let tag = Tag { rule: self.new_rule(), role: 0, within: true };
+                vms.iter().for_each(|vm| self.mark(*vm, tag));
+            }
+        }
+        for rule in &group.anti_affined {
+            let number = self.new_rule();
+            for (&role, name) in rule.iter().zip(0..) {
+                let tag = Tag { rule: number, role: name, within: false };
+                roles[role].iter().for_each(|vm| self.mark(*vm, tag));
+            }
+        }
+    }
+
+    fn new_rule(&mut self) -> u32 {
+        self.next_rule += 1;
+        self.next_rule
+    }
+
+    fn mark(&mut self, vm: VmId, tag: Tag) {
+        if let Some(&request) = self.request_of.get(&vm) {
+            self.rules[request].tags.push(tag);
+        }
+        for &host in self.located.get(&vm).into_iter().flatten() {
+            self.occupants[host].push(Occupant { vm, tag });
+        }
+    }
+
+    /// The request of a VM that the plan may put elsewhere.
+    fn mover(&self, vm: VmId) -> Option<usize> {
+        self.request_of.get(&vm).copied().filter(|request| !self.staying.contains(request))
+    }
+
+    fn runs_on(&self, vm: VmId) -> Option<HostId> {
+        self.snapshot.vm(vm).filter(|vm| vm.state == VmState::Active).and_then(|vm| vm.host)
+    }
+
+    /// oned sends the group of every VM; without it the VM's rules are unknown.
+    fn unknown_groups(&mut self) {
+        for (rules, candidates) in self.rules.iter_mut().zip(&self.snapshot.candidates) {
+            let Some((id, role)) = &self.snapshot.vms[candidates.vm].group else { continue };
+            let group = self.snapshot.groups.iter().find(|group| group.id == *id);
+            let refused = match group {
+                None => Some(format!("the request does not tell the rules of its VM group {id}")),
+                Some(group) if !group.roles.iter().any(|r| r.name == *role) => {
+                    Some(format!("its VM group {} has no role {role:?}", group.name))
+                }
+                Some(_) => None,
+            };
+            rules.refused = rules.refused.take().or(refused);
+        }
+    }
+
+    fn find(&self, mut request: usize) -> usize {
+        while self.leader[request] != request {
+            request = self.leader[request];
+        }
+        request
+    }
+
+    fn sets(&self) -> Vec<Vec<usize>> {
+        let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for request in 0..self.leader.len() {
+            sets.entry(self.find(request)).or_default().push(request);
+        }
+        sets.into_values().filter(|set| set.len() > 1).collect()
+    }
+}
+
+/// Members of every role, by (group, role) index: those it lists, and those that
+/// name it in their template.
+fn members(snapshot: &Snapshot) -> HashMap<(usize, usize), BTreeSet<VmId>> {
+    let mut members: HashMap<(usize, usize), BTreeSet<VmId>> = HashMap::new();
+    for (index, group) in snapshot.groups.iter().enumerate() {
+        for (role, listed) in group.roles.iter().enumerate() {
+            members.insert((index, role), listed.vms.iter().copied().collect());
+        }
+    }
+    for vm in &snapshot.vms {
+        let Some((id, role)) = &vm.group else { continue };
+        let Ok(index) = snapshot.groups.binary_search_by_key(id, |g| g.id) else { continue };
+        if let Some(role) = snapshot.groups[index].roles.iter().position(|r| r.name == *role)
+            && let Some(vms) = members.get_mut(&(index, role))
+        {
+            vms.insert(vm.id);
+        }
+    }
+    members
+}
+
+/// Affined rules that share a role are one rule.
+fn chained(rules: &[Vec<usize>]) -> Vec<BTreeSet<usize>> {
+    let mut merged: Vec<BTreeSet<usize>> = Vec::new();
+    for rule in rules {
+        let mut rule: BTreeSet<usize> = rule.iter().copied().collect();
+        merged.retain(|known| {
+            let shares = !known.is_disjoint(&rule);
+            if shares {
+                rule.extend(known);
+            }
+            !shares
+        });
+        merged.push(rule);
+    }
+    merged
+}
+
+/// Where VMs are before the plan: where a host lists them, and where an active or
+/// parked VM says it is.
+fn located(snapshot: &Snapshot) -> HashMap<VmId, Vec<usize>> {
+    let mut located: HashMap<VmId, Vec<usize>> = HashMap::new();
+    for (index, host) in snapshot.hosts.iter().enumerate() {
+        for vm in &host.vms {
+            located.entry(*vm).or_default().push(index);
+        }
+    }
+    for vm in &snapshot.vms {
+        let bound = matches!(vm.state, VmState::Active | VmState::Parked);
+        if let Some(index) = vm.host.filter(|_| bound).and_then(|host| snapshot.host_index(host)) {
+            let hosts = located.entry(vm.id).or_default();
+            if !hosts.contains(&index) {
+                hosts.push(index);
+            }
+        }
+    }
+    located
+}

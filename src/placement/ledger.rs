@@ -1,0 +1,266 @@
+//! What is left as decisions are booked: the one place where hard rules meet.
+//!
+//! `seat` asks whether a VM may go to a host and what it would get there; `book`
+//! takes it; `unbook` gives it back. Requests and hosts are named by their index in
+//! the snapshot.
+
+use super::groups::{Groups, Occupant};
+use super::interference::{Effect, Load, PerResource, fractions};
+use super::networks::Networks;
+use super::occupancy::CurrentVms;
+use super::rank::{Brought, RankCache, Ranks};
+use super::reason::Reason;
+use super::storage::Storage;
+use super::{numa, pci};
+use crate::model::demand::Demands;
+use crate::model::ids::NicId;
+use crate::model::policy::Policy;
+use crate::model::snapshot::{Candidates, Snapshot, Vm};
+use crate::model::units::{Cpu, Memory};
+
+/// What a VM gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Host index.
+    pub host: usize,
+    /// System datastore index.
+    pub datastore: usize,
+    /// A network index per NIC in auto mode.
+    pub nics: Vec<(NicId, usize)>,
+}
+
+/// What does not change while a plan is made.
+pub struct Context<'a> {
+    /// The request.
+    pub snapshot: &'a Snapshot,
+    /// What VMs will use.
+    pub demands: &'a Demands,
+    /// What the operator wants.
+    pub policy: &'a Policy,
+    /// VM group rules.
+    pub groups: &'a Groups,
+    /// CURRENT_VMS rules.
+    pub current_vms: &'a CurrentVms<'a>,
+    /// SCHED_RANK and the like.
+    pub ranks: &'a Ranks,
+}
+
+impl<'a> Context<'a> {
+    /// The candidates of a request.
+    pub fn candidates(&self, request: usize) -> &'a Candidates {
+        &self.snapshot.candidates[request]
+    }
+
+    /// The VM of a request.
+    pub fn vm(&self, request: usize) -> &'a Vm {
+        &self.snapshot.vms[self.snapshot.candidates[request].vm]
+    }
+
+    /// The demand of a request as fractions of a host's capacity.
+    pub fn demand(&self, request: usize, host: usize) -> PerResource {
+        fractions(&self.demands.vms[request].level, &self.snapshot.hosts[host])
+    }
+}
+
+/// The state of a plan in the making.
+#[derive(Clone)]
+pub struct Ledger<'a> {
+    context: &'a Context<'a>,
+    cpu_free: Vec<Cpu>,
+    memory_free: Vec<Memory>,
+    /// By host: requests booked there, in deployment order.
+    guests: Vec<Vec<usize>>,
+    occupants: Vec<Vec<Occupant>>,
+    brought: Vec<Brought>,
+    storage: Storage<'a>,
+    networks: Networks<'a>,
+    load: Load,
+    /// By request.
+    seats: Vec<Option<Seat>>,
+    rank_cache: RankCache,
+}
+
+impl<'a> Ledger<'a> {
+    /// Nothing is booked yet.
+    pub fn new(context: &'a Context<'a>) -> Self {
+        let snapshot = context.snapshot;
+        let hosts = &snapshot.hosts;
+        Self {
+            context,
+            cpu_free: hosts.iter().map(|h| h.cpu - h.cpu_allocated).collect(),
+            memory_free: hosts.iter().map(|h| h.memory - h.memory_allocated).collect(),
+            guests: vec![Vec::new(); hosts.len()],
+            occupants: context.groups.occupants.clone(),
+            brought: vec![Brought::default(); hosts.len()],
+            storage: Storage::new(snapshot, context.policy),
+            networks: Networks::new(snapshot, context.policy),
+            load: Load::new(snapshot, context.demands, context.policy),
+            seats: vec![None; snapshot.candidates.len()],
+            rank_cache: RankCache::default(),
+        }
+    }
+
+    /// What the plan is made from.
+    pub fn context(&self) -> &'a Context<'a> {
+        self.context
+    }
+
+    /// The load as it stands.
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Where a request is booked.
+    pub fn seat_of(&self, request: usize) -> Option<&Seat> {
+        self.seats[request].as_ref()
+    }
+
+    /// Requests booked on a host, in deployment order.
+    pub fn guests(&self, host: usize) -> &[usize] {
+        &self.guests[host]
+    }
+
+    /// Room for so much CPU and memory, and for `count` more VMs by the policy.
+    pub fn has_room(&self, host: usize, cpu: Cpu, memory: Memory, count: usize) -> bool {
+        self.room(host, cpu, memory, count).is_ok()
+    }
+
+    /// As `has_room`, with the reason. Where more is allocated than there is, nothing
+    /// fits, not even a VM that asks for nothing.
+    pub fn room(&self, host: usize, cpu: Cpu, memory: Memory, count: usize) -> Result<(), Reason> {
+        if cpu > self.cpu_free[host] {
+            return Err(Reason::Cpu { need: cpu, free: self.cpu_free[host] });
+        }
+        if memory > self.memory_free[host] {
+            return Err(Reason::Memory { need: memory, free: self.memory_free[host] });
+        }
+        match self.context.policy.max_per_host {
+            Some(max) if self.guests[host].len() + count > max as usize => Err(Reason::Quota(max)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the request would get on the host, or the first rule against it.
+    pub fn seat(&self, request: usize, host: usize) -> Result<Seat, Reason> {
+        let context = self.context;
+        let (vm, rules) = (context.vm(request), &context.groups.rules[request]);
+        let there = &context.snapshot.hosts[host];
+        if !there.enabled {
+            return Err(Reason::Disabled);
+        }
+        if there.pinned != vm.pinned() {
+            return Err(Reason::PinPolicy { pinned: vm.pinned() });
+        }
+        rules.allow(there)?;
+        self.room(host, vm.cpu, vm.memory, 1)?;
+        rules.meet(vm.id, &self.occupants[host])?;
+        let guests = &self.guests[host];
+        context.current_vms.test(host, guests, Some(request))?;
+        let candidates = context.candidates(request);
+        let datastore = self.storage.choose(candidates, host, context.ranks)?;
+        let nics = self.networks.choose(candidates, there.cluster, context.ranks)?;
+        if !vm.pci.is_empty() || numa::concerns(vm) {
+            self.devices(host, &self.with(host, request))?;
+        }
+        Ok(Seat { host, datastore, nics })
+    }
+
+    /// Takes a seat that `seat` has just given.
+    pub fn book(&mut self, request: usize, seat: Seat) {
+        self.guests[seat.host] = self.with(seat.host, request);
+        self.account(request, &seat, false);
+        self.seats[request] = Some(seat);
+    }
+
+    /// Gives a seat back.
+    pub fn unbook(&mut self, request: usize) -> Option<Seat> {
+        let seat = self.seats[request].take()?;
+        self.guests[seat.host].retain(|&guest| guest != request);
+        self.account(request, &seat, true);
+        Some(seat)
+    }
+
+    /// Puts the guests of a host back into an order that was valid before.
+    pub fn restore_order(&mut self, host: usize, guests: Vec<usize>) {
+        self.guests[host] = guests;
+    }
+
+    /// Whether the guests of a host still meet all rules after one of them left.
+    pub fn consistent(&self, host: usize) -> bool {
+        let guests = &self.guests[host];
+        self.context.current_vms.test(host, guests, None).is_ok() && self.devices(host, guests).is_ok()
+    }
+
+    /// The user's rank of a host for a request; 0 when there is none.
+    pub fn rank(&mut self, request: usize, host: usize) -> f64 {
+        let Some(rank) = self.context.ranks.of_request(request) else { return 0.0 };
+        let (snapshot, ranks, brought) = (self.context.snapshot, self.context.ranks, self.brought[host]);
+        let hosts = snapshot.hosts.len();
+        self.rank_cache.get(rank, host, hosts, || ranks.of_host(rank, &snapshot.hosts[host], brought))
+    }
+
+    /// What requests would do to the D_green of a host.
+    pub fn effect(&self, requests: &[usize], host: usize) -> Effect {
+        let mut demand = PerResource::default();
+        for &request in requests {
+            for (sum, more) in demand.iter_mut().zip(self.context.demand(request, host)) {
+                *sum += more;
+            }
+        }
+        Effect { before: self.load.score(host), after: self.load.score_with(host, &demand) }
+    }
+
+    /// CPU and memory left on a host.
+    pub fn free(&self, host: usize) -> (Cpu, Memory) {
+        (self.cpu_free[host], self.memory_free[host])
+    }
+
+    fn account(&mut self, request: usize, seat: &Seat, give_back: bool) {
+        let vm = self.context.vm(request);
+        let host = seat.host;
+        let demand = self.context.demand(request, host);
+        let tags = &self.context.groups.rules[request].tags;
+        let brought = &mut self.brought[host];
+        if give_back {
+            self.cpu_free[host] += vm.cpu;
+            self.memory_free[host] += vm.memory;
+            brought.vms -= 1;
+            brought.cpu -= vm.cpu;
+            brought.memory -= vm.memory;
+            self.load.remove(host, &demand);
+            for tag in tags {
+                let entry = Occupant { vm: vm.id, tag: *tag };
+                if let Some(last) = self.occupants[host].iter().rposition(|o| *o == entry) {
+                    self.occupants[host].remove(last);
+                }
+            }
+        } else {
+            self.cpu_free[host] -= vm.cpu;
+            self.memory_free[host] -= vm.memory;
+            brought.vms += 1;
+            brought.cpu += vm.cpu;
+            brought.memory += vm.memory;
+            self.load.add(host, &demand);
+            self.occupants[host].extend(tags.iter().map(|tag| Occupant { vm: vm.id, tag: *tag }));
+        }
+        self.storage.book(vm, host, seat.datastore, give_back);
+        self.networks.book(vm, &seat.nics, give_back);
+        self.rank_cache.host_changed(host);
+    }
+
+    /// The guests of a host with one more, in deployment order: VMs that want one
+    /// certain device before those that take any.
+    fn with(&self, host: usize, request: usize) -> Vec<usize> {
+        let mut guests = self.guests[host].clone();
+        guests.push(request);
+        guests.sort_by_key(|&guest| !pci::wants_certain_device(self.context.vm(guest)));
+        guests
+    }
+
+    fn devices(&self, host: usize, guests: &[usize]) -> Result<(), Reason> {
+        let there = &self.context.snapshot.hosts[host];
+        let vms = || guests.iter().map(|&guest| self.context.vm(guest));
+        pci::serve(there, vms()).map_err(Reason::Pci)?;
+        numa::serve(there, vms()).map_err(Reason::Numa)
+    }
+}

@@ -1,0 +1,40 @@
+//! Snapshot + Demands + Policy -> Plan + Report.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `planner` | the way from input to plan; the only door |
+//! | `greedy` | VMs one after another, each to the host where it interferes least |
+//! | `room` | makes room for a VM that does not fit, by moving others of the batch |
+//! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
+//! | `groups` | VM groups: who must share a host, who must not |
+//! | `occupancy` | CURRENT_VMS: who is on a host as the plan grows |
+//! | `storage`, `networks`, `pci`, `numa` | one kind of hard rule each |
+//! | `interference`, `green`, `rank` | what makes one allowed host better than another |
+//! | `reason`, `refusal` | why not, with numbers and the nearest miss |
+//! | `order` | the order in which oned's executor gets through a plan fastest |
+//! | `check` | an independent judge of any plan |
+//!
+//! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
+
+pub mod check;
+pub mod green;
+pub mod interference;
+pub mod planner;
+
+mod greedy;
+mod groups;
+mod ledger;
+mod networks;
+mod numa;
+mod occupancy;
+mod order;
+mod pci;
+mod rank;
+mod reason;
+mod refusal;
+mod report;
+mod room;
+mod storage;
+mod unit;
+
+pub use planner::{PlanningInput, plan};

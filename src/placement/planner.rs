@@ -1,0 +1,201 @@
+//! The way from input to plan. Total: there is always a plan, if an empty one, and a
+//! report that says why.
+//!
+//! Units (VMs and affined sets) are placed one after another; who does not fit may
+//! make others move. When some still wait, other orders are tried and the plan with
+//! most VMs is kept, then the one with more of the asked capacity, then the one with
+//! the smaller largest D_green.
+
+use super::greedy::{self, Order, Preference};
+use super::groups::Groups;
+use super::ledger::{Context, Ledger, Seat};
+use super::occupancy::CurrentVms;
+use super::rank::Ranks;
+use super::room::RoomSearch;
+use super::unit::{Unit, units};
+use super::{green, refusal, report};
+use crate::model::demand::Demands;
+use crate::model::ids::VmId;
+use crate::model::policy::Policy;
+use crate::model::report::Planned;
+use crate::model::snapshot::Snapshot;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+/// All that a plan depends on, besides the policy.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanningInput<'a> {
+    /// The request.
+    pub snapshot: &'a Snapshot,
+    /// What VMs will use and hosts do use.
+    pub demands: &'a Demands,
+}
+
+/// The ways in which a plan is looked for; the first that places all VMs is taken.
+const ATTEMPTS: [(Order, Preference); 5] = [
+    (Order::HardFirst, Preference::Spread),
+    (Order::FewestHostsFirst, Preference::Spread),
+    (Order::HardFirst, Preference::Pack),
+    (Order::SmallFirst, Preference::Pack),
+    (Order::SmallFirst, Preference::Spread),
+];
+
+/// Decides. O(VMs x candidate hosts) when all VMs find room.
+#[must_use]
+pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
+    let mut notices = input.snapshot.notices.clone();
+    notices.extend(green::notices(input.snapshot));
+    let (current_vms, unreadable) = CurrentVms::new(input.snapshot);
+    let ranks = Ranks::new(input.snapshot, policy, &mut notices);
+    let draft = |staying: &HashSet<usize>| {
+        let mut groups = Groups::new(input.snapshot, staying);
+        for (request, reason) in &unreadable {
+            groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
+        }
+        let (snapshot, demands) = (input.snapshot, input.demands);
+        let context = Context { snapshot, demands, policy, groups: &groups, current_vms: &current_vms, ranks: &ranks };
+        best_draft(&context)
+    };
+    let first = draft(&HashSet::new());
+    let chosen = match stranded(input.snapshot, &first) {
+        staying if staying.is_empty() => first,
+        // members of groups whose RESCHED fellows cannot move may join them where they are
+        staying => better(first, draft(&staying)),
+    };
+    report::planned(input, policy, chosen, notices)
+}
+
+/// A finished attempt, free of the borrowed state that made it.
+pub struct Draft {
+    /// By request.
+    pub seats: Vec<Option<Seat>>,
+    /// By host: requests in deployment order.
+    pub order: Vec<Vec<usize>>,
+    /// By request: what tipped the choice.
+    pub why: Vec<String>,
+    /// Who waits, and why.
+    pub refusals: Vec<(VmId, String)>,
+    /// VMs placed, the share of capacity they ask for, and the largest D_green.
+    quality: (usize, f64, f64),
+}
+
+fn better(a: Draft, b: Draft) -> Draft {
+    if compare(&b, &a) == Ordering::Greater { b } else { a }
+}
+
+/// `Greater` is better.
+fn compare(a: &Draft, b: &Draft) -> Ordering {
+    let (x, y) = (a.quality, b.quality);
+    x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)).then(y.2.total_cmp(&x.2))
+}
+
+fn best_draft(context: &Context<'_>) -> Draft {
+    let (units, refused) = units(context);
+    let mut best: Option<Draft> = None;
+    for (order, preference) in ATTEMPTS {
+        let (draft, complete) = attempt(context, &units, &refused, order, preference);
+        best = Some(match best {
+            Some(known) => better(known, draft),
+            None => draft,
+        });
+        if complete {
+            break;
+        }
+    }
+    best.unwrap_or_else(|| attempt(context, &units, &refused, Order::HardFirst, Preference::Spread).0)
+}
+
+/// One pass over all units, then room for those that found none.
+fn attempt(
+    context: &Context<'_>,
+    units: &[Unit],
+    refused: &[(usize, String)],
+    order: Order,
+    preference: Preference,
+) -> (Draft, bool) {
+    let mut ledger = Ledger::new(context);
+    let mut waiting = Vec::new();
+    let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
+    for index in greedy::sequence(units, order, special) {
+        match greedy::best(&units[index], &mut ledger, preference) {
+            Some(seats) => units[index].book(&mut ledger, seats),
+            None => waiting.push(index),
+        }
+    }
+    let mut search = RoomSearch::new(units, context.snapshot.candidates.len(), preference);
+    // what could not join others before may do so now; room is made last
+    for pass in 0..2 {
+        let before = waiting.len();
+        waiting.retain(|&index| {
+            let found = greedy::best(&units[index], &mut ledger, preference);
+            match found {
+                Some(seats) => {
+                    units[index].book(&mut ledger, seats);
+                    false
+                }
+                None => pass == 0 || !search.place(index, &mut ledger),
+            }
+        });
+        if waiting.is_empty() || (pass == 1 && waiting.len() == before) {
+            break;
+        }
+    }
+    let complete = waiting.is_empty();
+    (finish(context, units, refused, &waiting, &search, ledger, preference), complete)
+}
+
+/// VMs whose needs only few hosts can meet, whatever their size.
+fn is_special(context: &Context<'_>, request: usize) -> bool {
+    let vm = context.vm(request);
+    let rules = &context.groups.rules[request];
+    !vm.pci.is_empty() || vm.topology.is_some() || !rules.tags.is_empty() || vm.resched
+}
+
+fn finish(
+    context: &Context<'_>,
+    units: &[Unit],
+    refused: &[(usize, String)],
+    waiting: &[usize],
+    search: &RoomSearch<'_>,
+    mut ledger: Ledger<'_>,
+    preference: Preference,
+) -> Draft {
+    let snapshot = context.snapshot;
+    let mut refusals = snapshot.set_aside.clone();
+    refusals.extend(refused.iter().map(|(request, reason)| (context.vm(*request).id, reason.clone())));
+    for &index in waiting {
+        let text = refusal::explain(&units[index], &mut ledger);
+        refusals.extend(units[index].members.iter().map(|&m| (context.vm(m).id, text.clone())));
+    }
+    refusals.sort_by_key(|(vm, _)| *vm);
+    let seats: Vec<Option<Seat>> =
+        (0..snapshot.candidates.len()).map(|request| ledger.seat_of(request).cloned()).collect();
+    let placed: Vec<&Unit> = units.iter().filter(|unit| unit.host(&ledger).is_some()).collect();
+    let quality = (
+        placed.iter().map(|unit| unit.members.len()).sum(),
+        placed.iter().map(|unit| unit.size).sum(),
+        ledger.load().objective(),
+    );
+    Draft {
+        seats,
+        order: (0..snapshot.hosts.len()).map(|host| ledger.guests(host).to_vec()).collect(),
+        why: report::whys(context, units, &search.moved, preference),
+        refusals,
+        quality,
+    }
+}
+
+/// RESCHED requests that found no host while another member of their group waits.
+fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashSet<usize> {
+    let waits = |request: &usize| draft.seats[*request].is_none();
+    let group = |request: usize| snapshot.vms[snapshot.candidates[request].vm].group.as_ref().map(|(id, _)| *id);
+    let all: Vec<usize> = (0..snapshot.candidates.len()).filter(waits).collect();
+    let resched = |request: &&usize| snapshot.vms[snapshot.candidates[**request].vm].resched;
+    all.iter()
+        .filter(resched)
+        .copied()
+        .filter(|&request| {
+            all.iter().any(|&other| other != request && group(other).is_some() && group(other) == group(request))
+        })
+        .collect()
+}

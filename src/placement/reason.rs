@@ -1,0 +1,190 @@
+//! Why a host cannot take a VM: one reason per host, the first rule that fails.
+
+use crate::model::ids::{DatastoreId, NicId, VmId, VnetId};
+use crate::model::units::{Cpu, Disk, Memory};
+
+/// A hard rule that fails, with the numbers that people need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The host is not in a state in which oned deploys.
+    Disabled,
+    /// Pinned VMs go to PINNED hosts, others never.
+    PinPolicy {
+        /// Whether the VM asks for pinning.
+        pinned: bool,
+    },
+    /// Not enough CPU left.
+    Cpu {
+        /// What the VM, or its affined set, asks for.
+        need: Cpu,
+        /// What the host has left.
+        free: Cpu,
+    },
+    /// Not enough memory left.
+    Memory {
+        /// What the VM, or its affined set, asks for.
+        need: Memory,
+        /// What the host has left.
+        free: Memory,
+    },
+    /// The policy's `max_per_host` is used up.
+    Quota(u32),
+    /// The host is not one that the VM's role allows.
+    Role(String),
+    /// Members of its group run elsewhere, and it must join them.
+    Elsewhere(String),
+    /// A VM on the host must not share it with this one.
+    Apart(VmId),
+    /// A CURRENT_VMS term of its own is false there.
+    CurrentVms(String),
+    /// It would make a CURRENT_VMS term of a VM placed there false.
+    CurrentVmsOf(VmId),
+    /// No system datastore of its list serves the host's cluster.
+    NoDatastore,
+    /// No system datastore has room.
+    SystemDatastore {
+        /// What its disks ask for.
+        need: Disk,
+        /// The datastore with most room, and how much that is.
+        best: (DatastoreId, Disk),
+    },
+    /// An image datastore has no room for its clones.
+    ImageDatastore {
+        /// The datastore.
+        id: DatastoreId,
+        /// What its disks ask for.
+        need: Disk,
+        /// What is left there.
+        free: Disk,
+    },
+    /// No network of a NIC's list serves the host's cluster.
+    NoNetwork(NicId),
+    /// The networks that would do have no lease left.
+    Leases {
+        /// The NIC that goes without.
+        nic: NicId,
+        /// A network of its list.
+        vnet: VnetId,
+    },
+    /// There are leases, but not on different networks for each NIC.
+    SameNetwork(usize),
+    /// No free device for a request.
+    Pci(String),
+    /// The virtual nodes do not fit the free NUMA nodes.
+    Numa(String),
+}
+
+/// Reasons of one kind are told together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// CPU of hosts.
+    Cpu,
+    /// Memory of hosts.
+    Memory,
+    /// System or image datastores.
+    Storage,
+    /// Virtual networks.
+    Network,
+    /// PCI devices.
+    Pci,
+    /// NUMA nodes.
+    Numa,
+    /// Groups and CURRENT_VMS.
+    Affinity,
+    /// The policy's limit per host.
+    Quota,
+    /// State or pinning of the host.
+    State,
+}
+
+impl Kind {
+    /// For lists: `CPU on 7`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::Memory => "memory",
+            Self::Storage => "datastores",
+            Self::Network => "networks",
+            Self::Pci => "PCI",
+            Self::Numa => "NUMA",
+            Self::Affinity => "affinity rules",
+            Self::Quota => "max_per_host",
+            Self::State => "host state",
+        }
+    }
+}
+
+impl Reason {
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Disabled | Self::PinPolicy { .. } => Kind::State,
+            Self::Cpu { .. } => Kind::Cpu,
+            Self::Memory { .. } => Kind::Memory,
+            Self::Quota(_) => Kind::Quota,
+            Self::Role(_) | Self::Elsewhere(_) | Self::Apart(_) | Self::CurrentVms(_) | Self::CurrentVmsOf(_) => {
+                Kind::Affinity
+            }
+            Self::NoDatastore | Self::SystemDatastore { .. } | Self::ImageDatastore { .. } => Kind::Storage,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Kind::Network,
+            Self::Pci(_) => Kind::Pci,
+            Self::Numa(_) => Kind::Numa,
+        }
+    }
+
+    /// How far the host is from taking the VM, as a share of what is asked; a
+    /// rule that no amount of room would satisfy is 1.
+    pub fn miss(&self) -> f64 {
+        let share = |need: i64, free: i64| {
+            let need = need as f64;
+            ((need - free as f64) / need.max(1.0)).max(0.0)
+        };
+        match self {
+            Self::Cpu { need, free } => share(need.0, free.0),
+            Self::Memory { need, free } => share(need.0, free.0),
+            Self::SystemDatastore { need, best: (_, free) } | Self::ImageDatastore { need, free, .. } => {
+                share(need.0, free.0)
+            }
+            _ => 1.0,
+        }
+    }
+
+    /// Whether the host would do if it had more of something.
+    pub fn is_shortage(&self) -> bool {
+        matches!(
+            self,
+            Self::Cpu { .. } | Self::Memory { .. } | Self::SystemDatastore { .. } | Self::ImageDatastore { .. }
+        )
+    }
+
+    /// In words, about one host: "it has 6.5 cores free".
+    pub fn text(&self) -> String {
+        match self {
+            Self::Disabled => "it is not in a state to take VMs".to_owned(),
+            Self::PinPolicy { pinned: true } => "its PIN_POLICY is not PINNED".to_owned(),
+            Self::PinPolicy { pinned: false } => "it is for pinned VMs only".to_owned(),
+            Self::Cpu { free, .. } => format!("it has {} cores free", free.cores()),
+            Self::Memory { free, .. } => format!("it has {} of memory free", free.text()),
+            Self::Quota(max) => format!("max_per_host {max} is reached"),
+            Self::Role(rule) => format!("its role says {rule}"),
+            Self::Elsewhere(what) => what.clone(),
+            Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
+            Self::CurrentVms(rule) => format!("{rule} is false there"),
+            Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
+            Self::NoDatastore => "no system datastore of its list serves the cluster".to_owned(),
+            Self::SystemDatastore { need, best: (id, free) } => {
+                format!("{} of disk needed, datastore {id} has {} free", need.text(), free.text())
+            }
+            Self::ImageDatastore { id, need, free } => {
+                format!("image datastore {id} has {} free, {} needed", free.text(), need.text())
+            }
+            Self::NoNetwork(nic) => format!("no network of NIC {nic} serves the cluster"),
+            Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),
+            Self::SameNetwork(nics) => {
+                format!("its {nics} NICs cannot all have a network of their own with a free lease")
+            }
+            Self::Pci(request) => format!("no free PCI device {request}"),
+            Self::Numa(what) => what.clone(),
+        }
+    }
+}

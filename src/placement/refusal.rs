@@ -1,0 +1,94 @@
+//! Why a VM has to wait, in one sentence: what lacks, with numbers, and the nearest
+//! miss. Users see the first 150 characters, so the essence comes first.
+
+use super::ledger::Ledger;
+use super::reason::{Kind, Reason};
+use super::unit::Unit;
+use crate::model::snapshot::Host;
+use std::collections::BTreeMap;
+
+/// The sentence for every VM of a unit that found no host. O(candidate hosts).
+pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
+    let mut reasons: Vec<(usize, Reason)> = Vec::with_capacity(unit.hosts.len());
+    for &host in unit.hosts.iter() {
+        let host = host as usize;
+        match unit.seats(ledger, host) {
+            Err(reason) => reasons.push((host, reason)),
+            // only possible when the search for a plan was given up early
+            Ok(_) => return "was left out to place more VMs; it will be tried again".to_owned(),
+        }
+    }
+    let hosts = &ledger.context().snapshot.hosts;
+    let set = set_name(unit, ledger);
+    let Some((nearest, reason)) = nearest(&reasons) else {
+        return match unit.members.len() {
+            1 => "has no candidate host: REQUIREMENTS lists none that is usable".to_owned(),
+            _ => format!("{set}no host is a candidate for all of them"),
+        };
+    };
+    let near = label(&hosts[*nearest]);
+    let count = reasons.len();
+    let one_kind = reasons.iter().all(|(_, other)| other.kind() == reason.kind());
+    if count == 1 {
+        return format!("{set}{}the only candidate is {near}: {}", need(reason), reason.text());
+    }
+    match reason {
+        Reason::Cpu { need, free } if one_kind => format!(
+            "{set}needs {} cores; the best of {count} candidate hosts ({near}) has {} free",
+            need.cores(),
+            free.cores()
+        ),
+        Reason::Memory { need, free } if one_kind => format!(
+            "{set}needs {} of memory; the best of {count} candidate hosts ({near}) has {} free",
+            need.text(),
+            free.text()
+        ),
+        _ if one_kind => format!("{set}none of {count} candidate hosts will do; nearest is {near}: {}", reason.text()),
+        _ => format!(
+            "{set}{}none of {count} candidate hosts will do ({}); nearest is {near}: {}",
+            need(reason),
+            tally(&reasons),
+            reason.text()
+        ),
+    }
+}
+
+fn set_name(unit: &Unit, ledger: &Ledger<'_>) -> String {
+    if unit.members.len() == 1 {
+        return String::new();
+    }
+    let ids: Vec<String> = unit.members.iter().map(|&m| ledger.context().vm(m).id.to_string()).collect();
+    let shown = if ids.len() > 4 { format!("{}, ...", ids[..4].join(", ")) } else { ids.join(", ") };
+    format!("with its affined set ({} VMs: {shown}) ", ids.len())
+}
+
+/// The host that lacks least; where no room would help, the first.
+fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
+    let shortage = reasons.iter().filter(|(_, reason)| reason.is_shortage());
+    shortage.min_by(|(_, a), (_, b)| a.miss().total_cmp(&b.miss())).or(reasons.first())
+}
+
+fn need(reason: &Reason) -> String {
+    match reason {
+        Reason::Cpu { need, .. } => format!("needs {} cores; ", need.cores()),
+        Reason::Memory { need, .. } => format!("needs {} of memory; ", need.text()),
+        _ => String::new(),
+    }
+}
+
+/// `CPU on 7, memory on 5`, most frequent first.
+fn tally(reasons: &[(usize, Reason)]) -> String {
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+    for (_, reason) in reasons {
+        *counts.entry(reason.kind()).or_default() += 1;
+    }
+    let mut counts: Vec<(Kind, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(kind, count)| (std::cmp::Reverse(*count), *kind));
+    counts.iter().take(3).map(|(kind, count)| format!("{} on {count}", kind.name())).collect::<Vec<_>>().join(", ")
+}
+
+/// `host 4, node-04`.
+fn label(host: &Host) -> String {
+    let name: String = host.name.chars().take(24).collect();
+    format!("host {}, {name}", host.id)
+}

@@ -1,0 +1,122 @@
+//! What is placed in one go: a VM, or an affined set whose VMs share one host.
+
+use super::ledger::{Context, Ledger, Seat};
+use super::reason::Reason;
+use crate::model::snapshot::{Vm, VmState};
+use crate::model::units::{Cpu, Memory};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// One or more requests for one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Requests, sorted.
+    pub members: Vec<usize>,
+    /// Hosts (indices) that all members may go to.
+    pub hosts: Arc<[u32]>,
+    /// What they ask for together.
+    pub cpu: Cpu,
+    /// What they ask for together.
+    pub memory: Memory,
+    /// The larger of their shares of the mean host's CPU and memory.
+    pub size: f64,
+}
+
+/// All units, by first member; and requests that cannot be placed, with the reason.
+pub fn units(context: &Context<'_>) -> (Vec<Unit>, Vec<(usize, String)>) {
+    let groups = context.groups;
+    let in_set: HashSet<usize> = groups.sets.iter().flatten().copied().collect();
+    let singles = (0..context.snapshot.candidates.len()).filter(|r| !in_set.contains(r)).map(|r| vec![r]);
+    let mut all: Vec<Vec<usize>> = singles.chain(groups.sets.iter().cloned()).collect();
+    all.sort();
+    let (mut units, mut refused) = (Vec::new(), Vec::new());
+    let mean = mean_capacity(context);
+    for members in all {
+        let refusal =
+            |&member: &usize| groups.rules[member].refused.clone().or_else(|| wrong_state(context.vm(member)));
+        match members.iter().find_map(refusal) {
+            Some(reason) => refused.extend(members.into_iter().map(|member| (member, reason.clone()))),
+            None => units.push(unit(context, members, mean)),
+        }
+    }
+    (units, refused)
+}
+
+/// oned would deploy a held or a running VM without a question.
+fn wrong_state(vm: &Vm) -> Option<String> {
+    match (vm.resched, vm.state) {
+        (false, VmState::Pending) => None,
+        (true, VmState::Active) if vm.host.is_some() && vm.datastore.is_some() => None,
+        (true, _) => Some("is flagged RESCHED, but does not run on a known host and datastore".to_owned()),
+        (false, _) => Some("is neither pending nor flagged RESCHED".to_owned()),
+    }
+}
+
+/// CPU and memory of the mean host.
+fn mean_capacity(context: &Context<'_>) -> (f64, f64) {
+    let hosts = &context.snapshot.hosts;
+    let count = hosts.len().max(1) as f64;
+    let cpu = hosts.iter().map(|h| h.cpu.0.max(0) as f64).sum::<f64>() / count;
+    let memory = hosts.iter().map(|h| h.memory.0.max(0) as f64).sum::<f64>() / count;
+    (cpu.max(1.0), memory.max(1.0))
+}
+
+fn unit(context: &Context<'_>, members: Vec<usize>, mean: (f64, f64)) -> Unit {
+    let mut hosts = context.candidates(members[0]).hosts.clone();
+    for &member in &members[1..] {
+        let others = &context.candidates(member).hosts;
+        hosts = hosts.iter().copied().filter(|host| others.binary_search(host).is_ok()).collect();
+    }
+    let cpu: Cpu = members.iter().map(|&member| context.vm(member).cpu).sum();
+    let memory: Memory = members.iter().map(|&member| context.vm(member).memory).sum();
+    let size = (cpu.0 as f64 / mean.0).max(memory.0 as f64 / mean.1);
+    Unit { members, hosts, cpu, memory, size }
+}
+
+impl Unit {
+    /// Whether the unit may go to the host; `ledger` is as before afterwards.
+    pub fn seats(&self, ledger: &mut Ledger<'_>, host: usize) -> Result<Vec<Seat>, Reason> {
+        ledger.room(host, self.cpu, self.memory, self.members.len())?;
+        if let [single] = self.members[..] {
+            return Ok(vec![ledger.seat(single, host)?]);
+        }
+        let mut seats = Vec::with_capacity(self.members.len());
+        let mut failed = None;
+        for &member in &self.members {
+            match ledger.seat(member, host) {
+                Ok(seat) => {
+                    ledger.book(member, seat.clone());
+                    seats.push(seat);
+                }
+                Err(reason) => {
+                    failed = Some(reason);
+                    break;
+                }
+            }
+        }
+        for &member in self.members[..seats.len()].iter().rev() {
+            ledger.unbook(member);
+        }
+        failed.map_or(Ok(seats), Err)
+    }
+
+    /// Books the seats that `seats` gave.
+    pub fn book(&self, ledger: &mut Ledger<'_>, seats: Vec<Seat>) {
+        for (&member, seat) in self.members.iter().zip(seats) {
+            ledger.book(member, seat);
+        }
+    }
+
+    /// Gives all seats back.
+    pub fn unbook(&self, ledger: &mut Ledger<'_>) -> Vec<Seat> {
+        let seats = self.members.iter().rev().filter_map(|&member| ledger.unbook(member));
+        let mut seats: Vec<Seat> = seats.collect();
+        seats.reverse();
+        seats
+    }
+
+    /// The host that the unit is booked on.
+    pub fn host(&self, ledger: &Ledger<'_>) -> Option<usize> {
+        ledger.seat_of(self.members[0]).map(|seat| seat.host)
+    }
+}
