@@ -3,7 +3,7 @@
 
 use crate::demand::requested;
 use crate::model::policy::Policy;
-use crate::model::report::Planned;
+use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
@@ -55,9 +55,19 @@ pub fn place_snapshot(snapshot: Snapshot, policy: &Policy) -> Decided {
     let mut planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
-    if !dropped.is_empty() {
-        let placed: std::collections::HashSet<_> = planned.plan.actions.iter().map(|a| a.vm).collect();
-        planned.report.decisions.retain(|decision| placed.contains(&decision.vm));
-    }
+    tell_dropped(&mut planned.report, &dropped);
     Decided { snapshot, planned, dropped }
+}
+
+/// A VM whose action was dropped waits like any other, and is told so.
+fn tell_dropped(report: &mut Report, dropped: &[Breach]) {
+    for breach in dropped {
+        let placed = report.decisions.len();
+        report.decisions.retain(|decision| decision.vm != breach.vm);
+        if report.decisions.len() < placed {
+            let text = format!("was not placed: the plan broke a rule ({breach}); please report this");
+            report.refusals.push(Refusal { vm: breach.vm, text });
+        }
+    }
+    report.refusals.sort_by_key(|refusal| refusal.vm);
 }

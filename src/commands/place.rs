@@ -5,7 +5,6 @@ use super::{Exit, load_settings, logger};
 use crate::cli::ConfigArgs;
 use crate::decide;
 use crate::opennebula::plan_xml;
-use log::Level;
 use std::io::{IsTerminal, Read, Write};
 
 /// Answers one request.
@@ -38,11 +37,6 @@ pub fn run(args: &ConfigArgs) -> Exit {
         }
     };
     logger::report(&decided.planned, settings.log_placements);
-    for breach in &decided.dropped {
-        let text =
-            format!("was not placed: the plan broke a rule ({}: {}); please report this", breach.rule, breach.text);
-        logger::vm(Level::Error, breach.vm, &text);
-    }
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {

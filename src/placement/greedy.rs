@@ -14,6 +14,8 @@ pub enum Order {
     HardFirst,
     /// Those with the fewest hosts first, then large ones.
     FewestHostsFirst,
+    /// Affined sets of many VMs first.
+    LargeSetsFirst,
     /// Small first: the most VMs when not all fit.
     SmallFirst,
 }
@@ -37,9 +39,13 @@ pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -
         let by_order = match order {
             Order::HardFirst => tightness(b).total_cmp(&tightness(a)),
             Order::FewestHostsFirst => hosts(a).cmp(&hosts(b)).then(units[b].size.total_cmp(&units[a].size)),
+            Order::LargeSetsFirst => {
+                units[b].members.len().cmp(&units[a].members.len()).then(tightness(b).total_cmp(&tightness(a)))
+            }
             Order::SmallFirst => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
         };
-        let specials_first = if order == Order::SmallFirst { Ordering::Equal } else { specials_first };
+        let by_kind = matches!(order, Order::HardFirst | Order::FewestHostsFirst);
+        let specials_first = if by_kind { specials_first } else { Ordering::Equal };
         specials_first.then(by_order).then(a.cmp(&b))
     });
     sequence

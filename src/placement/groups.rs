@@ -82,16 +82,16 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Reads the rules. VMs in `staying` (requests with RESCHED that found no host)
-    /// count as running where they are.
-    pub fn new(snapshot: &Snapshot, staying: &HashSet<usize>) -> Self {
+    /// Reads the rules. VMs in `staying` (requests with RESCHED that found no host,
+    /// with the reason) count as running where they are.
+    pub fn new(snapshot: &Snapshot, staying: &HashMap<usize, String>) -> Self {
         Builder::new(snapshot, staying).build()
     }
 }
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
-    staying: &'a HashSet<usize>,
+    staying: &'a HashMap<usize, String>,
     request_of: HashMap<VmId, usize>,
     set_aside: HashSet<VmId>,
     rules: Vec<GroupRules>,
@@ -104,7 +104,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(snapshot: &'a Snapshot, staying: &'a HashSet<usize>) -> Self {
+    fn new(snapshot: &'a Snapshot, staying: &'a HashMap<usize, String>) -> Self {
         let requests = snapshot.candidates.len();
         let ids = snapshot.candidates.iter().enumerate();
         Self {
@@ -129,6 +129,9 @@ impl<'a> Builder<'a> {
             self.anti_affinity(group, &roles);
         }
         self.unknown_groups();
+        for (request, reason) in self.staying {
+            self.rules[*request].refused = Some(reason.clone());
+        }
         let sets = self.sets();
         Groups { rules: self.rules, sets, occupants: self.occupants }
     }
@@ -220,7 +223,7 @@ impl<'a> Builder<'a> {
 
     /// The request of a VM that the plan may put elsewhere.
     fn mover(&self, vm: VmId) -> Option<usize> {
-        self.request_of.get(&vm).copied().filter(|request| !self.staying.contains(request))
+        self.request_of.get(&vm).copied().filter(|request| !self.staying.contains_key(request))
     }
 
     fn runs_on(&self, vm: VmId) -> Option<HostId> {
@@ -255,7 +258,17 @@ impl<'a> Builder<'a> {
         for request in 0..self.leader.len() {
             sets.entry(self.find(request)).or_default().push(request);
         }
-        sets.into_values().filter(|set| set.len() > 1).collect()
+        sets.into_values().filter(|set| set.len() > 1 && !self.bound_to_one_host(set)).collect()
+    }
+
+    /// Members that must all join others on the same host meet there anyway, whoever
+    /// of them finds room first.
+    fn bound_to_one_host(&self, set: &[usize]) -> bool {
+        let only = |request: &usize| match &self.rules[*request].joins {
+            Some((hosts, _)) if hosts.len() == 1 => hosts.first().copied(),
+            _ => None,
+        };
+        only(&set[0]).is_some() && set.iter().all(|request| only(request) == only(&set[0]))
     }
 }
 

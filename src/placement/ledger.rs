@@ -17,6 +17,7 @@ use crate::model::ids::NicId;
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Candidates, Snapshot, Vm};
 use crate::model::units::{Cpu, Memory};
+use std::cmp::Reverse;
 
 /// What a VM gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Seat {
     pub datastore: usize,
     /// A network index per NIC in auto mode.
     pub nics: Vec<(NicId, usize)>,
+    /// The guests of the host in the deployment order that gives all of them their
+    /// devices; `None` when the VM needs none and may simply come last.
+    pub order: Option<Vec<usize>>,
 }
 
 /// What does not change while a plan is made.
@@ -159,15 +163,16 @@ impl<'a> Ledger<'a> {
         let candidates = context.candidates(request);
         let datastore = self.storage.choose(candidates, host, context.ranks)?;
         let nics = self.networks.choose(candidates, there.cluster, context.ranks)?;
-        if !vm.pci.is_empty() || numa::concerns(vm) {
-            self.devices(host, &self.with(host, request))?;
-        }
-        Ok(Seat { host, datastore, nics })
+        let order = if vm.pci.is_empty() && !numa::concerns(vm) { None } else { Some(self.arrange(host, request)?) };
+        Ok(Seat { host, datastore, nics, order })
     }
 
     /// Takes a seat that `seat` has just given.
     pub fn book(&mut self, request: usize, seat: Seat) {
-        self.guests[seat.host] = self.with(seat.host, request);
+        match &seat.order {
+            Some(order) => self.guests[seat.host].clone_from(order),
+            None => self.guests[seat.host].push(request),
+        }
         self.account(request, &seat, false);
         self.seats[request] = Some(seat);
     }
@@ -248,13 +253,23 @@ impl<'a> Ledger<'a> {
         self.rank_cache.host_changed(host);
     }
 
-    /// The guests of a host with one more, in deployment order: VMs that want one
-    /// certain device before those that take any.
-    fn with(&self, host: usize, request: usize) -> Vec<usize> {
-        let mut guests = self.guests[host].clone();
-        guests.push(request);
-        guests.sort_by_key(|&guest| !pci::wants_certain_device(self.context.vm(guest)));
-        guests
+    /// A deployment order of the guests of a host and one more in which oned, which
+    /// hands out devices first come first served, has some for all of them.
+    fn arrange(&self, host: usize, request: usize) -> Result<Vec<usize>, Reason> {
+        let mut last = self.guests[host].clone();
+        last.push(request);
+        let refused = match self.devices(host, &last) {
+            Ok(()) => return Ok(last),
+            Err(reason) => reason,
+        };
+        let mut first = self.guests[host].clone();
+        first.insert(0, request);
+        let mut hardest_first = last;
+        hardest_first.sort_by_key(|&guest| {
+            let vm = self.context.vm(guest);
+            (!pci::wants_certain_device(vm), Reverse(numa::demand(vm)), guest)
+        });
+        [hardest_first, first].into_iter().find(|order| self.devices(host, order).is_ok()).ok_or(refused)
     }
 
     fn devices(&self, host: usize, guests: &[usize]) -> Result<(), Reason> {

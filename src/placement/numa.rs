@@ -24,6 +24,14 @@ pub fn concerns(vm: &Vm) -> bool {
     vm.topology.as_ref().is_some_and(|t| !t.nodes.is_empty())
 }
 
+/// How hard a VM is to fit: dedicated cores before threads, then by CPUs and memory.
+pub fn demand(vm: &Vm) -> (bool, u64, Memory) {
+    let Some(topology) = vm.topology.as_ref().filter(|t| !t.nodes.is_empty()) else { return (false, 0, Memory(0)) };
+    let largest = topology.nodes.iter().map(|node| u64::from(node.cpus)).max().unwrap_or(0);
+    let memory = topology.nodes.iter().map(|node| node.memory).max().unwrap_or_default();
+    (topology.pin_policy == PinPolicy::Core, largest, memory)
+}
+
 #[derive(Clone)]
 struct Node {
     id: i32,

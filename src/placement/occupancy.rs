@@ -9,7 +9,7 @@ use super::reason::Reason;
 use crate::model::expression::{Facts, Requirement, parse_requirement};
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Snapshot};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The CURRENT_VMS rules of a request.
 pub struct CurrentVms<'a> {
@@ -21,7 +21,8 @@ pub struct CurrentVms<'a> {
 
 impl<'a> CurrentVms<'a> {
     /// Parses all rules; the second part tells of those that cannot be read, by request.
-    pub fn new(snapshot: &'a Snapshot) -> (Self, Vec<(usize, String)>) {
+    /// Requests in `staying` have RESCHED, but are known to stay where they are.
+    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, Vec<(usize, String)>) {
         let mut unreadable = Vec::new();
         let mut rules = Vec::with_capacity(snapshot.candidates.len());
         let mut leavers = HashSet::new();
@@ -35,7 +36,7 @@ impl<'a> CurrentVms<'a> {
                 }
             }
             rules.push(parsed);
-            if vm.resched {
+            if vm.resched && !staying.contains_key(&request) {
                 leavers.insert(vm.id);
             }
         }

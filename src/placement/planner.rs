@@ -20,7 +20,7 @@ use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// All that a plan depends on, besides the policy.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,11 @@ pub struct PlanningInput<'a> {
 }
 
 /// The ways in which a plan is looked for; the first that places all VMs is taken.
-const ATTEMPTS: [(Order, Preference); 5] = [
+const ATTEMPTS: [(Order, Preference); 6] = [
     (Order::HardFirst, Preference::Spread),
     (Order::FewestHostsFirst, Preference::Spread),
     (Order::HardFirst, Preference::Pack),
+    (Order::LargeSetsFirst, Preference::Pack),
     (Order::SmallFirst, Preference::Pack),
     (Order::SmallFirst, Preference::Spread),
 ];
@@ -45,10 +46,10 @@ const ATTEMPTS: [(Order, Preference); 5] = [
 pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     let mut notices = input.snapshot.notices.clone();
     notices.extend(green::notices(input.snapshot));
-    let (current_vms, unreadable) = CurrentVms::new(input.snapshot);
     let ranks = Ranks::new(input.snapshot, policy, &mut notices);
-    let draft = |staying: &HashSet<usize>| {
+    let draft = |staying: &HashMap<usize, String>| {
         let mut groups = Groups::new(input.snapshot, staying);
+        let (current_vms, unreadable) = CurrentVms::new(input.snapshot, staying);
         for (request, reason) in &unreadable {
             groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
         }
@@ -56,10 +57,10 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         let context = Context { snapshot, demands, policy, groups: &groups, current_vms: &current_vms, ranks: &ranks };
         best_draft(&context)
     };
-    let first = draft(&HashSet::new());
+    let first = draft(&HashMap::new());
     let chosen = match stranded(input.snapshot, &first) {
         staying if staying.is_empty() => first,
-        // members of groups whose RESCHED fellows cannot move may join them where they are
+        // those who wait for a VM with RESCHED that cannot move may join it where it is
         staying => better(first, draft(&staying)),
     };
     report::planned(input, policy, chosen, notices)
@@ -185,17 +186,14 @@ fn finish(
     }
 }
 
-/// RESCHED requests that found no host while another member of their group waits.
-fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashSet<usize> {
-    let waits = |request: &usize| draft.seats[*request].is_none();
-    let group = |request: usize| snapshot.vms[snapshot.candidates[request].vm].group.as_ref().map(|(id, _)| *id);
-    let all: Vec<usize> = (0..snapshot.candidates.len()).filter(waits).collect();
-    let resched = |request: &&usize| snapshot.vms[snapshot.candidates[**request].vm].resched;
-    all.iter()
-        .filter(resched)
-        .copied()
-        .filter(|&request| {
-            all.iter().any(|&other| other != request && group(other).is_some() && group(other) == group(request))
-        })
-        .collect()
+/// RESCHED requests that found no host while other VMs wait, with the reason.
+fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
+    let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+    let waiting: Vec<usize> = (0..snapshot.candidates.len()).filter(|&r| draft.seats[r].is_none()).collect();
+    if waiting.iter().all(|&request| vm(request).resched) {
+        return HashMap::new();
+    }
+    let reason = |request: usize| draft.refusals.iter().find(|(id, _)| *id == vm(request).id);
+    let stranded = waiting.into_iter().filter(|&request| vm(request).resched);
+    stranded.filter_map(|request| Some((request, reason(request)?.1.clone()))).collect()
 }

@@ -14,11 +14,17 @@ pub fn groups(snapshot: &Snapshot, moves: &[Move<'_>], found: &mut Vec<Breach>) 
     let judge = Judge::new(snapshot, moves);
     for group in &snapshot.groups {
         let roles: Vec<BTreeSet<VmId>> = (0..group.roles.len()).map(|role| judge.members(group, role)).collect();
+        let of_roles = group.roles.iter().zip(&roles).filter(|(role, _)| role.policy == RolePolicy::Affined);
+        let of_rules = merged(&group.affined).into_iter();
+        let affined: Vec<BTreeSet<VmId>> = of_roles
+            .map(|(_, vms)| vms.clone())
+            .chain(of_rules.map(|rule| rule.iter().flat_map(|&role| roles[role].iter().copied()).collect()))
+            .collect();
+        let joiners: BTreeSet<VmId> = affined.iter().filter(|set| judge.has_running(set)).flatten().copied().collect();
+        affined.iter().for_each(|set| judge.same_host(set, &joiners, found));
         for (role, vms) in group.roles.iter().zip(&roles) {
-            match role.policy {
-                RolePolicy::Affined => judge.same_host(vms, found),
-                RolePolicy::AntiAffined => judge.apart(vms, vms, found),
-                RolePolicy::None => {}
+            if role.policy == RolePolicy::AntiAffined {
+                judge.apart(vms, vms, found);
             }
             for vm in vms {
                 let Some(host) = judge.planned.get(vm) else { continue };
@@ -28,10 +34,6 @@ pub fn groups(snapshot: &Snapshot, moves: &[Move<'_>], found: &mut Vec<Breach>) 
                     found.push(Breach { vm: *vm, rule: "host affinity", text });
                 }
             }
-        }
-        for rule in merged(&group.affined) {
-            let vms = rule.iter().flat_map(|&role| roles[role].iter().copied()).collect();
-            judge.same_host(&vms, found);
         }
         for rule in &group.anti_affined {
             for (position, &a) in rule.iter().enumerate() {
@@ -83,8 +85,8 @@ impl<'a> Judge<'a> {
     }
 
     /// Planned members join the running ones; without any, all go to one host, and
-    /// all that are schedulable go.
-    fn same_host(&self, members: &BTreeSet<VmId>, found: &mut Vec<Breach>) {
+    /// all that are schedulable go, unless another rule makes them join running VMs.
+    fn same_host(&self, members: &BTreeSet<VmId>, joiners: &BTreeSet<VmId>, found: &mut Vec<Breach>) {
         let planned: Vec<(VmId, HostId)> =
             members.iter().filter_map(|vm| Some((*vm, *self.planned.get(vm)?))).collect();
         let Some((first, target)) = planned.first() else { return };
@@ -92,7 +94,8 @@ impl<'a> Judge<'a> {
         let running: BTreeSet<HostId> = waiting.iter().filter_map(|vm| self.active_on(*vm)).collect();
         for (vm, host) in &planned {
             if !running.is_empty() && !running.contains(host) {
-                let text = format!("its affined members run on {running:?}, not on host {host}");
+                let there: Vec<String> = running.iter().map(ToString::to_string).collect();
+                let text = format!("its affined members run on host {}, not on {host}", there.join(", "));
                 found.push(Breach { vm: *vm, rule: "affinity", text });
             } else if running.is_empty() && host != target {
                 let text = format!("its affined member {first} goes to host {target}");
@@ -100,7 +103,8 @@ impl<'a> Judge<'a> {
             }
         }
         let left_out = waiting.iter().find(|vm| self.schedulable.contains(vm));
-        if let Some(left_out) = left_out.filter(|_| running.is_empty()) {
+        let joins = planned.iter().any(|(vm, _)| joiners.contains(vm));
+        if let Some(left_out) = left_out.filter(|_| running.is_empty() && !joins) {
             for (vm, _) in &planned {
                 let text = format!("its affined set is not whole: VM {left_out} is left out");
                 found.push(Breach { vm: *vm, rule: "affinity", text });
@@ -126,6 +130,10 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+    }
+
+    fn has_running(&self, members: &BTreeSet<VmId>) -> bool {
+        members.iter().any(|vm| !self.planned.contains_key(vm) && self.active_on(*vm).is_some())
     }
 
     fn active_on(&self, vm: VmId) -> Option<HostId> {

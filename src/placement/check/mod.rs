@@ -29,7 +29,7 @@ pub struct Breach {
 
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VM {}: {}: {}", self.vm, self.rule, self.text)
+        write!(f, "{}: {}", self.rule, self.text)
     }
 }
 
