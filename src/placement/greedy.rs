@@ -3,8 +3,8 @@
 //! be an improvement.
 
 use super::interference::{Effect, compare};
-use super::ledger::{Ledger, Seat};
-use super::unit::Unit;
+use super::ledger::Ledger;
+use super::unit::{Seats, Unit};
 use std::cmp::Ordering;
 
 /// In which order units are taken.
@@ -52,8 +52,8 @@ pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -
 }
 
 /// The best host for a unit, with its seats there.
-pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Option<Vec<Seat>> {
-    let mut best: Option<(Merit, Vec<Seat>)> = None;
+pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Option<Seats> {
+    let mut best: Option<(Merit, Seats)> = None;
     for &host in unit.hosts.iter() {
         let host = host as usize;
         if !ledger.has_room(host, unit.cpu, unit.memory, unit.members.len()) {

@@ -17,6 +17,7 @@ pub struct CurrentVms<'a> {
     /// By request.
     rules: Vec<Vec<(Requirement, String)>>,
     leavers: HashSet<VmId>,
+    request_of: HashMap<VmId, usize>,
 }
 
 impl<'a> CurrentVms<'a> {
@@ -40,7 +41,18 @@ impl<'a> CurrentVms<'a> {
                 leavers.insert(vm.id);
             }
         }
-        (Self { snapshot, rules, leavers }, unreadable)
+        let ids = snapshot.candidates.iter().enumerate();
+        let request_of = ids.map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+        (Self { snapshot, rules, leavers, request_of }, unreadable)
+    }
+
+    /// Requests whose VMs the rules of a request name.
+    pub fn names(&self, request: usize) -> Vec<usize> {
+        let mut named = Vec::new();
+        for (rule, _) in &self.rules[request] {
+            rule.each_vm_named(&mut |vm| named.extend(self.request_of.get(&vm)));
+        }
+        named
     }
 
     /// Whether a request has such rules.

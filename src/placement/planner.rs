@@ -12,7 +12,7 @@ use super::ledger::{Context, Ledger, Seat};
 use super::occupancy::CurrentVms;
 use super::rank::Ranks;
 use super::room::RoomSearch;
-use super::unit::{Unit, units};
+use super::unit::{Unit, book, units};
 use super::{green, refusal, report};
 use crate::model::demand::Demands;
 use crate::model::ids::VmId;
@@ -119,7 +119,7 @@ fn attempt(
     let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
     for index in greedy::sequence(units, order, special) {
         match greedy::best(&units[index], &mut ledger, preference) {
-            Some(seats) => units[index].book(&mut ledger, seats),
+            Some(seats) => book(&mut ledger, seats),
             None => waiting.push(index),
         }
     }
@@ -131,7 +131,7 @@ fn attempt(
             let found = greedy::best(&units[index], &mut ledger, preference);
             match found {
                 Some(seats) => {
-                    units[index].book(&mut ledger, seats);
+                    book(&mut ledger, seats);
                     false
                 }
                 None => pass == 0 || !search.place(index, &mut ledger),

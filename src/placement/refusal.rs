@@ -5,6 +5,7 @@ use super::ledger::Ledger;
 use super::reason::{Kind, Reason};
 use super::unit::Unit;
 use crate::model::snapshot::Host;
+use crate::model::units::Cpu;
 use std::collections::BTreeMap;
 
 /// The sentence for every VM of a unit that found no host. O(candidate hosts).
@@ -19,7 +20,7 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
         }
     }
     let hosts = &ledger.context().snapshot.hosts;
-    let set = set_name(unit, ledger);
+    let set = set_name(unit);
     let Some((nearest, reason)) = nearest(&reasons) else {
         return match unit.members.len() {
             1 => "has no candidate host: REQUIREMENTS lists none that is usable".to_owned(),
@@ -34,8 +35,8 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
     }
     match reason {
         Reason::Cpu { need, free } if one_kind => format!(
-            "{set}needs {} cores; the best of {count} candidate hosts ({near}) has {} free",
-            need.cores(),
+            "{set}needs {}; the best of {count} candidate hosts ({near}) has {} free",
+            cores(*need),
             free.cores()
         ),
         Reason::Memory { need, free } if one_kind => format!(
@@ -53,13 +54,16 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
     }
 }
 
-fn set_name(unit: &Unit, ledger: &Ledger<'_>) -> String {
-    if unit.members.len() == 1 {
-        return String::new();
+fn set_name(unit: &Unit) -> String {
+    match unit.members.len() {
+        1 => String::new(),
+        count => format!("its affined set of {count} VMs: "),
     }
-    let ids: Vec<String> = unit.members.iter().map(|&m| ledger.context().vm(m).id.to_string()).collect();
-    let shown = if ids.len() > 4 { format!("{}, ...", ids[..4].join(", ")) } else { ids.join(", ") };
-    format!("with its affined set ({} VMs: {shown}) ", ids.len())
+}
+
+fn cores(cpu: Cpu) -> String {
+    let unit = if cpu == Cpu(100) { "core" } else { "cores" };
+    format!("{} {unit}", cpu.cores())
 }
 
 /// The host that lacks least; where no room would help, the first.
@@ -70,7 +74,7 @@ fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
 
 fn need(reason: &Reason) -> String {
     match reason {
-        Reason::Cpu { need, .. } => format!("needs {} cores; ", need.cores()),
+        Reason::Cpu { need, .. } => format!("needs {}; ", cores(*need)),
         Reason::Memory { need, .. } => format!("needs {} of memory; ", need.text()),
         _ => String::new(),
     }

@@ -3,9 +3,9 @@
 //! Nothing that already runs is touched. Everything is undone that leads nowhere.
 
 use super::greedy::{self, Preference};
-use super::ledger::{Ledger, Seat};
+use super::ledger::Ledger;
 use super::reason::{Kind, Reason};
-use super::unit::Unit;
+use super::unit::{Seats, Unit, book};
 use crate::model::units::{Cpu, Memory};
 
 /// How many host tests all attempts of one plan may cost; keeps hopeless batches short.
@@ -28,7 +28,7 @@ pub struct RoomSearch<'u> {
 /// What a transaction took away, to be put back if it leads nowhere.
 struct Evicted {
     unit: usize,
-    seats: Vec<Seat>,
+    seats: Seats,
     host: usize,
     order: Vec<usize>,
 }
@@ -50,7 +50,32 @@ impl<'u> RoomSearch<'u> {
     pub fn place(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
         let target = &self.units[unit];
         let (cpu, memory) = total_free(ledger);
-        cpu >= target.cpu && memory >= target.memory && self.try_hosts(unit, ledger, DEPTH, &mut vec![unit])
+        if cpu < target.cpu || memory < target.memory {
+            return false;
+        }
+        self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit])
+    }
+
+    /// The unit asks by CURRENT_VMS for a VM of the batch: both move to a host for both.
+    fn join_wanted(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
+        let wanted = self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.names(m));
+        let mut wanted: Vec<usize> = wanted.filter_map(|request| self.unit_of[request]).collect();
+        wanted.retain(|&other| other != unit);
+        for other in wanted {
+            let Some(from) = self.units[other].host(ledger) else { continue };
+            let order = ledger.guests(from).to_vec();
+            let old = self.units[other].unbook(ledger);
+            let both = self.units[unit].joined(&self.units[other]);
+            if ledger.consistent(from)
+                && let Some(seats) = greedy::best(&both, ledger, self.preference)
+            {
+                book(ledger, seats);
+                self.moved.push((other, unit));
+                return true;
+            }
+            self.put_back(vec![Evicted { unit: other, seats: old, host: from, order }], ledger);
+        }
+        false
     }
 
     fn try_hosts(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
@@ -63,7 +88,7 @@ impl<'u> RoomSearch<'u> {
             let host = host as usize;
             let reason = match target.seats(ledger, host) {
                 Ok(seats) => {
-                    target.book(ledger, seats);
+                    book(ledger, seats);
                     return true;
                 }
                 Err(reason) => reason,
@@ -146,7 +171,7 @@ impl<'u> RoomSearch<'u> {
             self.put_back(evicted, ledger);
             return false;
         };
-        self.units[unit].book(ledger, seats);
+        book(ledger, seats);
         let moved_before = self.moved.len();
         let mut resettled = Vec::new();
         for out in &evicted {
@@ -173,7 +198,7 @@ impl<'u> RoomSearch<'u> {
     fn resettle(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
         self.budget = self.budget.saturating_sub(self.units[unit].hosts.len() / 8 + 1);
         if let Some(seats) = greedy::best(&self.units[unit], ledger, self.preference) {
-            self.units[unit].book(ledger, seats);
+            book(ledger, seats);
             return true;
         }
         if depth == 0 || self.budget == 0 {
@@ -187,7 +212,7 @@ impl<'u> RoomSearch<'u> {
 
     fn put_back(&self, evicted: Vec<Evicted>, ledger: &mut Ledger<'_>) {
         for out in evicted.into_iter().rev() {
-            self.units[out.unit].book(ledger, out.seats);
+            book(ledger, out.seats);
             ledger.restore_order(out.host, out.order);
         }
     }

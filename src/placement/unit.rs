@@ -22,6 +22,16 @@ pub struct Unit {
     pub size: f64,
 }
 
+/// Requests with their seats, in the order in which they must be booked.
+pub type Seats = Vec<(usize, Seat)>;
+
+/// Books seats that [`Unit::seats`] gave, or puts back what was taken away.
+pub fn book(ledger: &mut Ledger<'_>, seats: Seats) {
+    for (request, seat) in seats {
+        ledger.book(request, seat);
+    }
+}
+
 /// All units, by first member; and requests that cannot be placed, with the reason.
 pub fn units(context: &Context<'_>) -> (Vec<Unit>, Vec<(usize, String)>) {
     let groups = context.groups;
@@ -75,44 +85,55 @@ fn unit(context: &Context<'_>, members: Vec<usize>, mean: (f64, f64)) -> Unit {
 
 impl Unit {
     /// Whether the unit may go to the host; `ledger` is as before afterwards.
-    pub fn seats(&self, ledger: &mut Ledger<'_>, host: usize) -> Result<Vec<Seat>, Reason> {
+    ///
+    /// Members are seated in an order that works: one may ask for another by
+    /// CURRENT_VMS. O(members^2) at worst.
+    pub fn seats(&self, ledger: &mut Ledger<'_>, host: usize) -> Result<Seats, Reason> {
         ledger.room(host, self.cpu, self.memory, self.members.len())?;
         if let [single] = self.members[..] {
-            return Ok(vec![ledger.seat(single, host)?]);
+            return Ok(vec![(single, ledger.seat(single, host)?)]);
         }
-        let mut seats = Vec::with_capacity(self.members.len());
+        let mut seats: Seats = Vec::with_capacity(self.members.len());
+        let mut open = self.members.clone();
         let mut failed = None;
-        for &member in &self.members {
-            match ledger.seat(member, host) {
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|&member| match ledger.seat(member, host) {
                 Ok(seat) => {
                     ledger.book(member, seat.clone());
-                    seats.push(seat);
+                    seats.push((member, seat));
+                    false
                 }
                 Err(reason) => {
                     failed = Some(reason);
-                    break;
+                    true
                 }
+            });
+            if open.len() == before {
+                break;
             }
         }
-        for &member in self.members[..seats.len()].iter().rev() {
-            ledger.unbook(member);
+        for (member, _) in seats.iter().rev() {
+            ledger.unbook(*member);
         }
-        failed.map_or(Ok(seats), Err)
-    }
-
-    /// Books the seats that `seats` gave.
-    pub fn book(&self, ledger: &mut Ledger<'_>, seats: Vec<Seat>) {
-        for (&member, seat) in self.members.iter().zip(seats) {
-            ledger.book(member, seat);
+        match failed.filter(|_| !open.is_empty()) {
+            Some(reason) => Err(reason),
+            None => Ok(seats),
         }
     }
 
     /// Gives all seats back.
-    pub fn unbook(&self, ledger: &mut Ledger<'_>) -> Vec<Seat> {
-        let seats = self.members.iter().rev().filter_map(|&member| ledger.unbook(member));
-        let mut seats: Vec<Seat> = seats.collect();
-        seats.reverse();
-        seats
+    pub fn unbook(&self, ledger: &mut Ledger<'_>) -> Seats {
+        self.members.iter().filter_map(|&member| Some((member, ledger.unbook(member)?))).collect()
+    }
+
+    /// This and another unit as one.
+    pub fn joined(&self, other: &Self) -> Self {
+        let mut members: Vec<usize> = self.members.iter().chain(&other.members).copied().collect();
+        members.sort_unstable();
+        let hosts = self.hosts.iter().copied().filter(|host| other.hosts.binary_search(host).is_ok()).collect();
+        let (cpu, memory) = (self.cpu + other.cpu, self.memory + other.memory);
+        Self { members, hosts, cpu, memory, size: self.size + other.size }
     }
 
     /// The host that the unit is booked on.
