@@ -124,20 +124,18 @@ fn attempt(
         }
     }
     let mut search = RoomSearch::new(units, context.snapshot.candidates.len(), preference);
-    // what could not join others before may do so now; room is made last
-    for pass in 0..2 {
+    // who could not join others before may do so now, and room that is made may serve more
+    loop {
         let before = waiting.len();
-        waiting.retain(|&index| {
-            let found = greedy::best(&units[index], &mut ledger, preference);
-            match found {
-                Some(seats) => {
-                    book(&mut ledger, seats);
-                    false
-                }
-                None => pass == 0 || !search.place(index, &mut ledger),
+        waiting.retain(|&index| match greedy::best(&units[index], &mut ledger, preference) {
+            Some(seats) => {
+                book(&mut ledger, seats);
+                false
             }
+            None => true,
         });
-        if waiting.is_empty() || (pass == 1 && waiting.len() == before) {
+        waiting.retain(|&index| !search.place(index, &mut ledger));
+        if waiting.is_empty() || waiting.len() == before {
             break;
         }
     }

@@ -24,29 +24,22 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
     let Some((nearest, reason)) = nearest(&reasons) else {
         return match unit.members.len() {
             1 => "has no candidate host: REQUIREMENTS lists none that is usable".to_owned(),
-            _ => format!("{set}no host is a candidate for all of them"),
+            _ => format!("{set}has no host that is a candidate for all of them"),
         };
     };
     let near = label(&hosts[*nearest]);
     let count = reasons.len();
     let one_kind = reasons.iter().all(|(_, other)| other.kind() == reason.kind());
-    if count == 1 {
-        return format!("{set}{}the only candidate is {near}: {}", need(reason), reason.text());
-    }
-    match reason {
-        Reason::Cpu { need, free } if one_kind => format!(
-            "{set}needs {}; the best of {count} candidate hosts ({near}) has {} free",
-            cores(*need),
-            free.cores()
-        ),
-        Reason::Memory { need, free } if one_kind => format!(
-            "{set}needs {} of memory; the best of {count} candidate hosts ({near}) has {} free",
-            need.text(),
-            free.text()
-        ),
-        _ if one_kind => format!("{set}none of {count} candidate hosts will do; nearest is {near}: {}", reason.text()),
+    match (reason, count) {
+        (_, 1) => format!("{set}{}cannot go to its only candidate, {near}: {}", need(reason), reason.text()),
+        (Reason::Cpu { free, .. }, _) if one_kind => {
+            format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.cores())
+        }
+        (Reason::Memory { free, .. }, _) if one_kind => {
+            format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.text())
+        }
         _ => format!(
-            "{set}{}none of {count} candidate hosts will do ({}); nearest is {near}: {}",
+            "{set}{}finds no place on {count} candidate hosts ({}); nearest is {near}: {}",
             need(reason),
             tally(&reasons),
             reason.text()
@@ -57,7 +50,7 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
 fn set_name(unit: &Unit) -> String {
     match unit.members.len() {
         1 => String::new(),
-        count => format!("its affined set of {count} VMs: "),
+        count => format!("with its affined set ({count} VMs) "),
     }
 }
 
@@ -72,6 +65,7 @@ fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
     shortage.min_by(|(_, a), (_, b)| a.miss().total_cmp(&b.miss())).or(reasons.first())
 }
 
+/// `needs 8 cores; `, where that is what lacks.
 fn need(reason: &Reason) -> String {
     match reason {
         Reason::Cpu { need, .. } => format!("needs {}; ", cores(*need)),

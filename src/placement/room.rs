@@ -3,9 +3,9 @@
 //! Nothing that already runs is touched. Everything is undone that leads nowhere.
 
 use super::greedy::{self, Preference};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Seat};
 use super::reason::{Kind, Reason};
-use super::unit::{Seats, Unit, book};
+use super::unit::{Seats, Unit};
 use crate::model::units::{Cpu, Memory};
 
 /// How many host tests all attempts of one plan may cost; keeps hopeless batches short.
@@ -21,16 +21,19 @@ pub struct RoomSearch<'u> {
     unit_of: Vec<Option<usize>>,
     preference: Preference,
     budget: usize,
+    journal: Vec<Step>,
     /// Units that were moved, with the unit they made room for.
     pub moved: Vec<(usize, usize)>,
 }
 
-/// What a transaction took away, to be put back if it leads nowhere.
-struct Evicted {
-    unit: usize,
-    seats: Seats,
+/// One change of the ledger, as much as is needed to take it back.
+struct Step {
+    request: usize,
+    /// Its seat when it was taken away; `None` when it was booked.
+    taken: Option<Seat>,
     host: usize,
-    order: Vec<usize>,
+    /// The guests of the host before.
+    guests: Vec<usize>,
 }
 
 impl<'u> RoomSearch<'u> {
@@ -42,7 +45,7 @@ impl<'u> RoomSearch<'u> {
                 unit_of[member] = Some(index);
             }
         }
-        Self { units, unit_of, preference, budget: BUDGET, moved: Vec::new() }
+        Self { units, unit_of, preference, budget: BUDGET, journal: Vec::new(), moved: Vec::new() }
     }
 
     /// Books the unit after moving others away; false when no way was found, with
@@ -53,6 +56,7 @@ impl<'u> RoomSearch<'u> {
         if cpu < target.cpu || memory < target.memory {
             return false;
         }
+        self.journal.clear();
         self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit])
     }
 
@@ -63,17 +67,16 @@ impl<'u> RoomSearch<'u> {
         wanted.retain(|&other| other != unit);
         for other in wanted {
             let Some(from) = self.units[other].host(ledger) else { continue };
-            let order = ledger.guests(from).to_vec();
-            let old = self.units[other].unbook(ledger);
+            self.take(other, ledger);
             let both = self.units[unit].joined(&self.units[other]);
             if ledger.consistent(from)
                 && let Some(seats) = greedy::best(&both, ledger, self.preference)
             {
-                book(ledger, seats);
+                self.book(seats, ledger);
                 self.moved.push((other, unit));
                 return true;
             }
-            self.put_back(vec![Evicted { unit: other, seats: old, host: from, order }], ledger);
+            self.undo(0, ledger);
         }
         false
     }
@@ -88,7 +91,7 @@ impl<'u> RoomSearch<'u> {
             let host = host as usize;
             let reason = match target.seats(ledger, host) {
                 Ok(seats) => {
-                    book(ledger, seats);
+                    self.book(seats, ledger);
                     return true;
                 }
                 Err(reason) => reason,
@@ -152,14 +155,14 @@ impl<'u> RoomSearch<'u> {
         depth: usize,
         kept: &mut Vec<usize>,
     ) -> bool {
-        let mut evicted: Vec<Evicted> = Vec::new();
+        let (mark, moved) = (self.journal.len(), self.moved.len());
+        let mut away = Vec::new();
         let mut seats = None;
         for &victim in victims {
             let Some(from) = self.units[victim].host(ledger) else { continue };
-            let order = ledger.guests(from).to_vec();
-            let old = self.units[victim].unbook(ledger);
-            evicted.push(Evicted { unit: victim, seats: old, host: from, order });
             self.budget = self.budget.saturating_sub(1);
+            self.take(victim, ledger);
+            away.push(victim);
             if ledger.consistent(from) {
                 seats = self.units[unit].seats(ledger, host).ok();
             }
@@ -167,38 +170,23 @@ impl<'u> RoomSearch<'u> {
                 break;
             }
         }
-        let Some(seats) = seats else {
-            self.put_back(evicted, ledger);
-            return false;
-        };
-        book(ledger, seats);
-        let moved_before = self.moved.len();
-        let mut resettled = Vec::new();
-        for out in &evicted {
-            if !self.resettle(out.unit, ledger, depth, kept) {
-                break;
+        if let Some(seats) = seats {
+            self.book(seats, ledger);
+            if away.iter().all(|&victim| self.resettle(victim, ledger, depth, kept)) {
+                self.moved.extend(away.into_iter().map(|victim| (victim, unit)));
+                return true;
             }
-            resettled.push(out.unit);
-            self.moved.push((out.unit, unit));
         }
-        if resettled.len() == evicted.len() {
-            return true;
-        }
-        self.moved.truncate(moved_before);
-        for victim in resettled.into_iter().rev() {
-            self.units[victim].unbook(ledger);
-        }
-        self.units[unit].unbook(ledger);
-        self.put_back(evicted, ledger);
+        self.undo(mark, ledger);
+        self.moved.truncate(moved);
         false
     }
 
-    /// A new host for a unit that was moved away; a deeper chain only when nothing
-    /// else was changed for it, so that undoing stays simple.
+    /// A new host for a unit that was moved away, if need be by moving others in turn.
     fn resettle(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
         self.budget = self.budget.saturating_sub(self.units[unit].hosts.len() / 8 + 1);
         if let Some(seats) = greedy::best(&self.units[unit], ledger, self.preference) {
-            book(ledger, seats);
+            self.book(seats, ledger);
             return true;
         }
         if depth == 0 || self.budget == 0 {
@@ -210,10 +198,34 @@ impl<'u> RoomSearch<'u> {
         found
     }
 
-    fn put_back(&self, evicted: Vec<Evicted>, ledger: &mut Ledger<'_>) {
-        for out in evicted.into_iter().rev() {
-            book(ledger, out.seats);
-            ledger.restore_order(out.host, out.order);
+    fn take(&mut self, unit: usize, ledger: &mut Ledger<'_>) {
+        for &request in self.units[unit].members.iter().rev() {
+            let Some(host) = ledger.seat_of(request).map(|seat| seat.host) else { continue };
+            let guests = ledger.guests(host).to_vec();
+            let taken = ledger.unbook(request);
+            self.journal.push(Step { request, taken, host, guests });
+        }
+    }
+
+    fn book(&mut self, seats: Seats, ledger: &mut Ledger<'_>) {
+        for (request, seat) in seats {
+            let (host, guests) = (seat.host, ledger.guests(seat.host).to_vec());
+            ledger.book(request, seat);
+            self.journal.push(Step { request, taken: None, host, guests });
+        }
+    }
+
+    /// Takes all changes back that were made after `mark`, the last one first.
+    fn undo(&mut self, mark: usize, ledger: &mut Ledger<'_>) {
+        while self.journal.len() > mark {
+            let Some(step) = self.journal.pop() else { return };
+            match step.taken {
+                Some(seat) => ledger.book(step.request, seat),
+                None => {
+                    ledger.unbook(step.request);
+                }
+            }
+            ledger.restore_order(step.host, step.guests);
         }
     }
 }

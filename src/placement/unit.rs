@@ -25,7 +25,7 @@ pub struct Unit {
 /// Requests with their seats, in the order in which they must be booked.
 pub type Seats = Vec<(usize, Seat)>;
 
-/// Books seats that [`Unit::seats`] gave, or puts back what was taken away.
+/// Books seats that [`Unit::seats`] gave.
 pub fn book(ledger: &mut Ledger<'_>, seats: Seats) {
     for (request, seat) in seats {
         ledger.book(request, seat);
@@ -120,11 +120,6 @@ impl Unit {
             Some(reason) => Err(reason),
             None => Ok(seats),
         }
-    }
-
-    /// Gives all seats back.
-    pub fn unbook(&self, ledger: &mut Ledger<'_>) -> Seats {
-        self.members.iter().filter_map(|&member| Some((member, ledger.unbook(member)?))).collect()
     }
 
     /// This and another unit as one.
