@@ -58,7 +58,7 @@ fn placed(decided: &Decided) -> String {
         table.add_row([
             decision.vm.to_string(),
             vm.map_or(String::new(), |vm| vm.name.clone()),
-            vm.map_or(String::new(), |vm| format!("{} cores, {}", vm.cpu.cores(), vm.memory.text())),
+            vm.map_or(String::new(), |vm| format!("{}, {}", vm.cpu.text(), vm.memory.text())),
             format!("host {} {}", decision.host, host.unwrap_or("")),
             format!("{:.3}", decision.score_before),
             format!("{:.3}", decision.score_after),
@@ -70,7 +70,7 @@ fn placed(decided: &Decided) -> String {
 }
 
 fn label(snapshot: &Snapshot, vm: VmId) -> String {
-    snapshot.vm(vm).map_or(String::new(), |vm| format!("{} ({} cores, {})", vm.name, vm.cpu.cores(), vm.memory.text()))
+    snapshot.vm(vm).map_or(String::new(), |vm| format!("{} ({}, {})", vm.name, vm.cpu.text(), vm.memory.text()))
 }
 
 fn hosts(decided: &Decided) -> String {

@@ -55,7 +55,14 @@ unit! {
 }
 
 impl Cpu {
-    /// In cores, for people: `6.5`.
+    /// In cores, for people: `6.5 cores`, `1 core`.
+    #[must_use]
+    pub fn text(self) -> String {
+        let unit = if self == Self(100) { "core" } else { "cores" };
+        format!("{} {unit}", self.cores())
+    }
+
+    /// In cores, as a number: `6.5`.
     #[must_use]
     pub fn cores(self) -> String {
         trimmed(self.0 as f64 / 100.0, 2)
@@ -89,6 +96,28 @@ impl Disk {
     }
 }
 
+impl Memory {
+    /// Two amounts for one sentence: to the KiB when they would look alike.
+    #[must_use]
+    pub fn texts(self, other: Self) -> (String, String) {
+        match (self.text(), other.text()) {
+            (a, b) if a == b && self != other => (format!("{} KiB", self.0), format!("{} KiB", other.0)),
+            texts => texts,
+        }
+    }
+}
+
+impl Disk {
+    /// Two amounts for one sentence: to the MB when they would look alike.
+    #[must_use]
+    pub fn texts(self, other: Self) -> (String, String) {
+        match (self.text(), other.text()) {
+            (a, b) if a == b && self != other => (format!("{} MB", self.0), format!("{} MB", other.0)),
+            texts => texts,
+        }
+    }
+}
+
 /// A number with at most `digits` decimals and no trailing zeros.
 #[must_use]
 pub fn trimmed(value: f64, digits: usize) -> String {
@@ -105,6 +134,8 @@ mod tests {
         assert_eq!(Cpu(650).cores(), "6.5");
         assert_eq!(Cpu(800).cores(), "8");
         assert_eq!(Memory(1024 * 1536).text(), "1.5 GiB");
+        assert_eq!((Cpu(100).text(), Cpu(0).text()), ("1 core".to_owned(), "0 cores".to_owned()));
+        assert_eq!(Memory(2048).texts(Memory(2049)), ("2048 KiB".to_owned(), "2049 KiB".to_owned()));
         assert_eq!(Memory(512).text(), "512 KiB");
         assert_eq!(Memory(2048).text(), "2 MiB");
         assert_eq!(Disk(10_240).text(), "10 GB");

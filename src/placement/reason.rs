@@ -163,8 +163,8 @@ impl Reason {
             Self::Disabled => "it is not in a state to take VMs".to_owned(),
             Self::PinPolicy { pinned: true } => "its PIN_POLICY is not PINNED".to_owned(),
             Self::PinPolicy { pinned: false } => "it is for pinned VMs only".to_owned(),
-            Self::Cpu { free, .. } => format!("it has {} cores free", free.cores()),
-            Self::Memory { free, .. } => format!("it has {} of memory free", free.text()),
+            Self::Cpu { free, .. } => format!("it has {} free", free.text()),
+            Self::Memory { need, free } => format!("it has {} of memory free", need.texts(*free).1),
             Self::Quota(max) => format!("max_per_host {max} is reached"),
             Self::Role(rule) => format!("its role says {rule}"),
             Self::Elsewhere(what) => what.clone(),
@@ -173,10 +173,12 @@ impl Reason {
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
             Self::NoDatastore => "no system datastore of its list serves the cluster".to_owned(),
             Self::SystemDatastore { need, best: (id, free) } => {
-                format!("{} of disk needed, datastore {id} has {} free", need.text(), free.text())
+                let (need, free) = need.texts(*free);
+                format!("{need} of disk needed, datastore {id} has {free} free")
             }
             Self::ImageDatastore { id, need, free } => {
-                format!("image datastore {id} has {} free, {} needed", free.text(), need.text())
+                let (need, free) = need.texts(*free);
+                format!("image datastore {id} has {free} free, {need} needed")
             }
             Self::NoNetwork(nic) => format!("no network of NIC {nic} serves the cluster"),
             Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),

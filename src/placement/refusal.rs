@@ -5,7 +5,6 @@ use super::ledger::Ledger;
 use super::reason::{Kind, Reason};
 use super::unit::Unit;
 use crate::model::snapshot::Host;
-use crate::model::units::Cpu;
 use std::collections::BTreeMap;
 
 /// The sentence for every VM of a unit that found no host. O(candidate hosts).
@@ -35,8 +34,9 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
         (Reason::Cpu { free, .. }, _) if one_kind => {
             format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.cores())
         }
-        (Reason::Memory { free, .. }, _) if one_kind => {
-            format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.text())
+        (Reason::Memory { need: asked, free }, _) if one_kind => {
+            let free = asked.texts(*free).1;
+            format!("{set}{}the best of {count} candidate hosts ({near}) has {free} free", need(reason))
         }
         _ => format!(
             "{set}{}finds no place on {count} candidate hosts ({}); nearest is {near}: {}",
@@ -54,11 +54,6 @@ fn set_name(unit: &Unit) -> String {
     }
 }
 
-fn cores(cpu: Cpu) -> String {
-    let unit = if cpu == Cpu(100) { "core" } else { "cores" };
-    format!("{} {unit}", cpu.cores())
-}
-
 /// The host that lacks least; where no room would help, the first.
 fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
     let shortage = reasons.iter().filter(|(_, reason)| reason.is_shortage());
@@ -68,8 +63,8 @@ fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
 /// `needs 8 cores; `, where that is what lacks.
 fn need(reason: &Reason) -> String {
     match reason {
-        Reason::Cpu { need, .. } => format!("needs {}; ", cores(*need)),
-        Reason::Memory { need, .. } => format!("needs {} of memory; ", need.text()),
+        Reason::Cpu { need, .. } => format!("needs {}; ", need.text()),
+        Reason::Memory { need, free } => format!("needs {} of memory; ", need.texts(*free).0),
         _ => String::new(),
     }
 }
