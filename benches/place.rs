@@ -3,6 +3,7 @@
 //! `cargo bench --bench place -- 100x300 1250x5000` makes up a request of each size (hosts x
 //! VMs) and runs `xmllint --noout` on it and `oneaio place` with it, in turns. The table shows
 //! medians of the CPU time (user + system) and of the peak memory of the processes.
+#![allow(clippy::print_stdout, missing_docs)]
 
 #[path = "generate/generator/mod.rs"]
 mod generator;

@@ -25,7 +25,10 @@ fn a_limit_lowers_what_is_free() {
     let one = vm(1, &[1]).datastores(&[5]).disk(500, "SYSTEM", 1);
     let limited = |limit: &str| {
         let template = format!("<LIMIT_MB>{limit}</LIMIT_MB>");
-        request(&[host(1)], &[one.clone()]).datastore(datastore(5, 1, &[0], 900_000, &template)).decide().placed()
+        request(&[host(1)], std::slice::from_ref(&one))
+            .datastore(datastore(5, 1, &[0], 900_000, &template))
+            .decide()
+            .placed()
     };
     // USED_MB is 1000
     assert_eq!((limited("1500"), limited("1501"), limited("")), (0, 1, 1));
@@ -62,7 +65,9 @@ fn volatile_disks_and_snapshots_count_on_the_system_datastore() {
     let snapshots = "<DISK><CLONE>NO</CLONE><LN_TARGET>SYSTEM</LN_TARGET><DATASTORE_ID>1</DATASTORE_ID>\
                      <SIZE>300</SIZE><DISK_SNAPSHOT_TOTAL_SIZE>300</DISK_SNAPSHOT_TOTAL_SIZE></DISK>";
     let one = vm(1, &[1]).datastores(&[5]).template(swap).template(snapshots);
-    let with = |free| request(&[host(1)], &[one.clone()]).datastore(datastore(5, 1, &[0], free, "")).decide().placed();
+    let with = |free| {
+        request(&[host(1)], std::slice::from_ref(&one)).datastore(datastore(5, 1, &[0], free, "")).decide().placed()
+    };
     assert_eq!((with(900), with(901)), (0, 1));
 }
 

@@ -162,7 +162,8 @@ fn rules(kind: &str, texts: &[String], roles: &[Role], odd: &mut Odd) -> Vec<Vec
                 found.push(rule);
             }
             None => {
-                odd.remarks.push(format!("{kind} rule {text:?} names an unknown role and is ignored, as oned does"))
+                let text = format!("{kind} rule {text:?} names an unknown role and is ignored, as oned does");
+                odd.remarks.push(text);
             }
         }
     }

@@ -7,17 +7,17 @@ use super::ledger::Ledger;
 use super::unit::{Seats, Unit};
 use std::cmp::Ordering;
 
-/// In which order units are taken.
+/// Which units are taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Large and constrained first: the others find room around them.
-    HardFirst,
-    /// Those with the fewest hosts first, then large ones.
-    FewestHostsFirst,
-    /// Affined sets of many VMs first.
-    LargeSetsFirst,
-    /// Small first: the most VMs when not all fit.
-    SmallFirst,
+    /// Large and constrained ones: the others find room around them.
+    Hardest,
+    /// Those with the fewest hosts, then large ones.
+    FewestHosts,
+    /// Affined sets of many VMs.
+    LargestSets,
+    /// Small ones: the most VMs when not all fit.
+    Smallest,
 }
 
 /// Which of the allowed hosts is best, after the user's rank.
@@ -37,14 +37,14 @@ pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -
     sequence.sort_by(|&a, &b| {
         let specials_first = special(&units[b]).cmp(&special(&units[a]));
         let by_order = match order {
-            Order::HardFirst => tightness(b).total_cmp(&tightness(a)),
-            Order::FewestHostsFirst => hosts(a).cmp(&hosts(b)).then(units[b].size.total_cmp(&units[a].size)),
-            Order::LargeSetsFirst => {
+            Order::Hardest => tightness(b).total_cmp(&tightness(a)),
+            Order::FewestHosts => hosts(a).cmp(&hosts(b)).then(units[b].size.total_cmp(&units[a].size)),
+            Order::LargestSets => {
                 units[b].members.len().cmp(&units[a].members.len()).then(tightness(b).total_cmp(&tightness(a)))
             }
-            Order::SmallFirst => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
+            Order::Smallest => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
         };
-        let by_kind = matches!(order, Order::HardFirst | Order::FewestHostsFirst);
+        let by_kind = matches!(order, Order::Hardest | Order::FewestHosts);
         let specials_first = if by_kind { specials_first } else { Ordering::Equal };
         specials_first.then(by_order).then(a.cmp(&b))
     });

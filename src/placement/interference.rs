@@ -87,9 +87,9 @@ impl Load {
 
     fn change(&mut self, host: usize, demand: &PerResource, sign: f64) {
         let count = self.used.len() as f64;
-        for j in 0..RESOURCES {
-            self.used[host][j] += sign * demand[j];
-            self.mean[j] += sign * demand[j] / count;
+        for ((used, mean), amount) in self.used[host].iter_mut().zip(&mut self.mean).zip(demand) {
+            *used += sign * amount;
+            *mean += sign * amount / count;
         }
     }
 

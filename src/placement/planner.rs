@@ -33,12 +33,12 @@ pub struct PlanningInput<'a> {
 
 /// The ways in which a plan is looked for; the first that places all VMs is taken.
 const ATTEMPTS: [(Order, Preference); 6] = [
-    (Order::HardFirst, Preference::Spread),
-    (Order::FewestHostsFirst, Preference::Spread),
-    (Order::HardFirst, Preference::Pack),
-    (Order::LargeSetsFirst, Preference::Pack),
-    (Order::SmallFirst, Preference::Pack),
-    (Order::SmallFirst, Preference::Spread),
+    (Order::Hardest, Preference::Spread),
+    (Order::FewestHosts, Preference::Spread),
+    (Order::Hardest, Preference::Pack),
+    (Order::LargestSets, Preference::Pack),
+    (Order::Smallest, Preference::Pack),
+    (Order::Smallest, Preference::Spread),
 ];
 
 /// Decides. O(VMs x candidate hosts) when all VMs find room.
@@ -63,7 +63,7 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         // those who wait for a VM with RESCHED that cannot move may join it where it is
         staying => better(first, draft(&staying)),
     };
-    report::planned(input, policy, chosen, notices)
+    report::planned(input, policy, &chosen, notices)
 }
 
 /// A finished attempt, free of the borrowed state that made it.
@@ -103,7 +103,7 @@ fn best_draft(context: &Context<'_>) -> Draft {
             break;
         }
     }
-    best.unwrap_or_else(|| attempt(context, &units, &refused, Order::HardFirst, Preference::Spread).0)
+    best.unwrap_or_else(|| attempt(context, &units, &refused, Order::Hardest, Preference::Spread).0)
 }
 
 /// One pass over all units, then room for those that found none.

@@ -54,11 +54,11 @@ fn why(
 }
 
 /// Puts plan and report together.
-pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: Draft, notices: Vec<Notice>) -> Planned {
+pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notices: Vec<Notice>) -> Planned {
     let snapshot = input.snapshot;
     let request_of: HashMap<_, _> =
         snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
-    let by_host = draft.order.iter().map(|guests| guests.iter().filter_map(|&r| action(snapshot, &draft, r)).collect());
+    let by_host = draft.order.iter().map(|guests| guests.iter().filter_map(|&r| action(snapshot, draft, r)).collect());
     let plan = interleave(by_host.collect());
     let before = Load::new(snapshot, input.demands, policy);
     let mut load = before.clone();

@@ -13,9 +13,8 @@ pub fn pci(moves: &[Move<'_>], found: &mut Vec<Breach>) {
         let requests: Vec<_> = group.iter().flat_map(|m| m.vm.pci.iter().map(|r| (m.vm.id, r))).collect();
         let fits =
             |request: usize, device: usize| devices[device].free && requests[request].1.matches(&devices[device]);
-        for request in 0..requests.len() {
+        for (request, &(vm, asked)) in requests.iter().enumerate() {
             if !assign(request, &fits, &mut holder, &mut vec![false; devices.len()]) {
-                let (vm, asked) = requests[request];
                 let text = format!("no device left on host {host} for {}", asked.text());
                 found.push(Breach { vm, rule: "PCI", text });
             }

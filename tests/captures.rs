@@ -1,0 +1,79 @@
+//! Real requests and the independent validator that lie beside a development checkout in
+//! `../shared`. They are not ours to ship; without them these tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn shared(part: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(part);
+    let python = Command::new("python3").arg("--version").output().is_ok();
+    if path.exists() && python {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} or python3 is not there", path.display());
+    None
+}
+
+/// Folders of PLACE requests; the README's first word says so.
+fn place_captures(root: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| fs::read_to_string(path.join("README")).is_ok_and(|text| text.starts_with("place")));
+    found.sort();
+    assert!(!found.is_empty(), "no captures in {}", root.display());
+    found
+}
+
+fn request(folder: &Path) -> Vec<u8> {
+    if let Ok(bytes) = fs::read(folder.join("request.xml")) {
+        return bytes;
+    }
+    let packed = fs::read(folder.join("request.xml.gz")).unwrap();
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut bytes).unwrap();
+    bytes
+}
+
+fn place(request: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+    command.arg("place").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = request.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&bytes));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+/// What the validator says of a plan.
+fn judge(tool: &Path, request: &[u8], plan: &[u8]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let (request_file, plan_file) = (folder.path().join("request"), folder.path().join("plan"));
+    fs::write(&request_file, request).unwrap();
+    fs::write(&plan_file, plan).unwrap();
+    let output = Command::new("python3").arg(tool).args([&request_file, &plan_file]).arg("--json").output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_capture_gets_a_valid_plan_that_places_no_fewer_than_any_valid_peer() {
+    let (Some(captures), Some(tool)) = (shared("captures"), shared("tools/check_plan.py")) else { return };
+    for folder in place_captures(&captures) {
+        let request = request(&folder);
+        let ours = judge(&tool, &request, &place(&request));
+        assert_eq!(ours["valid"], true, "{}: {}", folder.display(), ours["breaches"]);
+        for peer in ["rank.plan.xml", "one_drs.plan.xml"] {
+            let Ok(plan) = fs::read(folder.join(peer)) else { continue };
+            let theirs = judge(&tool, &request, &plan);
+            let count = |result: &Value| result["placed"].as_i64().unwrap_or(0);
+            if theirs["valid"] == true {
+                assert!(count(&ours) >= count(&theirs), "{}: {peer} places more", folder.display());
+            }
+        }
+    }
+}
