@@ -3,7 +3,7 @@
 use crate::decide::Decided;
 use crate::model::ids::VmId;
 use crate::model::snapshot::Snapshot;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 /// More hosts than this are shown only where the plan brings VMs.
@@ -16,7 +16,7 @@ pub fn decision(decided: &Decided) -> String {
     let mut text = String::new();
     if !report.decisions.is_empty() {
         text.push_str(&placed(decided));
-        text.push('\n');
+        text.push_str("\n\n");
     }
     for refusal in &report.refusals {
         text.push_str(&format!("VM {} waits: {} {}\n", refusal.vm, label(&decided.snapshot, refusal.vm), refusal.text));
@@ -24,8 +24,11 @@ pub fn decision(decided: &Decided) -> String {
     for notice in &report.notices {
         text.push_str(&format!("note: {}: {}\n", notice.subject, notice.text));
     }
+    if !(report.refusals.is_empty() && report.notices.is_empty()) {
+        text.push('\n');
+    }
     text.push_str(&hosts(decided));
-    text.push('\n');
+    text.push_str("\n\n");
     text.push_str(&format!(
         "placed {} of {} VMs; largest D {:.3} -> {:.3}\n",
         report.decisions.len(),
@@ -38,7 +41,7 @@ pub fn decision(decided: &Decided) -> String {
 
 fn table(header: &[&str], numeric: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(ASCII_MARKDOWN).set_header(header);
     for &column in numeric {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
