@@ -1,8 +1,7 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
-use crate::commands::{self, Exit};
-use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use crate::commands::{self, ConfigArgs, Exit, replay::ReplayArgs};
+use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
 ///
@@ -24,38 +23,6 @@ enum Command {
     Replay(ReplayArgs),
     /// Print the configuration file with every key at its default.
     Config,
-}
-
-/// Where settings come from.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ConfigArgs {
-    /// Configuration file; without it /etc/one/schedulers/oneaio.conf, if there is one.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Set one key of the configuration, over the file. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-/// What to replay and how to show it.
-#[derive(Clone, Debug, Args)]
-pub struct ReplayArgs {
-    /// Folders with request.xml or request.b64 (also .gz), or such files themselves. A
-    /// folder may hold oneaio.conf and expected/.
-    #[arg(required = true, value_name = "BUNDLE")]
-    pub bundles: Vec<PathBuf>,
-    /// Print the plan as oned would get it.
-    #[arg(long, conflicts_with = "json")]
-    pub plan: bool,
-    /// Print one JSON document per bundle and line.
-    #[arg(long)]
-    pub json: bool,
-    /// Write what was decided to expected/ of each folder, instead of comparing.
-    #[arg(long)]
-    pub bless: bool,
-    /// Settings to decide with.
-    #[command(flatten)]
-    pub config: ConfigArgs,
 }
 
 /// Runs the command line of this process.

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("placement", &["model"]),
     ("config", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
-    ("commands", &["model", "opennebula", "demand", "placement", "config", "decide", "cli"]),
+    ("commands", &["model", "opennebula", "demand", "placement", "config", "decide"]),
     ("cli", &["commands"]),
 ];
 

@@ -8,8 +8,8 @@ pub mod replay;
 mod logger;
 mod table;
 
-use crate::cli::ConfigArgs;
 use crate::config::{Problem, Settings, settings};
+use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// How a command ended.
@@ -27,6 +27,17 @@ pub enum Exit {
     Output = 4,
     /// A fault of oneaio itself.
     Fault = 70,
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigArgs {
+    /// Configuration file; without it /etc/one/schedulers/oneaio.conf, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key of the configuration, over the file. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// Where the packages put the configuration.

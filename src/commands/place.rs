@@ -1,8 +1,7 @@
 //! `oneaio place`: the placer of OpenNebula 7.x. oned writes a request to standard
 //! input and reads the plan from standard output; there is a whole plan or none.
 
-use super::{Exit, load_settings, logger};
-use crate::cli::ConfigArgs;
+use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::decide;
 use crate::opennebula::plan_xml;
 use std::io::{IsTerminal, Read, Write};

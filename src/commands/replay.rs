@@ -2,15 +2,37 @@
 //! written but what `--bless` asks for.
 
 use super::bundle::Bundle;
-use super::{Exit, load_settings, logger, table};
-use crate::cli::ReplayArgs;
+use super::{ConfigArgs, Exit, load_settings, logger, table};
 use crate::decide::{self, Decided};
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
+use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::PathBuf;
+
+/// What to replay and how to show it.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// Folders with request.xml or request.b64 (also .gz), or such files themselves. A
+    /// folder may hold oneaio.conf and expected/.
+    #[arg(required = true, value_name = "BUNDLE")]
+    pub bundles: Vec<PathBuf>,
+    /// Print the plan as oned would get it.
+    #[arg(long, conflicts_with = "json")]
+    pub plan: bool,
+    /// Print one JSON document per bundle and line.
+    #[arg(long)]
+    pub json: bool,
+    /// Write what was decided to expected/ of each folder, instead of comparing.
+    #[arg(long)]
+    pub bless: bool,
+    /// Settings to decide with.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
 
 /// Replays all bundles; the worst outcome is the exit status.
 #[must_use]

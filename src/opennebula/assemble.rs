@@ -5,11 +5,23 @@
 //! is set aside is still told why it waits.
 
 use super::odd::Odd;
-use super::request::Raw;
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
-use crate::model::snapshot::{Candidates, NicCandidates, Notice, Snapshot, Subject, Vm};
+use crate::model::snapshot::{
+    Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, Vnet,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// What a document holds, before ids are resolved.
+#[derive(Default)]
+pub struct Raw {
+    pub vms: Vec<Parsed<Vm>>,
+    pub hosts: Vec<Parsed<Host>>,
+    pub datastores: Vec<Parsed<Datastore>>,
+    pub vnets: Vec<Parsed<Vnet>>,
+    pub groups: Vec<Parsed<VmGroup>>,
+    pub candidates: Vec<RawCandidates>,
+}
 
 /// One object as read.
 pub struct Parsed<T> {

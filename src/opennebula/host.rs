@@ -3,7 +3,7 @@
 use super::number;
 use super::odd::Odd;
 use super::topology::{self, RawNode};
-use super::vm::Vector;
+use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{ClusterId, DatastoreId, HostId, VmId};
 use crate::model::snapshot::{Attributes, Host, HostMonitoring, Section};

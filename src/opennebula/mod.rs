@@ -18,5 +18,6 @@ mod number;
 mod odd;
 mod pools;
 mod topology;
+mod vector;
 mod vm;
 mod xml;

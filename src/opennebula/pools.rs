@@ -2,7 +2,7 @@
 
 use super::number;
 use super::odd::Odd;
-use super::vm::Vector;
+use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, VmId, VnetId};
 use crate::model::snapshot::{Attributes, Datastore, Role, RolePolicy, Section, VmGroup, Vnet};

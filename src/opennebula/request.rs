@@ -1,10 +1,10 @@
 //! SCHEDULER_DRIVER_ACTION: the request that oned writes to a scheduler driver.
 //! The document's form is fixed by oned 7.x; what is odd inside it is not.
 
-use super::assemble::{self, Parsed, RawCandidates};
+use super::assemble::{self, Parsed, Raw, RawCandidates};
 use super::xml::{Walker, XmlError};
 use super::{host, number, pools, vm};
-use crate::model::snapshot::{Datastore, Host, Snapshot, Vm, VmGroup, Vnet};
+use crate::model::snapshot::Snapshot;
 use std::collections::HashMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -21,17 +21,6 @@ pub enum RequestError {
     /// A part without which nothing can be decided.
     #[error("the request has no {0}: nothing can be placed without it")]
     Missing(&'static str),
-}
-
-/// What a document holds, before ids are resolved.
-#[derive(Default)]
-pub(super) struct Raw {
-    pub vms: Vec<Parsed<Vm>>,
-    pub hosts: Vec<Parsed<Host>>,
-    pub datastores: Vec<Parsed<Datastore>>,
-    pub vnets: Vec<Parsed<Vnet>>,
-    pub groups: Vec<Parsed<VmGroup>>,
-    pub candidates: Vec<RawCandidates>,
 }
 
 /// Reads a request.

@@ -1,7 +1,7 @@
 //! PCI devices and NUMA nodes, in HOST_SHARE and in VM templates.
 
 use super::number;
-use super::vm::Vector;
+use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::VmId;
 use crate::model::topology::{Core, NumaNode, PciDevice, PciRequest};

@@ -3,6 +3,7 @@
 use super::number;
 use super::odd::{Odd, shortened};
 use super::topology;
+use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::snapshot::{AutoNic, Vm, VmState};
@@ -50,31 +51,6 @@ impl First {
     }
 }
 
-/// The names and values of a vector attribute such as DISK.
-pub struct Vector(Vec<(String, String)>);
-
-impl Vector {
-    /// Reads all single values below the element.
-    pub fn read(walker: &mut Walker<'_>) -> Result<Self, XmlError> {
-        let mut values = Vec::new();
-        walker.children(|w, tag| {
-            let name = tag.to_ascii_uppercase();
-            values.push((name, w.text()?.into_owned()));
-            Ok(())
-        })?;
-        Ok(Self(values))
-    }
-
-    /// The first value of that name, empty when absent.
-    pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 #[derive(Default)]
 struct RawVm {
     name: First,
@@ -109,7 +85,7 @@ impl RawVm {
                 "PCI" => {
                     let pci = Vector::read(w)?;
                     if number::integer(pci.get("NIC_ID")).is_some() {
-                        self.nics.push(Vector(pci.0.clone()));
+                        self.nics.push(pci.clone());
                     }
                     self.pci.push(pci);
                 }

@@ -3,6 +3,7 @@
 //! | room | what it does |
 //! |---|---|
 //! | `planner` | the way from input to plan; the only door |
+//! | `draft` | what goes in, and the outcome of one attempt |
 //! | `greedy` | VMs one after another, each to the host where it interferes least |
 //! | `room` | makes room for a VM that does not fit, by moving others of the batch |
 //! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
@@ -21,6 +22,7 @@ pub mod green;
 pub mod interference;
 pub mod planner;
 
+mod draft;
 mod greedy;
 mod groups;
 mod ledger;
@@ -37,4 +39,5 @@ mod room;
 mod storage;
 mod unit;
 
-pub use planner::{PlanningInput, plan};
+pub use draft::PlanningInput;
+pub use planner::plan;

@@ -6,6 +6,7 @@
 //! most VMs is kept, then the one with more of the asked capacity, then the one with
 //! the smaller largest D_green.
 
+use super::draft::{Draft, PlanningInput, better};
 use super::greedy::{self, Order, Preference};
 use super::groups::Groups;
 use super::ledger::{Context, Ledger, Seat};
@@ -14,22 +15,10 @@ use super::rank::Ranks;
 use super::room::RoomSearch;
 use super::unit::{Unit, book, units};
 use super::{green, refusal, report};
-use crate::model::demand::Demands;
-use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
-use std::cmp::Ordering;
 use std::collections::HashMap;
-
-/// All that a plan depends on, besides the policy.
-#[derive(Clone, Copy, Debug)]
-pub struct PlanningInput<'a> {
-    /// The request.
-    pub snapshot: &'a Snapshot,
-    /// What VMs will use and hosts do use.
-    pub demands: &'a Demands,
-}
 
 /// The ways in which a plan is looked for; the first that places all VMs is taken.
 const ATTEMPTS: [(Order, Preference); 6] = [
@@ -64,30 +53,6 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         staying => better(first, draft(&staying)),
     };
     report::planned(input, policy, &chosen, notices)
-}
-
-/// A finished attempt, free of the borrowed state that made it.
-pub struct Draft {
-    /// By request.
-    pub seats: Vec<Option<Seat>>,
-    /// By host: requests in deployment order.
-    pub order: Vec<Vec<usize>>,
-    /// By request: what tipped the choice.
-    pub why: Vec<String>,
-    /// Who waits, and why.
-    pub refusals: Vec<(VmId, String)>,
-    /// VMs placed, the share of capacity they ask for, and the largest D_green.
-    quality: (usize, f64, f64),
-}
-
-fn better(a: Draft, b: Draft) -> Draft {
-    if compare(&b, &a) == Ordering::Greater { b } else { a }
-}
-
-/// `Greater` is better.
-fn compare(a: &Draft, b: &Draft) -> Ordering {
-    let (x, y) = (a.quality, b.quality);
-    x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)).then(y.2.total_cmp(&x.2))
 }
 
 fn best_draft(context: &Context<'_>) -> Draft {

@@ -1,12 +1,12 @@
 //! From a finished draft to plan and report: actions in execution order, the score of
 //! each host along the way, and how the hosts stand before and after.
 
+use super::draft::{Draft, PlanningInput};
 use super::greedy::Preference;
 use super::green;
 use super::interference::{Load, fractions};
 use super::ledger::Context;
 use super::order::interleave;
-use super::planner::{Draft, PlanningInput};
 use super::unit::Unit;
 use crate::model::plan::{Action, Operation};
 use crate::model::policy::Policy;
