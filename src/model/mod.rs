@@ -9,6 +9,7 @@ pub mod ids;
 pub mod plan;
 pub mod policy;
 pub mod report;
+pub mod sample;
 pub mod snapshot;
 pub mod topology;
 pub mod units;
