@@ -20,6 +20,7 @@ pub mod commands;
 pub mod config;
 pub mod decide;
 pub mod demand;
+pub mod history;
 pub mod model;
 pub mod opennebula;
 pub mod placement;

@@ -5,4 +5,5 @@
 //!
 //! [`Demands`]: crate::model::demand::Demands
 
+pub mod observed;
 pub mod requested;

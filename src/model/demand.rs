@@ -22,6 +22,8 @@ pub struct Usage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// Its own history.
+    History,
     /// The capacity that the VM asks for.
     Request,
 }
@@ -31,6 +33,7 @@ impl Source {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::History => "history",
             Self::Request => "request",
         }
     }
@@ -47,10 +50,21 @@ pub struct Demand {
     pub source: Source,
 }
 
+impl Demand {
+    /// What plans reckon with: the level of CPU, which hosts even out, and the peak of
+    /// memory, which they cannot.
+    #[must_use]
+    pub fn planned(&self) -> Usage {
+        Usage { cpu: self.level.cpu, memory: self.peak.memory, disk_io: self.level.disk_io, net_io: self.level.net_io }
+    }
+}
+
 /// Where the utilisation of a host comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
+    /// The estimates of its VMs.
+    History,
     /// The host's latest sample.
     Monitoring,
     /// What is allocated on it, for want of a fresh sample.

@@ -5,6 +5,7 @@
 
 pub mod demand;
 pub mod expression;
+pub mod history;
 pub mod ids;
 pub mod plan;
 pub mod policy;

@@ -62,7 +62,7 @@ impl<'a> Context<'a> {
 
     /// The demand of a request as fractions of a host's capacity.
     pub fn demand(&self, request: usize, host: usize) -> PerResource {
-        fractions(&self.demands.vms[request].level, &self.snapshot.hosts[host])
+        fractions(&self.demands.vms[request].planned(), &self.snapshot.hosts[host])
     }
 }
 

@@ -70,7 +70,7 @@ pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notice
         };
         let demand = &input.demands.vms[request];
         let score_before = load.score(host);
-        load.add(host, &fractions(&demand.level, &snapshot.hosts[host]));
+        load.add(host, &fractions(&demand.planned(), &snapshot.hosts[host]));
         let vm = &snapshot.vms[snapshot.candidates[request].vm];
         totals[host][0] += vm.cpu.0 as f64;
         totals[host][1] += vm.memory.0 as f64;

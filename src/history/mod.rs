@@ -1,0 +1,149 @@
+//! The memory of oneaio: what VMs really used, estimates made of it, and the placements
+//! that we have made. Two engines hold it behind one trait.
+//!
+//! A store is a helper, never a condition: whoever asks it copes with its loss. Nothing
+//! here decides, and nothing here knows what an estimate is made of.
+
+pub mod sqlite;
+pub mod timescale;
+pub mod worker;
+
+use crate::model::history::{Estimate, Placement};
+use crate::model::ids::VmId;
+use crate::model::sample::{Counters, VmIdentity, VmSample};
+use thiserror::Error;
+
+/// Why a store cannot be used; each says what to do.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// No connection, no such file, no such folder.
+    #[error("it cannot be reached ({0}): check `history` in the configuration, and that the server runs")]
+    Unreachable(String),
+    /// Somebody else holds it.
+    #[error("it is locked by another process for too long: is a long import or a backup running?")]
+    Busy,
+    /// No right to write.
+    #[error("it is read-only: check the owner and mode of the file and its folder (oneadmin must write)")]
+    ReadOnly,
+    /// Damaged, or something else.
+    #[error("it is damaged or no database of oneaio ({0}): move the file away, a new one is made on first use")]
+    Corrupt(String),
+    /// No space left.
+    #[error("its disk is full: make room, or run `oneaio db prune`")]
+    Full,
+    /// Tables of another version, or none.
+    #[error("{0}")]
+    Schema(String),
+    /// The answer took too long.
+    #[error("it did not answer within {0} s: see `history_deadline` in the configuration")]
+    Late(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Whose counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub enum Kind {
+    /// Of a host, as the seed numbers it.
+    Host = 0,
+    /// Of a VM.
+    Vm = 1,
+}
+
+/// What arrives together and is kept together, or not at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batch<'a> {
+    /// In any order; those that are known already are passed over.
+    pub samples: &'a [VmSample],
+    /// The newest raw counters, for the next rates.
+    pub counters: &'a [(Kind, Counters)],
+    /// Who the VMs are.
+    pub identities: &'a [(VmId, VmIdentity)],
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absorbed {
+    /// Samples that were not known.
+    pub new_samples: usize,
+    /// VMs whose estimate changed.
+    pub vms: usize,
+}
+
+/// Makes a VM's new estimate and estimator state from the old state and its new samples,
+/// which come by time.
+pub type Learn<'a> = dyn FnMut(VmId, Option<&[u8]>, &[VmSample]) -> (Estimate, Vec<u8>) + 'a;
+
+/// What is in a store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreStatus {
+    /// Name and version.
+    pub engine: String,
+    /// Rows.
+    pub samples: i64,
+    /// VMs with samples.
+    pub vms: i64,
+    /// VMs with an estimate.
+    pub estimates: i64,
+    /// First and last sample, seconds since 1970.
+    pub span: Option<(i64, i64)>,
+    /// Size on disk.
+    pub bytes: i64,
+    /// What is not as it should be, with the remedy.
+    pub remarks: Vec<String>,
+}
+
+/// A store of history. Reading for a placement takes a bounded number of round trips,
+/// whatever the number of VMs, and never touches samples.
+pub trait HistoryStore {
+    /// Estimates of those of the VMs that have one, in any order.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError>;
+
+    /// Placements made at or after a moment, by VM.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError>;
+
+    /// Keeps placements, and forgets those made before a moment.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError>;
+
+    /// The newest raw counters, by id.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError>;
+
+    /// Keeps a batch in one transaction: each sample counts once, however often it comes.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was kept.
+    fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError>;
+
+    /// What is in there.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn status(&mut self) -> Result<StoreStatus, StoreError>;
+
+    /// Drops samples before a moment; estimates stay. How many went.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn prune(&mut self, before: i64) -> Result<usize, StoreError>;
+}
+
+/// Column lists that both engines share.
+mod fields {
+    /// Of the table `estimates`, without key and state.
+    pub const ESTIMATE: &str = "cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak, disk_level, disk_peak, \
+                                net_level, net_peak, samples, last_at";
+}

@@ -1,0 +1,257 @@
+//! The embedded engine: one SQLite file in WAL mode, made on first use.
+//! The only file that names SQLite.
+
+use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
+use crate::model::history::{Estimate, Placement};
+use crate::model::ids::{HostId, VmId};
+use crate::model::sample::{Counters, VmSample};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use std::path::Path;
+use std::time::Duration;
+
+/// Version of the schema below; older ones are migrated on opening.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS samples (
+    vm INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
+    PRIMARY KEY (vm, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS estimates (
+    vm INTEGER PRIMARY KEY, cpu_level REAL NOT NULL, cpu_peak REAL NOT NULL, cpu_deviation REAL NOT NULL,
+    memory_level REAL NOT NULL, memory_peak REAL NOT NULL, disk_level REAL, disk_peak REAL,
+    net_level REAL, net_peak REAL, samples INTEGER NOT NULL, last_at INTEGER NOT NULL, state BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counters (
+    kind INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
+    PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identities (
+    vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS placements (
+    vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
+";
+
+/// An open file.
+pub struct SqliteStore {
+    connection: Connection,
+}
+
+impl SqliteStore {
+    /// Opens the file, making it (not its folder) if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no database of ours, or is locked beyond `patience`.
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(|error| failure(&error))?;
+        connection.busy_timeout(patience).map_err(|error| failure(&error))?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| failure(&error))?;
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| failure(&error))?;
+        let store = Self { connection };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Opens an existing file without the right to change it.
+    ///
+    /// # Errors
+    /// As `open`, and when the file is not there.
+    pub fn open_read_only(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|error| failure(&error))?;
+        connection.busy_timeout(patience).map_err(|error| failure(&error))?;
+        Ok(Self { connection })
+    }
+
+    fn migrate(&self) -> Result<(), StoreError> {
+        let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let found: i64 = version(&self.connection).map_err(|error| failure(&error))?;
+        match found {
+            VERSION => Ok(()),
+            0 => self
+                .connection
+                .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))
+                .map_err(|error| failure(&error)),
+            newer => Err(StoreError::Schema(format!(
+                "its schema is version {newer}, this oneaio knows {VERSION}: install the newer oneaio"
+            ))),
+        }
+    }
+}
+
+impl HistoryStore for SqliteStore {
+    fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
+        let sql = format!("SELECT vm, {} FROM estimates WHERE vm = ?1", fields::ESTIMATE);
+        let transaction = self.connection.transaction().map_err(|error| failure(&error))?;
+        let mut found = Vec::with_capacity(vms.len());
+        let mut statement = transaction.prepare(&sql).map_err(|error| failure(&error))?;
+        for vm in vms {
+            let row = statement.query_row([vm.0], estimate).optional().map_err(|error| failure(&error))?;
+            found.extend(row.map(|estimate| (*vm, estimate)));
+        }
+        Ok(found)
+    }
+
+    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
+        let sql = "SELECT vm, host, at FROM placements WHERE at >= ?1 ORDER BY vm";
+        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let rows = statement.query_map([since], |row| {
+            Ok(Placement { vm: VmId(row.get(0)?), host: HostId(row.get(1)?), at: row.get(2)? })
+        });
+        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+    }
+
+    fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError> {
+        self.writing(|transaction| {
+            transaction.execute("DELETE FROM placements WHERE at < ?1", [forget_before])?;
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
+            for placement in placements {
+                insert.execute(params![placement.vm.0, placement.host.0, placement.at])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
+        let sql = "SELECT id, at, cpu, memory, disk, net FROM counters WHERE kind = ?1 ORDER BY id";
+        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let rows = statement.query_map([kind as i64], |row| {
+            Ok(Counters {
+                id: row.get(0)?,
+                at: row.get(1)?,
+                cpu: row.get(2)?,
+                memory: row.get(3)?,
+                disk: row.get(4)?,
+                net: row.get(5)?,
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+    }
+
+    fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
+        self.writing(|transaction| {
+            let fresh = insert_samples(transaction, batch.samples)?;
+            let mut absorbed = Absorbed { new_samples: fresh.len(), vms: 0 };
+            for of_one in fresh.chunk_by(|a, b| a.vm == b.vm) {
+                learn_one(transaction, of_one, learn)?;
+                absorbed.vms += 1;
+            }
+            save_counters(transaction, batch)?;
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO identities VALUES (?1, ?2)")?;
+            for (vm, identity) in batch.identities {
+                insert.execute(params![vm.0, serde_json::to_string(identity).unwrap_or_default()])?;
+            }
+            Ok(absorbed)
+        })
+    }
+
+    fn status(&mut self) -> Result<StoreStatus, StoreError> {
+        let sql = "SELECT COUNT(*), COUNT(DISTINCT vm), MIN(at), MAX(at) FROM samples";
+        let row = self.connection.query_row(sql, [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?))
+        });
+        let (samples, vms, first, last) = row.map_err(|error| failure(&error))?;
+        let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = self.connection.query_row(size, [], |row| row.get(0)).map_err(|error| failure(&error))?;
+        let estimates = "SELECT COUNT(*) FROM estimates";
+        let estimates: i64 = self.connection.query_row(estimates, [], |row| row.get(0)).map_err(|error| failure(&error))?;
+        let engine = format!("SQLite {}", rusqlite::version());
+        Ok(StoreStatus { engine, samples, vms, estimates, span: first.zip(last), bytes, remarks: Vec::new() })
+    }
+
+    fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
+        self.writing(|transaction| transaction.execute("DELETE FROM samples WHERE at < ?1", [before]))
+    }
+}
+
+impl SqliteStore {
+    /// One writing transaction, all or nothing.
+    fn writing<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        let behavior = rusqlite::TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior).map_err(|error| failure(&error))?;
+        let outcome = work(&transaction).map_err(|error| failure(&error))?;
+        transaction.commit().map_err(|error| failure(&error))?;
+        Ok(outcome)
+    }
+}
+
+/// Inserts what is not there yet; what is new, by VM and time.
+fn insert_samples(transaction: &Transaction<'_>, samples: &[VmSample]) -> Result<Vec<VmSample>, rusqlite::Error> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by_key(|sample| (sample.vm, sample.at));
+    let mut insert = transaction.prepare("INSERT OR IGNORE INTO samples VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut fresh = Vec::with_capacity(sorted.len());
+    for sample in sorted {
+        let usage = &sample.usage;
+        let row = params![sample.vm.0, sample.at, usage.cpu, usage.memory, usage.disk_io, usage.net_io];
+        if insert.execute(row)? == 1 {
+            fresh.push(sample);
+        }
+    }
+    Ok(fresh)
+}
+
+fn learn_one(transaction: &Transaction<'_>, fresh: &[VmSample], learn: &mut Learn<'_>) -> Result<(), rusqlite::Error> {
+    let vm = fresh[0].vm;
+    let mut select = transaction.prepare_cached("SELECT state FROM estimates WHERE vm = ?1")?;
+    let state: Option<Vec<u8>> = select.query_row([vm.0], |row| row.get(0)).optional()?;
+    let (estimate, state) = learn(vm, state.as_deref(), fresh);
+    let sql = "INSERT OR REPLACE INTO estimates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let real = |value: Option<f64>| value.map_or(Value::Null, Value::Real);
+    transaction.prepare_cached(sql)?.execute(params![
+        vm.0,
+        estimate.level.cpu,
+        estimate.peak.cpu,
+        estimate.cpu_deviation,
+        estimate.level.memory,
+        estimate.peak.memory,
+        real(estimate.level.disk_io),
+        real(estimate.peak.disk_io),
+        real(estimate.level.net_io),
+        real(estimate.peak.net_io),
+        i64::try_from(estimate.samples).unwrap_or(i64::MAX),
+        estimate.last_at,
+        state,
+    ])?;
+    Ok(())
+}
+
+fn save_counters(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO counters VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, id) DO UPDATE SET \
+               at = excluded.at, cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk, \
+               net = excluded.net WHERE excluded.at > counters.at";
+    let mut insert = transaction.prepare(sql)?;
+    for (kind, one) in batch.counters {
+        insert.execute(params![*kind as i64, one.id, one.at, one.cpu, one.memory, one.disk, one.net])?;
+    }
+    Ok(())
+}
+
+fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
+    let mut estimate = Estimate {
+        level: crate::model::demand::Usage { cpu: row.get(1)?, memory: row.get(4)?, ..Default::default() },
+        peak: crate::model::demand::Usage { cpu: row.get(2)?, memory: row.get(5)?, ..Default::default() },
+        cpu_deviation: row.get(3)?,
+        samples: u64::try_from(row.get::<_, i64>(10)?).unwrap_or(0),
+        last_at: row.get(11)?,
+    };
+    estimate.level.disk_io = row.get(6)?;
+    estimate.peak.disk_io = row.get(7)?;
+    estimate.level.net_io = row.get(8)?;
+    estimate.peak.net_io = row.get(9)?;
+    Ok(estimate)
+}
+
+/// What went wrong and what to do about it.
+fn failure(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Corrupt(error.to_string()),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::Unreachable(error.to_string()),
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        _ => StoreError::Other(error.to_string()),
+    }
+}
