@@ -146,13 +146,19 @@ impl HistoryStore for SqliteStore {
     fn status(&mut self) -> Result<StoreStatus, StoreError> {
         let sql = "SELECT COUNT(*), COUNT(DISTINCT vm), MIN(at), MAX(at) FROM samples";
         let row = self.connection.query_row(sql, [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?))
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, Option<i64>>(2)?,
+                row.get::<_, Option<i64>>(3)?,
+            ))
         });
         let (samples, vms, first, last) = row.map_err(|error| failure(&error))?;
         let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
         let bytes: i64 = self.connection.query_row(size, [], |row| row.get(0)).map_err(|error| failure(&error))?;
         let estimates = "SELECT COUNT(*) FROM estimates";
-        let estimates: i64 = self.connection.query_row(estimates, [], |row| row.get(0)).map_err(|error| failure(&error))?;
+        let estimates: i64 =
+            self.connection.query_row(estimates, [], |row| row.get(0)).map_err(|error| failure(&error))?;
         let engine = format!("SQLite {}", rusqlite::version());
         Ok(StoreStatus { engine, samples, vms, estimates, span: first.zip(last), bytes, remarks: Vec::new() })
     }

@@ -128,7 +128,8 @@ impl HistoryStore for TimescaleStore {
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
         let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
         let rows = self.client.query(sql, &[&since]).map_err(|error| failure(&error))?;
-        let placement = |row: &postgres::Row| Placement { vm: VmId(row.get(0)), host: HostId(row.get(1)), at: row.get(2) };
+        let placement =
+            |row: &postgres::Row| Placement { vm: VmId(row.get(0)), host: HostId(row.get(1)), at: row.get(2) };
         Ok(rows.iter().map(placement).collect())
     }
 
@@ -271,7 +272,8 @@ fn learn_all(
         .map(|samples| learn(samples[0].vm, states.get(&samples[0].vm.0).map(Vec::as_slice), samples))
         .collect();
     let reals = |get: &dyn Fn(&Estimate) -> f64| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<f64>>();
-    let maybe = |get: &dyn Fn(&Estimate) -> Option<f64>| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<Option<f64>>>();
+    let maybe =
+        |get: &dyn Fn(&Estimate) -> Option<f64>| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<Option<f64>>>();
     let counts: Vec<i64> = learnt.iter().map(|(e, _)| i64::try_from(e.samples).unwrap_or(i64::MAX)).collect();
     let times: Vec<i64> = learnt.iter().map(|(e, _)| e.last_at).collect();
     let states: Vec<&[u8]> = learnt.iter().map(|(_, state)| state.as_slice()).collect();

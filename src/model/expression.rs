@@ -101,21 +101,25 @@ impl Requirement {
         }
     }
 
-    /// Calls `visit` for every VM that a CURRENT_VMS term names.
-    pub fn each_vm_named(&self, visit: &mut dyn FnMut(VmId)) {
+    /// Calls `visit` for every VM whose presence a CURRENT_VMS term asks for.
+    pub fn each_vm_wanted(&self, visit: &mut dyn FnMut(VmId)) {
+        self.wanted(false, visit);
+    }
+
+    fn wanted(&self, negated: bool, visit: &mut dyn FnMut(VmId)) {
         match self {
             Self::Always => {}
-            Self::Term(name, _, value) => {
-                if name == CURRENT_VMS
-                    && let Some(id) = vm_of(value)
-                {
+            Self::Term(name, op, value) => {
+                let asks = if negated { Comparison::NotEqual } else { Comparison::Equal };
+                let asks = *op == asks || (!negated && *op == Comparison::Contains);
+                if let Some(id) = vm_of(value).filter(|_| asks && name == CURRENT_VMS) {
                     visit(id);
                 }
             }
-            Self::Not(inner) => inner.each_vm_named(visit),
+            Self::Not(inner) => inner.wanted(!negated, visit),
             Self::And(a, b) | Self::Or(a, b) => {
-                a.each_vm_named(visit);
-                b.each_vm_named(visit);
+                a.wanted(negated, visit);
+                b.wanted(negated, visit);
             }
         }
     }

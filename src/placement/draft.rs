@@ -25,17 +25,27 @@ pub struct Draft {
     pub why: Vec<String>,
     /// Who waits, and why.
     pub refusals: Vec<(VmId, String)>,
-    /// VMs placed, the share of capacity they ask for, and the largest D_green.
-    pub quality: (usize, f64, f64),
+    /// What makes one draft better than another.
+    pub quality: Quality,
 }
 
-/// The better of two.
+/// More VMs, then more of the asked capacity, then a smaller largest D_green.
+#[derive(Clone, Copy, Debug)]
+pub struct Quality {
+    /// VMs placed.
+    pub placed: usize,
+    /// The capacity that they ask for, in mean hosts.
+    pub size: f64,
+    /// The largest D_green afterwards.
+    pub objective: f64,
+}
+
+/// The better of two, the first of equals.
 pub fn better(a: Draft, b: Draft) -> Draft {
-    if compare(&b, &a) == Ordering::Greater { b } else { a }
+    if compare(b.quality, a.quality) == Ordering::Greater { b } else { a }
 }
 
 /// `Greater` is better.
-fn compare(a: &Draft, b: &Draft) -> Ordering {
-    let (x, y) = (a.quality, b.quality);
-    x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)).then(y.2.total_cmp(&x.2))
+pub fn compare(a: Quality, b: Quality) -> Ordering {
+    a.placed.cmp(&b.placed).then(a.size.total_cmp(&b.size)).then(b.objective.total_cmp(&a.objective))
 }

@@ -56,6 +56,7 @@ pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Opt
     let mut best: Option<(Merit, Seats)> = None;
     for &host in unit.hosts.iter() {
         let host = host as usize;
+        ledger.context().work.spend(2);
         if !ledger.has_room(host, unit.cpu, unit.memory, unit.members.len()) {
             continue;
         }

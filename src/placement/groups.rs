@@ -47,6 +47,11 @@ pub struct GroupRules {
 }
 
 impl GroupRules {
+    /// Whether no rule speaks of it.
+    pub fn is_free(&self) -> bool {
+        self.tags.is_empty() && self.joins.is_none() && self.only.is_empty() && self.never.is_empty()
+    }
+
     /// The rules that need nothing but the host.
     pub fn allow(&self, host: &Host) -> Result<(), Reason> {
         if let Some((hosts, with)) = &self.joins
@@ -184,7 +189,7 @@ impl<'a> Builder<'a> {
         }
         let missing = vms.iter().find(|vm| self.set_aside.contains(vm));
         if let Some(missing) = missing {
-            let text = format!("VM {missing} of its affined set (group {}) cannot be placed", group.name);
+            let text = format!("cannot be placed: VM {missing} of its affined set (group {}) cannot", group.name);
             for request in schedulable {
                 self.rules[request].refused.get_or_insert_with(|| text.clone());
             }
@@ -236,9 +241,9 @@ impl<'a> Builder<'a> {
             let Some((id, role)) = &self.snapshot.vms[candidates.vm].group else { continue };
             let group = self.snapshot.groups.iter().find(|group| group.id == *id);
             let refused = match group {
-                None => Some(format!("the request does not tell the rules of its VM group {id}")),
+                None => Some(format!("cannot be placed: the request does not tell the rules of its VM group {id}")),
                 Some(group) if !group.roles.iter().any(|r| r.name == *role) => {
-                    Some(format!("its VM group {} has no role {role:?}", group.name))
+                    Some(format!("cannot be placed: VM group {} has no role {role:?}", group.name))
                 }
                 Some(_) => None,
             };

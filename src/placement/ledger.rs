@@ -11,6 +11,7 @@ use super::occupancy::CurrentVms;
 use super::rank::{Brought, RankCache, Ranks};
 use super::reason::Reason;
 use super::storage::Storage;
+use super::work::Work;
 use super::{numa, pci};
 use crate::model::demand::Demands;
 use crate::model::ids::NicId;
@@ -18,6 +19,9 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::{Candidates, Snapshot, Vm};
 use crate::model::units::{Cpu, Memory};
 use std::cmp::Reverse;
+
+/// Steps that a look at one host costs, devices aside.
+const SEAT_STEPS: usize = 30;
 
 /// What a VM gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Context<'a> {
     pub current_vms: &'a CurrentVms<'a>,
     /// SCHED_RANK and the like.
     pub ranks: &'a Ranks,
+    /// What was spent so far.
+    pub work: &'a Work,
 }
 
 impl<'a> Context<'a> {
@@ -147,6 +153,7 @@ impl<'a> Ledger<'a> {
     /// What the request would get on the host, or the first rule against it.
     pub fn seat(&self, request: usize, host: usize) -> Result<Seat, Reason> {
         let context = self.context;
+        context.work.spend(SEAT_STEPS);
         let (vm, rules) = (context.vm(request), &context.groups.rules[request]);
         let there = &context.snapshot.hosts[host];
         if !there.enabled {
@@ -154,6 +161,9 @@ impl<'a> Ledger<'a> {
         }
         if there.pinned != vm.pinned() {
             return Err(Reason::PinPolicy { pinned: vm.pinned() });
+        }
+        if vm.resched && vm.host == Some(there.id) {
+            return Err(Reason::Elsewhere("it is to leave this very host".to_owned()));
         }
         rules.allow(there)?;
         self.room(host, vm.cpu, vm.memory, 1)?;
@@ -258,6 +268,10 @@ impl<'a> Ledger<'a> {
     fn arrange(&self, host: usize, request: usize) -> Result<Vec<usize>, Reason> {
         let mut last = self.guests[host].clone();
         last.push(request);
+        let there = &self.context.snapshot.hosts[host];
+        let vms = || last.iter().map(|&guest| self.context.vm(guest));
+        pci::enough(there, vms()).map_err(Reason::Pci)?;
+        numa::enough(there, vms()).map_err(Reason::Numa)?;
         let refused = match self.devices(host, &last) {
             Ok(()) => return Ok(last),
             Err(reason) => reason,
@@ -274,6 +288,8 @@ impl<'a> Ledger<'a> {
 
     fn devices(&self, host: usize, guests: &[usize]) -> Result<(), Reason> {
         let there = &self.context.snapshot.hosts[host];
+        let cores: usize = there.numa.iter().map(|node| node.cores.len() + 4).sum();
+        self.context.work.spend(1 + guests.len() * (there.pci.len() + cores));
         let vms = || guests.iter().map(|&guest| self.context.vm(guest));
         pci::serve(there, vms()).map_err(Reason::Pci)?;
         numa::serve(there, vms()).map_err(Reason::Numa)

@@ -12,6 +12,7 @@
 //! | `storage`, `networks`, `pci`, `numa` | one kind of hard rule each |
 //! | `interference`, `green`, `rank` | what makes one allowed host better than another |
 //! | `reason`, `refusal` | why not, with numbers and the nearest miss |
+//! | `work` | the bound on what a plan may cost |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
 //! | `check` | an independent judge of any plan |
 //!
@@ -38,6 +39,7 @@ mod report;
 mod room;
 mod storage;
 mod unit;
+mod work;
 
 pub use draft::PlanningInput;
 pub use planner::plan;

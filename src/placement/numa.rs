@@ -19,6 +19,33 @@ pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), S
     Ok(())
 }
 
+/// Whether all nodes together have the CPUs and the memory: the quick answer to most
+/// refusals.
+pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), String> {
+    let (mut threads, mut dedicated, mut memory, mut last) = (0_u64, 0_u64, 0_i64, None);
+    for vm in vms {
+        let Some(topology) = vm.topology.as_ref().filter(|t| !t.nodes.is_empty()) else { continue };
+        let cpus: u64 = topology.nodes.iter().filter(|n| n.memory > Memory(0)).map(|n| u64::from(n.cpus)).sum();
+        match topology.pin_policy {
+            PinPolicy::Core => dedicated += cpus,
+            PinPolicy::Thread | PinPolicy::Shared => threads += cpus,
+            PinPolicy::None => {}
+        }
+        memory = memory.saturating_add(topology.nodes.iter().map(|n| n.memory).sum::<Memory>().0);
+        last = Some(topology);
+    }
+    let Some(topology) = last else { return Ok(()) };
+    let cores = || host.numa.iter().flat_map(|node| &node.cores);
+    let clean = cores().filter(|core| core.clean).count() as u64;
+    let free: u64 = cores().map(|core| u64::from(core.free)).sum();
+    let room: i64 = host.numa.iter().map(|node| node.memory_free.0.max(0)).fold(0, i64::saturating_add);
+    // a dedicated core takes at least one of the free threads along
+    if dedicated > clean || threads + dedicated > free || (memory > room && topology.node_affinity.is_none()) {
+        return Err(Nodes::new(host).lack(topology));
+    }
+    Ok(())
+}
+
 /// Whether a VM uses NUMA nodes at all.
 pub fn concerns(vm: &Vm) -> bool {
     vm.topology.as_ref().is_some_and(|t| !t.nodes.is_empty())

@@ -10,12 +10,13 @@ use crate::model::expression::{Facts, Requirement, parse_requirement};
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Snapshot};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The CURRENT_VMS rules of a request.
 pub struct CurrentVms<'a> {
     snapshot: &'a Snapshot,
     /// By request.
-    rules: Vec<Vec<(Requirement, String)>>,
+    rules: Vec<Vec<(Requirement, Arc<str>)>>,
     leavers: HashSet<VmId>,
     request_of: HashMap<VmId, usize>,
 }
@@ -32,7 +33,7 @@ impl<'a> CurrentVms<'a> {
             let mut parsed = Vec::new();
             for text in &vm.current_vms_rules {
                 match parse_requirement(text) {
-                    Ok(rule) => parsed.push((rule, text.clone())),
+                    Ok(rule) => parsed.push((rule, shortened(text))),
                     Err(error) => unreadable.push((request, format!("its requirements cannot be read: {error}"))),
                 }
             }
@@ -46,11 +47,11 @@ impl<'a> CurrentVms<'a> {
         (Self { snapshot, rules, leavers, request_of }, unreadable)
     }
 
-    /// Requests whose VMs the rules of a request name.
-    pub fn names(&self, request: usize) -> Vec<usize> {
+    /// Requests whose VMs the rules of a request ask for.
+    pub fn wants(&self, request: usize) -> Vec<usize> {
         let mut named = Vec::new();
         for (rule, _) in &self.rules[request] {
-            rule.each_vm_named(&mut |vm| named.extend(self.request_of.get(&vm)));
+            rule.each_vm_wanted(&mut |vm| named.extend(self.request_of.get(&vm)));
         }
         named
     }
@@ -66,7 +67,7 @@ impl<'a> CurrentVms<'a> {
         if let Some(request) = newcomer
             && let Some(text) = self.broken(request, host, guests, None)
         {
-            return Err(Reason::CurrentVms(text.chars().take(60).collect()));
+            return Err(Reason::CurrentVms(text));
         }
         for &guest in guests {
             if self.concerns(guest) && self.broken(guest, host, guests, newcomer).is_some() {
@@ -81,7 +82,7 @@ impl<'a> CurrentVms<'a> {
     }
 
     /// The first rule of a request that is false on the host.
-    fn broken(&self, request: usize, host: usize, guests: &[usize], extra: Option<usize>) -> Option<&str> {
+    fn broken(&self, request: usize, host: usize, guests: &[usize], extra: Option<usize>) -> Option<Arc<str>> {
         let host = &self.snapshot.hosts[host];
         let holds = |rule: &Requirement, gone: bool| {
             let facts = HostFacts { of: self, host, guests, extra, myself: self.id(request), leavers_gone: gone };
@@ -91,8 +92,13 @@ impl<'a> CurrentVms<'a> {
         self.rules[request]
             .iter()
             .find(|(rule, _)| !(holds(rule, false) && (!moving || holds(rule, true))))
-            .map(|(_, text)| text.as_str())
+            .map(|(_, text)| text.clone())
     }
+}
+
+/// As much of a rule as a message has room for.
+fn shortened(text: &str) -> Arc<str> {
+    text.chars().take(60).collect::<String>().into()
 }
 
 struct HostFacts<'a> {

@@ -21,6 +21,20 @@ pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), S
     Ok(())
 }
 
+/// Whether there are as many free devices as requests: the quick answer to most refusals.
+pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), String> {
+    let free = host.pci.iter().filter(|device| device.free).count();
+    let (mut asked, mut last) = (0, None);
+    for vm in vms {
+        asked += vm.pci.len();
+        last = vm.pci.last().or(last);
+    }
+    match last {
+        Some(request) if asked > free => Err(request.text()),
+        _ => Ok(()),
+    }
+}
+
 /// VMs that want one certain device go first, so that nobody takes it by chance.
 pub fn wants_certain_device(vm: &Vm) -> bool {
     vm.pci.iter().any(names_device)

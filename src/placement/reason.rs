@@ -2,6 +2,7 @@
 
 use crate::model::ids::{DatastoreId, NicId, VmId, VnetId};
 use crate::model::units::{Cpu, Disk, Memory};
+use std::sync::Arc;
 
 /// A hard rule that fails, with the numbers that people need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub enum Reason {
     /// A VM on the host must not share it with this one.
     Apart(VmId),
     /// A CURRENT_VMS term of its own is false there.
-    CurrentVms(String),
+    CurrentVms(Arc<str>),
     /// It would make a CURRENT_VMS term of a VM placed there false.
     CurrentVmsOf(VmId),
     /// No system datastore of its list serves the host's cluster.
@@ -98,15 +99,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// For lists: `CPU on 7`.
-    pub fn name(self) -> &'static str {
+    /// For lists: `too little CPU on 7`.
+    pub fn lack(self) -> &'static str {
         match self {
-            Self::Cpu => "CPU",
-            Self::Memory => "memory",
-            Self::Storage => "datastores",
-            Self::Network => "networks",
-            Self::Pci => "PCI",
-            Self::Numa => "NUMA",
+            Self::Cpu => "too little CPU",
+            Self::Memory => "too little memory",
+            Self::Storage => "no datastore",
+            Self::Network => "no network",
+            Self::Pci => "no PCI device",
+            Self::Numa => "no NUMA node",
             Self::Affinity => "affinity rules",
             Self::Quota => "max_per_host",
             Self::State => "host state",
@@ -171,7 +172,7 @@ impl Reason {
             Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
             Self::CurrentVms(rule) => format!("{rule} is false there"),
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
-            Self::NoDatastore => "no system datastore of its list serves the cluster".to_owned(),
+            Self::NoDatastore => "none of the system datastores that it may use serves the cluster".to_owned(),
             Self::SystemDatastore { need, best: (id, free) } => {
                 let (need, free) = need.texts(*free);
                 format!("{need} of disk needed, datastore {id} has {free} free")
@@ -180,7 +181,7 @@ impl Reason {
                 let (need, free) = need.texts(*free);
                 format!("image datastore {id} has {free} free, {need} needed")
             }
-            Self::NoNetwork(nic) => format!("no network of NIC {nic} serves the cluster"),
+            Self::NoNetwork(nic) => format!("none of the networks that NIC {nic} may use serves the cluster"),
             Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),
             Self::SameNetwork(nics) => {
                 format!("its {nics} NICs cannot all have a network of their own with a free lease")

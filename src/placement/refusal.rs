@@ -22,8 +22,8 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
     let set = set_name(unit);
     let Some((nearest, reason)) = nearest(&reasons) else {
         return match unit.members.len() {
-            1 => "has no candidate host: REQUIREMENTS lists none that is usable".to_owned(),
-            _ => format!("{set}has no host that is a candidate for all of them"),
+            1 => "cannot be placed: oned offers no host for it that is usable now".to_owned(),
+            _ => format!("{set}cannot be placed: no host is a candidate for all of them"),
         };
     };
     let near = label(&hosts[*nearest]);
@@ -77,11 +77,11 @@ fn tally(reasons: &[(usize, Reason)]) -> String {
     }
     let mut counts: Vec<(Kind, usize)> = counts.into_iter().collect();
     counts.sort_by_key(|(kind, count)| (std::cmp::Reverse(*count), *kind));
-    counts.iter().take(3).map(|(kind, count)| format!("{} on {count}", kind.name())).collect::<Vec<_>>().join(", ")
+    counts.iter().take(3).map(|(kind, count)| format!("{} on {count}", kind.lack())).collect::<Vec<_>>().join(", ")
 }
 
 /// `host 4, node-04`.
 fn label(host: &Host) -> String {
     let name: String = host.name.chars().take(24).collect();
-    format!("host {}, {name}", host.id)
+    if name.is_empty() { format!("host {}", host.id) } else { format!("host {}, {name}", host.id) }
 }

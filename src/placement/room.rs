@@ -8,8 +8,11 @@ use super::reason::{Kind, Reason};
 use super::unit::{Seats, Unit};
 use crate::model::units::{Cpu, Memory};
 
-/// How many host tests all attempts of one plan may cost; keeps hopeless batches short.
-pub const BUDGET: usize = 400_000;
+/// Failed units that are remembered, to spare those like them the same search.
+const KEPT: usize = 64;
+
+/// Hosts on which making room is tried when what lacks is no host's.
+const SHARED_TRIES: usize = 3;
 
 /// How often a VM that is moved away may move another one in turn.
 const DEPTH: usize = 1;
@@ -20,7 +23,8 @@ pub struct RoomSearch<'u> {
     /// By request: its unit.
     unit_of: Vec<Option<usize>>,
     preference: Preference,
-    budget: usize,
+    /// Units that found no room since the ledger last changed.
+    hopeless: Vec<usize>,
     journal: Vec<Step>,
     /// Units that were moved, with the unit they made room for.
     pub moved: Vec<(usize, usize)>,
@@ -45,24 +49,48 @@ impl<'u> RoomSearch<'u> {
                 unit_of[member] = Some(index);
             }
         }
-        Self { units, unit_of, preference, budget: BUDGET, journal: Vec::new(), moved: Vec::new() }
+        Self { units, unit_of, preference, hopeless: Vec::new(), journal: Vec::new(), moved: Vec::new() }
+    }
+
+    /// Books the unit if it fits as things stand.
+    pub fn retry(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
+        if ledger.context().work.spent() {
+            return false;
+        }
+        let seats = greedy::best(&self.units[unit], ledger, self.preference);
+        let found = seats.is_some();
+        if let Some(seats) = seats {
+            self.book(seats, ledger);
+            self.hopeless.clear();
+        }
+        found
     }
 
     /// Books the unit after moving others away; false when no way was found, with
     /// the ledger as it was.
     pub fn place(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
         let target = &self.units[unit];
-        let (cpu, memory) = total_free(ledger);
-        if cpu < target.cpu || memory < target.memory {
+        let context = ledger.context();
+        let like_a_hopeless_one = |other: &usize| target.needs_the_same(&self.units[*other], context);
+        if context.work.spent() || self.hopeless.iter().any(like_a_hopeless_one) {
             return false;
         }
+        let (cpu, memory) = total_free(ledger);
         self.journal.clear();
-        self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit])
+        let found = cpu >= target.cpu
+            && memory >= target.memory
+            && (self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit]));
+        if found {
+            self.hopeless.clear();
+        } else if self.hopeless.len() < KEPT {
+            self.hopeless.push(unit);
+        }
+        found
     }
 
     /// The unit asks by CURRENT_VMS for a VM of the batch: both move to a host for both.
     fn join_wanted(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
-        let wanted = self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.names(m));
+        let wanted = self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.wants(m));
         let mut wanted: Vec<usize> = wanted.filter_map(|request| self.unit_of[request]).collect();
         wanted.retain(|&other| other != unit);
         for other in wanted {
@@ -83,11 +111,12 @@ impl<'u> RoomSearch<'u> {
 
     fn try_hosts(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
         let target = &self.units[unit];
+        // what lacks on no host in particular is looked for on a few of them only
+        let mut shared_lacks = 0;
         for &host in target.hosts.iter() {
-            if self.budget == 0 {
+            if ledger.context().work.spent() {
                 return false;
             }
-            self.budget -= 1;
             let host = host as usize;
             let reason = match target.seats(ledger, host) {
                 Ok(seats) => {
@@ -96,13 +125,14 @@ impl<'u> RoomSearch<'u> {
                 }
                 Err(reason) => reason,
             };
-            let victims = self.victims(unit, host, &reason, ledger, kept);
-            for &victim in &victims {
-                if self.swap(unit, host, &[victim], ledger, depth, kept) {
-                    return true;
-                }
+            let shared = matches!(reason.kind(), Kind::Network | Kind::Storage);
+            shared_lacks += usize::from(shared);
+            if shared && shared_lacks > SHARED_TRIES {
+                continue;
             }
-            if victims.len() > 1 && self.swap(unit, host, &victims, ledger, depth, kept) {
+            let victims = self.victims(unit, host, &reason, ledger, kept);
+            let found = victims.iter().any(|&victim| self.swap(unit, host, &[victim], ledger, depth, kept));
+            if found || (victims.len() > 1 && self.swap(unit, host, &victims, ledger, depth, kept)) {
                 return true;
             }
         }
@@ -110,38 +140,50 @@ impl<'u> RoomSearch<'u> {
     }
 
     /// Units whose departure may help: guests of the host, or, where a shared thing
-    /// lacks, those that hold some of it anywhere. Large ones first.
+    /// lacks, those that hold some of it anywhere. Large ones first; never one that needs
+    /// just the same.
     fn victims(&self, unit: usize, host: usize, reason: &Reason, ledger: &Ledger<'_>, kept: &[usize]) -> Vec<usize> {
-        let shared = matches!(reason.kind(), Kind::Network | Kind::Storage);
+        let context = ledger.context();
         let mut victims: Vec<usize> = match reason.kind() {
             Kind::State => Vec::new(),
-            _ if shared => {
-                let holders = (0..self.units.len()).filter(|&other| self.competes(unit, other, ledger));
-                holders.collect()
+            lack @ (Kind::Network | Kind::Storage) => {
+                context.work.spend(4 * self.units.len());
+                (0..self.units.len()).filter(|&other| self.competes(unit, other, lack, ledger)).collect()
             }
             _ => ledger.guests(host).iter().filter_map(|&guest| self.unit_of[guest]).collect(),
         };
         victims.sort_unstable();
         victims.dedup();
-        victims.retain(|victim| !kept.contains(victim));
+        context.work.spend(10 * victims.len());
+        let target = &self.units[unit];
+        victims.retain(|victim| !kept.contains(victim) && !target.needs_the_same(&self.units[*victim], context));
         victims.sort_by(|&a, &b| self.units[b].size.total_cmp(&self.units[a].size).then(a.cmp(&b)));
         victims
     }
 
-    /// Whether `other` is booked and holds a network or datastore that `unit` could use.
-    fn competes(&self, unit: usize, other: usize, ledger: &Ledger<'_>) -> bool {
+    /// Whether `other` is booked and holds what lacks: a lease or a datastore's space
+    /// that `unit` could use.
+    fn competes(&self, unit: usize, other: usize, lack: Kind, ledger: &Ledger<'_>) -> bool {
         let context = ledger.context();
         let members = &self.units[unit].members;
-        let wants_vnet = |vnet: usize| {
-            members.iter().any(|&m| context.candidates(m).nics.iter().any(|nic| nic.vnets.contains(&(vnet as u32))))
+        let seats = || self.units[other].members.iter().filter_map(|&member| ledger.seat_of(member));
+        if lack == Kind::Network {
+            let wants = |vnet: usize| {
+                let nics = members.iter().flat_map(|&m| &context.candidates(m).nics);
+                nics.into_iter().any(|nic| nic.vnets.binary_search(&(vnet as u32)).is_ok())
+            };
+            return seats().any(|seat| seat.nics.iter().any(|(_, vnet)| wants(*vnet)));
+        }
+        let wants = |datastore: usize| {
+            members.iter().any(|&m| context.candidates(m).datastores.binary_search(&(datastore as u32)).is_ok())
         };
-        let wants_datastore =
-            |datastore: usize| members.iter().any(|&m| context.candidates(m).datastores.contains(&(datastore as u32)));
-        self.units[other]
-            .members
-            .iter()
-            .filter_map(|&member| ledger.seat_of(member))
-            .any(|seat| wants_datastore(seat.datastore) || seat.nics.iter().any(|(_, vnet)| wants_vnet(*vnet)))
+        let images = |request: usize| context.vm(request).image_disks.iter().map(|(id, _)| *id);
+        let shares_image = || {
+            members.iter().any(|&m| {
+                images(m).any(|id| self.units[other].members.iter().any(|&o| images(o).any(|other| other == id)))
+            })
+        };
+        seats().any(|seat| wants(seat.datastore)) || (seats().next().is_some() && shares_image())
     }
 
     /// Takes victims away until the unit fits, books it, and finds the victims new
@@ -160,7 +202,9 @@ impl<'u> RoomSearch<'u> {
         let mut seats = None;
         for &victim in victims {
             let Some(from) = self.units[victim].host(ledger) else { continue };
-            self.budget = self.budget.saturating_sub(1);
+            if ledger.context().work.spent() {
+                break;
+            }
             self.take(victim, ledger);
             away.push(victim);
             if ledger.consistent(from) {
@@ -184,12 +228,11 @@ impl<'u> RoomSearch<'u> {
 
     /// A new host for a unit that was moved away, if need be by moving others in turn.
     fn resettle(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
-        self.budget = self.budget.saturating_sub(self.units[unit].hosts.len() / 8 + 1);
         if let Some(seats) = greedy::best(&self.units[unit], ledger, self.preference) {
             self.book(seats, ledger);
             return true;
         }
-        if depth == 0 || self.budget == 0 {
+        if depth == 0 || ledger.context().work.spent() {
             return false;
         }
         kept.push(unit);

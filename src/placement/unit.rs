@@ -122,6 +122,28 @@ impl Unit {
         }
     }
 
+    /// Whether both are single VMs that ask for the same in every respect: where one
+    /// finds no place the other finds none, and neither can make room for the other.
+    pub fn needs_the_same(&self, other: &Self, context: &Context<'_>) -> bool {
+        let ([a], [b]) = (&self.members[..], &other.members[..]) else { return false };
+        if self.cpu != other.cpu || self.memory != other.memory || self.hosts != other.hosts {
+            return false;
+        }
+        let (x, y) = (context.vm(*a), context.vm(*b));
+        let (m, n) = (context.candidates(*a), context.candidates(*b));
+        let free_of_others =
+            |request: usize| context.groups.rules[request].is_free() && !context.current_vms.concerns(request);
+        x.system_disk == y.system_disk
+            && x.image_disks == y.image_disks
+            && x.pci == y.pci
+            && x.topology == y.topology
+            && !(x.resched || y.resched || x.resume || y.resume)
+            && m.datastores == n.datastores
+            && m.nics == n.nics
+            && free_of_others(*a)
+            && free_of_others(*b)
+    }
+
     /// This and another unit as one.
     pub fn joined(&self, other: &Self) -> Self {
         let mut members: Vec<usize> = self.members.iter().chain(&other.members).copied().collect();

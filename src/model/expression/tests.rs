@@ -106,9 +106,9 @@ fn ranks_are_whole_numbers_of_left_associative_arithmetic() {
 }
 
 #[test]
-fn the_vms_that_a_requirement_names_are_known() {
-    let mut named = Vec::new();
-    let parsed = parse_requirement("CURRENT_VMS = 5 | !(CURRENT_VMS != 7) & ID = 3").expect("parses");
-    parsed.each_vm_named(&mut |vm| named.push(vm.0));
-    assert_eq!(named, [5, 7]);
+fn the_vms_that_a_requirement_asks_for_are_known() {
+    let mut wanted = Vec::new();
+    let parsed = parse_requirement("CURRENT_VMS = 5 | !(CURRENT_VMS != 7) & CURRENT_VMS != 8 & !(CURRENT_VMS = 9)");
+    parsed.expect("parses").each_vm_wanted(&mut |vm| wanted.push(vm.0));
+    assert_eq!(wanted, [5, 7]);
 }

@@ -42,7 +42,10 @@ fn assign(
 }
 
 /// Trials per host after which a plan gets the benefit of the doubt.
-const BUDGET: u32 = 50_000;
+const BUDGET: u32 = 2_000;
+
+/// The search descends once per VM and virtual node; deeper it does not go.
+const MAX_DEPTH: usize = 200;
 
 /// Some choice of nodes with which all VMs, in plan order, fit.
 pub fn numa(moves: &[Move<'_>], found: &mut Vec<Breach>) {
@@ -54,12 +57,26 @@ pub fn numa(moves: &[Move<'_>], found: &mut Vec<Breach>) {
         if wanted.is_empty() {
             continue;
         }
-        let mut search = Search { threads_per_core: threads_per_core(group[0].host), budget: BUDGET };
-        if !search.all(&wanted, &nodes(group[0].host)) && search.budget > 0 {
+        let host = group[0].host;
+        let depth: usize = wanted.iter().map(|(_, topology)| 1 + topology.nodes.len()).sum();
+        let mut search = Search { threads_per_core: threads_per_core(host), budget: BUDGET };
+        let fits = if depth > MAX_DEPTH { totals_fit(&wanted, host) } else { search.all(&wanted, &nodes(host)) };
+        if !fits && search.budget > 0 {
             let text = format!("the virtual NUMA nodes do not fit host {id}");
             found.push(Breach { vm: group[group.len() - 1].vm.id, rule: "NUMA", text });
         }
     }
+}
+
+/// Whether all nodes together have the memory and the cores: all that is asked where a
+/// search would take too long.
+fn totals_fit(wanted: &[(Memory, &Topology)], host: &Host) -> bool {
+    let memory: Memory = wanted.iter().flat_map(|(_, t)| &t.nodes).map(|node| node.memory).sum();
+    let room: Memory = host.numa.iter().map(|node| node.memory_free.max(Memory(0))).sum();
+    let dedicated = wanted.iter().filter(|(_, t)| t.pin_policy == PinPolicy::Core);
+    let cores: u64 = dedicated.flat_map(|(_, t)| &t.nodes).map(|node| u64::from(node.cpus)).sum();
+    let clean = host.numa.iter().flat_map(|node| &node.cores).filter(|core| core.clean).count() as u64;
+    memory <= room && cores <= clean
 }
 
 #[derive(Clone)]
@@ -94,7 +111,14 @@ impl Search {
         let Some(((memory, topology), rest)) = wanted.split_first() else { return true };
         let loose = topology.hugepage.0 > 0 && topology.pin_policy == PinPolicy::None;
         if topology.node_affinity.is_some() || loose {
-            return (0..rooms.len()).any(|i| {
+            // most free pages first, as oned would take them
+            let mut order: Vec<usize> = (0..rooms.len()).collect();
+            order.sort_by_key(|&i| std::cmp::Reverse(rooms[i].free_pages(topology.hugepage.0)));
+            return order.into_iter().any(|i| {
+                if self.budget == 0 {
+                    return false;
+                }
+                self.budget -= 1;
                 let mut next = rooms.to_vec();
                 let right = topology.node_affinity.is_none_or(|id| id == rooms[i].id);
                 right
@@ -149,6 +173,10 @@ impl Search {
 }
 
 impl Room {
+    fn free_pages(&self, size: i64) -> i64 {
+        self.pages.iter().find(|(s, _)| *s == size).map_or(0, |(_, free)| *free)
+    }
+
     fn take_memory(&mut self, memory: i64, page: i64) -> bool {
         if self.memory < memory {
             return false;
