@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{datastore, group, host, request, vm, vnet};
+use common::{datastore, group, host, request, running, vm, vnet};
 use oneaio::decide::{self, Unusable};
 use oneaio::model::policy::Policy;
 use oneaio::opennebula::plan_xml;
@@ -22,7 +22,7 @@ fn what_is_no_request_is_told_in_one_sentence() {
     assert!(refused("").contains("empty"));
     assert!(refused("hello world, how are you").contains("neither XML nor base64"));
     assert!(refused("aGVsbG8gd29ybGQ=").contains("does not hold XML"));
-    assert!(refused("<PLAN><ID>-1</ID></PLAN>").contains("root of the request is PLAN"));
+    assert!(refused("<PLAN><ID>-1</ID></PLAN>").contains("root of the request is \"PLAN\""));
     assert!(refused(good.replace("</REQUIREMENTS>", "</REQUIREMENT>")).contains("not well-formed"));
     assert!(refused(format!("{good}{good}")).contains("goes on after its root"));
     let laughs = format!("<!DOCTYPE x [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>{good}");
@@ -118,7 +118,7 @@ fn unknown_ids_in_requirements_are_passed_over_and_told_once() {
     let unknown = vm(1, &[1, 77, 78]).datastores(&[0, 99]).auto_nic(0, &[3, 55]);
     let decision = request(&[host(1)], &[unknown, vm(2, &[77])]).vnet(vnet(3, &[0], &[5], 0)).decide();
     assert_eq!((decision.host(1), decision.host(2)), (Some(1), None));
-    assert_eq!(decision.refusal(2), "has no candidate host: REQUIREMENTS lists none that is usable");
+    assert_eq!(decision.refusal(2), "cannot be placed: oned offers no host for it that is usable now");
     for list in ["hosts that are not usable in the request: 77, 78", "datastores that are not", "networks that are not"]
     {
         assert_eq!(decision.notices().matches(list).count(), 1, "{list}: {}", decision.notices());
@@ -188,4 +188,58 @@ fn the_order_of_the_document_does_not_matter() {
     assert_ne!(one.xml(), other.xml());
     assert_eq!(one.decide().0.planned.plan, other.decide().0.planned.plan);
     assert_eq!(one.decide().placed(), 4);
+}
+
+#[test]
+fn a_running_member_that_is_odd_still_counts_where_it_is() {
+    let groups = |policy| group(7, &[("db", policy, "1,2", "")], "");
+    let odd = running(1, 1).cpu("abc");
+    let twice = [running(1, 1), common::Vm { state: 9, ..running(1, 1) }];
+    let hosts = [host(1).vms(&[1]).cpu(800, 600), host(2)];
+    for neighbours in [vec![odd], twice.to_vec()] {
+        let vms = [neighbours, vec![vm(2, &[1, 2])]].concat();
+        assert_eq!(request(&hosts, &vms).group(groups("AFFINED")).decide().host(2), Some(1));
+        assert_eq!(request(&hosts, &vms).group(groups("ANTI_AFFINED")).decide().host(2), Some(2));
+    }
+}
+
+#[test]
+fn a_host_list_that_nobody_can_read_allows_no_host() {
+    let only = |text: &str| group(7, &[("db", "", "1", &format!("<HOST_AFFINED>{text}</HOST_AFFINED>"))], "");
+    let place = |text: &str| request(&[host(1)], &[vm(1, &[1])]).group(only(text)).decide();
+    assert_eq!((place("").placed(), place("1, node-2").placed()), (1, 1));
+    let unreadable = place("node-1");
+    assert_eq!(unreadable.placed(), 0);
+    assert!(unreadable.notices().contains("HOST_AFFINED of role \"db\""), "{}", unreadable.notices());
+}
+
+#[test]
+fn capacity_beyond_reason_is_no_room() {
+    let xml = request(&[host(1), host(2)], &[vm(1, &[1, 2]).cpu("20")]).xml();
+    let boundless = xml.replacen("<MAX_CPU>800<", "<MAX_CPU>1e400<", 1);
+    assert_ne!(xml, boundless);
+    let decided = decide::place(boundless.into_bytes(), &Policy::default()).expect("readable");
+    assert_eq!(decided.planned.plan.actions, []);
+    let local = "<DATASTORES><DS><ID>5</ID><FREE_MB></FREE_MB></DS><FREE_DISK>9000</FREE_DISK></DATASTORES>";
+    let disk = vm(1, &[1]).datastores(&[5]).disk(100, "SYSTEM", 1);
+    let unread = request(&[host(1).share(local)], &[disk]).datastore(datastore(5, 1, &[0], 0, "<SHARED>NO</SHARED>"));
+    assert_eq!(unread.decide().placed(), 0);
+}
+
+#[test]
+fn more_devices_than_any_vm_has_are_not_searched_for() {
+    let nodes = "<NUMA_NODE><TOTAL_CPUS>1</TOTAL_CPUS><MEMORY>1</MEMORY></NUMA_NODE>".repeat(45_000);
+    let deep = vm(1, &[1]).template("<TOPOLOGY><PIN_POLICY>CORE</PIN_POLICY></TOPOLOGY>").template(&nodes);
+    let decision = request(&[host(1).template("PIN_POLICY", "PINNED")], &[deep]).decide();
+    assert!(decision.refusal(1).contains("45000 NUMA_NODE elements"), "{}", decision.refusal(1));
+}
+
+#[test]
+fn messages_stay_short_whatever_the_document_holds() {
+    let long = "x".repeat(1_000_000);
+    assert!(refused(format!("<{long}></{long}>")).len() < 300);
+    assert!(refused(format!("<SCHEDULER_DRIVER_ACTION><{long}></y></SCHEDULER_DRIVER_ACTION>")).len() < 300);
+    let rule = format!("<AFFINED>{long}</AFFINED>");
+    let odd = request(&[host(1)], &[vm(1, &[1])]).group(group(7, &[("a", "", "", "")], &rule));
+    assert!(odd.decide().notices().len() < 300);
 }

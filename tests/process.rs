@@ -179,3 +179,50 @@ fn replay_shows_prints_and_compares() {
     let (status, _, messages) = run(&["replay", "/nowhere"], b"");
     assert_eq!((status, messages.contains("/nowhere")), (2, true), "{messages}");
 }
+
+#[test]
+fn a_closed_standard_output_is_told() {
+    let request = tempfile::NamedTempFile::new().expect("temporary file");
+    fs::write(request.path(), sample()).expect("writes");
+    let closed = |redirect: &str| {
+        let line = format!("exec {} place < {} {redirect}", env!("CARGO_BIN_EXE_oneaio"), request.path().display());
+        Command::new("sh").args(["-c", &line]).output().expect("runs").status.code()
+    };
+    assert_eq!(closed(">&-"), Some(4));
+    assert_eq!(closed(">/dev/null"), Some(0));
+    assert_eq!(closed(">/dev/null 2>&-"), Some(0));
+}
+
+#[test]
+fn what_is_expected_but_cannot_be_read_is_no_success() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let bundle = folder.path().to_str().unwrap();
+    fs::write(folder.path().join("request.xml"), sample()).expect("writes");
+    fs::create_dir(folder.path().join("expected")).expect("makes");
+    fs::write(folder.path().join("expected/plan.xml"), b"\xff\xfe").expect("writes");
+    let (status, _, messages) = run(&["replay", bundle], b"");
+    assert_eq!((status, messages.contains("plan.xml cannot be read")), (2, true), "{messages}");
+}
+
+#[test]
+fn odd_configurations_are_told_not_obeyed() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = folder.path().join("x.conf");
+    for (text, told) in [
+        ("s_green: 1\n---\ns_green: 2\n", "line 2: a second document"),
+        ("weights.cpu: 2\nweights: {cpu: 3}\n", "weights.cpu is given twice"),
+        ("weights: {}\n", "unknown key weights"),
+        ("a: &x 1\n", "anchors"),
+    ] {
+        fs::write(&file, text).expect("writes");
+        let (status, _, messages) = run(&["place", "--config", file.to_str().unwrap()], sample().as_bytes());
+        assert_eq!((status, messages.contains(told)), (2, true), "{text:?}: {messages}");
+    }
+    fs::write(&file, "\u{feff}s_green: 2\n").expect("writes");
+    assert_eq!(run(&["place", "--config", file.to_str().unwrap()], sample().as_bytes()).0, 0);
+    let many: String = (0..1000).map(|n| format!("k{n}: 1\n")).collect();
+    fs::write(&file, many).expect("writes");
+    let (_, _, messages) = run(&["place", "--config", file.to_str().unwrap()], sample().as_bytes());
+    assert_eq!(messages.lines().count(), 21, "{messages}");
+    assert!(messages.contains("and 980 more problems"), "{messages}");
+}

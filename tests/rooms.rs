@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("demand", &["model"]),
     ("placement", &["model"]),
     ("config", &["model"]),
+    ("history", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
     ("commands", &["model", "opennebula", "demand", "placement", "config", "decide"]),
     ("cli", &["commands"]),

@@ -131,3 +131,12 @@ fn a_vm_that_is_moved_away_still_counts_where_it_was() {
     let decision = request(&[host(1).vms(&[1]), host(2)], &vms).group(group).decide();
     assert_eq!((decision.host(1), decision.host(2)), (Some(2), None));
 }
+
+#[test]
+fn a_pending_member_that_is_flagged_resched_holds_its_set_back() {
+    let flagged = common::Vm { resched: true, ..vm(1, &[1, 2]) };
+    let vms = [flagged, vm(2, &[1, 2])];
+    let decision = request(&[host(1), host(2)], &vms).group(group(7, &[("db", "AFFINED", "1,2", "")], "")).decide();
+    assert_eq!(decision.placed(), 0);
+    assert!(decision.refusal(1).contains("RESCHED"), "{}", decision.refusal(1));
+}

@@ -210,3 +210,20 @@ fn running_vms_outside_the_batch_stay_out_of_the_plan() {
     let decision = request(&[host(1).vms(&[3])], &[running(3, 1), vm(4, &[1])]).decide();
     assert_eq!(decision.placed(), 1);
 }
+
+#[test]
+fn a_vm_is_not_moved_to_the_host_that_it_is_to_leave() {
+    let moving = vm(5, &[1, 2]).resched(1, 0);
+    let decision = request(&[host(1).vms(&[5]), host(2).cpu(800, 700)], &[moving]).decide();
+    assert_eq!(decision.host(5), Some(2));
+}
+
+#[test]
+fn a_long_chain_of_wishes_is_placed_whoever_comes_first() {
+    // each wants to be with the next one; only the last wants nothing
+    let wish = |id: i32| vm(id, &[1, 2, 3]).user("SCHED_REQUIREMENTS", &format!("CURRENT_VMS = {}", id + 1));
+    let vms: Vec<_> = (0..200).map(wish).chain([vm(200, &[1, 2, 3])]).collect();
+    let hosts = [1, 2, 3].map(|id| host(id).cpu(30_000, 0).memory(1 << 40, 0));
+    let decision = request(&hosts, &vms).decide();
+    assert_eq!(decision.placed(), 201);
+}

@@ -227,3 +227,33 @@ fn numa_nodes_are_handed_out_as_oned_does() {
     assert_eq!(placed(&pages, &[huge(1, GIB + 2048)]), 0);
     assert_eq!(placed(&pages, &[huge(1, GIB), huge(2, 2048)]), 1);
 }
+
+#[test]
+fn hosts_with_too_few_devices_are_filled_and_the_rest_is_told() {
+    let functions: Vec<String> = (0..32).map(|f| format!("81:{f:02x}.0")).collect();
+    let list: Vec<(&str, &str, i32)> = functions.iter().map(|address| (address.as_str(), "15b3", -1)).collect();
+    let hosts: Vec<_> = (1..=4).map(|id| host(id).cpu(100_000, 0).memory(1 << 40, 0).share(&devices(&list))).collect();
+    let all: Vec<i32> = (1..=4).collect();
+    let vms: Vec<_> = (0..200).map(|id| vm(id, &all).template("<PCI><VENDOR>15b3</VENDOR></PCI>")).collect();
+    let decision = request(&hosts, &vms).decide();
+    assert_eq!(decision.placed(), 128);
+    assert_eq!(decision.0.planned.report.refusals.len(), 72);
+}
+
+#[test]
+fn hugepage_vms_that_fit_are_not_searched_for_ever() {
+    const GIB: i64 = 1024 * 1024;
+    let pages = "<HUGEPAGE><SIZE>2048</SIZE><PAGES>16384</PAGES><USAGE>0</USAGE></HUGEPAGE>";
+    let at = host(1).cpu(100_000, 0).memory(64 * GIB, 0);
+    let at = at.share(&numa(&[("0:-1,1:-1", 32 * GIB, pages), ("2:-1,3:-1", 32 * GIB, pages)]));
+    let huge = |id, kib: i64| {
+        let node = format!("<NUMA_NODE><TOTAL_CPUS>1</TOTAL_CPUS><MEMORY>{kib}</MEMORY></NUMA_NODE>");
+        vm(id, &[1])
+            .memory(kib / 1024)
+            .template("<TOPOLOGY><HUGEPAGE_SIZE>2</HUGEPAGE_SIZE></TOPOLOGY>")
+            .template(&node)
+    };
+    let small = (0..60).map(|id| huge(id, GIB / 2));
+    let vms: Vec<_> = small.chain([huge(60, 16 * GIB), huge(61, 17 * GIB)]).collect();
+    assert_eq!(request(&[at], &vms).decide().placed(), 62);
+}

@@ -8,6 +8,7 @@
 //! ```
 
 use anyhow::{Context, Result, bail};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const REQUESTS: [&str; 4] = ["request.xml", "request.b64", "request.xml.gz", "request.b64.gz"];
@@ -26,11 +27,11 @@ impl Bundle {
     /// # Errors
     /// When there is neither.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.is_file() {
+        if path.exists() && !path.is_dir() {
             return Ok(Self { path: path.to_owned(), request: path.to_owned() });
         }
         if !path.is_dir() {
-            bail!("{} is neither a folder nor a file", path.display());
+            bail!("{} is not there", path.display());
         }
         match REQUESTS.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
             Some(request) => Ok(Self { path: path.to_owned(), request }),
@@ -49,25 +50,38 @@ impl Bundle {
     /// Its own configuration file, if it has one.
     #[must_use]
     pub fn config(&self) -> Option<PathBuf> {
-        Some(self.path.join("oneaio.conf")).filter(|file| file.is_file())
+        Some(self.path.join("oneaio.conf")).filter(|file| file.exists())
     }
 
     /// A file of `expected/`, if it is there.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read: then nothing was compared.
+    pub fn expected(&self, name: &str) -> Result<Option<String>> {
+        if self.path.is_file() {
+            return Ok(None);
+        }
+        let file = self.path.join("expected").join(name);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        }
+    }
+
+    /// Whether it is a folder, which can keep what is expected.
     #[must_use]
-    pub fn expected(&self, name: &str) -> Option<String> {
-        std::fs::read_to_string(self.path.join("expected").join(name)).ok()
+    pub fn is_folder(&self) -> bool {
+        self.path.is_dir()
     }
 
     /// Writes a file of `expected/`.
     ///
     /// # Errors
-    /// When the bundle is a single file, or the folder cannot be written.
+    /// When the folder cannot be written.
     pub fn bless(&self, name: &str, text: &str) -> Result<()> {
-        if !self.path.is_dir() {
-            bail!("{} is a file; only a folder can keep what is expected", self.path.display());
-        }
         let folder = self.path.join("expected");
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         let file = folder.join(name);
         std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
     }

@@ -7,6 +7,10 @@ use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::message;
 use log::{Level, LevelFilter};
 use std::io::Write;
+use std::mem::discriminant;
+
+/// More notices of one kind (VMs, hosts, ...) than this are summed up.
+const NOTICES: usize = 20;
 
 /// Marks records whose text is a finished line about a VM.
 const VM: &str = "vm";
@@ -58,7 +62,12 @@ pub fn notice(notice: &Notice) {
 /// `placements` lines about placed VMs, one summary.
 pub fn report(planned: &Planned, placements: usize) {
     let report = &planned.report;
-    report.notices.iter().for_each(notice);
+    for kind in report.notices.chunk_by(|a, b| discriminant(&a.subject) == discriminant(&b.subject)) {
+        kind.iter().take(NOTICES).for_each(notice);
+        if kind.len() > NOTICES {
+            log::warn!("and {} more notices of this kind", kind.len() - NOTICES);
+        }
+    }
     for refusal in &report.refusals {
         vm(Level::Error, refusal.vm, &refusal.text);
     }
@@ -75,7 +84,7 @@ pub fn report(planned: &Planned, placements: usize) {
         }
     }
     log::info!(
-        "placed {} of {} VMs; largest D {:.3} -> {:.3}",
+        "placed {} of {} VMs; largest interference D {:.3} -> {:.3}",
         report.decisions.len(),
         report.decisions.len() + report.refusals.len(),
         report.objective.0,

@@ -6,6 +6,19 @@ use crate::decide;
 use crate::opennebula::plan_xml;
 use std::io::{IsTerminal, Read, Write};
 
+/// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
+/// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
+/// for writing only.
+fn stdout_is_closed() -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
+    let stdout = rustix::stdio::stdout();
+    let (Ok(here), Ok(null), Ok(flags)) = (fstat(stdout), stat("/dev/null"), fcntl_getfl(stdout)) else {
+        return true;
+    };
+    let is_null = here.st_rdev == null.st_rdev && here.st_ino == null.st_ino && here.st_dev == null.st_dev;
+    is_null && flags.contains(OFlags::RDWR)
+}
+
 /// Answers one request.
 #[must_use]
 pub fn run(args: &ConfigArgs) -> Exit {
@@ -37,6 +50,10 @@ pub fn run(args: &ConfigArgs) -> Exit {
     };
     logger::report(&decided.planned, settings.log_placements);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
+    if stdout_is_closed() {
+        log::error!("the plan cannot be written: standard output is closed");
+        return Exit::Output;
+    }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Exit::Done,

@@ -4,6 +4,7 @@
 use super::bundle::Bundle;
 use super::{ConfigArgs, Exit, load_settings, logger, table};
 use crate::decide::{self, Decided};
+use crate::model::snapshot::Subject;
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -72,11 +73,15 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         .map_err(|error| (Exit::Unusable, error))?;
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     let messages = messages(&decided);
+    if args.bless && !bundle.is_folder() {
+        let error = anyhow::anyhow!("{name} is a file: only a folder can keep what is expected");
+        return Err((Exit::Usage, error));
+    }
     if args.bless {
         let blessed = bundle.bless("plan.xml", &plan).and_then(|()| bundle.bless("messages.txt", &messages));
         blessed.map_err(|error| (Exit::Output, error))?;
     }
-    let differences = differences(bundle, &plan, &messages);
+    let differences = differences(bundle, &plan, &messages).map_err(|error| (Exit::Usage, error))?;
     let mut text = if args.plan {
         plan
     } else if args.json {
@@ -84,7 +89,7 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         line.push('\n');
         line
     } else {
-        format!("{name}\n{}", table::decision(&decided))
+        format!("{name}\n{}", printable(&table::decision(&decided)))
     };
     if !args.json && !args.plan {
         for difference in &differences {
@@ -97,10 +102,18 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
     Ok((exit, text))
 }
 
+/// Names come from users: what a terminal would obey is taken out.
+fn printable(text: &str) -> String {
+    text.lines().map(|line| message::safe(line) + "\n").collect()
+}
+
 /// What `place` would say about oddities and waiting VMs, one line each.
 fn messages(decided: &Decided) -> String {
     let report = &decided.planned.report;
-    let notices = report.notices.iter().map(|n| message::general("WARN", &format!("{}: {}", n.subject, n.text)));
+    let notices = report.notices.iter().map(|n| match n.subject {
+        Subject::Vm(id) => message::about_vm("WARN", id, &n.text),
+        subject => message::general("WARN", &format!("{subject}: {}", n.text)),
+    });
     let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
     notices.chain(refusals).map(|line| line + "\n").collect()
 }
@@ -123,22 +136,22 @@ fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Va
 }
 
 /// Readable differences from `expected/`, none when it is not there.
-fn differences(bundle: &Bundle, plan: &str, messages: &str) -> Vec<String> {
+fn differences(bundle: &Bundle, plan: &str, messages: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    if let Some(expected) = bundle.expected("plan.xml").filter(|expected| expected != plan) {
+    if let Some(expected) = bundle.expected("plan.xml")?.filter(|expected| expected != plan) {
         let before = found.len();
         compare_plans(&expected, plan, &mut found);
         if found.len() == before {
             found.push("the plan has the same actions in another order or form".to_owned());
         }
     }
-    if let Some(expected) = bundle.expected("messages.txt") {
+    if let Some(expected) = bundle.expected("messages.txt")? {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let (old, new) = (lines(&expected), lines(messages));
         found.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("no longer said: {line}")));
         found.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("newly said: {line}")));
     }
-    found
+    Ok(found)
 }
 
 /// Per VM: where it was expected and where it goes.

@@ -30,7 +30,7 @@ pub fn decision(decided: &Decided) -> String {
     text.push_str(&hosts(decided));
     text.push_str("\n\n");
     text.push_str(&format!(
-        "placed {} of {} VMs; largest D {:.3} -> {:.3}\n",
+        "placed {} of {} VMs; largest interference D {:.3} -> {:.3}\n",
         report.decisions.len(),
         report.decisions.len() + report.refusals.len(),
         report.objective.0,

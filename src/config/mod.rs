@@ -9,6 +9,7 @@ mod yaml;
 
 use crate::model::policy::Policy;
 use keys::{KEYS, Key};
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a run is configured to do.
@@ -57,6 +58,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// More problems than this are summed up.
+const TOLD: usize = 20;
+
 /// Settings from a file's text (if any) and `key=value` overrides.
 ///
 /// # Errors
@@ -67,8 +71,13 @@ pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Sett
     if let Some((name, text)) = file {
         match yaml::entries(text) {
             Ok(entries) => {
+                let mut seen = HashSet::new();
                 for entry in entries {
                     let place = || format!("{name} line {}", entry.line);
+                    if !seen.insert(entry.key.clone()) {
+                        problems.push(Problem { place: place(), text: format!("{} is given twice", entry.key) });
+                        continue;
+                    }
                     apply(&mut settings, &entry.key, &entry.value, place, &mut problems);
                 }
             }
@@ -84,6 +93,12 @@ pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Sett
             None => problems
                 .push(Problem { place: "--set".to_owned(), text: format!("{text:?} is not of the form key=value") }),
         }
+    }
+    if problems.len() > TOLD {
+        let text = format!("and {} more problems", problems.len() - TOLD);
+        let place = problems[TOLD].place.clone();
+        problems.truncate(TOLD);
+        problems.push(Problem { place, text });
     }
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
@@ -103,7 +118,7 @@ fn nearest(key: &str) -> String {
     let near = |known: &&Key| strsim::damerau_levenshtein(known.name, key);
     match KEYS.iter().min_by_key(near).filter(|known| near(known) <= known.name.len().div_ceil(2)) {
         Some(known) => format!("; did you mean {}?", known.name),
-        None => format!("; known are {}", KEYS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
+        None => "; `oneaio config` lists all keys".to_owned(),
     }
 }
 

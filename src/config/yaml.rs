@@ -23,6 +23,13 @@ pub struct Unreadable {
 
 /// All values, in the order of the file.
 pub fn entries(text: &str) -> Result<Vec<Entry>, Unreadable> {
+    let text = text.trim_start_matches('\u{feff}');
+    let separators = text.lines().enumerate().filter(|(_, line)| line.trim_end() == "---");
+    let begun = text.lines().position(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    if let Some((line, _)) = separators.into_iter().find(|(line, _)| begun.is_some_and(|begun| *line > begun)) {
+        let text = "a second document begins here; one file holds one document".to_owned();
+        return Err(Unreadable { line: Some(line + 1), text });
+    }
     let says_something = |line: &str| {
         let line = line.trim();
         !(line.is_empty() || line.starts_with('#') || line == "---")
@@ -46,6 +53,7 @@ fn collect(prefix: &str, mapping: &MarkedMappingNode, entries: &mut Vec<Entry>) 
         let name = if prefix.is_empty() { key.as_str().to_owned() } else { format!("{prefix}.{}", key.as_str()) };
         let line = key.span().start().map_or(0, marked_yaml::Marker::line);
         match node {
+            Node::Mapping(inner) if inner.is_empty() => entries.push(Entry { key: name, value: "{}".to_owned(), line }),
             Node::Mapping(inner) => collect(&name, inner, entries),
             Node::Scalar(scalar) => entries.push(Entry { key: name, value: scalar.as_str().to_owned(), line }),
             Node::Sequence(_) => entries.push(Entry { key: name, value: "[a list]".to_owned(), line }),
@@ -66,6 +74,8 @@ fn unreadable(error: &LoadError) -> Unreadable {
     let text = match error {
         LoadError::DuplicateKey(inner) => format!("{} is given twice", inner.key.as_str()),
         LoadError::TopLevelMustBeMapping(_) => "it must be lines of the form key: value".to_owned(),
+        LoadError::UnexpectedAnchor(_) => "anchors and aliases are not supported".to_owned(),
+        LoadError::UnexpectedTag(_) => "tags are not supported".to_owned(),
         other => format!("it is not YAML ({other})"),
     };
     Unreadable { line, text }

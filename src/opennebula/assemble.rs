@@ -7,7 +7,7 @@
 use super::odd::Odd;
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
 use crate::model::snapshot::{
-    Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, Vnet,
+    Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, VmState, Vnet,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,11 +21,13 @@ pub struct Raw {
     pub vnets: Vec<Parsed<Vnet>>,
     pub groups: Vec<Parsed<VmGroup>>,
     pub candidates: Vec<RawCandidates>,
+    /// Objects without a usable ID, by kind.
+    pub nameless: BTreeMap<&'static str, usize>,
 }
 
 /// One object as read.
 pub struct Parsed<T> {
-    pub id: Option<i32>,
+    pub id: i32,
     pub item: T,
     pub odd: Odd,
 }
@@ -42,66 +44,111 @@ pub struct RawCandidates {
 
 /// Makes the snapshot.
 pub fn snapshot(raw: Raw) -> Snapshot {
-    let mut notices = Vec::new();
-    let mut broken_vms = HashMap::new();
-    let (vms, aside) = unique(raw.vms, "VM", |id| Subject::Vm(VmId(id)), &mut notices);
-    broken_vms.extend(aside);
-    let (hosts, _) = unique(raw.hosts, "host", |id| Subject::Host(HostId(id)), &mut notices);
-    let (datastores, _) = unique(raw.datastores, "datastore", |id| Subject::Datastore(DatastoreId(id)), &mut notices);
-    let (vnets, _) = unique(raw.vnets, "virtual network", |id| Subject::Vnet(VnetId(id)), &mut notices);
-    let (groups, _) = unique(raw.groups, "VM group", |id| Subject::Group(GroupId(id)), &mut notices);
-    let taken_at = hosts.iter().filter_map(|h| h.monitoring.map(|m| m.timestamp)).max().unwrap_or(0);
-    let mut snapshot = Snapshot { vms, hosts, datastores, vnets, groups, taken_at, ..Snapshot::default() };
-    resolve(raw.candidates, &broken_vms, &mut snapshot, &mut notices);
+    let mut notices = nameless(&raw);
+    let vms = unique(raw.vms, |id| Subject::Vm(VmId(id)), &mut notices);
+    let hosts = unique(raw.hosts, |id| Subject::Host(HostId(id)), &mut notices);
+    let datastores = unique(raw.datastores, |id| Subject::Datastore(DatastoreId(id)), &mut notices);
+    let vnets = unique(raw.vnets, |id| Subject::Vnet(VnetId(id)), &mut notices);
+    let groups = unique(raw.groups, |id| Subject::Group(GroupId(id)), &mut notices);
+    let notice_of = |subject: Subject, reason: &str| Notice { subject, text: format!("{reason}; it is left out") };
+    notices.extend(hosts.broken.iter().map(|b| notice_of(Subject::Host(HostId(b.id)), &b.reason)));
+    notices.extend(datastores.broken.iter().map(|b| notice_of(Subject::Datastore(DatastoreId(b.id)), &b.reason)));
+    notices.extend(vnets.broken.iter().map(|b| notice_of(Subject::Vnet(VnetId(b.id)), &b.reason)));
+    notices.extend(groups.broken.iter().map(|b| notice_of(Subject::Group(GroupId(b.id)), &b.reason)));
+    let taken_at = hosts.kept.iter().filter_map(|h| h.monitoring.map(|m| m.timestamp)).max().unwrap_or(0);
+    let mut snapshot = Snapshot {
+        vms: vms.kept,
+        hosts: hosts.kept,
+        datastores: datastores.kept,
+        vnets: vnets.kept,
+        groups: groups.kept,
+        taken_at,
+        ..Snapshot::default()
+    };
+    let broken = neighbours(vms.broken, &mut snapshot.vms);
+    resolve(raw.candidates, &broken, &mut snapshot, &mut notices);
+    let untold = |id: &i32| !snapshot.set_aside.iter().any(|(vm, _)| vm.0 == *id);
+    notices.extend(broken.iter().filter(|(id, _)| untold(id)).map(|(id, reason)| {
+        let text = format!("{reason}; it counts where it is, and is not placed");
+        Notice { subject: Subject::Vm(VmId(*id)), text }
+    }));
     notices.sort();
     snapshot.notices = notices;
     snapshot
 }
 
-/// Each id once, sorted by id; and what was set aside, with the reason.
+fn nameless(raw: &Raw) -> Vec<Notice> {
+    let named = raw.nameless.iter().map(|(kind, count)| Notice {
+        subject: Subject::Request,
+        text: format!("{kind} without a usable ID: {count}; left out"),
+    });
+    named.collect()
+}
+
+/// Objects by id, each once.
+struct Unique<T> {
+    kept: Vec<T>,
+    broken: Vec<Broken<T>>,
+}
+
+/// An object that cannot be judged, in all its copies.
+struct Broken<T> {
+    id: i32,
+    reason: String,
+    copies: Vec<T>,
+}
+
+/// Each id once, sorted by id; and what cannot be judged, with the reason.
 fn unique<T: PartialEq>(
     parsed: Vec<Parsed<T>>,
-    kind: &str,
     subject: impl Fn(i32) -> Subject,
     notices: &mut Vec<Notice>,
-) -> (Vec<T>, Vec<(i32, String)>) {
+) -> Unique<T> {
     let mut by_id: BTreeMap<i32, Vec<(T, Odd)>> = BTreeMap::new();
-    let mut nameless = 0;
     for object in parsed {
-        match object.id {
-            Some(id) => by_id.entry(id).or_default().push((object.item, object.odd)),
-            None => nameless += 1,
-        }
+        by_id.entry(object.id).or_default().push((object.item, object.odd));
     }
-    if nameless > 0 {
-        let text = format!("{kind} without a usable ID: {nameless}; left out");
-        notices.push(Notice { subject: Subject::Request, text });
-    }
-    let (mut kept, mut aside) = (Vec::with_capacity(by_id.len()), Vec::new());
-    for (id, mut copies) in by_id {
+    let mut unique = Unique { kept: Vec::with_capacity(by_id.len()), broken: Vec::new() };
+    for (id, copies) in by_id {
         let differ = copies.windows(2).any(|pair| pair[0].0 != pair[1].0);
-        let Some((item, odd)) = copies.pop() else { continue };
-        let reason = if differ {
-            Some("stands in the request more than once, with different content".to_owned())
-        } else {
-            odd.fatal
-        };
-        for text in odd.remarks {
-            notices.push(Notice { subject: subject(id), text });
-        }
-        match reason {
-            None => kept.push(item),
-            Some(reason) => {
-                notices.push(Notice { subject: subject(id), text: format!("{reason}; it is left out") });
-                aside.push((id, reason));
+        let mut items = Vec::with_capacity(copies.len());
+        let mut reason = differ.then(|| "stands in the request more than once, with different content".to_owned());
+        for (index, (item, odd)) in copies.into_iter().enumerate() {
+            items.push(item);
+            reason = reason.or(odd.fatal);
+            if index == 0 {
+                notices.extend(odd.remarks.into_iter().map(|text| Notice { subject: subject(id), text }));
             }
         }
+        match reason {
+            Some(reason) => unique.broken.push(Broken { id, reason, copies: items }),
+            None => unique.kept.extend(items.pop()),
+        }
     }
-    (kept, aside)
+    unique
+}
+
+/// VMs that cannot be placed still count where they are, for the groups of others; of
+/// copies that differ, one that runs. Who they are, with the reason.
+fn neighbours(broken: Vec<Broken<Vm>>, vms: &mut Vec<Vm>) -> BTreeMap<i32, String> {
+    let mut reasons = BTreeMap::new();
+    for one in broken {
+        reasons.insert(one.id, one.reason);
+        let mut copies = one.copies;
+        copies.sort_by_key(|vm| vm.state != VmState::Active);
+        vms.extend(copies.into_iter().next());
+    }
+    vms.sort_by_key(|vm| vm.id);
+    reasons
 }
 
 /// REQUIREMENTS/VM: who may be placed where, by index.
-fn resolve(raw: Vec<RawCandidates>, broken: &HashMap<i32, String>, snapshot: &mut Snapshot, notices: &mut Vec<Notice>) {
+fn resolve(
+    raw: Vec<RawCandidates>,
+    broken: &BTreeMap<i32, String>,
+    snapshot: &mut Snapshot,
+    notices: &mut Vec<Notice>,
+) {
     let mut hosts = Lookup::new("hosts", snapshot.hosts.iter().map(|h| h.id.0));
     let mut datastores = Lookup::new("datastores", snapshot.datastores.iter().map(|d| d.id.0));
     let mut vnets = Lookup::new("virtual networks", snapshot.vnets.iter().map(|n| n.id.0));
@@ -112,9 +159,10 @@ fn resolve(raw: Vec<RawCandidates>, broken: &HashMap<i32, String>, snapshot: &mu
     }
     for (id, raw) in merged {
         let problem = match snapshot.vms.binary_search_by_key(&VmId(id), |v| v.id) {
-            Ok(_) if raw.bad_nic => "REQUIREMENTS lists a NIC without an ID".to_owned(),
+            Ok(_) if broken.contains_key(&id) => format!("cannot be placed: {}", broken[&id]),
+            Ok(_) if raw.bad_nic => "cannot be placed: REQUIREMENTS lists a NIC without an ID".to_owned(),
             Ok(vm) => match unmatched_nic(&snapshot.vms[vm], &raw) {
-                Some(nic) => format!("NIC {nic} is in auto mode, but REQUIREMENTS offers no network for it"),
+                Some(nic) => format!("cannot be placed: NIC {nic} is in auto mode, but oned offers no network for it"),
                 None => {
                     let nics = raw.nics.iter();
                     let nics = nics.map(|(nic, list)| NicCandidates { nic: NicId(*nic), vnets: vnets.indices(list) });
@@ -127,10 +175,7 @@ fn resolve(raw: Vec<RawCandidates>, broken: &HashMap<i32, String>, snapshot: &mu
                     continue;
                 }
             },
-            Err(_) => match broken.get(&id) {
-                Some(reason) => format!("cannot be placed: {reason}"),
-                None => "is in REQUIREMENTS but not in VM_POOL: its size is unknown".to_owned(),
-            },
+            Err(_) => "cannot be placed: it is in REQUIREMENTS but not in VM_POOL, so its size is unknown".to_owned(),
         };
         snapshot.set_aside.push((VmId(id), problem));
     }

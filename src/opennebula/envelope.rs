@@ -3,9 +3,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use thiserror::Error;
+
+/// No request unpacks to more; an archive that does is no request.
+const MAX_UNPACKED: u64 = 4 << 30;
 
 /// Why bytes are no request document.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -14,13 +17,15 @@ pub enum EnvelopeError {
     #[error("the request is empty: oned sends base64 of a SCHEDULER_DRIVER_ACTION document on standard input")]
     Empty,
     /// Not XML, and not base64 either.
-    #[error("the request is neither XML nor base64 ({0}): oned sends base64 of a SCHEDULER_DRIVER_ACTION document")]
+    #[error(
+        "the request is neither XML nor base64, it begins with {0:?}: oned sends base64 of a SCHEDULER_DRIVER_ACTION document"
+    )]
     NotBase64(String),
     /// Base64 of something else.
     #[error("the base64 of the request does not hold XML: it begins with {0:?}")]
     NotXml(String),
     /// A gzip file that does not unpack.
-    #[error("the request is a damaged gzip file ({0})")]
+    #[error("the request is no usable gzip file ({0})")]
     Gzip(String),
 }
 
@@ -59,9 +64,13 @@ fn gunzip(bytes: Vec<u8>) -> Result<Vec<u8>, EnvelopeError> {
         return Ok(bytes);
     }
     let mut unpacked = Vec::new();
-    GzDecoder::new(bytes.as_slice())
+    MultiGzDecoder::new(bytes.as_slice())
+        .take(MAX_UNPACKED + 1)
         .read_to_end(&mut unpacked)
         .map_err(|error| EnvelopeError::Gzip(error.to_string()))?;
+    if unpacked.len() as u64 > MAX_UNPACKED {
+        return Err(EnvelopeError::Gzip("it holds more than 4 GiB".to_owned()));
+    }
     Ok(unpacked)
 }
 
@@ -75,7 +84,7 @@ fn decode(mut bytes: Vec<u8>, start: usize) -> Result<Vec<u8>, EnvelopeError> {
     bytes.drain(..start);
     bytes.retain(|b| !b.is_ascii_whitespace());
     let engine = if bytes.len().is_multiple_of(4) { &STANDARD } else { &STANDARD_NO_PAD };
-    engine.decode(&bytes).map_err(|error| EnvelopeError::NotBase64(error.to_string()))
+    engine.decode(&bytes).map_err(|_| EnvelopeError::NotBase64(beginning(&bytes)))
 }
 
 fn utf8(mut bytes: Vec<u8>, start: usize) -> Document {

@@ -72,8 +72,9 @@ impl Reading {
                 return self.value(w, Section::Share, tag);
             }
             let ds = Vector::read(w)?;
-            if let (Some(id), Some(free)) = (number::id(ds.get("ID")), number::integer(ds.get("FREE_MB"))) {
-                self.local_datastores.push((DatastoreId(id), Disk(free)));
+            // a listed datastore whose room cannot be read has none
+            if let Some(id) = number::id(ds.get("ID")) {
+                self.local_datastores.push((DatastoreId(id), Disk(number::integer(ds.get("FREE_MB")).unwrap_or(0))));
             }
             Ok(())
         })
@@ -115,9 +116,9 @@ impl Reading {
             name: first(Section::Object, "NAME").to_owned(),
             enabled: state.is_empty() || matches!(number::integer(state), Some(1 | 2)),
             cluster: ClusterId(number::id(first(Section::Object, "CLUSTER_ID")).unwrap_or(-1)),
-            cpu: Cpu(odd.number("HOST_SHARE/MAX_CPU", share("MAX_CPU"))),
+            cpu: Cpu(odd.capacity("HOST_SHARE/MAX_CPU", share("MAX_CPU"))),
             cpu_allocated: Cpu(odd.usage("HOST_SHARE/CPU_USAGE", share("CPU_USAGE"))),
-            memory: Memory(odd.number("HOST_SHARE/MAX_MEM", share("MAX_MEM"))),
+            memory: Memory(odd.capacity("HOST_SHARE/MAX_MEM", share("MAX_MEM"))),
             memory_allocated: Memory(odd.usage("HOST_SHARE/MEM_USAGE", share("MEM_USAGE"))),
             running_vms: odd.usage("HOST_SHARE/RUNNING_VMS", share("RUNNING_VMS")),
             vms: self.vms,

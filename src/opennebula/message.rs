@@ -6,6 +6,9 @@ use crate::model::ids::VmId;
 /// What SCHED_MESSAGE shows of a text; the rest is cut by oned.
 pub const MAX_TEXT: usize = 150;
 
+/// A general line is cut here: no log is served by more.
+const MAX_GENERAL: usize = 400;
+
 /// A line about one VM. The text is cut to what users get to see.
 #[must_use]
 pub fn about_vm(level: &str, vm: VmId, text: &str) -> String {
@@ -15,13 +18,13 @@ pub fn about_vm(level: &str, vm: VmId, text: &str) -> String {
 /// A general line. It must not begin with a digit: oned would take that for a VM id.
 #[must_use]
 pub fn general(level: &str, text: &str) -> String {
-    let text = safe(text);
+    let text: String = safe(text).chars().take(MAX_GENERAL).collect();
     let guard = if text.trim_start().starts_with(|c: char| c.is_ascii_digit()) { "request: " } else { "" };
     format!("{level}: {guard}{text}")
 }
 
-/// Without what oned loses a message over: control characters and `]]>`.
-fn safe(text: &str) -> String {
+/// A text without what oned loses a message over: control characters and `]]>`.
+pub fn safe(text: &str) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if flat.contains("]]>") { flat.replace("]]>", "]] >") } else { flat }
 }

@@ -3,6 +3,9 @@
 
 use super::number;
 
+/// No capacity is as large; whole numbers below it are exact in floating point.
+const BOUNDLESS: i64 = 1 << 53;
+
 /// What was odd about one object.
 #[derive(Debug, Default)]
 pub struct Odd {
@@ -24,7 +27,7 @@ impl Odd {
         match number::integer(text) {
             Some(value) if value >= 0 => value,
             Some(value) => {
-                self.set_aside(format!("{path} is {value}, below zero"));
+                self.set_aside(format!("{path} is below zero ({value})"));
                 0
             }
             None if text.is_empty() => 0,
@@ -47,21 +50,24 @@ impl Odd {
         }
     }
 
-    /// A number that may be negative. Absent or empty is 0; unreadable sets the
-    /// object aside.
-    pub fn number(&mut self, path: &str, text: &str) -> i64 {
-        number::integer(text).unwrap_or_else(|| {
-            if !text.is_empty() {
-                self.set_aside(format!("{path} is {:?}, not a number", shortened(text)));
+    /// A capacity; it may be below zero, after reservations. Absent or empty is 0;
+    /// what cannot be read or is beyond all reason sets the object aside: held at a
+    /// limit it would be boundless room.
+    pub fn capacity(&mut self, path: &str, text: &str) -> i64 {
+        match number::integer(text) {
+            Some(value) if value < BOUNDLESS => value,
+            None if text.is_empty() => 0,
+            _ => {
+                self.set_aside(format!("{path} is {:?}, not a usable number", shortened(text)));
+                0
             }
-            0
-        })
+        }
     }
 }
 
-/// At most 40 characters of a text, for messages.
+/// At most 60 characters of a text, for messages.
 pub fn shortened(text: &str) -> String {
-    match text.char_indices().nth(40) {
+    match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }

@@ -1,7 +1,7 @@
 //! DATASTORE_POOL, VNET_POOL and VM_GROUP_POOL.
 
 use super::number;
-use super::odd::Odd;
+use super::odd::{Odd, shortened};
 use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, VmId, VnetId};
@@ -43,8 +43,8 @@ pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd
     })?;
     let object = |name| attributes.first_in(Section::Object, name).unwrap_or("");
     let limit = attributes.first_in(Section::Template, "LIMIT_MB").and_then(number::integer);
-    let used = odd.number("USED_MB", object("USED_MB"));
-    let free = odd.number("FREE_MB", object("FREE_MB"));
+    let used = odd.capacity("USED_MB", object("USED_MB"));
+    let free = odd.capacity("FREE_MB", object("FREE_MB"));
     let shared = attributes.first_in(Section::Template, "SHARED").filter(|text| !text.is_empty());
     let id = number::id(object("ID"));
     let datastore = Datastore {
@@ -69,7 +69,7 @@ pub fn vnet(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vnet, Odd), XmlErro
         "TEMPLATE" => template(w, &mut attributes),
         "AR_POOL" => w.children(|w, _| {
             let range = Vector::read(w)?;
-            addresses = addresses.saturating_add(odd.amount("AR/SIZE", range.get("SIZE")));
+            addresses = addresses.saturating_add(odd.capacity("AR/SIZE", range.get("SIZE")).max(0));
             Ok(())
         }),
         name => {
@@ -98,7 +98,7 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
     let (mut affined, mut anti_affined) = (Vec::new(), Vec::new());
     walker.children(|w, tag| match tag {
         "ID" => {
-            id = number::id(&w.text()?);
+            id = id.or(number::id(&w.text()?));
             Ok(())
         }
         "NAME" => {
@@ -106,7 +106,7 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
             Ok(())
         }
         "ROLES" => w.children(|w, _| {
-            roles.push(role(&Vector::read(w)?));
+            roles.push(role(&Vector::read(w)?, &mut odd));
             Ok(())
         }),
         "TEMPLATE" => w.children(|w, tag| match tag {
@@ -132,20 +132,31 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
     Ok((id, group, odd))
 }
 
-fn role(role: &Vector) -> Role {
+fn role(role: &Vector, odd: &mut Odd) -> Role {
     let policy = match role.get("POLICY").to_ascii_uppercase().as_str() {
         "AFFINED" => RolePolicy::Affined,
         "ANTI_AFFINED" => RolePolicy::AntiAffined,
         _ => RolePolicy::None,
     };
-    let hosts = |name| number::id_list(role.get(name)).into_iter().map(HostId).collect();
-    Role {
-        name: role.get("NAME").to_owned(),
-        policy,
-        vms: number::id_list(role.get("VMS")).into_iter().map(VmId).collect(),
-        hosts_affined: hosts("HOST_AFFINED"),
-        hosts_anti_affined: hosts("HOST_ANTI_AFFINED"),
+    let mut list = |name: &str| {
+        let text = role.get(name);
+        let ids = number::id_list(text);
+        if ids.len() < text.split(',').filter(|part| !part.trim().is_empty()).count() {
+            let (role, text) = (role.get("NAME"), shortened(text));
+            odd.remarks.push(format!(
+                "{name} of role {role:?} is {text:?}: not all of it are ids; the others are passed over"
+            ));
+        }
+        ids
+    };
+    let never = list("HOST_ANTI_AFFINED").into_iter().map(HostId).collect();
+    let vms = list("VMS").into_iter().map(VmId).collect();
+    let mut only: Vec<HostId> = list("HOST_AFFINED").into_iter().map(HostId).collect();
+    if only.is_empty() && !role.get("HOST_AFFINED").is_empty() {
+        // a list of hosts that nobody can read allows none, rather than all
+        only.push(HostId(-1));
     }
+    Role { name: role.get("NAME").to_owned(), policy, vms, hosts_affined: only, hosts_anti_affined: never }
 }
 
 /// Role-name lists to role indices. A rule that names an unknown role is no
@@ -162,7 +173,8 @@ fn rules(kind: &str, texts: &[String], roles: &[Role], odd: &mut Odd) -> Vec<Vec
                 found.push(rule);
             }
             None => {
-                let text = format!("{kind} rule {text:?} names an unknown role and is ignored, as oned does");
+                let text =
+                    format!("{kind} rule {:?} names an unknown role and is ignored, as oned does", shortened(text));
                 odd.remarks.push(text);
             }
         }

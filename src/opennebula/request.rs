@@ -2,10 +2,11 @@
 //! The document's form is fixed by oned 7.x; what is odd inside it is not.
 
 use super::assemble::{self, Parsed, Raw, RawCandidates};
+use super::odd::shortened;
 use super::xml::{Walker, XmlError};
 use super::{host, number, pools, vm};
 use crate::model::snapshot::Snapshot;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -16,12 +17,15 @@ pub enum RequestError {
     #[error(transparent)]
     Xml(#[from] XmlError),
     /// Another document.
-    #[error("the root of the request is {0}, not SCHEDULER_DRIVER_ACTION: is this a scheduler request?")]
+    #[error("the root of the request is {0:?}, not SCHEDULER_DRIVER_ACTION: is this a scheduler request?")]
     Root(String),
     /// A part without which nothing can be decided.
     #[error("the request has no {0}: nothing can be placed without it")]
     Missing(&'static str),
 }
+
+/// Pools without which nothing can be decided.
+const NEEDED: [&str; 4] = ["VM_POOL", "HOST_POOL", "DATASTORE_POOL", "REQUIREMENTS"];
 
 /// Reads a request.
 ///
@@ -33,19 +37,22 @@ pub enum RequestError {
 pub fn read(xml: &str) -> Result<Snapshot, RequestError> {
     let (mut walker, root) = Walker::open(xml)?;
     if root != "SCHEDULER_DRIVER_ACTION" {
-        return Err(RequestError::Root(root));
+        return Err(RequestError::Root(shortened(&root)));
     }
     let mut raw = Raw::default();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = [false; NEEDED.len()];
     let mut lists = IdLists::default();
     walker.children(|w, pool| {
-        seen.push(pool.to_owned());
+        if let Some(needed) = NEEDED.iter().position(|name| *name == pool) {
+            seen[needed] = true;
+        }
+        let nameless = &mut raw.nameless;
         match pool {
-            "VM_POOL" => collect(w, "VM", &mut raw.vms, vm::read),
-            "HOST_POOL" => collect(w, "HOST", &mut raw.hosts, host::read),
-            "DATASTORE_POOL" => collect(w, "DATASTORE", &mut raw.datastores, pools::datastore),
-            "VNET_POOL" => collect(w, "VNET", &mut raw.vnets, pools::vnet),
-            "VM_GROUP_POOL" => collect(w, "VM_GROUP", &mut raw.groups, pools::vm_group),
+            "VM_POOL" => collect(w, ("VM", "VM"), nameless, &mut raw.vms, vm::read),
+            "HOST_POOL" => collect(w, ("HOST", "host"), nameless, &mut raw.hosts, host::read),
+            "DATASTORE_POOL" => collect(w, ("DATASTORE", "datastore"), nameless, &mut raw.datastores, pools::datastore),
+            "VNET_POOL" => collect(w, ("VNET", "virtual network"), nameless, &mut raw.vnets, pools::vnet),
+            "VM_GROUP_POOL" => collect(w, ("VM_GROUP", "VM group"), nameless, &mut raw.groups, pools::vm_group),
             "REQUIREMENTS" => w.children(|w, tag| {
                 if tag == "VM" {
                     raw.candidates.push(candidates(w, &mut lists)?);
@@ -57,23 +64,30 @@ pub fn read(xml: &str) -> Result<Snapshot, RequestError> {
         }
     })?;
     walker.finish()?;
-    for pool in ["VM_POOL", "HOST_POOL", "DATASTORE_POOL", "REQUIREMENTS"] {
-        if !seen.iter().any(|name| name == pool) {
-            return Err(RequestError::Missing(pool));
-        }
+    if let Some(missing) = seen.iter().position(|there| !there) {
+        return Err(RequestError::Missing(NEEDED[missing]));
     }
     Ok(assemble::snapshot(raw))
 }
 
 type Reader<T> = fn(&mut Walker<'_>) -> Result<(Option<i32>, T, super::odd::Odd), XmlError>;
 
-fn collect<T>(w: &mut Walker<'_>, tag: &str, into: &mut Vec<Parsed<T>>, read: Reader<T>) -> Result<(), XmlError> {
+/// Reads the objects of a pool; those without an id are only counted.
+fn collect<T>(
+    w: &mut Walker<'_>,
+    (tag, kind): (&str, &'static str),
+    nameless: &mut BTreeMap<&'static str, usize>,
+    into: &mut Vec<Parsed<T>>,
+    read: Reader<T>,
+) -> Result<(), XmlError> {
     w.children(|w, name| {
         if name != tag {
             return w.skip();
         }
-        let (id, item, odd) = read(w)?;
-        into.push(Parsed { id, item, odd });
+        match read(w)? {
+            (Some(id), item, odd) => into.push(Parsed { id, item, odd }),
+            (None, ..) => *nameless.entry(kind).or_default() += 1,
+        }
         Ok(())
     })
 }

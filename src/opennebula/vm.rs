@@ -13,6 +13,10 @@ use crate::model::units::{Cpu, Disk, Memory};
 /// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
 const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 
+/// More NICs, PCI devices or NUMA nodes than this no VM has; searching for their places
+/// would take too long.
+const MAX_DEVICES: usize = 256;
+
 /// Reads one VM; its id is checked by the caller.
 pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError> {
     let mut odd = Odd::default();
@@ -20,7 +24,7 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
     let mut id = None;
     walker.children(|w, tag| match tag {
         "ID" => {
-            id = number::id(&w.text()?);
+            id = id.or(number::id(&w.text()?));
             Ok(())
         }
         "NAME" => raw.name.fill(w),
@@ -132,6 +136,11 @@ impl RawVm {
             _ => VmState::Other,
         };
         let (_, host, datastore, action) = self.last.unwrap_or((0, None, None, -1));
+        for (name, list) in [("NUMA_NODE", &self.numa_nodes), ("PCI", &self.pci), ("NIC", &self.nics)] {
+            if list.len() > MAX_DEVICES {
+                odd.set_aside(format!("TEMPLATE has {} {name} elements, more than {MAX_DEVICES}", list.len()));
+            }
+        }
         let (system_disk, image_disks) = disks(&self.disks, odd);
         let rank = if self.rank.0.is_some() { &self.rank } else { &self.old_rank };
         Vm {
@@ -167,7 +176,8 @@ fn cpu(text: &str, odd: &mut Odd) -> Cpu {
         Some(cores) if cores >= 0.0 => Cpu((cores as f32 * 100.0) as i64),
         None if text.is_empty() => Cpu(0),
         _ => {
-            odd.set_aside(format!("TEMPLATE/CPU is {:?}, not a number of cores", shortened(text)));
+            let what = if number::real(text).is_some() { "below zero" } else { "not a number" };
+            odd.set_aside(format!("TEMPLATE/CPU is {:?}, {what}", shortened(text)));
             Cpu(0)
         }
     }

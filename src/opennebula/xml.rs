@@ -3,6 +3,7 @@
 //!
 //! A DOCTYPE is refused, so entities other than XML's own five cannot exist.
 
+use super::odd::shortened;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 use std::borrow::Cow;
@@ -148,7 +149,7 @@ impl<'a> Walker<'a> {
     }
 
     fn syntax(&self, problem: &str) -> XmlError {
-        XmlError::Syntax { position: self.reader.error_position(), problem: problem.to_owned() }
+        XmlError::Syntax { position: self.reader.error_position(), problem: shortened(problem) }
     }
 
     fn resolve(&self, reference: &BytesRef<'_>) -> Result<String> {

@@ -4,6 +4,8 @@ use super::{Comparison, ExpressionError, Literal, Rank, Requirement};
 
 /// Deeper nesting than this is refused; real expressions nest a handful of levels.
 const MAX_DEPTH: usize = 100;
+/// Longer patterns than this are refused, in bytes: matching takes pattern x text.
+const MAX_PATTERN: usize = 1_000;
 /// Longer chains than this are refused; they would make trees too deep to drop.
 const MAX_TERMS: usize = 2_000;
 
@@ -111,6 +113,9 @@ impl Parser {
         self.at += 1;
         let op = self.comparison()?;
         let value = match self.peek() {
+            Some(Token::Word(text) | Token::Quoted(text)) if text.len() > MAX_PATTERN => {
+                return self.error("the pattern is too long");
+            }
             Some(Token::Word(text) | Token::Quoted(text)) => Literal::Text(text.clone()),
             Some(Token::Integer(n)) => Literal::Integer(*n),
             Some(Token::Float(x)) => Literal::Float(*x),

@@ -2,7 +2,7 @@
 
 use super::{Breach, Move};
 use crate::model::expression::{Facts, parse_requirement};
-use crate::model::ids::{HostId, VmId};
+use crate::model::ids::{GroupId, HostId, VmId};
 use crate::model::snapshot::{RolePolicy, Snapshot, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,13 +65,22 @@ struct Judge<'a> {
     planned: BTreeMap<VmId, HostId>,
     schedulable: BTreeSet<VmId>,
     listed: BTreeMap<VmId, HostId>,
+    /// VMs that name a group and role in their template.
+    named: BTreeMap<(GroupId, &'a str), Vec<VmId>>,
 }
 
 impl<'a> Judge<'a> {
     fn new(snapshot: &'a Snapshot, moves: &[Move<'_>]) -> Self {
         let candidates = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id);
+        let mut named: BTreeMap<(GroupId, &str), Vec<VmId>> = BTreeMap::new();
+        for vm in &snapshot.vms {
+            if let Some((group, role)) = &vm.group {
+                named.entry((*group, role)).or_default().push(vm.id);
+            }
+        }
         Self {
             snapshot,
+            named,
             planned: moves.iter().map(|m| (m.vm.id, m.host.id)).collect(),
             schedulable: candidates.chain(snapshot.set_aside.iter().map(|(vm, _)| *vm)).collect(),
             listed: snapshot.hosts.iter().flat_map(|h| h.vms.iter().map(|vm| (*vm, h.id))).collect(),
@@ -80,8 +89,8 @@ impl<'a> Judge<'a> {
 
     fn members(&self, group: &VmGroup, role: usize) -> BTreeSet<VmId> {
         let role = &group.roles[role];
-        let named = self.snapshot.vms.iter().filter(|vm| vm.group.as_ref() == Some(&(group.id, role.name.clone())));
-        role.vms.iter().copied().chain(named.map(|vm| vm.id)).collect()
+        let named = self.named.get(&(group.id, role.name.as_str())).into_iter().flatten();
+        role.vms.iter().chain(named).copied().collect()
     }
 
     /// Planned members join the running ones; without any, all go to one host, and
