@@ -110,7 +110,7 @@ fn host_affinity_keeps_its_blanks_and_works() {
 #[test]
 fn a_vm_whose_group_is_not_told_waits() {
     let decision = request(&[host(1)], &[vm(1, &[1]).group(7, "web")]).decide();
-    assert_eq!(decision.refusal(1), "the request does not tell the rules of its VM group 7");
+    assert_eq!(decision.refusal(1), "cannot be placed: the request does not tell the rules of its VM group 7");
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn arriving(snapshot: &Snapshot, recall: &Recall) -> HashMap<i32, Vec<VmId>> {
         let Some(host) = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]) else { continue };
         let listed = host.vms.binary_search(&placement.vm).is_ok();
         let sampled = host.monitoring.is_some_and(|sample| sample.timestamp > placement.at);
-        if !(listed && sampled) && !(listed && known(recall, placement.vm).is_some()) {
+        let counted = sampled || known(recall, placement.vm).is_some();
+        if !(listed && counted) {
             arriving.entry(host.id.0).or_default().push(placement.vm);
         }
     }
