@@ -200,7 +200,7 @@ fn a_refusal_names_what_lacks_with_numbers_and_the_nearest_miss() {
     let decision = request(&mixed, &[vm(1, &[1, 2]).cpu("2")]).decide();
     assert_eq!(
         decision.refusal(1),
-        "needs 2 cores; finds no place on 2 candidate hosts (CPU on 1, memory on 1); nearest is host 1, node1: \
+        "needs 2 cores; finds no place on 2 candidate hosts (too little CPU on 1, too little memory on 1); nearest is host 1, node1: \
          it has 1 core free"
     );
 }

@@ -257,3 +257,13 @@ fn hugepage_vms_that_fit_are_not_searched_for_ever() {
     let vms: Vec<_> = small.chain([huge(60, 16 * GIB), huge(61, 17 * GIB)]).collect();
     assert_eq!(request(&[at], &vms).decide().placed(), 62);
 }
+
+#[test]
+fn one_vm_waits_where_that_lets_two_others_in() {
+    // by CPU and memory the disk-hungry one is the smallest, and it would be taken first
+    let hungry = vm(1, &[1]).cpu("0.1").memory(128).datastores(&[5]).disk(900, "SYSTEM", 1);
+    let lean = |id| vm(id, &[1]).datastores(&[5]).disk(400, "SYSTEM", 1);
+    let disks = request(&[host(1)], &[hungry, lean(2), lean(3)]).datastore(datastore(5, 1, &[0], 1000, ""));
+    let decision = disks.decide();
+    assert_eq!((decision.placed(), decision.host(1)), (2, None));
+}

@@ -102,7 +102,7 @@ fn attempt<'a>(context: &'a Context<'a>, units: &[Unit], (order, preference): (O
         let before = waiting.len();
         waiting.retain(|&index| !search.retry(index, &mut ledger));
         waiting.retain(|&index| !search.place(index, &mut ledger));
-        if waiting.len() == before {
+        if waiting.len() == before && !search.trade(&mut waiting, &mut ledger) {
             break;
         }
     }

@@ -88,6 +88,47 @@ impl<'u> RoomSearch<'u> {
         found
     }
 
+    /// Takes one unit out where that lets more waiting VMs in than it has itself; it then
+    /// waits instead of them. True when such a trade was made.
+    pub fn trade(&mut self, waiting: &mut Vec<usize>, ledger: &mut Ledger<'_>) -> bool {
+        let mut booked: Vec<usize> = (0..self.units.len()).filter(|&u| self.units[u].host(ledger).is_some()).collect();
+        booked.sort_by(|&a, &b| self.units[b].size.total_cmp(&self.units[a].size).then(a.cmp(&b)));
+        for out in booked {
+            if ledger.context().work.spent() {
+                return false;
+            }
+            let Some(from) = self.units[out].host(ledger) else { continue };
+            self.journal.clear();
+            self.take(out, ledger);
+            if ledger.consistent(from) {
+                let entered = self.enter(waiting, ledger);
+                let count: usize = entered.iter().map(|&unit| self.units[unit].members.len()).sum();
+                if count > self.units[out].members.len() {
+                    waiting.retain(|unit| !entered.contains(unit));
+                    waiting.push(out);
+                    self.hopeless.clear();
+                    return true;
+                }
+            }
+            self.undo(0, ledger);
+        }
+        false
+    }
+
+    /// Books those of the waiting units that fit as things stand, small ones first.
+    fn enter(&mut self, waiting: &[usize], ledger: &mut Ledger<'_>) -> Vec<usize> {
+        let mut open = waiting.to_vec();
+        open.sort_by(|&a, &b| self.units[a].size.total_cmp(&self.units[b].size).then(a.cmp(&b)));
+        open.retain(|&unit| match greedy::best(&self.units[unit], ledger, self.preference) {
+            Some(seats) => {
+                self.book(seats, ledger);
+                true
+            }
+            None => false,
+        });
+        open
+    }
+
     /// The unit asks by CURRENT_VMS for a VM of the batch: both move to a host for both.
     fn join_wanted(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
         let wanted = self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.wants(m));
