@@ -2,8 +2,11 @@
 //! without them these tests say so and pass.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use oneaio::demand::histogram::{Histogram, Measure};
 use oneaio::history::import::{Capacities, Form, Origin, read_carbon, read_samples};
 use oneaio::model::ids::VmId;
+use oneaio::model::sample::VmSample;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -87,5 +90,33 @@ fn rows_per_second() {
             );
             assert!(sum > 0.0);
         }
+    }
+}
+
+/// What a month of real samples makes of histograms: bytes to keep, and time to fill.
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn histograms_of_a_month() {
+    let (Some(metrics), Some(vms)) = (trace("metrics-dev.csv.gz"), trace("vms-dev.csv")) else { return };
+    let (capacities, _) = Capacities::read(open(&vms)).unwrap();
+    let origin = Origin { vm: None, capacities: &capacities };
+    let mut samples: Vec<VmSample> = Vec::new();
+    read_samples(open(&metrics), &origin, &mut |_| {}, &mut |sample| samples.push(sample)).unwrap();
+    for (name, measure, amount) in [
+        ("cpu", Measure::Cpu, (|s| Some(s.usage.cpu)) as fn(&VmSample) -> Option<f64>),
+        ("memory", Measure::Memory, |s| Some(s.usage.memory)),
+        ("disk", Measure::Io, |s| s.usage.disk_io),
+        ("net", Measure::Io, |s| s.usage.net_io),
+    ] {
+        let mut histograms: BTreeMap<VmId, Histogram> = BTreeMap::new();
+        let start = Instant::now();
+        for sample in &samples {
+            let histogram = histograms.entry(sample.vm).or_insert_with(|| Histogram::new(measure, 3 * 86_400));
+            assert!(amount(sample).is_none_or(|value| histogram.add(sample.at, value)));
+        }
+        let nanoseconds = start.elapsed().as_nanos() as f64 / samples.len() as f64;
+        let sizes: Vec<usize> = histograms.values().map(|histogram| histogram.to_bytes().len()).collect();
+        let (mean, most) = (sizes.iter().sum::<usize>() / sizes.len(), sizes.iter().max().unwrap());
+        eprintln!("{name}: {nanoseconds:.0} ns per sample; bytes per VM {mean} on average, {most} at most");
     }
 }

@@ -5,4 +5,5 @@
 //!
 //! [`Demands`]: crate::model::demand::Demands
 
+pub mod histogram;
 pub mod requested;
