@@ -204,7 +204,8 @@ impl Histogram {
         self.weights.retain(|_, weight| *weight > 0.0);
     }
 
-    /// Takes in one value: West's way of keeping a weighted mean and variance.
+    /// Takes in one value. The mean is a mixture rather than a correction of the old one,
+    /// so that a large old mean without weight leaves nothing behind.
     fn weigh(&mut self, value: f64, weight: f64) {
         if weight <= 0.0 {
             return;
@@ -213,7 +214,7 @@ impl Histogram {
         let before = self.total;
         self.total += weight;
         let distance = value - self.mean;
-        self.mean += distance * (weight / self.total);
+        self.mean = (self.mean * before + value * weight) / self.total;
         self.spread += distance * distance * (weight * before / self.total);
     }
 }

@@ -185,6 +185,24 @@ fn damaged_bytes_are_an_error() {
 }
 
 #[test]
+fn forged_bytes_with_a_good_check_do_no_harm() {
+    let mut dice = Dice(29);
+    let bytes = filled(Measure::Cpu, &dice.samples(1, 500)).to_bytes();
+    for _ in 0..20_000 {
+        let mut forged = bytes[..bytes.len() - 4].to_vec();
+        for _ in 0..1 + (dice.roll() * 4.0) as usize {
+            let place = (dice.roll() * forged.len() as f64) as usize;
+            forged[place] = (dice.roll() * 256.0) as u8;
+        }
+        forged.extend(bytes::check(&forged).to_le_bytes());
+        if let Ok(mut histogram) = Histogram::from_bytes(&forged) {
+            histogram.add(START, 5.0);
+            let _ = (histogram.percentile(0.95), histogram.variance(), histogram.weight(), histogram.to_bytes());
+        }
+    }
+}
+
+#[test]
 fn nothing_is_known_of_nothing() {
     let histogram = Histogram::new(Measure::Cpu, 0);
     assert_eq!((histogram.mean(), histogram.variance(), histogram.percentile(0.5)), (None, None, None));
@@ -221,6 +239,8 @@ fn extremes_neither_overflow_nor_linger() {
     assert_eq!((histogram.count(), histogram.span()), (4, Some((i64::MIN, i64::MAX))));
     assert_eq!(histogram.weight(), 2.0);
     assert!(histogram.mean().unwrap().is_finite() && histogram.percentile(1.0).unwrap().is_finite());
+    let long_after = filled(Measure::Cpu, &[(0, 1e30), (i64::MAX, 5.0)]);
+    assert_eq!((long_after.mean(), long_after.variance()), (Some(5.0), Some(0.0)));
     assert!(Histogram::from_bytes(&histogram.to_bytes()).is_ok());
 }
 

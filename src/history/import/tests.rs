@@ -187,3 +187,26 @@ fn progress_ends_with_all_bytes() {
     read_samples(METRICS_TABLE.as_bytes(), &origin, &mut |progress| seen.push(progress), &mut |_| {}).unwrap();
     assert_eq!(seen, [Progress { bytes: METRICS_TABLE.len() as u64, lines: 3 }]);
 }
+
+#[test]
+fn damaged_tables_do_no_harm() {
+    let bitbrains = format!("{BITBRAINS_HEADER}1376314846;\t4;\t1;\t1;\t93.2;\t1;\t1;\t0.5;\t20.5;\t1;\t2\n");
+    let whole = [METRICS_TABLE.as_bytes().to_vec(), bitbrains.into_bytes(), zipped(METRICS_TABLE)];
+    let mut state = 1_u64;
+    let mut roll = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for round in 0..10_000 {
+        let mut damaged = whole[round % 3].clone();
+        for _ in 0..=roll(4) {
+            let place = roll(damaged.len());
+            damaged[place] = roll(256) as u8;
+        }
+        damaged.truncate(roll(4 * damaged.len()).max(1));
+        if let Ok((samples, summary)) = read(&damaged[..], Some(VmId(9))) {
+            assert_eq!(samples.len() as u64, summary.table.rows);
+            assert!(samples.iter().all(|sample| sample.at > -70_000_000_000 && sample.usage.cpu >= 0.0));
+        }
+    }
+}
