@@ -11,7 +11,7 @@
 //!
 //! [`decide`] is that sentence as code; [`commands`] are shells around it that
 //! differ only in where bytes come from and go to. Dependencies point one way:
-//! `model` <- {`opennebula`, `demand`, `placement`, `config`} <- `decide` <-
+//! `model` <- {`opennebula`, `demand`, `history`, `placement`, `config`} <- `decide` <-
 //! `commands`. The rooms in the middle do not see each other, and below
 //! `decide` there is no clock, environment, file, socket or log call.
 

@@ -9,16 +9,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("opennebula", &["model"]),
     ("demand", &["model"]),
+    ("history", &["model"]),
     ("placement", &["model"]),
     ("config", &["model"]),
     ("history", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
-    ("commands", &["model", "opennebula", "demand", "placement", "config", "decide"]),
+    ("commands", &["model", "opennebula", "demand", "history", "placement", "config", "decide"]),
     ("cli", &["commands"]),
 ];
 
 /// Rooms that may do nothing but compute.
-const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "decide"];
+const PURE: &[&str] = &["model", "opennebula", "demand", "history", "placement", "decide"];
 
 /// What computing does not need.
 const OUTSIDE: &[&str] = &[

@@ -5,5 +5,6 @@
 //!
 //! [`Demands`]: crate::model::demand::Demands
 
+pub mod histogram;
 pub mod observed;
 pub mod requested;

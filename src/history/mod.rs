@@ -4,6 +4,8 @@
 //! A store is a helper, never a condition: whoever asks it copes with its loss. Nothing
 //! here decides, and nothing here knows what an estimate is made of.
 
+pub mod import;
+pub mod rates;
 pub mod sqlite;
 pub mod timescale;
 pub mod worker;

@@ -1,0 +1,100 @@
+//! How many cores a VM has, and had: what turns percent of a VM into percent of a core.
+
+use super::fault::{Fault, ImportError, TableSummary};
+use super::table::{Column, Table};
+use super::{moment::moment, number};
+use crate::model::ids::VmId;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+const COLUMNS: [Column; 3] = [Column::needed("vmid"), Column::needed("cores"), Column::optional("ts")];
+
+/// The cores of many VMs over time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Capacities {
+    /// Per VM, moments and the cores from then on, in order of time.
+    cores: BTreeMap<i32, Vec<(i64, f64)>>,
+}
+
+impl Capacities {
+    /// Reads a table with the columns vmid and cores, and perhaps ts, from when on.
+    ///
+    /// # Errors
+    /// When the table cannot be read or lacks a column.
+    pub fn read(input: impl BufRead) -> Result<(Self, TableSummary), ImportError> {
+        let mut capacities = Self::default();
+        let summary = Table::open(input)?.each_row(&COLUMNS, &mut |_| {}, |[vm, cores, from]| {
+            let vm = vm_number(vm, "vmid")?;
+            let cores = amount(cores, "cores")?;
+            let from = if from.is_empty() { i64::MIN } else { moment(from).ok_or(Fault::NoMoment("ts"))? };
+            capacities.set(vm, from, cores);
+            Ok(())
+        })?;
+        Ok((capacities, summary))
+    }
+
+    /// Notes the cores of a VM from a moment on.
+    pub fn set(&mut self, vm: VmId, from: i64, cores: f64) {
+        let steps = self.cores.entry(vm.0).or_default();
+        match steps.binary_search_by_key(&from, |(at, _)| *at) {
+            Ok(known) => steps[known].1 = cores,
+            Err(place) => steps.insert(place, (from, cores)),
+        }
+    }
+
+    /// The cores of a VM at a moment; before the first that is known, the first.
+    #[must_use]
+    pub fn cores(&self, vm: VmId, at: i64) -> Option<f64> {
+        let steps = self.cores.get(&vm.0)?;
+        let after = steps.partition_point(|(from, _)| *from <= at);
+        steps.get(after.saturating_sub(1)).map(|(_, cores)| *cores)
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cores.is_empty()
+    }
+}
+
+/// A VM's id from a cell.
+pub(super) fn vm_number(cell: &[u8], column: &'static str) -> Result<VmId, Fault> {
+    if cell.is_empty() {
+        return Err(Fault::Missing(column));
+    }
+    let id = number::whole(cell).and_then(|id| i32::try_from(id).ok()).filter(|id| *id >= 0);
+    id.map(VmId).ok_or(Fault::NoVm(column))
+}
+
+/// A number from a cell, not negative.
+pub(super) fn amount(cell: &[u8], column: &'static str) -> Result<f64, Fault> {
+    match number::real(cell) {
+        Some(value) if value >= 0.0 => Ok(value),
+        Some(_) => Err(Fault::Negative(column)),
+        None if cell.is_empty() => Err(Fault::Missing(column)),
+        None => Err(Fault::NoNumber(column)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_without_a_moment_hold_always() {
+        let (capacities, summary) =
+            Capacities::read(&b"vmid,cores,cpu_capacity_mhz\n9,1,2926\n25,32,86399.95\nx,1,1\n"[..]).unwrap();
+        assert_eq!((summary.rows, summary.broken), (2, 1));
+        assert_eq!(summary.first_broken[0].reason, "vmid is no VM's number: x,1,1");
+        assert_eq!(capacities.cores(VmId(25), 0), Some(32.0));
+        assert_eq!(capacities.cores(VmId(26), 0), None);
+    }
+
+    #[test]
+    fn changes_hold_from_their_moment_on() {
+        let (capacities, _) = Capacities::read(&b"cores,vmid,ts\n4,9,200\n2,9,100\n"[..]).unwrap();
+        for (at, expected) in [(0, 2.0), (100, 2.0), (199, 2.0), (200, 4.0), (1_000_000, 4.0)] {
+            assert_eq!(capacities.cores(VmId(9), at), Some(expected), "{at}");
+        }
+    }
+}
