@@ -12,7 +12,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("placement", &["model"]),
     ("config", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
-    ("commands", &["model", "opennebula", "demand", "placement", "config", "decide"]),
+    ("oned", &["model", "opennebula"]),
+    ("commands", &["model", "opennebula", "demand", "placement", "config", "decide", "oned"]),
     ("cli", &["commands"]),
 ];
 
