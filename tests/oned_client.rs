@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// The client gives up after 1 s; the rest is for machines that are busy with other things.
+const LATEST: Duration = Duration::from_secs(5);
+
 fn sample(id: i32) -> String {
     format!("<MONITORING><CPU>1</CPU><ID>{id}</ID><TIMESTAMP>9</TIMESTAMP></MONITORING>")
 }
@@ -31,7 +34,7 @@ fn vm_pool(ids: std::ops::Range<i32>) -> String {
     success(&format!("<VM_POOL>{vms}</VM_POOL>"))
 }
 
-/// The version as a server that does this gives it; within 1.5 s, and in one sentence.
+/// The version as a server that does this gives it; soon, and an error in one sentence.
 fn version_from(act: Act) -> Result<String, OnedError> {
     version_at(serve(vec![act]).0)
 }
@@ -39,10 +42,9 @@ fn version_from(act: Act) -> Result<String, OnedError> {
 fn version_at(address: SocketAddr) -> Result<String, OnedError> {
     let start = Instant::now();
     let result = client(address).system_version();
-    assert!(start.elapsed() < Duration::from_millis(1500), "took {:?}: {result:?}", start.elapsed());
+    assert!(start.elapsed() < LATEST, "took {:?}: {result:?}", start.elapsed());
     if let Err(error) = &result {
         let text = error.to_string();
-        eprintln!("{text}");
         assert!(!text.contains(PASSWORD) && !format!("{error:?}").contains(PASSWORD), "{error:?}");
         assert!(!text.contains('\n') && text.len() < 600, "{text}");
     }
@@ -75,7 +77,7 @@ fn bodies_come_in_every_framing() {
 
 #[test]
 fn samples_of_vms_and_hosts_come_through() {
-    let (address, requests) = serve((0..4).map(|_| raw(http("200 OK", &monitoring_data(0..3)))).collect());
+    let (address, requests) = serve((0..4).map(|_| raw(http("200 OK", &monitoring_data(0..3)))));
     let client = client(address);
     let mut ids = Vec::new();
     let mut visit = |counters: Counters| ids.push(counters.id);
@@ -95,7 +97,7 @@ fn integers(request: &str) -> Vec<String> {
 #[test]
 fn identities_are_asked_for_in_pages() {
     let pages = [vm_pool(500..1000), vm_pool(0..500), vm_pool(0..0)];
-    let (address, requests) = serve(pages.iter().map(|page| raw(http("200 OK", page))).collect());
+    let (address, requests) = serve(pages.map(|page| raw(http("200 OK", &page))));
     let mut ids = Vec::new();
     let skipped = client(address).vm_identities(&mut |id, _, state| ids.push((id, state))).unwrap();
     assert_eq!((skipped, ids.len()), (0, 1000));
@@ -107,11 +109,11 @@ fn identities_are_asked_for_in_pages() {
 
 #[test]
 fn pages_without_end_end_at_the_deadline() {
-    let (address, _requests) = serve((0..100_000).map(|_| raw(http("200 OK", &vm_pool(0..500)))).collect());
+    let (address, _requests) = serve((0..).map(|_| raw(http("200 OK", &vm_pool(0..500)))));
     let start = Instant::now();
     let error = client(address).vm_identities(&mut |_, _, _| ()).unwrap_err();
     assert!(matches!(error, OnedError::TimedOut { .. }), "{error}");
-    assert!(start.elapsed() < Duration::from_millis(1500));
+    assert!(start.elapsed() < LATEST);
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn nobody_there() {
 
 #[test]
 fn silence_ends_at_the_read_limit() {
-    let patience = Duration::from_secs(3);
+    let patience = Duration::from_secs(20);
     let error = version_from(silent(patience)).unwrap_err();
     assert!(matches!(error, OnedError::TimedOut { .. }) && error.to_string().contains("silent for 0.4 s"), "{error}");
     let start = &http("200 OK", &success("7.4.0"))[..150];

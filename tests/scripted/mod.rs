@@ -11,7 +11,10 @@ use std::time::Duration;
 pub type Act = Box<dyn FnOnce(&mut TcpStream) + Send>;
 
 /// Serves one connection per act, in order; the requests come out of the receiver.
-pub fn serve(acts: Vec<Act>) -> (SocketAddr, Receiver<String>) {
+pub fn serve<Acts>(acts: Acts) -> (SocketAddr, Receiver<String>)
+where
+    Acts: IntoIterator<Item = Act> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = channel();
