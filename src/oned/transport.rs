@@ -104,8 +104,9 @@ impl Transport {
     fn timed_out(&self, which: Timeout) -> OnedError {
         let seconds = |limit: Duration| format!("{} s", limit.as_secs_f64());
         let what = match which {
-            Timeout::Resolve => format!("has a name that was not resolved within {}", seconds(self.limits.connect)),
-            Timeout::Connect => format!("took no connection within {}", seconds(self.limits.connect)),
+            Timeout::Resolve | Timeout::Connect => {
+                return self.unreachable(format!("no connection within {}", seconds(self.limits.connect)));
+            }
             Timeout::PerRead => format!("was silent for {}", seconds(self.limits.read)),
             Timeout::PerWrite => format!("did not take the request within {}", seconds(self.limits.read)),
             _ => format!("did not answer to the end within {}", seconds(self.limits.total)),

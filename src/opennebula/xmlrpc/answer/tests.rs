@@ -121,3 +121,21 @@ fn texts_can_be_edited() {
     error.edit_texts(|text| text.replace("secret", "***"));
     assert!(error.to_string().contains("***") && !error.to_string().contains("secret"));
 }
+
+#[test]
+fn no_single_wrong_byte_does_harm() {
+    let record = "&lt;MONITORING&gt;&lt;ID&gt;1&lt;/ID&gt;&lt;TIMESTAMP&gt;2&lt;/TIMESTAMP&gt;&lt;/MONITORING&gt;";
+    let document = success(&format!("&lt;MONITORING_DATA&gt;{record}&lt;/MONITORING_DATA&gt;"));
+    for at in 0..document.len() {
+        for wrong in [0, b'<', b'>', b'&', b'/', b'!', b'?', b'\r', b' ', 0xff] {
+            let mut bytes = document.clone().into_bytes();
+            bytes[at] = wrong;
+            let Ok(mut answer) = Answer::open(BufReader::with_capacity(13, bytes.as_slice())) else { continue };
+            let mut seen = 0;
+            let read = crate::opennebula::monitoring::records(&mut answer, &mut |_| seen += 1);
+            assert!(seen <= 1);
+            // a reader that saw its end has seen the whole answer
+            assert!(read.is_err() || answer.finish().is_ok(), "{wrong} at {at}");
+        }
+    }
+}
