@@ -12,14 +12,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("history", &["model"]),
     ("placement", &["model"]),
     ("config", &["model"]),
-    ("history", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
-    ("commands", &["model", "opennebula", "demand", "history", "placement", "config", "decide"]),
+    ("oned", &["model", "opennebula"]),
+    ("learn", &["model", "demand", "history"]),
+    ("commands", &["model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn"]),
     ("cli", &["commands"]),
 ];
 
 /// Rooms that may do nothing but compute.
-const PURE: &[&str] = &["model", "opennebula", "demand", "history", "placement", "decide"];
+const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "decide"];
 
 /// What computing does not need.
 const OUTSIDE: &[&str] = &[

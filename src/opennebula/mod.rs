@@ -7,13 +7,18 @@
 //! [`Snapshot`]: crate::model::snapshot::Snapshot
 //! [`Plan`]: crate::model::plan::Plan
 
+pub mod elements;
 pub mod envelope;
+pub mod identity;
 pub mod message;
+pub mod monitoring;
 pub mod plan_xml;
 pub mod request;
+pub mod xmlrpc;
 
 mod assemble;
 mod host;
+mod markup;
 mod number;
 mod odd;
 mod pools;

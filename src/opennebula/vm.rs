@@ -41,16 +41,18 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
 
 /// The first of possibly repeated values, as oned takes it.
 #[derive(Default)]
-struct First(Option<String>);
+pub struct First(Option<String>);
 
 impl First {
-    fn fill(&mut self, walker: &mut Walker<'_>) -> Result<(), XmlError> {
+    /// Takes the element's text unless there is one.
+    pub fn fill(&mut self, walker: &mut Walker<'_>) -> Result<(), XmlError> {
         let text = walker.text()?;
         self.0.get_or_insert_with(|| text.into_owned());
         Ok(())
     }
 
-    fn text(&self) -> &str {
+    /// The text, empty when absent.
+    pub fn text(&self) -> &str {
         self.0.as_deref().unwrap_or("")
     }
 }

@@ -1,0 +1,91 @@
+//! What can go wrong with oned: one sentence each, with what to do, and no password.
+
+use crate::opennebula::elements::PayloadError;
+use crate::opennebula::xmlrpc::AnswerError;
+use thiserror::Error;
+
+/// Why oned cannot even be asked.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SetupError {
+    /// ONED_ADDR cannot be read.
+    #[error("ONED_ADDR is {0:?}, no address; write http://HOST:2633/RPC2, HOST:PORT or HOST")]
+    Address(String),
+    /// ONED_ADDR holds a user.
+    #[error("ONED_ADDR holds a user or a password; put user:password into the file that ONE_AUTH names")]
+    AddressWithUser,
+    /// A value that should be `user:password`.
+    #[error("the credentials given are not of the form user:password; write both, with a colon between")]
+    NotCredentials,
+    /// A file without `user:password`.
+    #[error("{0} does not hold user:password; write both into its first line, with a colon between")]
+    NotCredentialsIn(String),
+    /// A file that is there or must be, but cannot be read.
+    #[error("the credentials of {name}, file {path}, cannot be read: {problem}; name a file that can in ONE_AUTH")]
+    Unreadable {
+        /// Who names it.
+        name: &'static str,
+        /// The file.
+        path: String,
+        /// The system's words.
+        problem: String,
+    },
+    /// None anywhere.
+    #[error("there are no credentials for oned; name a file with user:password in ONE_AUTH")]
+    NoCredentials,
+    /// The proxy is none.
+    #[error("the proxy for oned is no proxy URL; write http://HOST:PORT")]
+    Proxy,
+}
+
+/// Why a call has no result, or not all of it.
+#[derive(Debug, Error)]
+pub enum OnedError {
+    /// No connection.
+    #[error("oned at {address} cannot be reached: {problem}; check that it runs, and ONED_ADDR")]
+    Unreachable {
+        /// The URL.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The deadline, or one of the shorter ones before it.
+    #[error("oned at {address} {what}; look into oned.log, or allow more time")]
+    TimedOut {
+        /// The URL.
+        address: String,
+        /// What it did not do, and for how long.
+        what: String,
+    },
+    /// The connection broke, or HTTP itself was broken.
+    #[error("the connection to oned at {address} broke off: {problem}; look into oned.log and ask again")]
+    Broken {
+        /// The URL.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+    /// oned itself always answers 200.
+    #[error("{address} answers with HTTP status {status}, which oned never does; check ONED_ADDR")]
+    Status {
+        /// The URL.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// oned refused, or the answer is broken.
+    #[error("{method}: {problem}")]
+    Answer {
+        /// The method that was called.
+        method: &'static str,
+        /// What is wrong.
+        problem: AnswerError,
+    },
+    /// The answer is sound, its payload is not.
+    #[error("{method}: {problem}")]
+    Payload {
+        /// The method that was called.
+        method: &'static str,
+        /// What is wrong.
+        problem: PayloadError,
+    },
+}

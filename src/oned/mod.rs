@@ -1,0 +1,163 @@
+//! The client of oned's XML-RPC: asks, and hands on what comes while it comes. Every
+//! call ends within its deadline, whatever the other side does. It never asks twice.
+
+mod credentials;
+mod endpoint;
+mod error;
+mod transport;
+
+pub use credentials::Credentials;
+pub use endpoint::Endpoint;
+pub use error::{OnedError, SetupError};
+pub use transport::Limits;
+
+use crate::model::sample::Counters;
+use crate::opennebula::elements::PayloadError;
+use crate::opennebula::identity::{self, Page, Visit};
+use crate::opennebula::monitoring;
+use crate::opennebula::xmlrpc::{Answer, Param, call};
+use std::io::{BufRead, BufReader, Read};
+use std::time::Instant;
+use transport::Transport;
+
+/// VMs that one call asks for.
+const PAGE: i32 = 500;
+/// Objects of all users.
+const ALL_USERS: Param<'static> = Param::Integer(-2);
+/// VMs in any state but DONE.
+const NOT_DONE: Param<'static> = Param::Integer(-1);
+/// More of a version is not kept.
+const LONGEST_VERSION: u64 = 100;
+/// What is held of an answer on its way.
+const BUFFER: usize = 64 * 1024;
+
+/// Which samples are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// The last one of each object.
+    Last,
+    /// All that oned keeps: hundreds of megabytes in a cloud of some hundred VMs.
+    All,
+    /// Those of the last seconds; 0 is taken as 1.
+    Seconds(u32),
+}
+
+impl Window {
+    fn param(self) -> Param<'static> {
+        Param::Integer(match self {
+            Self::Last => 0,
+            Self::All => -1,
+            Self::Seconds(seconds) => i32::try_from(seconds.max(1)).unwrap_or(i32::MAX),
+        })
+    }
+}
+
+/// One oned and who we are to it.
+#[derive(Debug)]
+pub struct Oned {
+    transport: Transport,
+    credentials: Credentials,
+    limits: Limits,
+}
+
+impl Oned {
+    /// Nothing is sent yet. Without `proxy` (a URL) none is used, whatever the environment says.
+    ///
+    /// # Errors
+    /// When `proxy` is no proxy.
+    pub fn new(
+        endpoint: Endpoint,
+        credentials: Credentials,
+        limits: Limits,
+        proxy: Option<&str>,
+    ) -> Result<Self, SetupError> {
+        let transport = Transport::new(endpoint, limits, proxy)?;
+        Ok(Self { transport, credentials, limits })
+    }
+
+    /// OpenNebula's version, such as `7.4.0`.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, or refuses.
+    pub fn system_version(&self) -> Result<String, OnedError> {
+        self.ask("one.system.version", &[], self.deadline(), |payload| {
+            let mut version = Vec::new();
+            payload.take(LONGEST_VERSION).read_to_end(&mut version)?;
+            Ok(String::from_utf8_lossy(&version).trim().to_owned())
+        })
+    }
+
+    /// Hands the samples of all VMs, ended ones included, to `visit`; returns how many
+    /// could not be read. After an error `visit` has seen some of them.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, refuses, or does not answer to the end.
+    pub fn vm_monitoring(&self, window: Window, visit: &mut dyn FnMut(Counters)) -> Result<usize, OnedError> {
+        let params = [ALL_USERS, window.param()];
+        self.ask("one.vmpool.monitoring", &params, self.deadline(), |payload| monitoring::records(payload, visit))
+    }
+
+    /// Hands the samples of all hosts to `visit`; returns how many could not be read.
+    /// An ordinary user gets none, and no error.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn host_monitoring(&self, window: Window, visit: &mut dyn FnMut(Counters)) -> Result<usize, OnedError> {
+        let params = [window.param()];
+        self.ask("one.hostpool.monitoring", &params, self.deadline(), |payload| monitoring::records(payload, visit))
+    }
+
+    /// Hands every VM that is not DONE to `visit`, newest first; returns how many could
+    /// not be read. All pages together have one deadline. When VMs come or go between
+    /// two pages, a VM may be seen twice, or be missed until the next time.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn vm_identities(&self, visit: &mut Visit<'_>) -> Result<usize, OnedError> {
+        let deadline = self.deadline();
+        let (mut start, mut skipped) = (0_i32, 0);
+        loop {
+            let params = [ALL_USERS, Param::Integer(start), Param::Integer(-PAGE), NOT_DONE];
+            let page: Page =
+                self.ask("one.vmpool.infoextended", &params, deadline, |payload| identity::identities(payload, visit))?;
+            skipped += page.skipped;
+            start = start.saturating_add(PAGE);
+            // a page of another length is the last one, or oned does not know pages
+            if page.vms != PAGE as usize {
+                return Ok(skipped);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.total
+    }
+
+    /// Calls a method and reads its payload as it comes.
+    fn ask<T>(
+        &self,
+        method: &'static str,
+        params: &[Param<'_>],
+        deadline: Instant,
+        read: impl FnOnce(&mut dyn BufRead) -> Result<T, PayloadError>,
+    ) -> Result<T, OnedError> {
+        let document = self.document(method, params);
+        let body = self.transport.post(document, deadline)?;
+        let fail = |error| self.transport.answer_error(method, error, &self.credentials);
+        let mut answer = Answer::open(BufReader::with_capacity(BUFFER, body)).map_err(fail)?;
+        match read(&mut answer) {
+            Ok(value) => answer.finish().map(|()| value).map_err(fail),
+            Err(PayloadError::Read(error)) => match answer.finish() {
+                Err(cause) => Err(fail(cause)),
+                Ok(()) => Err(OnedError::Payload { method, problem: PayloadError::Read(error) }),
+            },
+            Err(problem) => Err(OnedError::Payload { method, problem }),
+        }
+    }
+
+    fn document(&self, method: &str, params: &[Param<'_>]) -> String {
+        let mut all = vec![Param::Text(self.credentials.session())];
+        all.extend_from_slice(params);
+        call(method, &all)
+    }
+}
