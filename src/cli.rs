@@ -1,6 +1,6 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
-use crate::commands::{self, ConfigArgs, Exit, replay::ReplayArgs};
+use crate::commands::{self, ConfigArgs, Exit, db::DbCommand, import::ImportArgs, replay::ReplayArgs};
 use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
@@ -21,6 +21,11 @@ enum Command {
     Place(ConfigArgs),
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
+    /// Read usage tables (CSV, also gz) into the store of history.
+    Import(ImportArgs),
+    /// Make, show or shorten the store of history.
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -39,6 +44,8 @@ pub fn run() -> Exit {
     match cli.command {
         Command::Place(args) => commands::place::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
+        Command::Import(args) => commands::import::run(&args),
+        Command::Db(command) => commands::db::run(&command),
         Command::Config => commands::config::run(),
     }
 }

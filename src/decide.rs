@@ -1,7 +1,9 @@
 //! The sentence as code: request -> snapshot -> demands -> planned. Every front end
 //! takes this one path.
 
-use crate::demand::requested;
+use crate::demand::observed;
+use crate::model::history::Recall;
+use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
@@ -33,25 +35,43 @@ pub struct Decided {
     pub dropped: Vec<Breach>,
 }
 
-/// Reads a request as oned sends it and decides it.
+/// Reads a request as oned sends it.
 ///
 /// # Errors
 /// When the bytes are no scheduler request; never because of what is odd inside one.
-pub fn place(bytes: Vec<u8>, policy: &Policy) -> Result<Decided, Unusable> {
+pub fn read(bytes: Vec<u8>) -> Result<Snapshot, Unusable> {
     let document = envelope::open(bytes)?;
     let mut snapshot = request::read(&document.xml)?;
     if document.repaired {
         let text = "holds bytes that are not UTF-8; they are read as \u{fffd}".to_owned();
         snapshot.notices.insert(0, Notice { subject: Subject::Request, text });
     }
-    drop(document);
-    Ok(place_snapshot(snapshot, policy))
+    Ok(snapshot)
 }
 
-/// Decides a snapshot.
+/// Reads a request and decides it without history.
+///
+/// # Errors
+/// As [`read`].
+pub fn place(bytes: Vec<u8>, policy: &Policy) -> Result<Decided, Unusable> {
+    Ok(place_snapshot(read(bytes)?, &Recall::default(), policy))
+}
+
+/// The VMs whose history matters for a request: those to be placed, their groups, and
+/// all that run on its hosts; sorted, each once.
 #[must_use]
-pub fn place_snapshot(snapshot: Snapshot, policy: &Policy) -> Decided {
-    let demands = requested::demands(&snapshot, policy.monitoring_max_age);
+pub fn concerned(snapshot: &Snapshot) -> Vec<VmId> {
+    let pool = snapshot.vms.iter().map(|vm| vm.id);
+    let mut vms: Vec<VmId> = pool.chain(snapshot.hosts.iter().flat_map(|host| host.vms.iter().copied())).collect();
+    vms.sort_unstable();
+    vms.dedup();
+    vms
+}
+
+/// Decides a snapshot with what history tells.
+#[must_use]
+pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
+    let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let mut planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;

@@ -3,6 +3,7 @@
 //! ```text
 //! request.xml | request.b64 [.gz]    what oned sent
 //! oneaio.conf                        settings, if not the defaults
+//! history.db                         what was known of its VMs, if anything
 //! expected/plan.xml                  the plan that is known to be right
 //! expected/messages.txt              what was said about it
 //! ```
@@ -45,6 +46,12 @@ impl Bundle {
     /// When the file cannot be read.
     pub fn request(&self) -> Result<Vec<u8>> {
         std::fs::read(&self.request).with_context(|| format!("{} cannot be read", self.request.display()))
+    }
+
+    /// Its own history, if it has some.
+    #[must_use]
+    pub fn history(&self) -> Option<PathBuf> {
+        Some(self.path.join("history.db")).filter(|file| file.is_file())
     }
 
     /// Its own configuration file, if it has one.

@@ -2,10 +2,13 @@
 
 pub mod bundle;
 pub mod config;
+pub mod db;
+pub mod import;
 pub mod place;
 pub mod replay;
 
 mod logger;
+mod store;
 mod table;
 
 use crate::config::{Problem, Settings, settings};
@@ -47,13 +50,32 @@ const CONFIG_FILE: &str = "/etc/one/schedulers/oneaio.conf";
 fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
     let installed = Path::new(CONFIG_FILE);
     let file = args.config.clone().or(fallback).or_else(|| installed.exists().then(|| installed.to_owned()));
-    let Some(file) = file else { return settings(None, &args.set) };
+    let overrides: Vec<String> = store_of_environment().into_iter().chain(args.set.iter().cloned()).collect();
+    let Some(file) = file else { return settings(None, &overrides) };
     let name = file.display().to_string();
     match std::fs::read_to_string(&file) {
-        Ok(text) => settings(Some((&name, &text)), &args.set),
+        Ok(text) => settings(Some((&name, &text)), &overrides),
         Err(error) => {
             let text = format!("the configuration cannot be read: {error}");
             Err(vec![Problem { place: name, text }])
         }
     }
+}
+
+/// The seed's names for its database, as one override.
+fn store_of_environment() -> Option<String> {
+    let variable = |name: &str| std::env::var(format!("ENVSERVER_DB_{name}")).ok().filter(|text| !text.is_empty());
+    let host = variable("HOST")?;
+    let mut address = format!("history.store=host={}", quoted(&host));
+    for (key, name) in [("port", "PORT"), ("user", "USER"), ("password", "PASSWORD")] {
+        if let Some(value) = variable(name) {
+            address.push_str(&format!(" {key}={}", quoted(&value)));
+        }
+    }
+    Some(address + " dbname=postgres")
+}
+
+/// A value of a connection string.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -1,6 +1,7 @@
 //! `oneaio place`: the placer of OpenNebula 7.x. oned writes a request to standard
 //! input and reads the plan from standard output; there is a whole plan or none.
 
+use super::store::{self, History};
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::decide;
 use crate::opennebula::plan_xml;
@@ -36,18 +37,22 @@ pub fn run(args: &ConfigArgs) -> Exit {
         log::error!("place reads a request from standard input, such as: oneaio place < request.xml");
         return Exit::Usage;
     }
+    let history = store::chosen(&settings).map(|store| History::start(store, settings.history_deadline));
     let mut request = Vec::new();
     if let Err(error) = stdin.read_to_end(&mut request) {
         log::error!("the request cannot be read from standard input: {error}");
         return Exit::Unusable;
     }
-    let decided = match decide::place(request, &settings.policy) {
-        Ok(decided) => decided,
+    let snapshot = match decide::read(request) {
+        Ok(snapshot) => snapshot,
         Err(error) => {
             log::error!("{error}");
             return Exit::Unusable;
         }
     };
+    let now = store::now();
+    let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
+    let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     logger::report(&decided.planned, settings.log_placements);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     if stdout_is_closed() {
@@ -56,7 +61,12 @@ pub fn run(args: &ConfigArgs) -> Exit {
     }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Exit::Done,
+        Ok(()) => {
+            if let Some(history) = history {
+                history.remember(&decided.planned, now);
+            }
+            Exit::Done
+        }
         Err(error) => {
             log::error!("the plan cannot be written to standard output: {error}");
             Exit::Output

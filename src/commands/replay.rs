@@ -1,8 +1,10 @@
-//! `oneaio replay`: recorded requests, decided offline: no network, no store, nothing
-//! written but what `--bless` asks for.
+//! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
+//! from a store that is named; nothing is written but what `--bless` asks for.
 
 use super::bundle::Bundle;
+use super::store::History;
 use super::{ConfigArgs, Exit, load_settings, logger, table};
+use crate::config::Store;
 use crate::decide::{self, Decided};
 use crate::model::snapshot::Subject;
 use crate::opennebula::{message, plan_xml};
@@ -68,9 +70,14 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
     })?;
     let name = bundle.path.display();
     let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
-    let decided = decide::place(request, &settings.policy)
-        .with_context(|| name.to_string())
-        .map_err(|error| (Exit::Unusable, error))?;
+    let snapshot = decide::read(request).with_context(|| name.to_string()).map_err(|error| (Exit::Unusable, error))?;
+    let history = match (bundle.history(), &settings.history) {
+        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
+        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
+        _ => None,
+    };
+    let recall = history.map(|history| history.recall(&snapshot, i64::MAX)).unwrap_or_default();
+    let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     let messages = messages(&decided);
     if args.bless && !bundle.is_folder() {

@@ -1,6 +1,6 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
-use super::{LogLevel, Settings};
+use super::{LogLevel, Settings, Store};
 use crate::model::policy::Spread;
 
 /// One key.
@@ -96,6 +96,30 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "history.store",
+        default: "sqlite:/var/lib/one/oneaio/history.db",
+        help: "Where the history of VMs is kept: sqlite:FILE, postgresql://USER@HOST/DATABASE or none.\n\
+               The default file is used where its folder exists. ENVSERVER_DB_HOST, _PORT, _USER and\n\
+               _PASSWORD in the environment name a PostgreSQL server instead.",
+        set: |s, text| {
+            s.history = match text {
+                DEFAULT_STORE => None,
+                _ => Some(store(text)?),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "history.deadline",
+        default: "2",
+        help: "Seconds that `place` waits for history, connection included; then it decides from the\n\
+               request alone. A number from 0.01 to 60.",
+        set: |s, text| {
+            let value = number(text, 60.0).filter(|value| *value >= 0.01);
+            value.map(|value| s.history_deadline = value).ok_or("a number from 0.01 to 60")
+        },
+    },
+    Key {
         name: "log",
         default: "info",
         help: "What is told on stderr, and so in oned.log and the logs of VMs:\n\
@@ -125,6 +149,24 @@ pub const KEYS: &[Key] = &[
 
 fn number(text: &str, max: f64) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| (0.0..=max).contains(value))
+}
+
+/// The store that the packages prepare.
+const DEFAULT_STORE: &str = "sqlite:/var/lib/one/oneaio/history.db";
+
+fn store(text: &str) -> Result<Store, &'static str> {
+    if text == "none" {
+        return Ok(Store::None);
+    }
+    if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+        return Ok(Store::Sqlite(path.into()));
+    }
+    let address = text.starts_with("postgresql://") || text.starts_with("postgres://") || text.starts_with("host=");
+    if address {
+        Ok(Store::Postgres(text.to_owned()))
+    } else {
+        Err("sqlite:FILE, postgresql://USER@HOST/DATABASE or none")
+    }
 }
 
 fn yes_no(text: &str) -> Result<bool, &'static str> {

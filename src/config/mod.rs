@@ -11,6 +11,7 @@ use crate::model::policy::Policy;
 use keys::{KEYS, Key};
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 
 /// What a run is configured to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +22,42 @@ pub struct Settings {
     pub log: LogLevel,
     /// At most so many lines tell of placed VMs, one each; beyond, only the summary.
     pub log_placements: usize,
+    /// Where history is kept; `None` is the default place.
+    pub history: Option<Store>,
+    /// Seconds after which history that has not answered is done without.
+    pub history_deadline: f64,
+}
+
+/// A store of history.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Store {
+    /// No history at all.
+    None,
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL address or `host=... user=...`; may hold a password.
+    Postgres(String),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(_) => f.write_str("postgresql (address not shown)"),
+        }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { policy: Policy::default(), log: LogLevel::default(), log_placements: 200 }
+        Self {
+            policy: Policy::default(),
+            log: LogLevel::default(),
+            log_placements: 200,
+            history: None,
+            history_deadline: 2.0,
+        }
     }
 }
 
@@ -108,6 +140,8 @@ fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> St
         None => format!("unknown key {key}{}", nearest(key)),
         Some(known) => match (known.set)(settings, value) {
             Ok(()) => return,
+            // the value may hold a password
+            Err(allowed) if key == "history.store" => format!("{key} must be {allowed}"),
             Err(allowed) => format!("{key} is {value:?}; it must be {allowed}"),
         },
     };

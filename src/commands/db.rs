@@ -1,0 +1,83 @@
+//! `oneaio db`: the store of history: make it, look into it, shorten it.
+
+use super::{ConfigArgs, Exit, load_settings, logger, store};
+use crate::history::{HistoryStore, StoreStatus};
+use clap::Subcommand;
+use std::io::Write;
+use std::time::Duration;
+
+/// What to do with the store.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DbCommand {
+    /// Make the tables where they are missing.
+    Init(ConfigArgs),
+    /// Show what is in there.
+    Status(ConfigArgs),
+    /// Drop samples that are older than so many days; estimates stay.
+    Prune {
+        /// Days to keep.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+        /// Settings.
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// Runs one of them.
+#[must_use]
+pub fn run(command: &DbCommand) -> Exit {
+    match command {
+        DbCommand::Init(config) => with_store(config, |_| Ok("the store is ready\n".to_owned())),
+        DbCommand::Status(config) => with_store(config, |store| store.status().map(|status| told(&status))),
+        DbCommand::Prune { days, config } => with_store(config, |store| {
+            let before = store::now() - i64::from(*days) * 86_400;
+            store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
+        }),
+    }
+}
+
+fn with_store(
+    config: &ConfigArgs,
+    work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, crate::history::StoreError>,
+) -> Exit {
+    logger::start(crate::config::LogLevel::default());
+    let settings = match load_settings(config, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    let Some(chosen) = store::chosen(&settings) else {
+        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
+        return Exit::Usage;
+    };
+    let outcome = store::open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut()));
+    match outcome {
+        Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
+        Ok(_) => Exit::Output,
+        Err(error) => {
+            log::error!("the store {chosen:?} cannot be used: {error}");
+            Exit::Unusable
+        }
+    }
+}
+
+fn told(status: &StoreStatus) -> String {
+    let span = status.span.map_or("no samples".to_owned(), |(first, last)| {
+        format!("{:.1} days, {first} to {last} (seconds since 1970)", (last - first) as f64 / 86_400.0)
+    });
+    let mut text = format!(
+        "engine     {}\nVMs        {}\nestimates  {}\nsamples    {}\nspan       {span}\nsize       {:.1} MB\n",
+        status.engine,
+        status.vms,
+        status.estimates,
+        status.samples,
+        status.bytes as f64 / 1e6
+    );
+    for remark in &status.remarks {
+        text.push_str(&format!("remark     {remark}\n"));
+    }
+    text
+}

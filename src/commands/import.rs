@@ -1,0 +1,138 @@
+//! `oneaio import`: usage tables into the store of history.
+
+use super::{ConfigArgs, Exit, load_settings, logger, store};
+use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
+use crate::history::{Batch, HistoryStore, StoreError};
+use crate::learn;
+use crate::model::sample::VmSample;
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use std::fs::File;
+use std::io::{BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Samples that go into the store in one transaction.
+const CHUNK: usize = 100_000;
+
+/// What to import.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// CSV tables, plain or gz: metrics with a vmid column, or one Bitbrains file per VM.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A table of VM sizes (vmid, cores, ...), for metrics in percent of a VM's capacity.
+    #[arg(long, value_name = "FILE")]
+    pub vms: Option<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Imports all files, one after the other.
+#[must_use]
+pub fn run(args: &ImportArgs) -> Exit {
+    logger::start(crate::config::LogLevel::default());
+    let settings = match load_settings(&args.config, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    let Some(chosen) = store::chosen(&settings) else {
+        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
+        return Exit::Usage;
+    };
+    let outcome = store::open(&chosen, Duration::from_secs(60))
+        .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"))
+        .and_then(|mut store| all(args, store.as_mut()));
+    match outcome {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            log::error!("{error:#}");
+            Exit::Unusable
+        }
+    }
+}
+
+fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
+    let capacities = match &args.vms {
+        Some(path) => {
+            let read = Capacities::read(open(path)?).with_context(|| path.display().to_string());
+            read.map(|(capacities, _)| capacities)?
+        }
+        None => Capacities::default(),
+    };
+    for path in &args.files {
+        one(path, &capacities, store).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+/// Streams one file into the store, chunk by chunk.
+fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore) -> Result<()> {
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let origin = Origin { vm: vm_of_file(&name), capacities };
+    let mut sink = Sink { store, chunk: Vec::with_capacity(CHUNK), fresh: 0, failure: None };
+    let bar = std::io::stderr().is_terminal();
+    let mut progress = |at: crate::history::import::Progress| {
+        if bar {
+            let percent = at.bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
+            // a lost progress bar is no loss
+            let _ = write!(std::io::stderr(), "\r{name}: {percent:3} %, {} rows", at.lines);
+        }
+    };
+    let summary = read_samples(open(path)?, &origin, &mut progress, &mut |sample| sink.take(sample))?;
+    sink.flush();
+    if bar {
+        let _ = writeln!(std::io::stderr());
+    }
+    if let Some(error) = sink.failure {
+        return Err(anyhow!("the store cannot be written: {error}"));
+    }
+    for row in &summary.table.first_broken {
+        log::warn!("{name} line {}: {}; the row is left out", row.line, row.reason);
+    }
+    log::info!(
+        "{name}: rows read {}, new samples {}, rows left out {}",
+        summary.table.rows,
+        sink.fresh,
+        summary.table.broken
+    );
+    Ok(())
+}
+
+/// Collects samples and hands them on in chunks; after a failure it takes no more.
+struct Sink<'s> {
+    store: &'s mut dyn HistoryStore,
+    chunk: Vec<VmSample>,
+    fresh: usize,
+    failure: Option<StoreError>,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, sample: VmSample) {
+        if self.failure.is_none() {
+            self.chunk.push(sample);
+            if self.chunk.len() == CHUNK {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let batch = Batch { samples: &self.chunk, ..Batch::default() };
+        match learn::absorb(self.store, &batch) {
+            Ok(absorbed) => self.fresh += absorbed.new_samples,
+            Err(error) => self.failure = Some(error),
+        }
+        self.chunk.clear();
+    }
+}

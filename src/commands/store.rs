@@ -1,0 +1,100 @@
+//! The store that a run is configured to use, and what `place` wants from it.
+
+use crate::config::{Settings, Store};
+use crate::decide;
+use crate::history::sqlite::SqliteStore;
+use crate::history::timescale::TimescaleStore;
+use crate::history::worker::{Open, Worker};
+use crate::history::{HistoryStore, StoreError};
+use crate::model::history::{Placement, Recall};
+use crate::model::report::Planned;
+use crate::model::snapshot::Snapshot;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the packages make room for the default file.
+const DEFAULT_FILE: &str = "/var/lib/one/oneaio/history.db";
+
+/// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
+const REMEMBERED: i64 = 900;
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The configured store, or the default file where its folder exists; `None` for none.
+pub fn chosen(settings: &Settings) -> Option<Store> {
+    match &settings.history {
+        Some(Store::None) => None,
+        Some(store) => Some(store.clone()),
+        None => Path::new(DEFAULT_FILE).parent().is_some_and(Path::is_dir).then(|| Store::Sqlite(DEFAULT_FILE.into())),
+    }
+}
+
+/// Opens a store for reading and writing, and makes its tables where they are missing.
+pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    Ok(match store {
+        Store::None => return Err(StoreError::Other("`history.store` is none".to_owned())),
+        Store::Sqlite(path) => Box::new(SqliteStore::open(path, patience)?),
+        Store::Postgres(address) => Box::new(TimescaleStore::open(address, patience)?),
+    })
+}
+
+/// History on the placement path: asked once, within a deadline, and done without when it
+/// does not answer.
+pub struct History {
+    worker: Worker,
+}
+
+impl History {
+    /// Starts opening the store of a run, while the request is still being read.
+    pub fn start(store: Store, deadline: f64) -> Self {
+        let deadline = Duration::from_secs_f64(deadline);
+        let opening: Open = Box::new(move || match &store {
+            Store::Postgres(address) => {
+                TimescaleStore::connect(address, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+            }
+            other => open(other, deadline),
+        });
+        Self { worker: Worker::start(opening, deadline) }
+    }
+
+    /// Starts opening a file that is only read.
+    pub fn read_only(path: PathBuf, deadline: f64) -> Self {
+        let deadline = Duration::from_secs_f64(deadline);
+        let opening: Open = Box::new(move || {
+            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+        });
+        Self { worker: Worker::start(opening, deadline) }
+    }
+
+    /// What is known about the VMs of a request; nothing, said once, when the store is lost.
+    pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
+        let vms = decide::concerned(snapshot);
+        let answer = self.worker.ask(move |store| {
+            let estimates = store.estimates(&vms)?.into_iter().collect();
+            Ok(Recall { estimates, placements: store.placements(since)? })
+        });
+        answer.unwrap_or_else(|error| {
+            log::warn!("history is not used, VMs count as what they ask for: {error}");
+            Recall::default()
+        })
+    }
+
+    /// The moment since which our placements matter.
+    pub fn recent(now: i64) -> i64 {
+        now - REMEMBERED
+    }
+
+    /// Keeps the placements of a plan, for the next request.
+    pub fn remember(&self, planned: &Planned, now: i64) {
+        let actions = planned.plan.actions.iter();
+        let placements: Vec<Placement> =
+            actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
+        if let Err(error) = self.worker.ask(move |store| store.remember(&placements, Self::recent(now))) {
+            log::debug!("placements are not remembered: {error}");
+        }
+    }
+}

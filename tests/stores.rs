@@ -1,0 +1,228 @@
+//! Both engines of history, by the same tests: SQLite in a file, a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+mod postgres;
+
+use common::{host, request, vm};
+use oneaio::history::sqlite::SqliteStore;
+use oneaio::history::timescale::TimescaleStore;
+use oneaio::history::worker::Worker;
+use oneaio::history::{Batch, HistoryStore, Kind, StoreError};
+use oneaio::learn;
+use oneaio::model::demand::Usage;
+use oneaio::model::history::Placement;
+use oneaio::model::ids::{HostId, VmId};
+use oneaio::model::sample::{Counters, VmIdentity, VmSample};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn sample(vm: i32, at: i64, cpu: f64) -> VmSample {
+    let usage = Usage { cpu, memory: 1000.0 * cpu, disk_io: Some(5.0), net_io: None };
+    VmSample { vm: VmId(vm), at, usage }
+}
+
+/// What every engine must do, on an empty store that `open` opens anew each time.
+fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
+    let mut store = open();
+    assert_eq!(store.estimates(&[VmId(1)]).unwrap(), []);
+    let samples: Vec<VmSample> = (0..100).map(|i| sample(7, 300 * i, 20.0)).chain([sample(8, 5, 50.0)]).collect();
+    let counters = [(Kind::Vm, Counters { id: 7, at: 9, cpu: Some(1.0), ..Counters::default() })];
+    let identities = [(VmId(7), VmIdentity { name: "seven".to_owned(), ..VmIdentity::default() })];
+    let batch = Batch { samples: &samples, counters: &counters, identities: &identities };
+    let absorbed = learn::absorb(store.as_mut(), &batch).unwrap();
+    assert_eq!((absorbed.new_samples, absorbed.vms), (101, 2));
+
+    // the same again changes nothing, from a second connection too
+    let mut other = open();
+    assert_eq!(learn::absorb(other.as_mut(), &batch).unwrap().new_samples, 0);
+    let found = other.estimates(&[VmId(7), VmId(8), VmId(99)]).unwrap();
+    assert_eq!(found.len(), 2);
+    let estimate = found.iter().find(|(vm, _)| *vm == VmId(7)).unwrap().1;
+    assert!((estimate.level.cpu - 20.0).abs() < 1e-3, "{estimate:?}");
+    assert!((estimate.peak.cpu / 20.0 - 1.0).abs() < 0.07, "{estimate:?}");
+    assert_eq!((estimate.samples, estimate.last_at, estimate.level.net_io), (100, 29_700, None));
+
+    // new samples move the estimate; those that stand twice in a batch count once
+    let more = [sample(8, 605, 150.0), sample(8, 605, 150.0), sample(8, 305, 100.0)];
+    let absorbed = learn::absorb(store.as_mut(), &Batch { samples: &more, ..Batch::default() }).unwrap();
+    assert_eq!((absorbed.new_samples, absorbed.vms), (2, 1));
+    let found = store.estimates(&[VmId(8)]).unwrap();
+    assert!((found[0].1.level.cpu - 100.0).abs() < 0.5, "{:?}", found[0]);
+
+    // older counters do not replace newer ones
+    let older = [(Kind::Vm, Counters { id: 7, at: 3, ..Counters::default() })];
+    learn::absorb(store.as_mut(), &Batch { counters: &older, ..Batch::default() }).unwrap();
+    assert_eq!(store.counters(Kind::Vm).unwrap(), [counters[0].1]);
+    assert_eq!(store.counters(Kind::Host).unwrap(), []);
+
+    let place = |vm, at| Placement { vm: VmId(vm), host: HostId(4), at };
+    store.remember(&[place(1, 100), place(2, 200)], 0).unwrap();
+    store.remember(&[place(2, 300)], 150).unwrap();
+    assert_eq!(store.placements(0).unwrap(), [place(2, 300)]);
+    assert_eq!(store.placements(301).unwrap(), []);
+
+    let status = store.status().unwrap();
+    assert_eq!((status.samples, status.vms, status.estimates), (103, 2, 2));
+    assert_eq!(status.span, Some((0, 29_700)));
+    assert_eq!(store.prune(600).unwrap(), 4);
+    assert_eq!(store.status().unwrap().samples, 99);
+    assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
+}
+
+#[test]
+fn sqlite_does_what_a_store_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    exercise(&|| Box::new(SqliteStore::open(&file, PATIENCE).unwrap()));
+}
+
+#[test]
+fn postgresql_does_what_a_store_must() {
+    let Some(server) = postgres::Server::start() else { return };
+    exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
+}
+
+#[test]
+fn two_collectors_at_once_count_every_sample_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let samples: Vec<VmSample> = (0..2000).map(|i| sample(i % 50, i64::from(i), 10.0)).collect();
+    let work = || {
+        let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+        let chunks = samples.chunks(100);
+        chunks.map(|c| learn::absorb(&mut store, &Batch { samples: c, ..Batch::default() }).unwrap().new_samples).sum()
+    };
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(counts.iter().sum::<usize>(), 2000);
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    let vms: Vec<VmId> = (0..50).map(VmId).collect();
+    assert!(store.estimates(&vms).unwrap().iter().all(|(_, estimate)| estimate.samples == 40));
+}
+
+#[test]
+fn damaged_read_only_and_foreign_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| SqliteStore::open(&folder.path().join(name), PATIENCE).map(|_| ());
+    std::fs::write(folder.path().join("text.db"), "this is no database, but long enough to look like one").unwrap();
+    assert!(matches!(open("text.db"), Err(StoreError::Corrupt(_))));
+    assert!(matches!(open("no/such/folder.db"), Err(StoreError::Unreachable(_))));
+    drop(SqliteStore::open(&folder.path().join("newer.db"), PATIENCE).unwrap());
+    let other = rusqlite::Connection::open(folder.path().join("newer.db")).unwrap();
+    other.pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(open("newer.db"), Err(StoreError::Schema(_))));
+}
+
+#[test]
+fn a_missing_schema_names_its_remedy() {
+    let Some(server) = postgres::Server::start() else { return };
+    let mut store = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
+    let error = store.estimates(&[VmId(1)]).unwrap_err().to_string();
+    assert!(error.contains("oneaio db init"), "{error}");
+    let wrong = server.address().replace("dbname=postgres", "dbname=nosuch");
+    let error = TimescaleStore::connect(&wrong, PATIENCE).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("nosuch"), "{error}");
+    let Err(error) = TimescaleStore::connect("postgresql://u:secret@[bad/x", PATIENCE) else { panic!("bad address") };
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn a_locked_table_costs_no_more_than_the_deadline() {
+    let Some(server) = postgres::Server::start() else { return };
+    drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
+    let mut client = server.client();
+    let mut lock = client.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE oneaio.estimates").unwrap();
+    let (address, deadline) = (server.address(), Duration::from_millis(300));
+    let open = Box::new(move || {
+        TimescaleStore::connect(&address, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+    });
+    let worker = Worker::start(open, deadline);
+    let error = worker.ask(|store| store.estimates(&[VmId(1)])).unwrap_err();
+    assert!(matches!(error, StoreError::Busy | StoreError::Late(_)), "{error:?}");
+}
+
+fn place(arguments: &[&str], request: &str) -> (String, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), request).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_oneaio"))
+        .arg("place")
+        .args(arguments)
+        .stdin(std::fs::File::open(file.path()).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn set(path: &Path) -> String {
+    format!("history.store=sqlite:{}", path.display())
+}
+
+#[test]
+fn placement_goes_by_what_vms_really_use() {
+    // by allocation host 1 is the emptier one; its VM really uses far more than its share
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    let samples: Vec<VmSample> =
+        (0..50).flat_map(|i| [sample(91, 300 * i, 700.0), sample(92, 300 * i, 10.0)]).collect();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    drop(store);
+    let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
+    let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
+    assert!(place(&["--set", "history.store=none"], &xml).0.contains("<HOST_ID>1</HOST_ID>"));
+    assert!(place(&["--set", &set(&file)], &xml).0.contains("<HOST_ID>2</HOST_ID>"));
+}
+
+#[test]
+fn two_quick_batches_do_not_pile_onto_one_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    // the snapshots are stale: neither allocation nor samples show the first plan
+    let batch = |id| request(&[host(1), host(2)], &[vm(id, &[1, 2])]).xml();
+    let first = place(&["--set", &set(&file)], &batch(1)).0;
+    let mut second = request(&[host(1).vms(&[1]), host(2)], &[vm(2, &[1, 2])]);
+    second.vms.push(common::Vm { hosts: None, ..vm(1, &[]) });
+    assert!(first.contains("<HOST_ID>1</HOST_ID>"), "{first}");
+    assert!(place(&["--set", &set(&file)], &second.xml()).0.contains("<HOST_ID>2</HOST_ID>"));
+}
+
+#[test]
+fn a_lost_store_is_one_warning_and_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.db");
+    std::fs::write(&broken, "no database at all, just some text that is long enough").unwrap();
+    let xml = request(&[host(1)], &[vm(1, &[1])]).xml();
+    for store in [
+        set(&broken),
+        "history.store=sqlite:/nowhere/at/all.db".to_owned(),
+        "history.store=postgresql://user:secret@127.0.0.1:1/none".to_owned(),
+        "history.store=host=/nowhere user=x password=secret".to_owned(),
+    ] {
+        let (plan, messages) = place(&["--set", &store], &xml);
+        assert!(plan.contains("<ACTION>"), "{store}: {plan}");
+        assert_eq!(messages.matches("WARN: ").count(), 1, "{store}: {messages}");
+        assert!(messages.contains("history is not used") && !messages.contains("secret"), "{store}: {messages}");
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_stays_silent_is_done_without() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let keep = std::thread::spawn(move || silent.accept());
+    let store = format!("history.store=host=127.0.0.1 port={port} user=x");
+    let xml = request(&[host(1)], &[vm(1, &[1])]).xml();
+    let begun = std::time::Instant::now();
+    let (plan, messages) = place(&["--set", &store, "--set", "history.deadline=0.3"], &xml);
+    assert!(begun.elapsed() < Duration::from_secs(30), "the deadline holds, generously measured");
+    assert!(plan.contains("<ACTION>") && messages.contains("did not answer within 0.3 s"), "{messages}");
+    drop(keep);
+}
