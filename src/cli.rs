@@ -1,6 +1,10 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
-use crate::commands::{self, ConfigArgs, Exit, db::DbCommand, import::ImportArgs, replay::ReplayArgs};
+use crate::commands::collect::CollectArgs;
+use crate::commands::db::DbCommand;
+use crate::commands::import::ImportArgs;
+use crate::commands::replay::ReplayArgs;
+use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
@@ -21,6 +25,8 @@ enum Command {
     Place(ConfigArgs),
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
+    /// Bring what VMs use from oned into the store of history.
+    Collect(CollectArgs),
     /// Read usage tables (CSV, also gz) into the store of history.
     Import(ImportArgs),
     /// Make, show or shorten the store of history.
@@ -44,6 +50,7 @@ pub fn run() -> Exit {
     match cli.command {
         Command::Place(args) => commands::place::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
+        Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Db(command) => commands::db::run(&command),
         Command::Config => commands::config::run(),

@@ -4,17 +4,19 @@
 //!
 //! ```text
 //! request document -> Snapshot                      opennebula
-//! Snapshot -> Demands                               demand
+//! Snapshot + history -> Demands                     demand
 //! Snapshot + Demands + Policy -> Plan + Report      placement
 //! Plan -> answer document                           opennebula
 //! ```
 //!
-//! [`decide`] is that sentence as code; [`commands`] are shells around it that
-//! differ only in where bytes come from and go to. Dependencies point one way:
-//! `model` <- {`opennebula`, `demand`, `history`, `placement`, `config`} <- `decide` <-
-//! `commands`. The rooms in the middle do not see each other, and below
-//! `decide` there is no clock, environment, file, socket or log call. Beside `decide`
-//! stands [`oned`], the client of oned's XML-RPC; it sees `model` and `opennebula`.
+//! [`decide`] is that sentence as code; [`commands`] are shells around it that differ
+//! only in where bytes come from and go to. The other way round, [`learn`] turns what was
+//! measured ([`oned`] asks for it) into estimates that [`history`] keeps.
+//!
+//! Dependencies point one way: `model` <- {`opennebula`, `demand`, `history`, `placement`,
+//! `config`} <- {`decide`, `learn`, `oned`} <- `commands`. The rooms in the middle do not
+//! see each other, and in `model`, `opennebula`, `demand`, `placement` and `decide` there is
+//! no clock, environment, file, socket or log call. `tests/rooms.rs` keeps it so.
 
 pub mod cli;
 pub mod commands;

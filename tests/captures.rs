@@ -14,7 +14,7 @@ fn shared(part: &str) -> Option<PathBuf> {
     if path.exists() && python {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} or python3 is not there", path.display());
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} or python3 is not there", path.display());
     None
 }
 

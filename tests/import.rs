@@ -8,6 +8,7 @@ use oneaio::model::ids::VmId;
 use oneaio::model::sample::VmSample;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use std::time::Instant;
 fn trace(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces").join(name);
     if !path.exists() {
-        eprintln!("SKIPPED: ../shared/traces/{name} is not here");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: ../shared/traces/{name} is not here");
         return None;
     }
     Some(path)

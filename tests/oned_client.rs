@@ -265,7 +265,7 @@ fn captures() -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is not there", path.display());
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there", path.display());
     None
 }
 

@@ -1,6 +1,7 @@
 //! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
 
 pub mod bundle;
+pub mod collect;
 pub mod config;
 pub mod db;
 pub mod import;

@@ -1,0 +1,170 @@
+//! `oneaio collect`: what VMs use and who they are, from oned into the store. Made for a
+//! timer: each run asks for what is new since the newest sample that the store knows, and
+//! running twice, or on two front-ends at once, changes nothing.
+
+use super::{ConfigArgs, Exit, load_settings, logger, store};
+use crate::config::Store;
+use crate::history::rates::RateMeter;
+use crate::history::{Batch, HistoryStore, Kind, StoreError};
+use crate::learn;
+use crate::model::ids::VmId;
+use crate::model::sample::{Counters, VmIdentity, VmSample};
+use crate::oned::{Credentials, Endpoint, Limits, Oned, Window};
+use anyhow::{Result, anyhow};
+use clap::Args;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Samples that go into the store in one transaction; bounds memory.
+const CHUNK: usize = 20_000;
+
+/// The first run looks back so many seconds; what oned keeps of a large cloud is gigabytes.
+const FIRST_LOOK: i64 = 900;
+
+/// oned keeps 12 hours by default: after a longer pause there is nothing more to ask for.
+const LONGEST_LOOK: i64 = 12 * 3600;
+
+/// Samples come late; asking for some again costs little.
+const OVERLAP: i64 = 120;
+
+/// A sample from further in the future has a wrong clock.
+const AHEAD: i64 = 300;
+
+/// STATE of a VM that is gone.
+const DONE: i32 = 6;
+
+/// How to collect.
+#[derive(Clone, Debug, Args)]
+pub struct CollectArgs {
+    /// Keep running, and collect every so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub watch: Option<u64>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Collects once, or for ever.
+#[must_use]
+pub fn run(args: &CollectArgs) -> Exit {
+    logger::start(crate::config::LogLevel::default());
+    let settings = match load_settings(&args.config, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    logger::start(settings.log);
+    let Some(chosen) = store::chosen(&settings) else {
+        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
+        return Exit::Usage;
+    };
+    let oned = match oned() {
+        Ok(oned) => oned,
+        Err(error) => {
+            log::error!("{error:#}");
+            return Exit::Usage;
+        }
+    };
+    loop {
+        let outcome = once(&oned, &chosen);
+        match (&outcome, args.watch) {
+            (Err(error), _) => log::error!("nothing more was collected: {error:#}"),
+            (Ok(()), _) => {}
+        }
+        match args.watch {
+            Some(seconds) => std::thread::sleep(Duration::from_secs(seconds.max(1))),
+            None => return if outcome.is_ok() { Exit::Done } else { Exit::Unusable },
+        }
+    }
+}
+
+/// The oned of ONED_ADDR with the credentials of ONE_AUTH.
+fn oned() -> Result<Oned> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let endpoint = Endpoint::find(&variable)?;
+    let credentials = Credentials::find(None, &variable)?;
+    Ok(Oned::new(endpoint, credentials, Limits::default(), None)?)
+}
+
+fn once(oned: &Oned, chosen: &Store) -> Result<()> {
+    let told = |error: StoreError| anyhow!("the store {chosen:?} cannot be used: {error}");
+    let mut store = store::open(chosen, Duration::from_secs(30)).map_err(told)?;
+    let known = store.counters(Kind::Vm).map_err(told)?;
+    let now = store::now();
+    let newest = known.iter().map(|counters| counters.at).filter(|at| *at <= now).max();
+    let look_back = newest.map_or(FIRST_LOOK, |at| (now - at + OVERLAP).min(LONGEST_LOOK));
+    let mut intake = Intake::new(store.as_mut(), known, now);
+    let window = Window::Seconds(u32::try_from(look_back).unwrap_or(u32::MAX));
+    let skipped = oned.vm_monitoring(window, &mut |counters| intake.take(&counters));
+    intake.flush();
+    // what came before a failure is kept: the next run goes on from there
+    let (fresh, failure) = (intake.fresh, intake.failure);
+    if let Some(error) = failure {
+        return Err(told(error));
+    }
+    let skipped = skipped?;
+    let identities = identities(oned, store.as_mut()).map_err(told)??;
+    log::info!("collected: new samples {fresh}, VMs known {identities}, unreadable records {skipped}");
+    Ok(())
+}
+
+/// Counters on their way to samples, in chunks; after a failure it takes no more.
+struct Intake<'s> {
+    store: &'s mut dyn HistoryStore,
+    meter: RateMeter,
+    samples: Vec<VmSample>,
+    newest: HashMap<i32, Counters>,
+    fresh: usize,
+    failure: Option<StoreError>,
+}
+
+impl<'s> Intake<'s> {
+    fn new(store: &'s mut dyn HistoryStore, known: Vec<Counters>, now: i64) -> Self {
+        let mut meter = RateMeter::load(known);
+        meter.set_horizon(now + AHEAD);
+        Self { store, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
+    }
+
+    fn take(&mut self, counters: &Counters) {
+        if self.failure.is_some() {
+            return;
+        }
+        if let Some(usage) = self.meter.sample(counters) {
+            self.samples.push(VmSample { vm: VmId(counters.id), at: counters.at, usage });
+            self.newest.insert(counters.id, *counters);
+        }
+        if self.samples.len() >= CHUNK {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
+        counters.sort_by_key(|(_, counters)| counters.id);
+        let batch = Batch { samples: &self.samples, counters: &counters, identities: &[] };
+        match learn::absorb(self.store, &batch) {
+            Ok(absorbed) => self.fresh += absorbed.new_samples,
+            Err(error) => self.failure = Some(error),
+        }
+        self.samples.clear();
+    }
+}
+
+/// Who the VMs are; how many. The inner error is oned's, the outer the store's.
+fn identities(oned: &Oned, store: &mut dyn HistoryStore) -> Result<Result<usize>, StoreError> {
+    let mut found: Vec<(VmId, VmIdentity)> = Vec::new();
+    let asked = oned.vm_identities(&mut |vm, identity, state| {
+        if state != DONE {
+            found.push((vm, identity));
+        }
+    });
+    if let Err(error) = asked {
+        return Ok(Err(error.into()));
+    }
+    for chunk in found.chunks(CHUNK) {
+        learn::absorb(store, &Batch { identities: chunk, ..Batch::default() })?;
+    }
+    Ok(Ok(found.len()))
+}
