@@ -226,3 +226,32 @@ fn a_server_that_accepts_and_stays_silent_is_done_without() {
     assert!(plan.contains("<ACTION>") && messages.contains("did not answer within 0.3 s"), "{messages}");
     drop(keep);
 }
+
+#[test]
+fn sslmode_means_what_libpq_means_by_it() {
+    let Some(server) = postgres::Server::start_with_tls() else { return };
+    let Some(port) = server.port else { panic!("listens") };
+    let connects = |host: &str, options: &str| {
+        let address = format!("host={host} port={port} user=oneaio dbname=postgres {options}");
+        TimescaleStore::connect(&address, PATIENCE).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let root = format!("sslrootcert={}", server.root());
+    // the server takes TLS only over TCP
+    assert!(connects("localhost", "sslmode=disable").is_err());
+    for mode in ["", "sslmode=allow", "sslmode=prefer", "sslmode=require"] {
+        assert_eq!(connects("localhost", mode), Ok(()), "{mode}");
+    }
+    for mode in ["require", "verify-ca", "verify-full"] {
+        assert_eq!(connects("localhost", &format!("sslmode={mode} {root}")), Ok(()), "{mode}");
+    }
+    // the name counts for verify-full only, the signature for all three
+    assert_eq!(connects("127.0.0.1", &format!("sslmode=verify-ca {root}")), Ok(()));
+    assert!(connects("127.0.0.1", &format!("sslmode=verify-full {root}")).is_err());
+    let stranger = postgres::Server::start_with_tls().unwrap();
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let error = connects("localhost", &format!("sslmode={mode} sslrootcert={}", stranger.root())).unwrap_err();
+        assert!(error.contains("certificate"), "{mode}: {error}");
+    }
+    assert_eq!(connects("127.0.0.1", "sslmode=require"), Ok(()));
+    assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
+}

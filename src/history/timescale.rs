@@ -2,11 +2,13 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only file that names the postgres crate.
 
+use super::tls::{self, Mode};
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
 use crate::model::history::{Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, Transaction};
 use std::collections::HashMap;
@@ -58,12 +60,13 @@ impl TimescaleStore {
     /// # Errors
     /// When there is no connection within `patience`.
     pub fn connect(url: &str, patience: Duration) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|_| {
+        let address = tls::split(url).map_err(StoreError::Unreachable)?;
+        let mut config: Config = address.plain.parse().map_err(|_| {
             // the error's text may quote the password
             StoreError::Unreachable("the address is not of the form postgresql://user@host/database".to_owned())
         })?;
         config.connect_timeout(patience).application_name("oneaio");
-        let mut client = config.connect(NoTls).map_err(|error| failure(&error))?;
+        let mut client = secured(config, &address)?;
         let limit = format!("SET statement_timeout = {0}; SET lock_timeout = {0}", patience.as_millis().max(1));
         client.batch_execute(&limit).map_err(|error| failure(&error))?;
         Ok(Self { client })
@@ -85,6 +88,23 @@ impl TimescaleStore {
         }
         transaction.commit().map_err(|error| failure(&error))
     }
+}
+
+/// Connects with as much TLS as the address asks for.
+fn secured(mut config: Config, address: &tls::Address) -> Result<Client, StoreError> {
+    let connector = || tls::connector(address.mode, address.root.as_deref()).map_err(StoreError::Unreachable);
+    match address.mode {
+        Mode::Disable => config.ssl_mode(SslMode::Disable).connect(NoTls),
+        Mode::Allow => match config.clone().ssl_mode(SslMode::Disable).connect(NoTls) {
+            Err(error) if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                config.ssl_mode(SslMode::Require).connect(connector()?)
+            }
+            outcome => outcome,
+        },
+        Mode::Prefer => config.ssl_mode(SslMode::Prefer).connect(connector()?),
+        Mode::Require | Mode::VerifyCa | Mode::VerifyFull => config.ssl_mode(SslMode::Require).connect(connector()?),
+    }
+    .map_err(|error| failure(&error))
 }
 
 /// Makes all tables; two front-ends may try at once.
@@ -345,9 +365,23 @@ fn estimate(row: &postgres::Row) -> Estimate {
     }
 }
 
+/// An error with what is behind it: `error connecting to server: Connection refused`.
+fn with_causes(error: &postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
 /// What went wrong and what to do about it; never with the password.
 fn failure(error: &postgres::Error) -> StoreError {
-    let Some(state) = error.code() else { return StoreError::Unreachable(error.to_string()) };
+    let Some(state) = error.code() else { return StoreError::Unreachable(with_causes(error)) };
     let told = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
     match *state {
         SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => StoreError::Busy,

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Server {
     process: Child,
     folder: PathBuf,
+    /// Where it listens with TLS, if it does.
+    pub port: Option<u16>,
 }
 
 /// Where Debian keeps initdb and postgres, or the PATH.
@@ -35,6 +37,21 @@ fn unprivileged(program: &Path) -> Command {
 impl Server {
     /// Starts one; `None`, said aloud, where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_as(false)
+    }
+
+    /// One that also listens on 127.0.0.1 with a certificate for `localhost`, signed by a
+    /// CA of its own; clients over TCP must come with TLS.
+    pub fn start_with_tls() -> Option<Self> {
+        Self::start_as(true)
+    }
+
+    /// The certificate of the CA.
+    pub fn root(&self) -> String {
+        self.folder.join("ca.crt").display().to_string()
+    }
+
+    fn start_as(tls: bool) -> Option<Self> {
         let (Some(initdb), Some(postgres)) = (program("initdb"), program("postgres")) else {
             // straight to the terminal: the test harness swallows what passing tests print
             let _ = writeln!(std::io::stderr(), "SKIPPED: PostgreSQL is not installed (tests/run installs it)");
@@ -50,17 +67,31 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let process = unprivileged(&postgres)
+        let mut command = unprivileged(&postgres);
+        let port = tls.then(|| {
+            certify(&folder);
+            std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all all trust\n").unwrap();
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+                command.arg("-c").arg(format!("{name}={}", folder.join(file).display()));
+            }
+            command.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
+            port
+        });
+        if port.is_none() {
+            command.args(["-c", "listen_addresses="]);
+        }
+        let process = command
             .arg("-D")
             .arg(&data)
             .arg("-k")
             .arg(&folder)
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC"])
+            .args(["-c", "fsync=off", "-c", "timezone=UTC"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { process, folder };
+        let server = Self { process, folder, port };
         for _ in 0..200 {
             if postgres::Client::connect(&server.address(), postgres::NoTls).is_ok() {
                 return Some(server);
@@ -72,13 +103,27 @@ impl Server {
 
     /// For `history.store`.
     pub fn address(&self) -> String {
-        format!("host={} user=oneaio dbname=postgres", self.folder.display())
+        let port = self.port.unwrap_or(5432);
+        format!("host={} port={port} user=oneaio dbname=postgres", self.folder.display())
     }
 
     /// A plain connection.
     pub fn client(&self) -> postgres::Client {
         postgres::Client::connect(&self.address(), postgres::NoTls).unwrap()
     }
+}
+
+/// A CA and a certificate for `localhost`, by openssl, owned by the server's user.
+fn certify(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let output =
+            unprivileged(Path::new("openssl")).args(arguments.split(' ')).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost\n").unwrap();
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=test-ca -days 2");
+    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
+    openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile san");
 }
 
 impl Drop for Server {

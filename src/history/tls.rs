@@ -1,0 +1,241 @@
+//! TLS to PostgreSQL, with `sslmode` and `sslrootcert` as libpq means them.
+//!
+//! | sslmode | encrypted | certificate |
+//! |---|---|---|
+//! | disable | never | - |
+//! | allow | if the server insists | not looked at |
+//! | prefer (default) | if the server can | not looked at |
+//! | require | always | signed by `sslrootcert` if one is given |
+//! | verify-ca | always | signed by `sslrootcert` |
+//! | verify-full | always | and made out to the host |
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::path::Path;
+use std::sync::Arc;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How much TLS is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// See the table above.
+    Disable,
+    /// See the table above.
+    Allow,
+    /// See the table above.
+    Prefer,
+    /// See the table above.
+    Require,
+    /// See the table above.
+    VerifyCa,
+    /// See the table above.
+    VerifyFull,
+}
+
+/// An address without its TLS options, and those.
+#[derive(Debug)]
+pub struct Address {
+    /// For the postgres crate, which knows fewer options; may hold a password.
+    pub plain: String,
+    /// `sslmode`.
+    pub mode: Mode,
+    /// `sslrootcert`.
+    pub root: Option<String>,
+}
+
+/// Takes `sslmode` and `sslrootcert` out of an address of either form.
+///
+/// # Errors
+/// When the mode is none that libpq knows.
+pub fn split(address: &str) -> Result<Address, String> {
+    let (kept, taken) = if address.contains("://") { from_url(address) } else { from_pairs(address) };
+    let value = |name: &str| taken.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let mode = match value("sslmode").as_deref() {
+        None | Some("prefer") => Mode::Prefer,
+        Some("disable") => Mode::Disable,
+        Some("allow") => Mode::Allow,
+        Some("require") => Mode::Require,
+        Some("verify-ca") => Mode::VerifyCa,
+        Some("verify-full") => Mode::VerifyFull,
+        Some(other) => {
+            let known = "disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(format!("sslmode is {other:?}; it must be {known}"));
+        }
+    };
+    Ok(Address { plain: kept, mode, root: value("sslrootcert") })
+}
+
+type Options = Vec<(String, String)>;
+
+fn is_ours(key: &str) -> bool {
+    matches!(key, "sslmode" | "sslrootcert")
+}
+
+fn from_url(address: &str) -> (String, Options) {
+    let Some((base, query)) = address.split_once('?') else { return (address.to_owned(), Vec::new()) };
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (ours, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| is_ours(key));
+    let rest: Vec<String> = others.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    (plain, ours.into_iter().map(|(key, value)| (key.to_owned(), value.replace("%2F", "/"))).collect())
+}
+
+/// `host=... sslmode=require`; a value in quotes may hold blanks.
+fn from_pairs(address: &str) -> (String, Options) {
+    let mut words: Vec<String> = Vec::new();
+    let (mut quoted, mut escaped) = (false, false);
+    let mut word = String::new();
+    for c in address.chars() {
+        if c.is_whitespace() && !quoted {
+            words.push(std::mem::take(&mut word));
+            continue;
+        }
+        quoted ^= c == '\'' && !escaped;
+        escaped = c == '\\' && !escaped;
+        word.push(c);
+    }
+    words.push(word);
+    let ours = |word: &String| word.split_once('=').is_some_and(|(key, _)| is_ours(key));
+    let (taken, kept): (Vec<String>, Vec<String>) = words.into_iter().filter(|w| !w.is_empty()).partition(ours);
+    let pair = |word: &String| {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        (key.to_owned(), value.trim_matches('\'').to_owned())
+    };
+    (kept.join(" "), taken.iter().map(pair).collect())
+}
+
+/// What connects with TLS in a mode.
+///
+/// # Errors
+/// When the certificates of `sslrootcert` cannot be read, or are missing where the mode
+/// needs them.
+pub fn connector(mode: Mode, root: Option<&str>) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match (mode, root) {
+        (Mode::Disable | Mode::Allow | Mode::Prefer, _) | (Mode::Require, None) => Arc::new(Judge::blind(&provider)),
+        (Mode::Require | Mode::VerifyCa, Some(root)) => Arc::new(Judge::of(&provider, root, false)?),
+        (Mode::VerifyFull, Some(root)) => Arc::new(Judge::of(&provider, root, true)?),
+        (Mode::VerifyCa | Mode::VerifyFull, None) => {
+            return Err("sslmode verify-ca and verify-full need sslrootcert=FILE with the server's CA".to_owned());
+        }
+    };
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.map_err(|error| error.to_string())?.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+/// Judges the server's certificate as far as the mode asks for.
+#[derive(Debug)]
+struct Judge {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    name_counts: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Judge {
+    fn blind(provider: &Arc<CryptoProvider>) -> Self {
+        Self { chain: None, name_counts: false, provider: provider.clone() }
+    }
+
+    fn of(provider: &Arc<CryptoProvider>, root: &str, name_counts: bool) -> Result<Self, String> {
+        let unreadable = |error: String| format!("sslrootcert {root} cannot be used: {error}");
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(Path::new(root)).map_err(|e| unreadable(e.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+        }
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        let chain = Some(chain.map_err(|error| unreadable(error.to_string()))?);
+        Ok(Self { chain, name_counts, provider: provider.clone() })
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.name_counts => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_options_are_taken_out_of_either_form() {
+        for (address, plain, mode, root) in [
+            ("postgresql://u:p@h/d", "postgresql://u:p@h/d", Mode::Prefer, None),
+            (
+                "postgresql://h/d?sslmode=verify-full&sslrootcert=/a.pem",
+                "postgresql://h/d",
+                Mode::VerifyFull,
+                Some("/a.pem"),
+            ),
+            (
+                "postgresql://h/d?application_name=x&sslmode=require",
+                "postgresql://h/d?application_name=x",
+                Mode::Require,
+                None,
+            ),
+            ("host=h sslmode=disable dbname=d", "host=h dbname=d", Mode::Disable, None),
+            (
+                "host=h password='a b\\' sslmode=x' sslmode=allow",
+                "host=h password='a b\\' sslmode=x'",
+                Mode::Allow,
+                None,
+            ),
+        ] {
+            let found = split(address).expect(address);
+            assert_eq!((found.plain.as_str(), found.mode, found.root.as_deref()), (plain, mode, root), "{address}");
+        }
+        assert!(split("host=h sslmode=always").is_err());
+    }
+
+    #[test]
+    fn verification_needs_something_to_verify_with() {
+        assert!(connector(Mode::VerifyFull, None).is_err());
+        assert!(connector(Mode::VerifyCa, Some("/no/such/file.pem")).is_err());
+        assert!(connector(Mode::Require, None).is_ok());
+    }
+}
