@@ -255,3 +255,47 @@ fn sslmode_means_what_libpq_means_by_it() {
     assert_eq!(connects("127.0.0.1", "sslmode=require"), Ok(()));
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
 }
+
+/// The seed's tables and units, as its EnvServer writes them.
+const SEED: &str = "
+CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
+    usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,
+    net_rx double precision, net_tx double precision, energy_usage double precision);
+CREATE TABLE prod_vms (vmid text PRIMARY KEY, stateid int, deployed bool, hostid text, hoststateid int,
+    total_cpu double precision, total_mem double precision, usage_cpu double precision, usage_mem double precision,
+    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision);
+CREATE TABLE prod_metrics (id text, type int, ts timestamptz, cpu double precision, memory double precision,
+    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision,
+    energy_usage double precision);
+INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
+INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;
+INSERT INTO prod_metrics SELECT '92', 1, to_timestamp(40 * i), 0.1, 512, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
+INSERT INTO prod_metrics SELECT '91', 0, to_timestamp(40 * i), 0.0, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
+CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
+
+#[test]
+fn a_database_of_the_seed_is_read_as_it_is() {
+    let Some(server) = postgres::Server::start() else { return };
+    server.client().batch_execute(SEED).unwrap();
+    let address = server.address().replace("user=oneaio", "user=reader");
+    let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
+    let found = store.estimates(&[VmId(91), VmId(92), VmId(7)]).unwrap();
+    assert_eq!(found.len(), 2);
+    let busy = found.iter().find(|(vm, _)| *vm == VmId(91)).unwrap().1;
+    // 90 % of 8 cores, 512 MiB, 20 MiB in 40 s
+    assert!((busy.level.cpu - 720.0).abs() < 1e-6 && (busy.level.memory - 524_288.0).abs() < 1e-6, "{busy:?}");
+    assert!((busy.level.disk_io.unwrap() - 524_288.0).abs() < 1e-6, "{busy:?}");
+    assert_eq!((busy.samples, busy.last_at), (50, 2000));
+    let status = store.status().unwrap();
+    assert_eq!((status.samples, status.vms), (100, 2));
+    assert!(status.remarks[0].contains("CREATE INDEX ON prod_metrics (id, ts)"), "{:?}", status.remarks);
+    server.client().batch_execute("CREATE INDEX ON prod_metrics (id, ts)").unwrap();
+    assert_eq!(store.status().unwrap().remarks, Vec::<String>::new());
+    assert!(store.remember(&[], 0).is_err(), "nothing is written");
+
+    // the placement goes by it, without a warning
+    let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
+    let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
+    let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
+    assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+}

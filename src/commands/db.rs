@@ -1,7 +1,8 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
 use super::{ConfigArgs, Exit, load_settings, logger, store};
-use crate::history::{HistoryStore, StoreStatus};
+use crate::config::Store;
+use crate::history::{HistoryStore, StoreError, StoreStatus};
 use clap::Subcommand;
 use std::io::Write;
 use std::time::Duration;
@@ -28,9 +29,11 @@ pub enum DbCommand {
 #[must_use]
 pub fn run(command: &DbCommand) -> Exit {
     match command {
-        DbCommand::Init(config) => with_store(config, |_| Ok("the store is ready\n".to_owned())),
-        DbCommand::Status(config) => with_store(config, |store| store.status().map(|status| told(&status))),
-        DbCommand::Prune { days, config } => with_store(config, |store| {
+        DbCommand::Init(config) => with_store(config, store::open, |_| Ok("the store is ready\n".to_owned())),
+        DbCommand::Status(config) => {
+            with_store(config, store::open_as_it_is, |store| store.status().map(|status| told(&status)))
+        }
+        DbCommand::Prune { days, config } => with_store(config, store::open_as_it_is, |store| {
             let before = store::now() - i64::from(*days) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
         }),
@@ -39,7 +42,8 @@ pub fn run(command: &DbCommand) -> Exit {
 
 fn with_store(
     config: &ConfigArgs,
-    work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, crate::history::StoreError>,
+    open: fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>,
+    work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, StoreError>,
 ) -> Exit {
     logger::start(crate::config::LogLevel::default());
     let settings = match load_settings(config, None) {
@@ -53,7 +57,7 @@ fn with_store(
         log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
         return Exit::Usage;
     };
-    let outcome = store::open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut()));
+    let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut()));
     match outcome {
         Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
         Ok(_) => Exit::Output,

@@ -3,7 +3,7 @@
 use crate::config::{Settings, Store};
 use crate::decide;
 use crate::history::sqlite::SqliteStore;
-use crate::history::timescale::TimescaleStore;
+use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, StoreError};
 use crate::model::history::{Placement, Recall};
@@ -42,6 +42,14 @@ pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, 
     })
 }
 
+/// Opens a store as it is, without making or changing tables.
+pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match store {
+        Store::Postgres(address) => timescale::reader(address, patience),
+        other => open(other, patience),
+    }
+}
+
 /// History on the placement path: asked once, within a deadline, and done without when it
 /// does not answer.
 pub struct History {
@@ -53,9 +61,7 @@ impl History {
     pub fn start(store: Store, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || match &store {
-            Store::Postgres(address) => {
-                TimescaleStore::connect(address, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
-            }
+            Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
         Self { worker: Worker::start(opening, deadline) }

@@ -8,7 +8,6 @@ pub mod import;
 pub mod rates;
 pub mod sqlite;
 pub mod timescale;
-mod tls;
 pub mod worker;
 
 use crate::model::history::{Estimate, Placement};

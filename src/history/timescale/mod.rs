@@ -1,8 +1,10 @@
 //! The shared engine: PostgreSQL, with TimescaleDB where it is there. Tables live in a
 //! schema of their own, `oneaio`, beside whatever else the database holds.
-//! The only file that names the postgres crate.
+//! The only room that names the postgres crate.
 
-use super::tls::{self, Mode};
+mod seed;
+mod tls;
+
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
 use crate::model::history::{Estimate, Placement};
@@ -15,6 +17,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
+use tls::Mode;
 
 /// Version of the schema below.
 const VERSION: i32 = 1;
@@ -42,6 +45,16 @@ CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT N
 /// An open connection.
 pub struct TimescaleStore {
     client: Client,
+}
+
+/// Opens what is there for the placement path: our tables, or those of the seed.
+///
+/// # Errors
+/// When there is no connection within `patience`.
+pub fn reader(url: &str, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    let mut store = TimescaleStore::connect(url, patience)?;
+    let of_seed = seed::is_one(&mut store.client)?;
+    Ok(if of_seed { Box::new(seed::SeedStore::new(store.client)) } else { Box::new(store) })
 }
 
 impl TimescaleStore {
