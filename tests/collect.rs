@@ -33,6 +33,15 @@ fn pool() -> String {
     )
 }
 
+fn hosts() -> String {
+    let at = now() - 60;
+    success(&format!(
+        "<MONITORING_DATA><MONITORING><TIMESTAMP>{at}</TIMESTAMP><ID>3</ID><CAPACITY><USED_CPU>55</USED_CPU>\
+         <USED_MEMORY>1000</USED_MEMORY></CAPACITY><SYSTEM><NETRX>1</NETRX><NETTX>2</NETTX></SYSTEM></MONITORING>\
+         </MONITORING_DATA>"
+    ))
+}
+
 /// Runs `collect` against a server that answers with these bodies, one per connection.
 fn collect(folder: &Path, bodies: Vec<String>) -> (i32, String) {
     let acts: Vec<_> = bodies.into_iter().map(|body| raw(http("200 OK", &body))).collect();
@@ -59,14 +68,14 @@ fn counters_become_rates_across_runs_and_nothing_counts_twice() {
     let folder = tempfile::tempdir().unwrap();
     let begun = now() - 600;
     let first: Vec<String> = (0..4).map(|i| record(7, begun + 30 * i, 40.0, 3000 * i)).collect();
-    let (status, messages) = collect(folder.path(), vec![data(&first), pool(), success("<VM_POOL/>")]);
-    assert_eq!((status, messages.contains("new samples 4, VMs known 1")), (0, true), "{messages}");
+    let (status, messages) = collect(folder.path(), vec![data(&first), hosts(), pool(), success("<VM_POOL/>")]);
+    assert_eq!((status, messages.contains("new samples 4, samples of hosts 1, VMs known 1")), (0, true), "{messages}");
 
     // the same window again, with one more sample and a VM that was restarted
     let more = [&first[..], &[record(7, begun + 120, 40.0, 12_000), record(7, begun + 150, 40.0, 5)]].concat();
-    let (status, messages) = collect(folder.path(), vec![data(&more), pool(), success("<VM_POOL/>")]);
+    let (status, messages) = collect(folder.path(), vec![data(&more), hosts(), pool(), success("<VM_POOL/>")]);
     assert_eq!((status, messages.contains("new samples 2")), (0, true), "{messages}");
-    let (_, messages) = collect(folder.path(), vec![data(&more), pool(), success("<VM_POOL/>")]);
+    let (_, messages) = collect(folder.path(), vec![data(&more), hosts(), pool(), success("<VM_POOL/>")]);
     assert!(messages.contains("new samples 0"), "{messages}");
 
     let mut store = store(folder.path());
@@ -84,7 +93,8 @@ fn a_refusal_of_oned_is_told_and_nothing_is_lost() {
     let (status, messages) = collect(folder.path(), vec![refusal(256, "User couldn't be authenticated, aborting.")]);
     assert_eq!(status, 3, "{messages}");
     assert!(messages.contains("ONE_AUTH"), "{messages}");
-    let (status, _) = collect(folder.path(), vec![data(&[record(7, now(), 1.0, 0)]), pool(), success("<VM_POOL/>")]);
+    let (status, _) =
+        collect(folder.path(), vec![data(&[record(7, now(), 1.0, 0)]), hosts(), pool(), success("<VM_POOL/>")]);
     assert_eq!(status, 0);
 }
 
@@ -96,7 +106,7 @@ fn what_came_before_a_broken_connection_is_kept() {
     let (status, messages) = collect(folder.path(), vec![cut.to_owned()]);
     assert_eq!(status, 3, "{messages}");
     assert!(store(folder.path()).status().unwrap().samples >= 1);
-    let (status, messages) = collect(folder.path(), vec![whole, pool(), success("<VM_POOL/>")]);
+    let (status, messages) = collect(folder.path(), vec![whole, hosts(), pool(), success("<VM_POOL/>")]);
     assert_eq!(status, 0, "{messages}");
     assert_eq!(store(folder.path()).status().unwrap().samples, 3);
 }

@@ -13,7 +13,7 @@ use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::Placement;
 use oneaio::model::ids::{HostId, VmId};
-use oneaio::model::sample::{Counters, VmIdentity, VmSample};
+use oneaio::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -32,7 +32,8 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     let samples: Vec<VmSample> = (0..100).map(|i| sample(7, 300 * i, 20.0)).chain([sample(8, 5, 50.0)]).collect();
     let counters = [(Kind::Vm, Counters { id: 7, at: 9, cpu: Some(1.0), ..Counters::default() })];
     let identities = [(VmId(7), VmIdentity { name: "seven".to_owned(), ..VmIdentity::default() })];
-    let batch = Batch { samples: &samples, counters: &counters, identities: &identities };
+    let hosts = [HostSample { host: HostId(3), at: 60, usage: Usage { cpu: 5.0, ..Usage::default() } }; 2];
+    let batch = Batch { samples: &samples, hosts: &hosts, counters: &counters, identities: &identities };
     let absorbed = learn::absorb(store.as_mut(), &batch).unwrap();
     assert_eq!((absorbed.new_samples, absorbed.vms), (101, 2));
 
@@ -67,7 +68,7 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
 
     let status = store.status().unwrap();
     assert_eq!((status.samples, status.vms, status.estimates), (103, 2, 2));
-    assert_eq!(status.span, Some((0, 29_700)));
+    assert_eq!((status.span, status.host_samples, status.gaps), (Some((0, 29_700)), 1, 0));
     assert_eq!(store.prune(600).unwrap(), 4);
     assert_eq!(store.status().unwrap().samples, 99);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
@@ -297,5 +298,100 @@ fn a_database_of_the_seed_is_read_as_it_is() {
     let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
     let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
     let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
+    assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+}
+
+/// A TCP front of a server that passes `bytes` of its answers and then drops the
+/// connection, or with `slow` lets them trickle. One connection.
+fn flaky(server: &postgres::Server, bytes: usize, slow: bool) -> u16 {
+    use std::io::{Read, Write};
+    let socket = server.socket();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let Ok((client, _)) = listener.accept() else { return };
+        let backend = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        let (mut from_client, mut to_backend) = (client.try_clone().unwrap(), backend.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_backend));
+        let (mut backend, mut client, mut byte) = (backend, client, [0_u8; 1]);
+        for _ in 0..bytes {
+            if backend.read(&mut byte).unwrap_or(0) == 0 || client.write_all(&byte).is_err() {
+                return;
+            }
+            if slow {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    });
+    port
+}
+
+#[test]
+fn servers_that_fail_in_the_middle_cost_one_warning_each() {
+    let Some(server) = postgres::Server::start() else { return };
+    let samples: Vec<VmSample> = (0..200).map(|i| sample(i % 10, i64::from(i) * 300, 10.0)).collect();
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let running: Vec<i32> = (0..10).collect();
+    let xml = request(&[host(1).vms(&running)], &[vm(50, &[1])]).xml();
+    let through = |port: u16| {
+        let store = format!("history.store=host=127.0.0.1 port={port} user=oneaio dbname=postgres sslmode=disable");
+        place(&["--set", &store, "--set", "history.deadline=1"], &xml)
+    };
+    for bytes in [0, 1, 9, 60, 200, 330, 420, 500, 700, 1000] {
+        let (plan, messages) = through(flaky(&server, bytes, false));
+        assert!(plan.contains("<ACTION>"), "{bytes}: {messages}");
+        let warnings = messages.matches("WARN: ").count();
+        assert!(warnings == 1 && messages.contains("history is not used"), "dropped after {bytes}: {messages}");
+        assert!(!messages.contains("fault"), "{messages}");
+    }
+    let (plan, messages) = through(flaky(&server, 1_000_000, true));
+    assert!(plan.contains("<ACTION>") && messages.contains("did not answer within 1.0 s"), "{messages}");
+    let (_, messages) = through(flaky(&server, 1_000_000, false));
+    assert!(!messages.contains("WARN"), "{messages}");
+}
+
+#[test]
+fn a_wrong_password_and_tables_of_another_form_are_told() {
+    let Some(server) = postgres::Server::start() else { return };
+    server.require_password("guarded");
+    let mut client = server.client();
+    client.batch_execute("CREATE ROLE guarded LOGIN PASSWORD 'right'").unwrap();
+    let xml = request(&[host(1)], &[vm(1, &[1])]).xml();
+    let with = |address: &str| place(&["--set", &format!("history.store={address}")], &xml);
+    let guarded = server.address().replace("user=oneaio", "user=guarded");
+    let (plan, messages) = with(&format!("{guarded} password=wrongsecret"));
+    assert!(plan.contains("<ACTION>"));
+    assert!(messages.contains("password authentication failed") && !messages.contains("wrongsecret"), "{messages}");
+
+    client
+        .batch_execute(
+            "CREATE SCHEMA oneaio; CREATE TABLE oneaio.meta (version int); INSERT INTO oneaio.meta VALUES (1);
+             CREATE TABLE oneaio.estimates AS SELECT 1 AS vm, 'much'::text AS cpu_level, 1.0::float4 AS cpu_peak,
+                1.0::float8 AS cpu_deviation, 1.0::float8 AS memory_level, 1.0::float8 AS memory_peak,
+                1.0::float8 AS disk_level, 1.0::float8 AS disk_peak, 1.0::float8 AS net_level, 1.0::float8 AS net_peak,
+                1::bigint AS samples, 1::bigint AS last_at;",
+        )
+        .unwrap();
+    let (plan, messages) = with(&server.address());
+    assert!(plan.contains("<ACTION>") && messages.matches("WARN: ").count() == 1, "{messages}");
+    assert!(messages.contains("another form") && !messages.contains("fault"), "{messages}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    let samples: Vec<VmSample> = (0..50).map(|i| sample(91, 300 * i, 700.0)).collect();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    drop(store);
+    // another process holds the right to write for as long as the test lasts
+    let lock = rusqlite::Connection::open(&file).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)];
+    let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
+    let (plan, messages) = place(&["--set", &set(&file), "--set", "history.deadline=1"], &xml);
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
 }

@@ -7,8 +7,8 @@ use crate::config::Store;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
 use crate::learn;
-use crate::model::ids::VmId;
-use crate::model::sample::{Counters, VmIdentity, VmSample};
+use crate::model::ids::{HostId, VmId};
+use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use crate::oned::{Credentials, Endpoint, Limits, Oned, Window};
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -105,8 +105,11 @@ fn once(oned: &Oned, chosen: &Store) -> Result<()> {
         return Err(told(error));
     }
     let skipped = skipped?;
+    let hosts = hosts(oned, store.as_mut(), window, now).map_err(told)??;
     let identities = identities(oned, store.as_mut()).map_err(told)??;
-    log::info!("collected: new samples {fresh}, VMs known {identities}, unreadable records {skipped}");
+    log::info!(
+        "collected: new samples {fresh}, samples of hosts {hosts}, VMs known {identities}, unreadable records {skipped}"
+    );
     Ok(())
 }
 
@@ -143,13 +146,30 @@ impl<'s> Intake<'s> {
     fn flush(&mut self) {
         let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
         counters.sort_by_key(|(_, counters)| counters.id);
-        let batch = Batch { samples: &self.samples, counters: &counters, identities: &[] };
+        let batch = Batch { samples: &self.samples, counters: &counters, ..Batch::default() };
         match learn::absorb(self.store, &batch) {
             Ok(absorbed) => self.fresh += absorbed.new_samples,
             Err(error) => self.failure = Some(error),
         }
         self.samples.clear();
     }
+}
+
+/// Samples of hosts; how many. The inner error is oned's, the outer the store's.
+fn hosts(oned: &Oned, store: &mut dyn HistoryStore, window: Window, now: i64) -> Result<Result<usize>, StoreError> {
+    let mut meter = RateMeter::load(store.counters(Kind::Host)?);
+    meter.set_horizon(now + AHEAD);
+    let (mut samples, mut newest) = (Vec::new(), HashMap::new());
+    let asked = oned.host_monitoring(window, &mut |counters| {
+        if let Some(usage) = meter.sample(&counters) {
+            samples.push(HostSample { host: HostId(counters.id), at: counters.at, usage });
+            newest.insert(counters.id, counters);
+        }
+    });
+    let mut counters: Vec<(Kind, Counters)> = newest.into_values().map(|newest| (Kind::Host, newest)).collect();
+    counters.sort_by_key(|(_, counters)| counters.id);
+    learn::absorb(store, &Batch { hosts: &samples, counters: &counters, ..Batch::default() })?;
+    Ok(asked.map(|_| samples.len()).map_err(Into::into))
 }
 
 /// Who the VMs are; how many. The inner error is oned's, the outer the store's.

@@ -40,9 +40,12 @@ pub fn run(command: &DbCommand) -> Exit {
     }
 }
 
+/// How a store is opened: with its tables made, or as it is.
+type Opening = fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>;
+
 fn with_store(
     config: &ConfigArgs,
-    open: fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>,
+    open: Opening,
     work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, StoreError>,
 ) -> Exit {
     logger::start(crate::config::LogLevel::default());
@@ -73,11 +76,13 @@ fn told(status: &StoreStatus) -> String {
         format!("{:.1} days, {first} to {last} (seconds since 1970)", (last - first) as f64 / 86_400.0)
     });
     let mut text = format!(
-        "engine     {}\nVMs        {}\nestimates  {}\nsamples    {}\nspan       {span}\nsize       {:.1} MB\n",
+        "engine     {}\nVMs        {}\nestimates  {}\nsamples    {}, and {} of hosts\nspan       {span}\ngaps       {} longer than an hour\nsize       {:.1} MB\n",
         status.engine,
         status.vms,
         status.estimates,
         status.samples,
+        status.host_samples,
+        status.gaps,
         status.bytes as f64 / 1e6
     );
     for remark in &status.remarks {

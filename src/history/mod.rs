@@ -12,7 +12,7 @@ pub mod worker;
 
 use crate::model::history::{Estimate, Placement};
 use crate::model::ids::VmId;
-use crate::model::sample::{Counters, VmIdentity, VmSample};
+use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
 
 /// Why a store cannot be used; each says what to do.
@@ -59,6 +59,8 @@ pub enum Kind {
 pub struct Batch<'a> {
     /// In any order; those that are known already are passed over.
     pub samples: &'a [VmSample],
+    /// Of hosts; those that are known already are passed over.
+    pub hosts: &'a [HostSample],
     /// The newest raw counters, for the next rates.
     pub counters: &'a [(Kind, Counters)],
     /// Who the VMs are.
@@ -89,6 +91,10 @@ pub struct StoreStatus {
     pub vms: i64,
     /// VMs with an estimate.
     pub estimates: i64,
+    /// Steps of a VM that are longer than an hour.
+    pub gaps: i64,
+    /// Rows about hosts.
+    pub host_samples: i64,
     /// First and last sample, seconds since 1970.
     pub span: Option<(i64, i64)>,
     /// Size on disk.

@@ -17,6 +17,8 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
     vm INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
     PRIMARY KEY (vm, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host_samples (
+    host INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, net REAL, PRIMARY KEY (host, at)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS estimates (
     vm INTEGER PRIMARY KEY, cpu_level REAL NOT NULL, cpu_peak REAL NOT NULL, cpu_deviation REAL NOT NULL,
     memory_level REAL NOT NULL, memory_peak REAL NOT NULL, disk_level REAL, disk_peak REAL,
@@ -134,6 +136,7 @@ impl HistoryStore for SqliteStore {
                 learn_one(transaction, of_one, learn)?;
                 absorbed.vms += 1;
             }
+            save_hosts(transaction, batch)?;
             save_counters(transaction, batch)?;
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO identities VALUES (?1, ?2)")?;
             for (vm, identity) in batch.identities {
@@ -156,15 +159,29 @@ impl HistoryStore for SqliteStore {
         let (samples, vms, first, last) = row.map_err(|error| failure(&error))?;
         let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
         let bytes: i64 = self.connection.query_row(size, [], |row| row.get(0)).map_err(|error| failure(&error))?;
-        let estimates = "SELECT COUNT(*) FROM estimates";
-        let estimates: i64 =
-            self.connection.query_row(estimates, [], |row| row.get(0)).map_err(|error| failure(&error))?;
+        let one = |sql: &str| -> Result<i64, StoreError> {
+            self.connection.query_row(sql, [], |row| row.get(0)).map_err(|error| failure(&error))
+        };
+        let estimates = one("SELECT COUNT(*) FROM estimates")?;
+        let host_samples = one("SELECT COUNT(*) FROM host_samples")?;
+        let gaps = "SELECT COUNT(*) FROM (SELECT at - LAG(at) OVER (PARTITION BY vm ORDER BY at) AS step FROM samples) \
+                    WHERE step > 3600";
+        let gaps = one(gaps)?;
+        let health: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| failure(&error))?;
+        let remarks = if health == "ok" { Vec::new() } else { vec![format!("the file is damaged: {health}")] };
         let engine = format!("SQLite {}", rusqlite::version());
-        Ok(StoreStatus { engine, samples, vms, estimates, span: first.zip(last), bytes, remarks: Vec::new() })
+        let span = first.zip(last);
+        Ok(StoreStatus { engine, samples, vms, estimates, gaps, host_samples, span, bytes, remarks })
     }
 
     fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
-        self.writing(|transaction| transaction.execute("DELETE FROM samples WHERE at < ?1", [before]))
+        self.writing(|transaction| {
+            transaction.execute("DELETE FROM host_samples WHERE at < ?1", [before])?;
+            transaction.execute("DELETE FROM samples WHERE at < ?1", [before])
+        })
     }
 }
 
@@ -220,6 +237,15 @@ fn learn_one(transaction: &Transaction<'_>, fresh: &[VmSample], learn: &mut Lear
         estimate.last_at,
         state,
     ])?;
+    Ok(())
+}
+
+fn save_hosts(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
+    let mut insert = transaction.prepare("INSERT OR IGNORE INTO host_samples VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for sample in batch.hosts {
+        let usage = &sample.usage;
+        insert.execute(params![sample.host.0, sample.at, usage.cpu, usage.memory, usage.net_io])?;
+    }
     Ok(())
 }
 

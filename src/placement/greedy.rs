@@ -46,7 +46,9 @@ pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -
         };
         let by_kind = matches!(order, Order::Hardest | Order::FewestHosts);
         let specials_first = if by_kind { specials_first } else { Ordering::Equal };
-        specials_first.then(by_order).then(a.cmp(&b))
+        // of equal ones, those that will use most: small ones even out what is left
+        let by_demand = units[b].demand.total_cmp(&units[a].demand);
+        specials_first.then(by_order).then(by_demand).then(a.cmp(&b))
     });
     sequence
 }

@@ -20,6 +20,8 @@ pub struct Unit {
     pub memory: Memory,
     /// The larger of their shares of the mean host's CPU and memory.
     pub size: f64,
+    /// The same of what they will use.
+    pub demand: f64,
 }
 
 /// Requests with their seats, in the order in which they must be booked.
@@ -80,7 +82,11 @@ fn unit(context: &Context<'_>, members: Vec<usize>, mean: (f64, f64)) -> Unit {
     let cpu: Cpu = members.iter().map(|&member| context.vm(member).cpu).sum();
     let memory: Memory = members.iter().map(|&member| context.vm(member).memory).sum();
     let size = (cpu.0 as f64 / mean.0).max(memory.0 as f64 / mean.1);
-    Unit { members, hosts, cpu, memory, size }
+    let planned = || members.iter().map(|&member| context.demands.vms[member].planned());
+    let used_cpu: f64 = planned().map(|usage| usage.cpu).sum();
+    let used_memory: f64 = planned().map(|usage| usage.memory).sum();
+    let demand = (used_cpu / mean.0).max(used_memory / mean.1);
+    Unit { members, hosts, cpu, memory, size, demand }
 }
 
 impl Unit {
@@ -150,7 +156,8 @@ impl Unit {
         members.sort_unstable();
         let hosts = self.hosts.iter().copied().filter(|host| other.hosts.binary_search(host).is_ok()).collect();
         let (cpu, memory) = (self.cpu + other.cpu, self.memory + other.memory);
-        Self { members, hosts, cpu, memory, size: self.size + other.size }
+        let (size, demand) = (self.size + other.size, self.demand + other.demand);
+        Self { members, hosts, cpu, memory, size, demand }
     }
 
     /// The host that the unit is booked on.

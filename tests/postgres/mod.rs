@@ -107,6 +107,19 @@ impl Server {
         format!("host={} port={port} user=oneaio dbname=postgres", self.folder.display())
     }
 
+    /// The file of its unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port.unwrap_or(5432)))
+    }
+
+    /// From now on this role comes in with its password only.
+    pub fn require_password(&self, role: &str) {
+        let rules = format!("local all {role} scram-sha-256\nlocal all all trust\n");
+        std::fs::write(self.folder.join("data/pg_hba.conf"), rules).unwrap();
+        self.client().batch_execute("SELECT pg_reload_conf()").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
     /// A plain connection.
     pub fn client(&self) -> postgres::Client {
         postgres::Client::connect(&self.address(), postgres::NoTls).unwrap()

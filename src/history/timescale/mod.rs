@@ -4,20 +4,20 @@
 
 mod seed;
 mod tls;
+mod writing;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
 use crate::model::history::{Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
-use crate::model::sample::{Counters, VmSample};
+use crate::model::sample::Counters;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
+use postgres::types::FromSql;
 use postgres::{Client, Config, NoTls, Transaction};
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 use tls::Mode;
+use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
 const VERSION: i32 = 1;
@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS oneaio.meta (version int NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.samples (
     vm int NOT NULL, at bigint NOT NULL, cpu float4, memory float8, disk float8, net float8,
     PRIMARY KEY (vm, at));
+CREATE TABLE IF NOT EXISTS oneaio.host_samples (
+    host int NOT NULL, at bigint NOT NULL, cpu float8, memory float8, net float8, PRIMARY KEY (host, at));
 CREATE TABLE IF NOT EXISTS oneaio.estimates (
     vm int PRIMARY KEY, cpu_level float8 NOT NULL, cpu_peak float8 NOT NULL, cpu_deviation float8 NOT NULL,
     memory_level float8 NOT NULL, memory_peak float8 NOT NULL, disk_level float8, disk_peak float8,
@@ -127,7 +129,12 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     let count: i64 = transaction.query_one("SELECT count(*) FROM oneaio.meta", &[])?.get(0);
     if count == 0 {
         transaction.execute("INSERT INTO oneaio.meta VALUES ($1)", &[&VERSION])?;
-        make_hypertable(transaction)?;
+        // plain tables do as well: what TimescaleDB refuses must not cost the store
+        let mut attempt = transaction.savepoint("hypertable")?;
+        match make_hypertable(&mut attempt) {
+            Ok(()) => attempt.commit()?,
+            Err(_) => attempt.rollback()?,
+        }
     }
     Ok(())
 }
@@ -155,15 +162,16 @@ impl HistoryStore for TimescaleStore {
         let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
         let sql = format!("SELECT vm, {} FROM oneaio.estimates WHERE vm = ANY($1)", fields::ESTIMATE);
         let rows = self.client.query(&sql, &[&ids]).map_err(|error| failure(&error))?;
-        Ok(rows.iter().map(|row| (VmId(row.get(0)), estimate(row))).collect())
+        rows.iter().map(|row| Ok((VmId(column(row, 0)?), estimate(row)?))).collect()
     }
 
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
         let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
         let rows = self.client.query(sql, &[&since]).map_err(|error| failure(&error))?;
-        let placement =
-            |row: &postgres::Row| Placement { vm: VmId(row.get(0)), host: HostId(row.get(1)), at: row.get(2) };
-        Ok(rows.iter().map(placement).collect())
+        let placement = |row: &postgres::Row| {
+            Ok(Placement { vm: VmId(column(row, 0)?), host: HostId(column(row, 1)?), at: column(row, 2)? })
+        };
+        rows.iter().map(placement).collect()
     }
 
     fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError> {
@@ -181,15 +189,17 @@ impl HistoryStore for TimescaleStore {
     fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
         let sql = "SELECT id, at, cpu, memory, disk, net FROM oneaio.counters WHERE kind = $1 ORDER BY id";
         let rows = self.client.query(sql, &[&(kind as i32)]).map_err(|error| failure(&error))?;
-        let counters = |row: &postgres::Row| Counters {
-            id: row.get(0),
-            at: row.get(1),
-            cpu: row.get(2),
-            memory: row.get(3),
-            disk: row.get(4),
-            net: row.get(5),
+        let counters = |row: &postgres::Row| {
+            Ok(Counters {
+                id: column(row, 0)?,
+                at: column(row, 1)?,
+                cpu: column(row, 2)?,
+                memory: column(row, 3)?,
+                disk: column(row, 4)?,
+                net: column(row, 5)?,
+            })
         };
-        Ok(rows.iter().map(counters).collect())
+        rows.iter().map(counters).collect()
     }
 
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
@@ -198,6 +208,7 @@ impl HistoryStore for TimescaleStore {
             transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
             let fresh = insert_samples(transaction, batch.samples)?;
             let vms = learn_all(transaction, &fresh, learn)?;
+            save_hosts(transaction, batch)?;
             save_counters(transaction, batch)?;
             save_identities(transaction, batch)?;
             Ok(Absorbed { new_samples: fresh.len(), vms })
@@ -208,7 +219,10 @@ impl HistoryStore for TimescaleStore {
         self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
         let sql = "SELECT count(*), count(DISTINCT vm), min(at), max(at),
                           (SELECT count(*) FROM oneaio.estimates),
-                          pg_total_relation_size('oneaio.samples'), version() FROM oneaio.samples";
+                          pg_total_relation_size('oneaio.samples'), version(),
+                          (SELECT count(*) FROM (SELECT at - lag(at) OVER (PARTITION BY vm ORDER BY at) AS step
+                              FROM oneaio.samples) steps WHERE step > 3600),
+                          (SELECT count(*) FROM oneaio.host_samples) FROM oneaio.samples";
         let row = self.client.query_one(sql, &[]).map_err(|error| failure(&error))?;
         let first: Option<i64> = row.get(2);
         let last: Option<i64> = row.get(3);
@@ -218,6 +232,8 @@ impl HistoryStore for TimescaleStore {
             samples: row.get(0),
             vms: row.get(1),
             estimates: row.get(4),
+            gaps: row.get(7),
+            host_samples: row.get(8),
             span: first.zip(last),
             bytes: row.get(5),
             remarks: Vec::new(),
@@ -228,6 +244,7 @@ impl HistoryStore for TimescaleStore {
         self.writing(|transaction| {
             transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
             let gone = transaction.execute("DELETE FROM oneaio.samples WHERE at < $1", &[&before])?;
+            transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })
     }
@@ -246,136 +263,31 @@ impl TimescaleStore {
     }
 }
 
-/// COPY into a temporary table, then insert what is new; that, by VM and time.
-fn insert_samples(transaction: &mut Transaction<'_>, samples: &[VmSample]) -> Result<Vec<VmSample>, postgres::Error> {
-    transaction.batch_execute(
-        "CREATE TEMP TABLE incoming (vm int, at bigint, cpu float4, memory float8, disk float8, net float8) ON COMMIT DROP",
-    )?;
-    let mut copy = transaction.copy_in("COPY incoming FROM STDIN")?;
-    let mut line = String::new();
-    for sample in samples {
-        line.clear();
-        let null = |value: Option<f64>| value.map_or("\\N".to_owned(), |value| value.to_string());
-        let usage = &sample.usage;
-        // writing to a String cannot fail; a failing COPY is told by finish()
-        let _ = writeln!(
-            line,
-            "{}\t{}\t{}\t{}\t{}\t{}",
-            sample.vm,
-            sample.at,
-            usage.cpu,
-            usage.memory,
-            null(usage.disk_io),
-            null(usage.net_io)
-        );
-        if copy.write_all(line.as_bytes()).is_err() {
-            break;
-        }
-    }
-    copy.finish()?;
-    let sql = "WITH fresh AS (INSERT INTO oneaio.samples SELECT DISTINCT ON (vm, at) * FROM incoming
-                              ORDER BY vm, at ON CONFLICT DO NOTHING RETURNING *)
-               SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at";
-    let rows = transaction.query(sql, &[])?;
-    let sample = |row: &postgres::Row| VmSample {
-        vm: VmId(row.get(0)),
-        at: row.get(1),
-        usage: Usage {
-            cpu: row.get::<_, Option<f64>>(2).unwrap_or(0.0),
-            memory: row.get::<_, Option<f64>>(3).unwrap_or(0.0),
-            disk_io: row.get(4),
-            net_io: row.get(5),
-        },
+fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
+    let usage = |cpu, memory, disk, net| {
+        Ok::<_, StoreError>(Usage {
+            cpu: column(row, cpu)?,
+            memory: column(row, memory)?,
+            disk_io: column(row, disk)?,
+            net_io: column(row, net)?,
+        })
     };
-    Ok(rows.iter().map(sample).collect())
+    Ok(Estimate {
+        level: usage(1, 4, 6, 8)?,
+        peak: usage(2, 5, 7, 9)?,
+        cpu_deviation: column(row, 3)?,
+        samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
+        last_at: column(row, 11)?,
+    })
 }
 
-/// New estimates of all VMs with new samples: one query for the old states, one for the new.
-fn learn_all(
-    transaction: &mut Transaction<'_>,
-    fresh: &[VmSample],
-    learn: &mut Learn<'_>,
-) -> Result<usize, postgres::Error> {
-    let of_each: Vec<&[VmSample]> = fresh.chunk_by(|a, b| a.vm == b.vm).collect();
-    let ids: Vec<i32> = of_each.iter().map(|samples| samples[0].vm.0).collect();
-    let rows = transaction.query("SELECT vm, state FROM oneaio.estimates WHERE vm = ANY($1)", &[&ids])?;
-    let states: HashMap<i32, Vec<u8>> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let learnt: Vec<(Estimate, Vec<u8>)> = of_each
-        .iter()
-        .map(|samples| learn(samples[0].vm, states.get(&samples[0].vm.0).map(Vec::as_slice), samples))
-        .collect();
-    let reals = |get: &dyn Fn(&Estimate) -> f64| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<f64>>();
-    let maybe =
-        |get: &dyn Fn(&Estimate) -> Option<f64>| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<Option<f64>>>();
-    let counts: Vec<i64> = learnt.iter().map(|(e, _)| i64::try_from(e.samples).unwrap_or(i64::MAX)).collect();
-    let times: Vec<i64> = learnt.iter().map(|(e, _)| e.last_at).collect();
-    let states: Vec<&[u8]> = learnt.iter().map(|(_, state)| state.as_slice()).collect();
-    let sql = "INSERT INTO oneaio.estimates SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
-                   $5::float8[], $6::float8[], $7::float8[], $8::float8[], $9::float8[], $10::float8[],
-                   $11::bigint[], $12::bigint[], $13::bytea[])
-               ON CONFLICT (vm) DO UPDATE SET cpu_level = excluded.cpu_level, cpu_peak = excluded.cpu_peak,
-                   cpu_deviation = excluded.cpu_deviation, memory_level = excluded.memory_level,
-                   memory_peak = excluded.memory_peak, disk_level = excluded.disk_level,
-                   disk_peak = excluded.disk_peak, net_level = excluded.net_level, net_peak = excluded.net_peak,
-                   samples = excluded.samples, last_at = excluded.last_at, state = excluded.state";
-    transaction.execute(
-        sql,
-        &[
-            &ids,
-            &reals(&|e| e.level.cpu),
-            &reals(&|e| e.peak.cpu),
-            &reals(&|e| e.cpu_deviation),
-            &reals(&|e| e.level.memory),
-            &reals(&|e| e.peak.memory),
-            &maybe(&|e| e.level.disk_io),
-            &maybe(&|e| e.peak.disk_io),
-            &maybe(&|e| e.level.net_io),
-            &maybe(&|e| e.peak.net_io),
-            &counts,
-            &times,
-            &states,
-        ],
-    )?;
-    Ok(of_each.len())
-}
-
-fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
-    let kinds: Vec<i32> = batch.counters.iter().map(|(kind, _)| *kind as i32).collect();
-    let ids: Vec<i32> = batch.counters.iter().map(|(_, c)| c.id).collect();
-    let times: Vec<i64> = batch.counters.iter().map(|(_, c)| c.at).collect();
-    let values = |get: fn(&Counters) -> Option<f64>| batch.counters.iter().map(|(_, c)| get(c)).collect::<Vec<_>>();
-    let sql = "INSERT INTO oneaio.counters SELECT DISTINCT ON (kind, id) * FROM unnest($1::int[], $2::int[],
-                   $3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::float8[])
-                   AS t(kind, id, at, cpu, memory, disk, net) ORDER BY kind, id, at DESC
-               ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at, cpu = excluded.cpu, memory = excluded.memory,
-                   disk = excluded.disk, net = excluded.net WHERE excluded.at > counters.at";
-    let (cpu, memory, disk, net) = (values(|c| c.cpu), values(|c| c.memory), values(|c| c.disk), values(|c| c.net));
-    transaction.execute(sql, &[&kinds, &ids, &times, &cpu, &memory, &disk, &net]).map(|_| ())
-}
-
-fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
-    let ids: Vec<i32> = batch.identities.iter().map(|(vm, _)| vm.0).collect();
-    let texts: Vec<String> =
-        batch.identities.iter().map(|(_, identity)| serde_json::to_string(identity).unwrap_or_default()).collect();
-    let sql = "INSERT INTO oneaio.identities SELECT DISTINCT ON (vm) * FROM unnest($1::int[], $2::text[]) AS t(vm, i)
-               ON CONFLICT (vm) DO UPDATE SET identity = excluded.identity";
-    transaction.execute(sql, &[&ids, &texts]).map(|_| ())
-}
-
-fn estimate(row: &postgres::Row) -> Estimate {
-    let usage = |cpu, memory, disk, net| Usage {
-        cpu: row.get(cpu),
-        memory: row.get(memory),
-        disk_io: row.get(disk),
-        net_io: row.get(net),
-    };
-    Estimate {
-        level: usage(1, 4, 6, 8),
-        peak: usage(2, 5, 7, 9),
-        cpu_deviation: row.get(3),
-        samples: u64::try_from(row.get::<_, i64>(10)).unwrap_or(0),
-        last_at: row.get(11),
-    }
+/// A column of the type that our tables give it; other tables of that name are told.
+fn column<'r, T: FromSql<'r>>(row: &'r postgres::Row, index: usize) -> Result<T, StoreError> {
+    row.try_get(index).map_err(|error| {
+        StoreError::Schema(format!(
+            "its tables have another form ({error}): move schema oneaio away, run `oneaio db init`"
+        ))
+    })
 }
 
 /// An error with what is behind it: `error connecting to server: Connection refused`.

@@ -86,6 +86,8 @@ impl HistoryStore for SeedStore {
             samples: row.get(0),
             vms: row.get(1),
             estimates: 0,
+            gaps: 0,
+            host_samples: 0,
             span: first.zip(last),
             bytes: row.get(4),
             remarks: if indexed { Vec::new() } else { vec![missing.to_owned()] },

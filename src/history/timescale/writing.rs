@@ -1,0 +1,146 @@
+//! What a batch writes, each kind in one statement whatever its size.
+
+use super::super::{Batch, Learn};
+use crate::model::demand::Usage;
+use crate::model::history::Estimate;
+use crate::model::ids::VmId;
+use crate::model::sample::{Counters, VmSample};
+use postgres::Transaction;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// COPY into a temporary table, then insert what is new; that, by VM and time.
+pub fn insert_samples(
+    transaction: &mut Transaction<'_>,
+    samples: &[VmSample],
+) -> Result<Vec<VmSample>, postgres::Error> {
+    transaction.batch_execute(
+        "CREATE TEMP TABLE incoming (vm int, at bigint, cpu float4, memory float8, disk float8, net float8) ON COMMIT DROP",
+    )?;
+    let mut copy = transaction.copy_in("COPY incoming FROM STDIN")?;
+    let mut line = String::new();
+    for sample in samples {
+        line.clear();
+        let null = |value: Option<f64>| value.map_or("\\N".to_owned(), |value| value.to_string());
+        let usage = &sample.usage;
+        // writing to a String cannot fail; a failing COPY is told by finish()
+        let _ = writeln!(
+            line,
+            "{}\t{}\t{}\t{}\t{}\t{}",
+            sample.vm,
+            sample.at,
+            usage.cpu,
+            usage.memory,
+            null(usage.disk_io),
+            null(usage.net_io)
+        );
+        if copy.write_all(line.as_bytes()).is_err() {
+            break;
+        }
+    }
+    copy.finish()?;
+    let sql = "WITH fresh AS (INSERT INTO oneaio.samples SELECT DISTINCT ON (vm, at) * FROM incoming
+                              ORDER BY vm, at ON CONFLICT DO NOTHING RETURNING *)
+               SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at";
+    let rows = transaction.query(sql, &[])?;
+    let sample = |row: &postgres::Row| VmSample {
+        vm: VmId(row.get(0)),
+        at: row.get(1),
+        usage: Usage {
+            cpu: row.get::<_, Option<f64>>(2).unwrap_or(0.0),
+            memory: row.get::<_, Option<f64>>(3).unwrap_or(0.0),
+            disk_io: row.get(4),
+            net_io: row.get(5),
+        },
+    };
+    Ok(rows.iter().map(sample).collect())
+}
+
+/// New estimates of all VMs with new samples: one query for the old states, one for the new.
+pub fn learn_all(
+    transaction: &mut Transaction<'_>,
+    fresh: &[VmSample],
+    learn: &mut Learn<'_>,
+) -> Result<usize, postgres::Error> {
+    let of_each: Vec<&[VmSample]> = fresh.chunk_by(|a, b| a.vm == b.vm).collect();
+    let ids: Vec<i32> = of_each.iter().map(|samples| samples[0].vm.0).collect();
+    let rows = transaction.query("SELECT vm, state FROM oneaio.estimates WHERE vm = ANY($1)", &[&ids])?;
+    let state = |row: &postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let states: HashMap<i32, Vec<u8>> = rows.iter().map(state).collect::<Result<_, postgres::Error>>()?;
+    let learnt: Vec<(Estimate, Vec<u8>)> = of_each
+        .iter()
+        .map(|samples| learn(samples[0].vm, states.get(&samples[0].vm.0).map(Vec::as_slice), samples))
+        .collect();
+    let reals = |get: &dyn Fn(&Estimate) -> f64| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<f64>>();
+    let maybe =
+        |get: &dyn Fn(&Estimate) -> Option<f64>| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<Option<f64>>>();
+    let counts: Vec<i64> = learnt.iter().map(|(e, _)| i64::try_from(e.samples).unwrap_or(i64::MAX)).collect();
+    let times: Vec<i64> = learnt.iter().map(|(e, _)| e.last_at).collect();
+    let states: Vec<&[u8]> = learnt.iter().map(|(_, state)| state.as_slice()).collect();
+    let sql = "INSERT INTO oneaio.estimates SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
+                   $5::float8[], $6::float8[], $7::float8[], $8::float8[], $9::float8[], $10::float8[],
+                   $11::bigint[], $12::bigint[], $13::bytea[])
+               ON CONFLICT (vm) DO UPDATE SET cpu_level = excluded.cpu_level, cpu_peak = excluded.cpu_peak,
+                   cpu_deviation = excluded.cpu_deviation, memory_level = excluded.memory_level,
+                   memory_peak = excluded.memory_peak, disk_level = excluded.disk_level,
+                   disk_peak = excluded.disk_peak, net_level = excluded.net_level, net_peak = excluded.net_peak,
+                   samples = excluded.samples, last_at = excluded.last_at, state = excluded.state";
+    transaction.execute(
+        sql,
+        &[
+            &ids,
+            &reals(&|e| e.level.cpu),
+            &reals(&|e| e.peak.cpu),
+            &reals(&|e| e.cpu_deviation),
+            &reals(&|e| e.level.memory),
+            &reals(&|e| e.peak.memory),
+            &maybe(&|e| e.level.disk_io),
+            &maybe(&|e| e.peak.disk_io),
+            &maybe(&|e| e.level.net_io),
+            &maybe(&|e| e.peak.net_io),
+            &counts,
+            &times,
+            &states,
+        ],
+    )?;
+    Ok(of_each.len())
+}
+
+/// The newest counters; older ones replace nothing.
+pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    let kinds: Vec<i32> = batch.counters.iter().map(|(kind, _)| *kind as i32).collect();
+    let ids: Vec<i32> = batch.counters.iter().map(|(_, c)| c.id).collect();
+    let times: Vec<i64> = batch.counters.iter().map(|(_, c)| c.at).collect();
+    let values = |get: fn(&Counters) -> Option<f64>| batch.counters.iter().map(|(_, c)| get(c)).collect::<Vec<_>>();
+    let sql = "INSERT INTO oneaio.counters SELECT DISTINCT ON (kind, id) * FROM unnest($1::int[], $2::int[],
+                   $3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::float8[])
+                   AS t(kind, id, at, cpu, memory, disk, net) ORDER BY kind, id, at DESC
+               ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at, cpu = excluded.cpu, memory = excluded.memory,
+                   disk = excluded.disk, net = excluded.net WHERE excluded.at > counters.at";
+    let (cpu, memory, disk, net) = (values(|c| c.cpu), values(|c| c.memory), values(|c| c.disk), values(|c| c.net));
+    transaction.execute(sql, &[&kinds, &ids, &times, &cpu, &memory, &disk, &net]).map(|_| ())
+}
+
+/// Samples of hosts; those that are known are passed over.
+pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    let hosts: Vec<i32> = batch.hosts.iter().map(|sample| sample.host.0).collect();
+    let times: Vec<i64> = batch.hosts.iter().map(|sample| sample.at).collect();
+    let cpu: Vec<f64> = batch.hosts.iter().map(|sample| sample.usage.cpu).collect();
+    let memory: Vec<f64> = batch.hosts.iter().map(|sample| sample.usage.memory).collect();
+    let net: Vec<Option<f64>> = batch.hosts.iter().map(|sample| sample.usage.net_io).collect();
+    let sql =
+        "INSERT INTO oneaio.host_samples SELECT * FROM unnest($1::int[], $2::bigint[], $3::float8[], $4::float8[],
+                   $5::float8[]) ON CONFLICT DO NOTHING";
+    transaction.execute(sql, &[&hosts, &times, &cpu, &memory, &net]).map(|_| ())
+}
+
+/// Who VMs are; the newest word counts.
+pub fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    let ids: Vec<i32> = batch.identities.iter().map(|(vm, _)| vm.0).collect();
+    let texts: Vec<String> =
+        batch.identities.iter().map(|(_, identity)| serde_json::to_string(identity).unwrap_or_default()).collect();
+    let sql = "INSERT INTO oneaio.identities SELECT DISTINCT ON (vm) * FROM unnest($1::int[], $2::text[]) AS t(vm, i)
+               ON CONFLICT (vm) DO UPDATE SET identity = excluded.identity";
+    transaction.execute(sql, &[&ids, &texts]).map(|_| ())
+}
