@@ -395,3 +395,20 @@ fn a_store_that_cannot_be_written_is_still_read() {
     let (plan, messages) = place(&["--set", &set(&file), "--set", "history.deadline=1"], &xml);
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
 }
+
+#[test]
+fn the_seeds_names_in_the_environment_name_the_database() {
+    let Some(server) = postgres::Server::start() else { return };
+    drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
+    let status = |host: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+        command.args(["db", "status"]).env("ENVSERVER_DB_HOST", host).env("ENVSERVER_DB_USER", "oneaio");
+        command.env("ENVSERVER_DB_PORT", "5432").env("ENVSERVER_DB_PASSWORD", "it's \\ secret").output().unwrap()
+    };
+    let socket = server.socket();
+    let output = status(socket.parent().unwrap().to_str().unwrap());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("PostgreSQL"), "{output:?}");
+    let output = status("/nowhere");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && !messages.contains("secret"), "{messages}");
+}

@@ -2,7 +2,7 @@
 //! timer: each run asks for what is new since the newest sample that the store knows, and
 //! running twice, or on two front-ends at once, changes nothing.
 
-use super::{ConfigArgs, Exit, load_settings, logger, store};
+use super::{ConfigArgs, Exit, store};
 use crate::config::Store;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
@@ -47,18 +47,9 @@ pub struct CollectArgs {
 /// Collects once, or for ever.
 #[must_use]
 pub fn run(args: &CollectArgs) -> Exit {
-    logger::start(crate::config::LogLevel::default());
-    let settings = match load_settings(&args.config, None) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
-    };
-    logger::start(settings.log);
-    let Some(chosen) = store::chosen(&settings) else {
-        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
-        return Exit::Usage;
+    let chosen = match store::configured(&args.config) {
+        Ok((_, chosen)) => chosen,
+        Err(exit) => return exit,
     };
     let oned = match oned() {
         Ok(oned) => oned,

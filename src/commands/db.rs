@@ -1,6 +1,6 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
-use super::{ConfigArgs, Exit, load_settings, logger, store};
+use super::{ConfigArgs, Exit, store};
 use crate::config::Store;
 use crate::history::{HistoryStore, StoreError, StoreStatus};
 use clap::Subcommand;
@@ -48,17 +48,9 @@ fn with_store(
     open: Opening,
     work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, StoreError>,
 ) -> Exit {
-    logger::start(crate::config::LogLevel::default());
-    let settings = match load_settings(config, None) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
-    };
-    let Some(chosen) = store::chosen(&settings) else {
-        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
-        return Exit::Usage;
+    let chosen = match store::configured(config) {
+        Ok((_, chosen)) => chosen,
+        Err(exit) => return exit,
     };
     let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut()));
     match outcome {

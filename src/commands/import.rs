@@ -1,6 +1,6 @@
 //! `oneaio import`: usage tables into the store of history.
 
-use super::{ConfigArgs, Exit, load_settings, logger, store};
+use super::{ConfigArgs, Exit, store};
 use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
 use crate::history::{Batch, HistoryStore, StoreError};
 use crate::learn;
@@ -32,17 +32,9 @@ pub struct ImportArgs {
 /// Imports all files, one after the other.
 #[must_use]
 pub fn run(args: &ImportArgs) -> Exit {
-    logger::start(crate::config::LogLevel::default());
-    let settings = match load_settings(&args.config, None) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
-    };
-    let Some(chosen) = store::chosen(&settings) else {
-        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
-        return Exit::Usage;
+    let chosen = match store::configured(&args.config) {
+        Ok((_, chosen)) => chosen,
+        Err(exit) => return exit,
     };
     let outcome = store::open(&chosen, Duration::from_secs(60))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"))

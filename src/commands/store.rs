@@ -1,6 +1,7 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
-use crate::config::{Settings, Store};
+use super::{ConfigArgs, Exit, load_settings, logger};
+use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
@@ -31,6 +32,21 @@ pub fn chosen(settings: &Settings) -> Option<Store> {
         Some(store) => Some(store.clone()),
         None => Path::new(DEFAULT_FILE).parent().is_some_and(Path::is_dir).then(|| Store::Sqlite(DEFAULT_FILE.into())),
     }
+}
+
+/// Settings and store of a command that cannot do without one; what is wrong is told.
+pub fn configured(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
+    logger::start(LogLevel::default());
+    let settings = load_settings(args, None).map_err(|problems| {
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        Exit::Usage
+    })?;
+    logger::start(settings.log);
+    let Some(store) = chosen(&settings) else {
+        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
+        return Err(Exit::Usage);
+    };
+    Ok((settings, store))
 }
 
 /// Opens a store for reading and writing, and makes its tables where they are missing.
