@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 /// The AI-Orchestrator scheduler for OpenNebula.
 ///
 /// Exit status: 0 done; 1 a replay differs from what was expected; 2 the command line
-/// or the configuration is wrong; 3 the request cannot be used; 4 the answer cannot be
+/// or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
 /// written; 70 a fault of oneaio itself.
 #[derive(Debug, Parser)]
 #[command(name = "oneaio", version, max_term_width = 100)]

@@ -60,9 +60,8 @@ pub fn run(args: &CollectArgs) -> Exit {
     };
     loop {
         let outcome = once(&oned, &chosen);
-        match (&outcome, args.watch) {
-            (Err(error), _) => log::error!("nothing more was collected: {error:#}"),
-            (Ok(()), _) => {}
+        if let Err(error) = &outcome {
+            log::error!("nothing more was collected: {error:#}");
         }
         match args.watch {
             Some(seconds) => std::thread::sleep(Duration::from_secs(seconds.max(1))),

@@ -1,7 +1,8 @@
 //! From a snapshot to what VMs will use and hosts do use.
 //!
-//! Today a VM's demand is what it asks for. History fills the same [`Demands`]
-//! with better numbers; the planner cannot tell the difference, by design.
+//! `observed` takes what history tells and falls back on `requested`, what a VM asks for;
+//! `histogram` is what an estimate is made of. All end in the same [`Demands`], so that the
+//! planner cannot tell the difference, by design.
 //!
 //! [`Demands`]: crate::model::demand::Demands
 

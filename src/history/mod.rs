@@ -19,7 +19,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
     /// No connection, no such file, no such folder.
-    #[error("it cannot be reached ({0}): check `history` in the configuration, and that the server runs")]
+    #[error("it cannot be reached ({0}): check `history.store` in the configuration, and that the server runs")]
     Unreachable(String),
     /// Somebody else holds it.
     #[error("it is locked by another process for too long: is a long import or a backup running?")]
@@ -37,7 +37,7 @@ pub enum StoreError {
     #[error("{0}")]
     Schema(String),
     /// The answer took too long.
-    #[error("it did not answer within {0} s: see `history_deadline` in the configuration")]
+    #[error("it did not answer within {0} s: see `history.deadline` in the configuration")]
     Late(String),
     /// Anything else.
     #[error("{0}")]

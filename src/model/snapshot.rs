@@ -45,12 +45,6 @@ impl Snapshot {
         self.datastores.binary_search_by_key(&id, |d| d.id).ok()
     }
 
-    /// Index of a virtual network in `vnets`.
-    #[must_use]
-    pub fn vnet_index(&self, id: VnetId) -> Option<usize> {
-        self.vnets.binary_search_by_key(&id, |n| n.id).ok()
-    }
-
     /// A VM of the pool.
     #[must_use]
     pub fn vm(&self, id: VmId) -> Option<&Vm> {
