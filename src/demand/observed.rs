@@ -29,6 +29,7 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
         *at = host_use(host, *at, recall);
         for vm in arriving.get(&host.id.0).into_iter().flatten() {
             add(&mut at.usage, &vm_usage(snapshot, recall, *vm));
+            at.cpu_variance += variance(recall, *vm);
         }
     }
     demands
@@ -39,7 +40,8 @@ fn known(recall: &Recall, vm: VmId) -> Option<&Estimate> {
 }
 
 fn from_history(estimate: &Estimate) -> Demand {
-    Demand { level: estimate.level, peak: estimate.peak, source: Source::History }
+    let Estimate { level, peak, cpu_deviation, .. } = *estimate;
+    Demand { level, peak, cpu_deviation, source: Source::History }
 }
 
 fn vm_usage(snapshot: &Snapshot, recall: &Recall, vm: VmId) -> Usage {
@@ -48,6 +50,11 @@ fn vm_usage(snapshot: &Snapshot, recall: &Recall, vm: VmId) -> Usage {
         (None, Some(vm)) => Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() },
         (None, None) => Usage::default(),
     }
+}
+
+/// The squared CPU deviation of a VM.
+fn variance(recall: &Recall, vm: VmId) -> f64 {
+    known(recall, vm).map_or(0.0, |estimate| estimate.cpu_deviation.powi(2))
 }
 
 /// Our placements that neither the request's lists nor its samples show, by host.
@@ -70,6 +77,7 @@ fn arriving(snapshot: &Snapshot, recall: &Recall) -> HashMap<i32, Vec<VmId>> {
 fn host_use(host: &Host, stated: HostUse, recall: &Recall) -> HostUse {
     let mut sum = Usage::default();
     let mut strangers = 0;
+    let cpu_variance = host.vms.iter().map(|vm| variance(recall, *vm)).sum();
     for vm in &host.vms {
         match known(recall, *vm) {
             Some(estimate) => add(&mut sum, &from_history(estimate).planned()),
@@ -80,11 +88,11 @@ fn host_use(host: &Host, stated: HostUse, recall: &Recall) -> HostUse {
         return stated;
     }
     if strangers == 0 && stated.basis == Basis::Allocation {
-        return HostUse { usage: sum, basis: Basis::History };
+        return HostUse { usage: sum, cpu_variance, basis: Basis::History };
     }
     let usage =
         Usage { cpu: sum.cpu.max(stated.usage.cpu), memory: sum.memory.max(stated.usage.memory), ..Usage::default() };
-    HostUse { usage, basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis } }
+    HostUse { usage, cpu_variance, basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis } }
 }
 
 fn add(sum: &mut Usage, more: &Usage) {

@@ -19,7 +19,7 @@ pub fn demands(snapshot: &Snapshot, max_age: i64) -> Demands {
 
 fn requested(vm: &Vm) -> Demand {
     let usage = Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() };
-    Demand { level: usage, peak: usage, source: Source::Request }
+    Demand { level: usage, peak: usage, cpu_deviation: 0.0, source: Source::Request }
 }
 
 fn host_use(host: &Host, taken_at: i64, max_age: i64) -> HostUse {
@@ -28,5 +28,9 @@ fn host_use(host: &Host, taken_at: i64, max_age: i64) -> HostUse {
         Some(sample) => (sample.cpu_used, sample.memory_used, Basis::Monitoring),
         None => (host.cpu_allocated, host.memory_allocated, Basis::Allocation),
     };
-    HostUse { usage: Usage { cpu: cpu.0 as f64, memory: memory.0 as f64, ..Usage::default() }, basis }
+    HostUse {
+        usage: Usage { cpu: cpu.0 as f64, memory: memory.0 as f64, ..Usage::default() },
+        cpu_variance: 0.0,
+        basis,
+    }
 }

@@ -3,7 +3,7 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -19,11 +19,23 @@ pub struct Usage {
 }
 
 /// Where a demand comes from, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Its own history.
     History,
+    /// VMs of the same flavour (USER_TEMPLATE/FLAVOURS).
+    Flavour,
+    /// VMs of the same template (TEMPLATE/TEMPLATE_ID).
+    Template,
+    /// VMs of the same image.
+    Image,
+    /// VMs of the same owner and size.
+    Owner,
+    /// VMs of the same size.
+    Size,
+    /// All VMs with history.
+    Everyone,
     /// The capacity that the VM asks for.
     Request,
 }
@@ -34,6 +46,12 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::History => "history",
+            Self::Flavour => "flavour",
+            Self::Template => "template",
+            Self::Image => "image",
+            Self::Owner => "owner",
+            Self::Size => "size",
+            Self::Everyone => "everyone",
             Self::Request => "request",
         }
     }
@@ -46,6 +64,9 @@ pub struct Demand {
     pub level: Usage,
     /// 95th percentile over the time ahead.
     pub peak: Usage,
+    /// Standard deviation of the CPU level, percent of a core: how far the mean over the
+    /// time ahead may be from `level`. 0 where nobody can tell.
+    pub cpu_deviation: f64,
     /// What the estimate rests on.
     pub source: Source,
 }
@@ -76,6 +97,8 @@ pub enum Basis {
 pub struct HostUse {
     /// Same units as a VM's usage.
     pub usage: Usage,
+    /// Sum of the squared CPU deviations of its VMs, (percent of a core)^2.
+    pub cpu_variance: f64,
     /// What it rests on.
     pub basis: Basis,
 }
