@@ -29,10 +29,19 @@ pub fn absorb(store: &mut dyn HistoryStore, batch: &Batch<'_>) -> Result<Absorbe
 }
 
 /// The estimator state of one VM: CPU, memory, disk and network.
-struct Memory([Histogram; 4]);
+#[derive(Clone, Debug)]
+pub struct Memory([Histogram; 4]);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Memory {
-    fn new() -> Self {
+    /// Of a VM that nothing is known of.
+    #[must_use]
+    pub fn new() -> Self {
         let measures = [Measure::Cpu, Measure::Memory, Measure::Io, Measure::Io];
         Self(measures.map(|measure| Histogram::new(measure, HALF_LIFE)))
     }
@@ -60,7 +69,8 @@ impl Memory {
         bytes
     }
 
-    fn add(&mut self, sample: &VmSample) {
+    /// Takes in one sample; they come by time.
+    pub fn add(&mut self, sample: &VmSample) {
         let usage = &sample.usage;
         let values = [Some(usage.cpu), Some(usage.memory), usage.disk_io, usage.net_io];
         for (histogram, value) in self.0.iter_mut().zip(values) {
@@ -70,7 +80,9 @@ impl Memory {
         }
     }
 
-    fn estimate(&self) -> Estimate {
+    /// What the VM is expected to use.
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
         let [cpu, memory, disk, net] = &self.0;
         Estimate {
             level: Usage {

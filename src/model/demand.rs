@@ -110,4 +110,17 @@ pub struct Demands {
     pub vms: Vec<Demand>,
     /// One per entry of `Snapshot::hosts`, same order.
     pub hosts: Vec<HostUse>,
+    /// The seed's own space, where it was asked for and a model could tell.
+    pub classes: Option<ClassSpace>,
+}
+
+/// Demands and loads as vectors of class distances (`resources: classes`), all of one
+/// length: what the seed balances instead of metrics. Already fractions: no capacity
+/// divides them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassSpace {
+    /// One per entry of `Snapshot::candidates`, same order; each scaled to [0, 1].
+    pub vms: Vec<Vec<f64>>,
+    /// One per entry of `Snapshot::hosts`, same order: the sum over its VMs.
+    pub hosts: Vec<Vec<f64>>,
 }

@@ -8,9 +8,31 @@
 //! ENERGY_RENEWABLE of the host, else of its cluster. An unknown share counts as 0,
 //! and the report says so when a text could not be read.
 
+use crate::model::policy::Policy;
 use crate::model::snapshot::{Host, Notice, Section, Snapshot, Subject};
 
 const ATTRIBUTE: &str = "ENERGY_RENEWABLE";
+
+/// What energy adds to the distances of the hosts of a request: F(g_i, D_i, ...).
+#[derive(Clone, Debug)]
+pub struct Green {
+    factors: Vec<f64>,
+}
+
+impl Green {
+    /// The cost function of the policy over the hosts of the request.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, policy: &Policy) -> Self {
+        let factor_of = |host: &Host| factor(share(host).unwrap_or(0.0), policy.s_green);
+        Self { factors: snapshot.hosts.iter().map(factor_of).collect() }
+    }
+
+    /// D_green of a host whose distance is `distance`.
+    #[must_use]
+    pub fn adjusted(&self, host: usize, distance: f64) -> f64 {
+        distance * self.factors[host]
+    }
+}
 
 /// By how much D grows: 1 on a fully green host, 1 + s_green on one that is not.
 #[must_use]

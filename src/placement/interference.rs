@@ -8,7 +8,7 @@
 //! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean of
 //! U_ij over all hosts of the request. Pure formulas; no rule is looked at here.
 
-use super::green;
+use super::green::Green;
 use crate::model::demand::{Demands, Usage};
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Host, Snapshot};
@@ -39,7 +39,7 @@ pub struct Load {
     used: Vec<PerResource>,
     mean: PerResource,
     weights: PerResource,
-    green_factor: Vec<f64>,
+    green: Green,
 }
 
 impl Load {
@@ -48,11 +48,6 @@ impl Load {
     pub fn new(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let used: Vec<PerResource> =
             snapshot.hosts.iter().zip(&demands.hosts).map(|(host, at)| fractions(&at.usage, host)).collect();
-        let green_factor = snapshot
-            .hosts
-            .iter()
-            .map(|host| green::factor(green::share(host).unwrap_or(0.0), policy.s_green))
-            .collect();
         let count = used.len().max(1) as f64;
         let mut mean = [0.0; RESOURCES];
         for host in &used {
@@ -60,7 +55,7 @@ impl Load {
                 mean[j] += host[j] / count;
             }
         }
-        Self { used, mean, weights: [policy.weight_cpu, policy.weight_memory], green_factor }
+        Self { used, mean, weights: [policy.weight_cpu, policy.weight_memory], green: Green::new(snapshot, policy) }
     }
 
     /// D_green of a host as it stands.
@@ -72,7 +67,7 @@ impl Load {
     /// D_green of a host if `demand` (fractions of its capacity) came to it.
     #[must_use]
     pub fn score_with(&self, host: usize, demand: &PerResource) -> f64 {
-        distance(&self.used[host], demand, &self.mean, &self.weights) * self.green_factor[host]
+        self.green.adjusted(host, distance(&self.used[host], demand, &self.mean, &self.weights))
     }
 
     /// Adds a demand to a host.
