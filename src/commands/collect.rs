@@ -1,6 +1,7 @@
 //! `oneaio collect`: what VMs use and who they are, from oned into the store. Made for a
-//! timer: each run asks for what is new since the newest sample that the store knows, and
-//! running twice, or on two front-ends at once, changes nothing.
+//! timer: each run asks for what is new since the newest sample that the store knows. On
+//! several front-ends with one store, or when a run takes longer than the timer's pause, one
+//! collects and the others stand down; what a run that was cut off has kept stays.
 
 use super::{ConfigArgs, Exit, store};
 use crate::config::Store;
@@ -30,6 +31,9 @@ const OVERLAP: i64 = 120;
 /// A sample from further in the future has a wrong clock.
 const AHEAD: i64 = 300;
 
+/// In seconds. The first run of a day drops what is older than the store is to keep.
+const DAY: i64 = 86_400;
+
 /// STATE of a VM that is gone.
 const DONE: i32 = 6;
 
@@ -47,8 +51,8 @@ pub struct CollectArgs {
 /// Collects once, or for ever.
 #[must_use]
 pub fn run(args: &CollectArgs) -> Exit {
-    let chosen = match store::configured(&args.config) {
-        Ok((_, chosen)) => chosen,
+    let (settings, chosen) = match store::configured(&args.config) {
+        Ok(found) => found,
         Err(exit) => return exit,
     };
     let oned = match oned() {
@@ -59,7 +63,7 @@ pub fn run(args: &CollectArgs) -> Exit {
         }
     };
     loop {
-        let outcome = once(&oned, &chosen);
+        let outcome = once(&oned, &chosen, settings.history_keep);
         if let Err(error) = &outcome {
             log::error!("nothing more was collected: {error:#}");
         }
@@ -78,9 +82,13 @@ fn oned() -> Result<Oned> {
     Ok(Oned::new(endpoint, credentials, Limits::default(), None)?)
 }
 
-fn once(oned: &Oned, chosen: &Store) -> Result<()> {
+fn once(oned: &Oned, chosen: &Store, keep: u32) -> Result<()> {
     let told = |error: StoreError| anyhow!("the store {chosen:?} cannot be used: {error}");
     let mut store = store::open(chosen, Duration::from_secs(30)).map_err(told)?;
+    if !store.claim_collection().map_err(told)? {
+        log::info!("another collector is at work on this store: nothing to do");
+        return Ok(());
+    }
     let known = store.counters(Kind::Vm).map_err(told)?;
     let now = store::now();
     let newest = known.iter().map(|counters| counters.at).filter(|at| *at <= now).max();
@@ -100,6 +108,10 @@ fn once(oned: &Oned, chosen: &Store) -> Result<()> {
     log::info!(
         "collected: new samples {fresh}, samples of hosts {hosts}, VMs known {identities}, unreadable records {skipped}"
     );
+    if newest.is_some_and(|at| at.div_euclid(DAY) != now.div_euclid(DAY)) {
+        let gone = store.prune(now - i64::from(keep) * DAY).map_err(told)?;
+        log::info!("dropped {gone} samples that are older than {keep} days");
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
 use super::{ConfigArgs, Exit, store};
-use crate::config::Store;
+use crate::config::{Settings, Store};
 use crate::history::{HistoryStore, StoreError, StoreStatus};
 use clap::Subcommand;
 use std::io::Write;
@@ -16,9 +16,9 @@ pub enum DbCommand {
     Status(ConfigArgs),
     /// Drop samples that are older than so many days; estimates stay.
     Prune {
-        /// Days to keep.
-        #[arg(long, default_value_t = 90)]
-        days: u32,
+        /// Days to keep, instead of `history.keep`.
+        #[arg(long)]
+        days: Option<u32>,
         /// Settings.
         #[command(flatten)]
         config: ConfigArgs,
@@ -29,12 +29,12 @@ pub enum DbCommand {
 #[must_use]
 pub fn run(command: &DbCommand) -> Exit {
     match command {
-        DbCommand::Init(config) => with_store(config, store::open, |_| Ok("the store is ready\n".to_owned())),
+        DbCommand::Init(config) => with_store(config, store::open, |_, _| Ok("the store is ready\n".to_owned())),
         DbCommand::Status(config) => {
-            with_store(config, store::open_as_it_is, |store| store.status().map(|status| told(&status)))
+            with_store(config, store::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
         }
-        DbCommand::Prune { days, config } => with_store(config, store::open_as_it_is, |store| {
-            let before = store::now() - i64::from(*days) * 86_400;
+        DbCommand::Prune { days, config } => with_store(config, store::open_as_it_is, |store, settings| {
+            let before = store::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
         }),
     }
@@ -46,13 +46,13 @@ type Opening = fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>
 fn with_store(
     config: &ConfigArgs,
     open: Opening,
-    work: impl FnOnce(&mut dyn HistoryStore) -> Result<String, StoreError>,
+    work: impl FnOnce(&mut dyn HistoryStore, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
-    let chosen = match store::configured(config) {
-        Ok((_, chosen)) => chosen,
+    let (settings, chosen) = match store::configured(config) {
+        Ok(found) => found,
         Err(exit) => return exit,
     };
-    let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut()));
+    let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
     match outcome {
         Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
         Ok(_) => Exit::Output,

@@ -120,6 +120,16 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "history.keep",
+        default: "90",
+        help: "Days that samples are kept; `collect` drops older ones once a day, estimates stay.\n\
+               A whole number from 1 to 3650.",
+        set: |s, text| {
+            let value = text.parse().ok().filter(|days| (1..=3650).contains(days));
+            value.map(|days| s.history_keep = days).ok_or("a whole number of days from 1 to 3650")
+        },
+    },
+    Key {
         name: "log",
         default: "info",
         help: "What is told on stderr, and so in oned.log and the logs of VMs:\n\

@@ -26,6 +26,8 @@ pub struct Settings {
     pub history: Option<Store>,
     /// Seconds after which history that has not answered is done without.
     pub history_deadline: f64,
+    /// Days that samples are kept; estimates outlive them.
+    pub history_keep: u32,
 }
 
 /// A store of history.
@@ -57,6 +59,7 @@ impl Default for Settings {
             log_placements: 200,
             history: None,
             history_deadline: 2.0,
+            history_keep: 90,
         }
     }
 }

@@ -136,6 +136,13 @@ pub trait HistoryStore {
     /// When the store cannot be written; then nothing was kept.
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError>;
 
+    /// Asks to be the one that collects, until the store is closed; `false` while another
+    /// process is, on this front-end or on one that shares the store.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn claim_collection(&mut self) -> Result<bool, StoreError>;
+
     /// What is in there.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rustix::fs::FlockOperation;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ CREATE TABLE IF NOT EXISTS placements (
 /// An open file.
 pub struct SqliteStore {
     connection: Connection,
+    /// Locked while this process is the one that collects.
+    collecting: Option<File>,
 }
 
 impl SqliteStore {
@@ -47,7 +51,7 @@ impl SqliteStore {
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| failure(&error))?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| failure(&error))?;
-        let store = Self { connection };
+        let store = Self { connection, collecting: None };
         store.migrate()?;
         Ok(store)
     }
@@ -60,7 +64,7 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| failure(&error))?;
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
-        Ok(Self { connection })
+        Ok(Self { connection, collecting: None })
     }
 
     fn migrate(&self) -> Result<(), StoreError> {
@@ -144,6 +148,20 @@ impl HistoryStore for SqliteStore {
             }
             Ok(absorbed)
         })
+    }
+
+    fn claim_collection(&mut self) -> Result<bool, StoreError> {
+        // a file in memory has no path, and nobody else
+        let Some(path) = self.connection.path().filter(|path| !path.is_empty()) else { return Ok(true) };
+        let lock = format!("{path}.collecting");
+        let file = File::options().create(true).append(true).open(&lock);
+        let file = file.map_err(|error| StoreError::Unreachable(format!("{lock}: {error}")))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => self.collecting = Some(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(StoreError::Other(format!("{lock} cannot be locked: {error}"))),
+        }
+        Ok(true)
     }
 
     fn status(&mut self) -> Result<StoreStatus, StoreError> {

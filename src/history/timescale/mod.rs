@@ -25,6 +25,9 @@ const VERSION: i32 = 1;
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
 
+/// Held by the session of the one collector.
+const COLLECTING: i64 = LOCK + 1;
+
 const SCHEMA: &str = "
 CREATE SCHEMA IF NOT EXISTS oneaio;
 CREATE TABLE IF NOT EXISTS oneaio.meta (version int NOT NULL);
@@ -139,11 +142,34 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     Ok(())
 }
 
+fn has_timescaledb(transaction: &mut Transaction<'_>) -> Result<bool, postgres::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')";
+    Ok(transaction.query_one(sql, &[])?.get(0))
+}
+
+/// Drops samples before a moment; how many. A hypertable loses whole chunks (days), which
+/// costs nothing, compressed or not.
+fn drop_samples(transaction: &mut Transaction<'_>, before: i64) -> Result<u64, postgres::Error> {
+    let hypertable = has_timescaledb(transaction)? && {
+        let sql = "SELECT EXISTS (SELECT FROM timescaledb_information.hypertables
+                                  WHERE hypertable_schema = 'oneaio' AND hypertable_name = 'samples')";
+        transaction.query_one(sql, &[])?.get(0)
+    };
+    if !hypertable {
+        return transaction.execute("DELETE FROM oneaio.samples WHERE at < $1", &[&before]);
+    }
+    let count = |transaction: &mut Transaction<'_>| {
+        let row = transaction.query_one("SELECT count(*) FROM oneaio.samples WHERE at < $1", &[&before])?;
+        Ok::<i64, postgres::Error>(row.get(0))
+    };
+    let old = count(transaction)?;
+    transaction.execute("SELECT drop_chunks('oneaio.samples', $1::bigint)", &[&before])?;
+    Ok(u64::try_from(old - count(transaction)?).unwrap_or(0))
+}
+
 /// Where TimescaleDB is installed: one chunk per day, compressed after a week.
 fn make_hypertable(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
-    let sql = "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'";
-    let there: i64 = transaction.query_one(sql, &[])?.get(0);
-    if there == 0 {
+    if !has_timescaledb(transaction)? {
         return Ok(());
     }
     transaction.batch_execute(
@@ -215,6 +241,11 @@ impl HistoryStore for TimescaleStore {
         })
     }
 
+    fn claim_collection(&mut self) -> Result<bool, StoreError> {
+        let row = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&COLLECTING]);
+        row.map(|row| row.get(0)).map_err(|error| failure(&error))
+    }
+
     fn status(&mut self) -> Result<StoreStatus, StoreError> {
         self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
         let sql = "SELECT count(*), count(DISTINCT vm), min(at), max(at),
@@ -243,7 +274,7 @@ impl HistoryStore for TimescaleStore {
     fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
         self.writing(|transaction| {
             transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            let gone = transaction.execute("DELETE FROM oneaio.samples WHERE at < $1", &[&before])?;
+            let gone = drop_samples(transaction, before)?;
             transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })

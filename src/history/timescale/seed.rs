@@ -70,6 +70,10 @@ impl HistoryStore for SeedStore {
         Err(only_read())
     }
 
+    fn claim_collection(&mut self) -> Result<bool, StoreError> {
+        Err(only_read())
+    }
+
     fn status(&mut self) -> Result<StoreStatus, StoreError> {
         self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
         let sql = "SELECT count(*), count(DISTINCT id), extract(epoch FROM min(ts))::bigint,
