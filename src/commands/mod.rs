@@ -4,11 +4,15 @@ pub mod bundle;
 pub mod collect;
 pub mod config;
 pub mod db;
+pub mod drain;
 pub mod import;
+pub mod optimize;
 pub mod place;
 pub mod replay;
 
+mod intake;
 mod logger;
+mod migrations_table;
 mod store;
 mod table;
 

@@ -9,6 +9,7 @@
 
 pub mod classifier;
 pub mod histogram;
+pub mod monitored;
 pub mod observed;
 pub mod requested;
 pub mod window;
