@@ -108,7 +108,8 @@ mod tests {
         assert_eq!(vms(pool.as_bytes(), &mut |vm, who| found.push((vm.cpu.0, who.flavours))).expect("reads"), 1);
         assert_eq!(found, [(200, "web".to_owned())]);
 
-        let pool = "<CLUSTER_POOL><CLUSTER><ID>3</ID><TEMPLATE><A>1</A><B><C>2</C></B></TEMPLATE></CLUSTER></CLUSTER_POOL>";
+        let pool =
+            "<CLUSTER_POOL><CLUSTER><ID>3</ID><TEMPLATE><A>1</A><B><C>2</C></B></TEMPLATE></CLUSTER></CLUSTER_POOL>";
         let mut found = Vec::new();
         assert_eq!(clusters(pool.as_bytes(), &mut |id, list| found.push((id.0, list))).expect("reads"), 0);
         assert_eq!(found[0], (3, vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), String::new())]));
