@@ -232,7 +232,10 @@ pub enum Section {
 
 /// Names and values in document order, which is the order oned searches. Copies share them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attributes(Arc<Vec<(Section, Box<str>, Box<str>)>>);
+pub struct Attributes(Arc<Vec<Attribute>>);
+
+/// Section, name and value.
+type Attribute = (Section, Box<str>, Box<str>);
 
 impl Attributes {
     /// Appends a value; names may repeat.
