@@ -4,6 +4,7 @@
 use super::super::reason::Reason;
 use super::report;
 use super::residents::Purpose;
+use super::load::NONE;
 use super::scene::{MigrationInput, Scene};
 use super::schedule::schedule;
 use super::state::State;
@@ -82,7 +83,7 @@ fn leave(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bool {
         if Some(to) == from || !state.has_room(to, scene.size(unit)) || state.fits(unit, to).is_err() {
             continue;
         }
-        let (harm, _) = state.load().pair((to, scene.brings(unit)), (to, &[0.0; 6]));
+        let (harm, _) = state.load().pair((to, scene.brings(unit)), (to, &NONE));
         if best.is_none_or(|(known, _)| harm < known) {
             best = Some((harm, to));
         }

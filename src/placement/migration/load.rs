@@ -5,7 +5,7 @@
 //! D_i = sum_j w_j | U_ij - mean_j |,    D_green_i = D_i + F(g_i, D_i)
 //! ```
 //!
-//! as for a placement, with two resources more: CPU and memory as allocated. Disk and
+//! as for a placement (CPU with its risk), with two resources more: CPU and memory as allocated. Disk and
 //! network have no known capacity; the fleet's mean host counts as half full, which no
 //! migration changes. A host with more allocated than it has comes before all others.
 
@@ -17,16 +17,27 @@ use crate::model::snapshot::{Host, Snapshot, Vm};
 /// CPU used and allocated, memory used and allocated, disk, network.
 pub const RESOURCES: usize = 6;
 
-/// One number per resource.
-pub type Vector = [f64; RESOURCES];
+/// One number per resource, and last the variance of CPU, which no weight has.
+pub type Vector = [f64; RESOURCES + 1];
+
+/// Where the variance of CPU stands.
+const VARIANCE: usize = RESOURCES;
+
+/// Nothing.
+pub const NONE: Vector = [0.0; RESOURCES + 1];
 
 /// What a host that is overfull by its whole capacity counts more than its distance.
 const OVERFULL: f64 = 10.0;
 
 /// The weights in effect.
-#[must_use]
-pub fn weights(policy: &Policy) -> Vector {
-    let general = Weights { cpu_usage: policy.weight_cpu, memory_usage: policy.weight_memory, ..Weights::default() };
+fn weights(policy: &Policy) -> [f64; RESOURCES] {
+    let general = Weights {
+        cpu_usage: policy.weight_cpu,
+        memory_usage: policy.weight_memory,
+        disk: policy.weight_disk_io,
+        net: policy.weight_net_io,
+        ..Weights::default()
+    };
     let w = policy.optimize.weights.unwrap_or(general);
     [w.cpu_usage, w.cpu, w.memory_usage, w.memory, w.disk, w.net]
 }
@@ -34,12 +45,12 @@ pub fn weights(policy: &Policy) -> Vector {
 /// What a VM brings, in the units of its resources.
 #[must_use]
 pub fn amounts(vm: &Vm, demand: &Demand) -> Vector {
-    vector(&demand.planned(), vm.cpu.0, vm.memory.0)
+    vector(&demand.planned(), vm.cpu.0, vm.memory.0, demand.cpu_deviation.powi(2))
 }
 
-fn vector(usage: &Usage, cpu: i64, memory: i64) -> Vector {
+fn vector(usage: &Usage, cpu: i64, memory: i64, variance: f64) -> Vector {
     let (disk, net) = (usage.disk_io.unwrap_or(0.0), usage.net_io.unwrap_or(0.0));
-    [usage.cpu, cpu as f64, usage.memory, memory as f64, disk, net]
+    [usage.cpu, cpu as f64, usage.memory, memory as f64, disk, net, variance]
 }
 
 /// The utilisation of all hosts, kept up to date as VMs are moved.
@@ -49,7 +60,9 @@ pub struct Load {
     /// One over the capacity, by host; 0 where there is none.
     inverse: Vec<Vector>,
     mean: Vector,
-    weights: Vector,
+    weights: [f64; RESOURCES],
+    /// How many deviations of CPU count as load.
+    risk: f64,
     green: Green,
 }
 
@@ -64,14 +77,15 @@ impl Load {
         let half_full = [total(|u| u.disk_io) * 2.0 / count, total(|u| u.net_io) * 2.0 / count];
         let inverse: Vec<Vector> = hosts.iter().map(|host| inverse(host, half_full)).collect();
         let mut load = Self {
-            used: vec![[0.0; RESOURCES]; hosts.len()],
+            used: vec![NONE; hosts.len()],
             inverse,
-            mean: [0.0; RESOURCES],
+            mean: NONE,
+            risk: policy.risk,
             weights: weights(policy),
             green: Green::new(snapshot, policy),
         };
         for (index, (host, at)) in hosts.iter().zip(&demands.hosts).enumerate() {
-            load.change(index, &vector(&at.usage, host.cpu_allocated.0, host.memory_allocated.0), 1.0);
+            load.change(index, &vector(&at.usage, host.cpu_allocated.0, host.memory_allocated.0, at.cpu_variance), 1.0);
         }
         load
     }
@@ -79,11 +93,13 @@ impl Load {
     /// Adds (`sign` 1) or takes (-1) what a VM brings.
     pub fn change(&mut self, host: usize, amounts: &Vector, sign: f64) {
         let count = self.used.len() as f64;
-        for j in 0..RESOURCES {
+        let before = self.risk(&self.used[host]);
+        for j in 0..=RESOURCES {
             let share = sign * amounts[j] * self.inverse[host][j];
             self.used[host][j] += share;
             self.mean[j] += share / count;
         }
+        self.mean[0] += (self.risk(&self.used[host]) - before) / count;
     }
 
     /// Utilisation of a host.
@@ -93,19 +109,19 @@ impl Load {
 
     /// D_green of a host as it stands.
     pub fn score(&self, host: usize) -> f64 {
-        self.green.adjusted(host, self.distance(host, &[0.0; RESOURCES], &[0.0; RESOURCES]))
+        self.green.adjusted(host, self.distance(host, &NONE, &NONE))
     }
 
     /// As `score`, with how far the host is overfull counted before anything else.
     pub fn badness(&self, host: usize) -> f64 {
-        self.score(host) + self.overfull(host, &[0.0; RESOURCES])
+        self.score(host) + self.overfull(host, &NONE)
     }
 
     /// Badness of two hosts if each changed by so much.
     pub fn pair(&self, (a, change_a): (usize, &Vector), (b, change_b): (usize, &Vector)) -> (f64, f64) {
         let count = self.used.len() as f64;
-        let (mut at_a, mut at_b, mut shift) = ([0.0; RESOURCES], [0.0; RESOURCES], [0.0; RESOURCES]);
-        for j in 0..RESOURCES {
+        let (mut at_a, mut at_b, mut shift) = (NONE, NONE, NONE);
+        for j in 0..=RESOURCES {
             at_a[j] = change_a[j] * self.inverse[a][j];
             at_b[j] = change_b[j] * self.inverse[b][j];
             shift[j] = (at_a[j] + at_b[j]) / count;
@@ -118,7 +134,17 @@ impl Load {
 
     fn distance(&self, host: usize, change: &Vector, shift: &Vector) -> f64 {
         let (used, mean) = (&self.used[host], &self.mean);
-        (0..RESOURCES).map(|j| self.weights[j] * (used[j] + change[j] - mean[j] - shift[j]).abs()).sum()
+        let mut sum = 0.0;
+        for j in 1..RESOURCES {
+            sum += self.weights[j] * (used[j] + change[j] - mean[j] - shift[j]).abs();
+        }
+        let risk = self.risk * (used[VARIANCE] + change[VARIANCE]).max(0.0).sqrt();
+        sum + self.weights[0] * (used[0] + change[0] + risk - mean[0] - shift[0]).abs()
+    }
+
+    /// What uncertainty adds to the CPU of a host.
+    fn risk(&self, used: &Vector) -> f64 {
+        self.risk * used[VARIANCE].max(0.0).sqrt()
     }
 
     /// How far allocation exceeds capacity.
@@ -130,7 +156,7 @@ impl Load {
 
     /// Whether more is allocated on a host than it has.
     pub fn is_overfull(&self, host: usize) -> bool {
-        self.overfull(host, &[0.0; RESOURCES]) > 0.0
+        self.overfull(host, &NONE) > 0.0
     }
 
     /// The larger share of CPU and memory in use, with so much more.
@@ -161,5 +187,5 @@ impl Load {
 fn inverse(host: &Host, half_full: [f64; 2]) -> Vector {
     let over = |capacity: f64| if capacity > 0.0 { 1.0 / capacity } else { 0.0 };
     let (cpu, memory) = (over(host.cpu.0 as f64), over(host.memory.0 as f64));
-    [cpu, cpu, memory, memory, over(half_full[0]), over(half_full[1])]
+    [cpu, cpu, memory, memory, over(half_full[0]), over(half_full[1]), cpu * cpu]
 }

@@ -2,6 +2,7 @@
 //! A host is emptied whole or not at all; nothing goes to a host that is empty.
 
 use super::super::green;
+use super::load::NONE;
 use super::state::State;
 use std::cmp::Ordering;
 
@@ -64,7 +65,7 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
             continue;
         }
         let share = green::share(&scene.snapshot.hosts[host]).unwrap_or(0.0);
-        let fullness = state.load().fullness(host, &[0.0; 6]);
+        let fullness = state.load().fullness(host, &NONE);
         let merit = (share, fullness);
         let better = best.is_none_or(|(known, full, _)| {
             merit.0.total_cmp(&known).then(merit.1.total_cmp(&full)) == Ordering::Greater

@@ -5,6 +5,7 @@
 //! What is acceptable depends on the state alone, not on how it was reached, so that a
 //! search that begins where another one ended finds nothing.
 
+use super::load::NONE;
 use super::scene::Scene;
 use super::state::State;
 use std::cmp::Ordering;
@@ -120,7 +121,7 @@ impl<'a> Choice<'a> {
         let takes = brings.map(|amount| -amount);
         let (a, b) = state.load().pair((from, &takes), (to, brings));
         let gain = old - a.max(b);
-        let utility = gain / self.scene.cost(unit);
+        let utility = gain / self.price(unit);
         if gain > least && self.is_better(utility) && self.within_limit(state, &[(unit, to)]) {
             if state.fits(unit, to).is_ok() {
                 self.best = Some((utility, vec![(unit, to)]));
@@ -157,7 +158,7 @@ impl<'a> Choice<'a> {
         let there = here.map(|amount| -amount);
         let (a, b) = state.load().pair((host, &here), (partner, &there));
         let gain = old - a.max(b);
-        let utility = gain / (self.scene.cost(unit) + self.scene.cost(other));
+        let utility = gain / (self.price(unit) + self.price(other));
         if gain <= least || !self.is_better(utility) {
             return;
         }
@@ -209,10 +210,18 @@ impl<'a> Choice<'a> {
         let (a, b) = state.load().pair((host, &leaves), (via, &there));
         let (_, c) = state.load().pair((via, &there), (to, theirs));
         let gain = old - a.max(b).max(c);
-        let utility = gain / (self.scene.cost(unit) + self.scene.cost(other));
+        let utility = gain / (self.price(unit) + self.price(other));
         let moves = vec![(other, to), (unit, via)];
         if gain > least && self.is_better(utility) && self.within_limit(state, &moves) && state.possible(&moves) {
             self.best = Some((utility, moves));
+        }
+    }
+
+    /// What a unit's migration costs as things stand: where they are counted, each counts.
+    fn price(&self, unit: usize) -> f64 {
+        match self.scene.limit() {
+            usize::MAX => self.scene.cost(unit),
+            _ => self.scene.unit(unit).members.len() as f64,
         }
     }
 
@@ -252,7 +261,7 @@ fn repair_unit(state: &mut State<'_>, unit: usize, torn: bool) {
         if comers == 0 || !allowed || state.fits(unit, host).is_err() {
             continue;
         }
-        let (after, _) = state.load().pair((host, scene.brings(unit)), (host, &[0.0; 6]));
+        let (after, _) = state.load().pair((host, scene.brings(unit)), (host, &NONE));
         // a torn set moves as few of its members as possible
         let merit = (if torn { comers } else { 0 }, after);
         let better =
