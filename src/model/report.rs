@@ -29,6 +29,30 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// What green changed, where it could change anything.
+    pub green: Option<GreenEffect>,
+}
+
+/// A plan against the one that the same planner makes with s_green = 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GreenEffect {
+    /// What the VMs of the plan add to the hosts' consumption.
+    pub chosen: Footprint,
+    /// The same without a thought of green.
+    pub ignoring: Footprint,
+    /// VMs that go elsewhere because of it.
+    pub moved: usize,
+    /// What these numbers rest on.
+    pub assumption: String,
+}
+
+/// Energy and carbon of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Footprint {
+    /// kWh.
+    pub kwh_per_day: f64,
+    /// Grams of CO2.
+    pub grams_per_day: f64,
 }
 
 /// Why a VM goes where it goes.
