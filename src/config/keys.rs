@@ -1,5 +1,7 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
+mod serve;
+
 use super::{LogLevel, Settings, Store};
 use crate::model::policy::{GreenCost, Spread};
 
@@ -16,7 +18,12 @@ pub struct Key {
 }
 
 /// All keys, in the order of the shipped file.
-pub const KEYS: &[Key] = &[
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(serve::KEYS)
+}
+
+/// Those of all commands.
+const KEYS: &[Key] = &[
     Key {
         name: "s_green",
         default: "1",
@@ -206,7 +213,7 @@ pub fn file() -> String {
          # and says which line to change.\n",
     );
     let mut section = "";
-    for key in KEYS {
+    for key in all() {
         text.push('\n');
         let (parent, name) = key.name.split_once('.').map_or(("", key.name), |(parent, name)| (parent, name));
         for line in key.help.lines() {
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_defaults_in_words_are_the_defaults_in_code() {
-        for key in KEYS {
+        for key in all() {
             let mut changed = Settings::default();
             (key.set)(&mut changed, key.default).unwrap_or_else(|allowed| panic!("{}: {allowed}", key.name));
             assert_eq!(changed, Settings::default(), "{}", key.name);
@@ -243,12 +250,12 @@ mod tests {
         let is_key = |line: &str| {
             let rest = line.trim_start_matches('#');
             rest.split_once(':')
-                .is_some_and(|(name, _)| KEYS.iter().any(|k| k.name.split('.').any(|part| part == name.trim())))
+                .is_some_and(|(name, _)| all().any(|k| k.name.split('.').any(|part| part == name.trim())))
         };
         let text: String =
             file().lines().filter(|l| is_key(l)).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
         let found = settings(Some(("shipped", &text)), &[]).expect("the shipped file is valid");
         assert_eq!(found, Settings::default());
-        assert!(text.lines().count() >= KEYS.len(), "{text}");
+        assert!(text.lines().count() >= all().count(), "{text}");
     }
 }

@@ -234,14 +234,17 @@ pub enum Section {
     ClusterTemplate,
 }
 
-/// Names and values in document order, which is the order oned searches.
+/// Names and values in document order, which is the order oned searches. Copies share them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attributes(Vec<(Section, Box<str>, Box<str>)>);
+pub struct Attributes(Arc<Vec<Attribute>>);
+
+/// Section, name and value.
+type Attribute = (Section, Box<str>, Box<str>);
 
 impl Attributes {
     /// Appends a value; names may repeat.
     pub fn push(&mut self, section: Section, name: &str, value: &str) {
-        self.0.push((section, name.into(), value.into()));
+        Arc::make_mut(&mut self.0).push((section, name.into(), value.into()));
     }
 
     /// All values of that name, in document order.

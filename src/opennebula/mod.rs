@@ -7,8 +7,10 @@
 //! [`Snapshot`]: crate::model::snapshot::Snapshot
 //! [`Plan`]: crate::model::plan::Plan
 
+pub mod cloud;
 pub mod elements;
 pub mod envelope;
+pub mod external;
 pub mod identity;
 pub mod message;
 pub mod monitoring;
