@@ -79,7 +79,8 @@ pub fn powers(snapshot: &Snapshot) -> Vec<Power> {
 
 /// One notice per text that says nothing readable.
 pub fn notices(host: &Host) -> impl Iterator<Item = Notice> {
-    let curve = unreadable(host, CURVE, |text| curve(text).is_some(), "two to 101 numbers of watts, such as 100,180,300");
+    let curve =
+        unreadable(host, CURVE, |text| curve(text).is_some(), "two to 101 numbers of watts, such as 100,180,300");
     let plain = [IDLE, MAX].map(|name| unreadable(host, name, |text| watts(text).is_some(), "a number of watts"));
     curve.into_iter().chain(plain.into_iter().flatten())
 }
