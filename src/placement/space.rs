@@ -202,8 +202,8 @@ impl Space {
     pub fn share(&self, request: usize, host: usize) -> Share {
         let (amount, scale) = (&self.amounts[request], &self.scale[host]);
         let mut share = Share { part: [0.0; MOST], variance: amount.variance * scale[CPU] * scale[CPU] };
-        for j in 0..self.count {
-            share.part[j] = amount.part[j] * scale[j];
+        for ((part, amount), scale) in share.part.iter_mut().zip(&amount.part).zip(scale) {
+            *part = amount * scale;
         }
         share
     }
