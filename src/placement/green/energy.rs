@@ -79,6 +79,6 @@ mod tests {
         let snapshot = cloud(&[&[("CARBON_INTENSITY", "0")], &[("CARBON_INTENSITY", "0")]]);
         let cost = Additive::new(&snapshot, &Policy { s_green: 5.0, ..Policy::default() });
         assert!((cost.adjusted(1, 0.3, 0.0, 1.0) - 0.3).abs() < 1e-12);
-        assert!((Additive::new(&Snapshot::default(), &Policy::default()).price.len()) == 0);
+        assert!(Additive::new(&Snapshot::default(), &Policy::default()).price.is_empty());
     }
 }

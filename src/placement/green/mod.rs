@@ -5,7 +5,7 @@
 //! | `seed` | `seed` | multiplicative: D (1 + (1 - g) s_green) |
 //! | `energy` | `energy` | additive: D + s_green x marginal emission of the demand |
 //!
-//! A new one is a file here, its name in [`GreenCost`], and its line in [`cost_of`].
+//! A new one is a file here, its name in [`GreenCost`], and its line in `cost_of`.
 //! `power` and `carbon` read what hosts tell of themselves; `effect` says what green changed.
 
 mod carbon;
