@@ -183,6 +183,7 @@ fn json(decided: &Decided) -> serde_json::Value {
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
         "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "green": report.green,
         "decisions": report.decisions,
         "refusals": report.refusals,
         "hosts": report.hosts,

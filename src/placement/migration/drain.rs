@@ -2,9 +2,9 @@
 //! rule is in the way. Limits on migrations are for optimizations and do not count here.
 
 use super::super::reason::Reason;
+use super::load::NONE;
 use super::report;
 use super::residents::Purpose;
-use super::load::NONE;
 use super::scene::{MigrationInput, Scene};
 use super::schedule::schedule;
 use super::state::State;

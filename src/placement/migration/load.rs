@@ -94,8 +94,8 @@ impl Load {
     pub fn change(&mut self, host: usize, amounts: &Vector, sign: f64) {
         let count = self.used.len() as f64;
         let before = self.risk(&self.used[host]);
-        for j in 0..=RESOURCES {
-            let share = sign * amounts[j] * self.inverse[host][j];
+        for (j, amount) in amounts.iter().enumerate() {
+            let share = sign * amount * self.inverse[host][j];
             self.used[host][j] += share;
             self.mean[j] += share / count;
         }
@@ -109,7 +109,7 @@ impl Load {
 
     /// D_green of a host as it stands.
     pub fn score(&self, host: usize) -> f64 {
-        self.green.adjusted(host, self.distance(host, &NONE, &NONE))
+        self.green(host, &NONE, &NONE)
     }
 
     /// As `score`, with how far the host is overfull counted before anything else.
@@ -126,10 +126,13 @@ impl Load {
             at_b[j] = change_b[j] * self.inverse[b][j];
             shift[j] = (at_a[j] + at_b[j]) / count;
         }
-        let of = |host: usize, change: &Vector| {
-            self.green.adjusted(host, self.distance(host, change, &shift)) + self.overfull(host, change)
-        };
+        let of = |host: usize, change: &Vector| self.green(host, change, &shift) + self.overfull(host, change);
         (of(a, &at_a), of(b, &at_b))
+    }
+
+    /// What energy adds is told from an idle host on, so that it depends on the state alone.
+    fn green(&self, host: usize, change: &Vector, shift: &Vector) -> f64 {
+        self.green.adjusted(host, self.distance(host, change, shift), 0.0, self.used[host][0] + change[0])
     }
 
     fn distance(&self, host: usize, change: &Vector, shift: &Vector) -> f64 {

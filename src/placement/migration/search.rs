@@ -122,10 +122,9 @@ impl<'a> Choice<'a> {
         let (a, b) = state.load().pair((from, &takes), (to, brings));
         let gain = old - a.max(b);
         let utility = gain / self.price(unit);
-        if gain > least && self.is_better(utility) && self.within_limit(state, &[(unit, to)]) {
-            if state.fits(unit, to).is_ok() {
-                self.best = Some((utility, vec![(unit, to)]));
-            }
+        let wanted = gain > least && self.is_better(utility) && self.within_limit(state, &[(unit, to)]);
+        if wanted && state.fits(unit, to).is_ok() {
+            self.best = Some((utility, vec![(unit, to)]));
         }
     }
 
