@@ -8,6 +8,7 @@
 //! [`Demands`]: crate::model::demand::Demands
 
 pub mod classifier;
+pub mod features;
 pub mod histogram;
 pub mod observed;
 pub mod requested;

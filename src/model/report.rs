@@ -29,6 +29,19 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// What D is made of.
+    pub resources: Vec<ResourceReport>,
+}
+
+/// A resource of the distance D.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResourceReport {
+    /// As in `weights.NAME`.
+    pub name: String,
+    /// Its weight.
+    pub weight: f64,
+    /// Somebody tells how much is used; without that it is left out.
+    pub measured: bool,
 }
 
 /// Why a VM goes where it goes.

@@ -14,6 +14,8 @@
 //! Windows come without holes, NaN or negative numbers (see [`super::window`]); constant
 //! columns and all-constant windows do come, and must give finite numbers.
 
+pub mod kmeans;
+pub mod mc2pca;
 pub mod parts;
 pub mod random;
 
@@ -150,7 +152,7 @@ pub struct Kind {
 }
 
 /// All classifiers; the first is the default.
-pub const REGISTRY: &[Kind] = &[random::KIND];
+pub const REGISTRY: &[Kind] = &[kmeans::KIND, mc2pca::KIND, random::KIND];
 
 /// A kind by its name or alias, in any case.
 ///
