@@ -17,7 +17,7 @@ use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -76,7 +76,7 @@ pub struct Decider {
 struct Past {
     booked: Booked,
     /// Told already: the same oddity comes with every request.
-    notices: HashSet<Notice>,
+    notices: BTreeSet<Notice>,
 }
 
 impl Decider {
@@ -132,8 +132,8 @@ impl Decider {
         outcome(&decided, left_out)
     }
 
-    fn tell(&self, report: &Report, request: &str, told: &mut HashSet<Notice>) {
-        for notice in report.notices.iter().filter(|notice| !told.contains(notice)) {
+    fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {
+        for notice in report.notices.iter().filter(|notice| !told.contains(*notice)) {
             log::warn!("request={request} {}: {}", notice.subject, notice.text);
         }
         *told = report.notices.iter().cloned().collect();

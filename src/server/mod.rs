@@ -36,6 +36,7 @@ mod token;
 
 pub use chosen::Chosen;
 pub use decider::Memory;
+pub use health::StoreHealth;
 pub use listen::{Parts, ServeError, run};
 pub use token::Token;
 
