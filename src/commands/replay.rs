@@ -133,6 +133,7 @@ fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Va
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
         "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "green": report.green,
         "decisions": report.decisions,
         "refusals": report.refusals,
         "hosts": report.hosts,

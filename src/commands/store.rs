@@ -19,6 +19,9 @@ const DEFAULT_FILE: &str = "/var/lib/one/oneaio/history.db";
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
 
+/// Carbon intensity of a zone holds for so many seconds; series are by the hour.
+const CARBON_AGE: i64 = 3 * 3600;
+
 /// Seconds since 1970.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -103,9 +106,11 @@ impl History {
     /// As [`Self::recall`], or why there is nothing.
     pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
+        let at = snapshot.taken_at;
         self.worker.ask(move |store| {
             let estimates = store.estimates(&vms)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)? })
+            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
+            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
         })
     }
 

@@ -98,10 +98,10 @@ impl Load {
         self.green_distance(host, &self.with_risk(&self.used[host]), &self.mean)
     }
 
-    /// What a distance of 1 counts on a host: lower is greener.
+    /// What a distance of 1 and a host full of demand count on a host: lower is greener.
     #[must_use]
     pub fn brownness(&self, host: usize) -> f64 {
-        self.green.adjusted(host, 1.0)
+        self.green.adjusted(host, 1.0, 0.0, 1.0)
     }
 
     /// D_green of a host if `more` came to it.
@@ -192,7 +192,8 @@ impl Load {
     /// The one place where energy comes in.
     fn green_distance(&self, host: usize, used: &Vector, mean: &Vector) -> f64 {
         let count = self.count;
-        self.green.adjusted(host, distance(&used[..count], &mean[..count], &self.weights[..count]))
+        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]);
+        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
     }
 }
 

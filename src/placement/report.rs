@@ -111,6 +111,7 @@ pub fn planned(
         notices,
         objective: (before.objective(), load.objective()),
         resources: space.resources.clone(),
+        green: None,
     };
     Planned { plan, report }
 }

@@ -65,9 +65,15 @@ impl Why {
     }
 }
 
-/// Joins what is known. `size` is taken for VMs whose size nobody tells; without it they
-/// are left out. O(VMs + hosts + ids in HOST_IDS).
-pub fn compose(batch: &Batch, cloud: Option<&Cloud>, booked: &Booked, size: Option<(Cpu, Memory)>) -> Composed {
+/// Joins what is known `now`, in seconds since 1970. `size` is taken for VMs whose size
+/// nobody tells; without it they are left out. O(VMs + hosts + ids in HOST_IDS).
+pub fn compose(
+    batch: &Batch,
+    cloud: Option<&Cloud>,
+    booked: &Booked,
+    size: Option<(Cpu, Memory)>,
+    now: i64,
+) -> Composed {
     let mut composed = Composed::default();
     let asked: Vec<(usize, Vm)> = batch
         .vms
@@ -126,8 +132,9 @@ pub fn compose(batch: &Batch, cloud: Option<&Cloud>, booked: &Booked, size: Opti
             Some(Candidates { vm, hosts, datastores: datastores.clone(), nics: Vec::new() })
         })
         .collect();
+    // a sample is as old as it is, whatever the others are
     snapshot.taken_at =
-        hosts.iter().filter_map(|host| host.monitoring.map(|sample| sample.timestamp)).max().unwrap_or(0);
+        hosts.iter().filter_map(|host| host.monitoring.map(|sample| sample.timestamp)).fold(now, i64::max);
     let clusters: BTreeSet<ClusterId> = hosts.iter().map(|host| host.cluster).collect();
     snapshot.datastores.push(datastore(clusters.into_iter().collect()));
     snapshot.hosts = hosts;

@@ -93,12 +93,12 @@ impl Decider {
 
     /// Decides a batch; takes at most what the planner takes, and the store's deadline.
     pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> Outcome {
-        let begun = Instant::now();
+        let (begun, now) = (Instant::now(), now());
         let mut past = lock(&self.past);
         let cloud = self.view.cloud();
         past.booked.forget(cloud.as_deref());
         let size = asker.sizeless.then_some(PLAIN_SIZE);
-        let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size);
+        let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size, now);
         if left_out.iter().any(|out| out.why == super::compose::Why::UnknownHosts) {
             self.view.poke();
         }
@@ -109,7 +109,6 @@ impl Decider {
         if snapshot.candidates.is_empty() {
             return Outcome { left_out, ..Outcome::default() };
         }
-        let now = now();
         let mut recall = self.memory.recall(&snapshot, now);
         let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
         recall.placements.retain(|known| !own.contains_key(&known.vm));
