@@ -9,10 +9,12 @@ pub mod import;
 pub mod optimize;
 pub mod place;
 pub mod replay;
+pub mod serve;
 
 mod intake;
 mod logger;
 mod migrations_table;
+mod remembered;
 mod store;
 mod table;
 
