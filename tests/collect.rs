@@ -4,8 +4,10 @@
 mod scripted;
 
 use oneaio::history::sqlite::SqliteStore;
-use oneaio::history::{HistoryStore, Kind};
+use oneaio::history::{Batch, HistoryStore, Kind};
+use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
+use oneaio::model::sample::{Counters, VmSample};
 use scripted::{http, raw, refusal, serve, success};
 use std::path::Path;
 use std::process::Command;
@@ -109,4 +111,37 @@ fn what_came_before_a_broken_connection_is_kept() {
     let (status, messages) = collect(folder.path(), vec![whole, hosts(), pool(), success("<VM_POOL/>")]);
     assert_eq!(status, 0, "{messages}");
     assert_eq!(store(folder.path()).status().unwrap().samples, 3);
+}
+
+#[test]
+fn one_collects_and_the_others_stand_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = store(folder.path());
+    assert!(other.claim_collection().unwrap());
+    let (status, messages) = collect(folder.path(), vec![]);
+    assert_eq!((status, messages.contains("another collector is at work")), (0, true), "{messages}");
+    drop(other);
+    let answers = vec![data(&[record(7, now() - 9, 1.0, 0)]), hosts(), pool(), success("<VM_POOL/>")];
+    let (status, messages) = collect(folder.path(), answers);
+    assert_eq!((status, messages.contains("new samples 1")), (0, true), "{messages}");
+}
+
+#[test]
+fn the_first_run_of_a_day_drops_what_is_too_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = 86_400;
+    let old = [now() - 91 * day, now() - 89 * day].map(|at| VmSample {
+        vm: VmId(7),
+        at,
+        usage: Usage { cpu: 1.0, memory: 1.0, ..Usage::default() },
+    });
+    let yesterday = [(Kind::Vm, Counters { id: 7, at: now() - day, ..Counters::default() })];
+    let batch = Batch { samples: &old, counters: &yesterday, ..Batch::default() };
+    oneaio::learn::absorb(&mut store(folder.path()), &batch).unwrap();
+    let answers = || vec![data(&[record(7, now(), 1.0, 0)]), hosts(), pool(), success("<VM_POOL/>")];
+    let (_, messages) = collect(folder.path(), answers());
+    assert!(messages.contains("dropped 1 samples that are older than 90 days"), "{messages}");
+    assert_eq!(store(folder.path()).status().unwrap().samples, 2);
+    let (_, messages) = collect(folder.path(), answers());
+    assert!(!messages.contains("dropped"), "{messages}");
 }

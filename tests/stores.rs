@@ -66,12 +66,31 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     assert_eq!(store.placements(0).unwrap(), [place(2, 300)]);
     assert_eq!(store.placements(301).unwrap(), []);
 
+    // one collects; who comes meanwhile stands down
+    assert!(store.claim_collection().unwrap());
+    assert!(!other.claim_collection().unwrap());
+    drop(store);
+    let claimed = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        other.claim_collection().unwrap()
+    });
+    assert!(claimed, "who is gone collects no more");
+    let mut store = open();
+
     let status = store.status().unwrap();
     assert_eq!((status.samples, status.vms, status.estimates), (103, 2, 2));
     assert_eq!((status.span, status.host_samples, status.gaps), (Some((0, 29_700)), 1, 0));
     assert_eq!(store.prune(600).unwrap(), 4);
     assert_eq!(store.status().unwrap().samples, 99);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
+
+    // carbon by zone: the newest that is not too old and not yet to come
+    assert_eq!(store.carbon(9_000, 3_600).unwrap(), []);
+    assert_eq!(store.keep_carbon("BE", &[(3_600, 120.0), (7_200, 90.5), (7_200, 90.0), (10_800, 1.0)]).unwrap(), 3);
+    assert_eq!(store.keep_carbon("FR", &[(0, 50.0)]).unwrap(), 1);
+    assert_eq!(other.carbon(9_000, 3_600).unwrap(), [("BE".to_owned(), 90.0)]);
+    assert_eq!(store.keep_carbon("BE", &[(7_200, 80.0)]).unwrap(), 3);
+    assert_eq!(other.carbon(9_000, 9_001).unwrap(), [("BE".to_owned(), 80.0), ("FR".to_owned(), 50.0)]);
 }
 
 #[test]
@@ -85,6 +104,25 @@ fn sqlite_does_what_a_store_must() {
 fn postgresql_does_what_a_store_must() {
     let Some(server) = postgres::Server::start() else { return };
     exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
+}
+
+#[test]
+fn timescaledb_keeps_days_as_chunks_and_drops_them_whole() {
+    let Some(server) = postgres::Server::start_with_timescaledb() else { return };
+    server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    let day = 86_400;
+    let samples: Vec<VmSample> = (0..40).map(|i| sample(7, i * day / 4, 20.0)).collect();
+    let batch = Batch { samples: &samples, ..Batch::default() };
+    assert_eq!(learn::absorb(&mut store, &batch).unwrap().new_samples, 40);
+    let chunks = || server.client().query_one("SELECT count(*) FROM show_chunks('oneaio.samples')", &[]).unwrap();
+    assert_eq!(chunks().get::<_, i64>(0), 10);
+    // late and repeated samples find compressed chunks as they find others
+    server.client().batch_execute("SELECT compress_chunk(c) FROM show_chunks('oneaio.samples') c").unwrap();
+    let late = [sample(7, 5, 20.0), samples[0], sample(8, 5, 1.0)];
+    assert_eq!(learn::absorb(&mut store, &Batch { samples: &late, ..Batch::default() }).unwrap().new_samples, 2);
+    assert_eq!(store.prune(3 * day + 5).unwrap(), 14, "three whole days");
+    assert_eq!((store.status().unwrap().samples, chunks().get::<_, i64>(0)), (28, 7));
 }
 
 #[test]
@@ -105,6 +143,22 @@ fn two_collectors_at_once_count_every_sample_once() {
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     let vms: Vec<VmId> = (0..50).map(VmId).collect();
     assert!(store.estimates(&vms).unwrap().iter().all(|(_, estimate)| estimate.samples == 40));
+}
+
+#[test]
+fn a_file_of_the_first_version_gets_the_new_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.db");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &[sample(7, 300, 20.0)], ..Batch::default() }).unwrap();
+    drop(store);
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch("DROP TABLE carbon; PRAGMA user_version = 1; PRAGMA wal_checkpoint").unwrap();
+    let mut as_it_is = SqliteStore::open_read_only(&file, PATIENCE).unwrap();
+    assert_eq!(as_it_is.carbon(0, 1).unwrap(), [], "an old file that is only read has no carbon, and no fault");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(store.keep_carbon("BE", &[(0, 1.0)]).unwrap(), 1);
+    assert_eq!(store.status().unwrap().samples, 1);
 }
 
 #[test]
@@ -394,6 +448,54 @@ fn a_store_that_cannot_be_written_is_still_read() {
     let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
     let (plan, messages) = place(&["--set", &set(&file), "--set", "history.deadline=1"], &xml);
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+}
+
+/// Runs the binary as a user without any rights, if this one may become it.
+fn as_nobody(folder: &Path) -> Option<Command> {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    if !is_root {
+        return None;
+    }
+    let copy = folder.join("oneaio");
+    std::fs::copy(env!("CARGO_BIN_EXE_oneaio"), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy);
+    Some(command)
+}
+
+#[test]
+fn a_file_of_somebody_else_is_told_or_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    let samples: Vec<VmSample> = (0..50).map(|i| sample(91, 300 * i, 700.0)).collect();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    drop(store);
+    let Some(mut command) = as_nobody(folder.path()) else { return };
+    let xml = request(&[host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)], &[vm(5, &[1, 2])]).xml();
+    std::fs::write(folder.path().join("request.xml"), &xml).unwrap();
+    command.args(["place", "--set", &set(&file)]);
+    let mut run = || {
+        let request = std::fs::File::open(folder.path().join("request.xml")).unwrap();
+        let output = command.stdin(request).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let modes = |of_folder, of_file| {
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(of_folder)).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(of_file)).unwrap();
+    };
+    // may be read, not written: what is known is used
+    modes(0o755, 0o644);
+    let (plan, messages) = run();
+    assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("history is not used"), "{messages}");
+    assert!(messages.contains("WARN: placements are not remembered"), "{messages}");
+    // may not even be read: one warning, and a plan from the request
+    modes(0o755, 0o600);
+    let (plan, messages) = run();
+    assert!(plan.contains("<HOST_ID>1</HOST_ID>"), "{messages}");
+    assert!(messages.matches("WARN: ").count() == 1 && messages.contains("history is not used"), "{messages}");
 }
 
 #[test]

@@ -3,21 +3,19 @@
 //! several front-ends with one store, or when a run takes longer than the timer's pause, one
 //! collects and the others stand down; what a run that was cut off has kept stays.
 
+use super::intake::{AHEAD, CHUNK, Intake};
 use super::{ConfigArgs, Exit, store};
 use crate::config::Store;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
 use crate::learn;
 use crate::model::ids::{HostId, VmId};
-use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
+use crate::model::sample::{Counters, HostSample, VmIdentity};
 use crate::oned::{Credentials, Endpoint, Limits, Oned, Window};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// Samples that go into the store in one transaction; bounds memory.
-const CHUNK: usize = 20_000;
 
 /// The first run looks back so many seconds; what oned keeps of a large cloud is gigabytes.
 const FIRST_LOOK: i64 = 900;
@@ -27,9 +25,6 @@ const LONGEST_LOOK: i64 = 12 * 3600;
 
 /// Samples come late; asking for some again costs little.
 const OVERLAP: i64 = 120;
-
-/// A sample from further in the future has a wrong clock.
-const AHEAD: i64 = 300;
 
 /// In seconds. The first run of a day drops what is older than the store is to keep.
 const DAY: i64 = 86_400;
@@ -55,7 +50,7 @@ pub fn run(args: &CollectArgs) -> Exit {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    let oned = match oned() {
+    let oned = match oned(Limits::default()) {
         Ok(oned) => oned,
         Err(error) => {
             log::error!("{error:#}");
@@ -75,11 +70,11 @@ pub fn run(args: &CollectArgs) -> Exit {
 }
 
 /// The oned of ONED_ADDR with the credentials of ONE_AUTH.
-fn oned() -> Result<Oned> {
+pub(super) fn oned(limits: Limits) -> Result<Oned> {
     let variable = |name: &str| std::env::var(name).ok();
     let endpoint = Endpoint::find(&variable)?;
     let credentials = Credentials::find(None, &variable)?;
-    Ok(Oned::new(endpoint, credentials, Limits::default(), None)?)
+    Ok(Oned::new(endpoint, credentials, limits, None)?)
 }
 
 fn once(oned: &Oned, chosen: &Store, keep: u32) -> Result<()> {
@@ -113,48 +108,6 @@ fn once(oned: &Oned, chosen: &Store, keep: u32) -> Result<()> {
         log::info!("dropped {gone} samples that are older than {keep} days");
     }
     Ok(())
-}
-
-/// Counters on their way to samples, in chunks; after a failure it takes no more.
-struct Intake<'s> {
-    store: &'s mut dyn HistoryStore,
-    meter: RateMeter,
-    samples: Vec<VmSample>,
-    newest: HashMap<i32, Counters>,
-    fresh: usize,
-    failure: Option<StoreError>,
-}
-
-impl<'s> Intake<'s> {
-    fn new(store: &'s mut dyn HistoryStore, known: Vec<Counters>, now: i64) -> Self {
-        let mut meter = RateMeter::load(known);
-        meter.set_horizon(now + AHEAD);
-        Self { store, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
-    }
-
-    fn take(&mut self, counters: &Counters) {
-        if self.failure.is_some() {
-            return;
-        }
-        if let Some(usage) = self.meter.sample(counters) {
-            self.samples.push(VmSample { vm: VmId(counters.id), at: counters.at, usage });
-            self.newest.insert(counters.id, *counters);
-        }
-        if self.samples.len() >= CHUNK {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
-        counters.sort_by_key(|(_, counters)| counters.id);
-        let batch = Batch { samples: &self.samples, counters: &counters, ..Batch::default() };
-        match learn::absorb(self.store, &batch) {
-            Ok(absorbed) => self.fresh += absorbed.new_samples,
-            Err(error) => self.failure = Some(error),
-        }
-        self.samples.clear();
-    }
 }
 
 /// Samples of hosts; how many. The inner error is oned's, the outer the store's.

@@ -1,16 +1,19 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
+use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, StoreError};
+use crate::history::{HistoryStore, Kind, StoreError};
 use crate::model::history::{Placement, Recall};
 use crate::model::report::Planned;
+use crate::model::sample::Counters;
 use crate::model::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the packages make room for the default file.
@@ -18,6 +21,9 @@ const DEFAULT_FILE: &str = "/var/lib/one/oneaio/history.db";
 
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
+
+/// Carbon intensity of a zone holds for so many seconds; series are by the hour.
+const CARBON_AGE: i64 = 3 * 3600;
 
 /// Seconds since 1970.
 pub fn now() -> i64 {
@@ -78,7 +84,12 @@ impl History {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || match &store {
             Store::Postgres(address) => timescale::reader(address, deadline),
-            other => open(other, deadline),
+            // what may only be read is still worth reading
+            Store::Sqlite(path) => match open(&store, deadline) {
+                Err(StoreError::ReadOnly) => Ok(Box::new(SqliteStore::open_read_only(path, deadline)?)),
+                outcome => outcome,
+            },
+            Store::None => open(&store, deadline),
         });
         Self { worker: Worker::start(opening, deadline) }
     }
@@ -94,15 +105,45 @@ impl History {
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
     pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
-        let vms = decide::concerned(snapshot);
-        let answer = self.worker.ask(move |store| {
-            let estimates = store.estimates(&vms)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)? })
-        });
-        answer.unwrap_or_else(|error| {
+        self.try_recall(snapshot, since).unwrap_or_else(|error| {
             log::warn!("history is not used, VMs count as what they ask for: {error}");
             Recall::default()
         })
+    }
+
+    /// Begins to keep what a request tells of its VMs; the store works while we plan.
+    pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
+        let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
+        let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let begun = self.worker.begin(move |store| {
+            let known = store.counters(Kind::Vm)?;
+            let mut intake = Intake::new(store, known, now);
+            counters.iter().for_each(|counters| intake.take(counters));
+            intake.flush();
+            intake.failure.map_or(Ok(intake.fresh), Err)
+        });
+        Keeping { history: self, begun }
+    }
+
+    /// As [`Self::recall`], or why there is nothing.
+    pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
+        let vms = decide::concerned(snapshot);
+        let at = snapshot.taken_at;
+        self.worker.ask(move |store| {
+            let estimates = store.estimates(&vms)?.into_iter().collect();
+            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
+            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
+        })
+    }
+
+    /// Whether the store answers.
+    pub fn answers(&self) -> Result<(), StoreError> {
+        self.worker.ask(|store| store.placements(i64::MAX).map(drop))
+    }
+
+    /// Gives the next questions the whole deadline again.
+    pub fn renew(&mut self) {
+        self.worker.renew();
     }
 
     /// The moment since which our placements matter.
@@ -112,11 +153,37 @@ impl History {
 
     /// Keeps the placements of a plan, for the next request.
     pub fn remember(&self, planned: &Planned, now: i64) {
+        match self.try_remember(planned, now) {
+            Ok(()) => {}
+            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => {
+                log::warn!("placements are not remembered, two quick requests may pile onto one host: {error}");
+            }
+            Err(error) => log::debug!("placements are not remembered: {error}"),
+        }
+    }
+
+    /// As [`Self::remember`], or why not.
+    pub fn try_remember(&self, planned: &Planned, now: i64) -> Result<(), StoreError> {
         let actions = planned.plan.actions.iter();
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
-        if let Err(error) = self.worker.ask(move |store| store.remember(&placements, Self::recent(now))) {
-            log::debug!("placements are not remembered: {error}");
+        self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
+    }
+}
+
+/// Samples on their way into the store.
+pub struct Keeping<'a> {
+    history: &'a History,
+    begun: Result<Receiver<Result<usize, StoreError>>, StoreError>,
+}
+
+impl Keeping<'_> {
+    /// Waits for the rest, as long as the deadline allows. Nothing is lost for good: what is
+    /// not kept comes again.
+    pub fn finish(self) {
+        match self.begun.and_then(|answers| self.history.worker.wait(&answers)) {
+            Ok(fresh) => log::debug!("kept new samples: {fresh}"),
+            Err(error) => log::debug!("the samples of this request are not kept: {error}"),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
+mod optimize;
+mod serve;
+
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::Spread;
+use crate::model::policy::{GreenCost, Resources, Spread};
 
 /// One key.
 pub struct Key {
@@ -16,7 +19,12 @@ pub struct Key {
 }
 
 /// All keys, in the order of the shipped file.
-pub const KEYS: &[Key] = &[
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS)
+}
+
+/// Those of all commands.
+const KEYS: &[Key] = &[
     Key {
         name: "s_green",
         default: "1",
@@ -24,6 +32,18 @@ pub const KEYS: &[Key] = &[
                Hosts tell their share in ENERGY_RENEWABLE (YES, NO, 0.4, 40%), else their cluster does.\n\
                A number from 0 (green does not matter) to 1000.",
         set: |s, text| number(text, 1000.0).map(|value| s.policy.s_green = value).ok_or("a number from 0 to 1000"),
+    },
+    Key {
+        name: "green_cost",
+        default: "seed",
+        help: "What s_green scales. seed: D counts more the less renewable energy a host has. energy: to D\n\
+               comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE and\n\
+               POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or CARBON_INTENSITY,\n\
+               gCO2/kWh), in full average hosts.",
+        set: |s, text| {
+            let known = GreenCost::NAMES.iter().find(|(name, _)| *name == text);
+            known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("seed or energy")
+        },
     },
     Key {
         name: "weights.cpu",
@@ -37,6 +57,45 @@ pub const KEYS: &[Key] = &[
         help: "Weight of memory in the distance D. A number from 0 to 1000.",
         set: |s, text| {
             number(text, 1000.0).map(|value| s.policy.weight_memory = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "weights.disk_io",
+        default: "0.1",
+        help: "Weight of disk traffic in the distance D. No request tells what a host's disks can do, so the\n\
+               busiest host counts as full: a small weight, that decides where CPU and memory do not.\n\
+               Left out while nobody measures it. A number from 0 to 1000.",
+        set: |s, text| {
+            number(text, 1000.0).map(|value| s.policy.weight_disk_io = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "weights.net_io",
+        default: "0.1",
+        help: "Weight of network traffic in the distance D, likewise. A number from 0 to 1000.",
+        set: |s, text| {
+            number(text, 1000.0).map(|value| s.policy.weight_net_io = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "risk",
+        default: "0.5",
+        help: "How much uncertainty counts: a host's CPU is the sum of what its VMs will use, and risk times\n\
+               the deviation of that sum. 0 trusts the estimates. A number from 0 to 10.",
+        set: |s, text| number(text, 10.0).map(|value| s.policy.risk = value).ok_or("a number from 0 to 10"),
+    },
+    Key {
+        name: "resources",
+        default: "metrics",
+        help: "What is balanced: metrics (CPU, memory, disk and network traffic) or classes (how far VMs are\n\
+               from each class of the model, as the seed of this project has it).",
+        set: |s, text| {
+            s.policy.resources = match text {
+                "metrics" => Resources::Metrics,
+                "classes" => Resources::Classes,
+                _ => return Err("metrics or classes"),
+            };
+            Ok(())
         },
     },
     Key {
@@ -204,7 +263,7 @@ pub fn file() -> String {
          # and says which line to change.\n",
     );
     let mut section = "";
-    for key in KEYS {
+    for key in all() {
         text.push('\n');
         let (parent, name) = key.name.split_once('.').map_or(("", key.name), |(parent, name)| (parent, name));
         for line in key.help.lines() {
@@ -229,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_defaults_in_words_are_the_defaults_in_code() {
-        for key in KEYS {
+        for key in all() {
             let mut changed = Settings::default();
             (key.set)(&mut changed, key.default).unwrap_or_else(|allowed| panic!("{}: {allowed}", key.name));
             assert_eq!(changed, Settings::default(), "{}", key.name);
@@ -241,12 +300,12 @@ mod tests {
         let is_key = |line: &str| {
             let rest = line.trim_start_matches('#');
             rest.split_once(':')
-                .is_some_and(|(name, _)| KEYS.iter().any(|k| k.name.split('.').any(|part| part == name.trim())))
+                .is_some_and(|(name, _)| all().any(|k| k.name.split('.').any(|part| part == name.trim())))
         };
         let text: String =
             file().lines().filter(|l| is_key(l)).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
         let found = settings(Some(("shipped", &text)), &[]).expect("the shipped file is valid");
         assert_eq!(found, Settings::default());
-        assert!(text.lines().count() >= KEYS.len(), "{text}");
+        assert!(text.lines().count() >= all().count(), "{text}");
     }
 }

@@ -1,14 +1,15 @@
 //! Written configuration to a checked [`Policy`]: every key at its default, all
 //! problems told at once with file, line, key and what would do.
 //!
-//! A key is one row of [`keys::KEYS`]; nothing else names it. Order: built-in
+//! A key is one row of [`keys::all`]; nothing else names it. Order: built-in
 //! defaults, the file, `--set key=value`.
 
 pub mod keys;
+pub mod serve;
 mod yaml;
 
 use crate::model::policy::Policy;
-use keys::{KEYS, Key};
+use keys::Key;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub history_deadline: f64,
     /// Days that samples are kept; estimates outlive them.
     pub history_keep: u32,
+    /// The HTTP service.
+    pub serve: serve::Serve,
 }
 
 /// A store of history.
@@ -60,6 +63,7 @@ impl Default for Settings {
             history: None,
             history_deadline: 2.0,
             history_keep: 90,
+            serve: serve::Serve::default(),
         }
     }
 }
@@ -139,7 +143,7 @@ pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Sett
 }
 
 fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> String, problems: &mut Vec<Problem>) {
-    let text = match KEYS.iter().find(|known| known.name == key) {
+    let text = match keys::all().find(|known| known.name == key) {
         None => format!("unknown key {key}{}", nearest(key)),
         Some(known) => match (known.set)(settings, value) {
             Ok(()) => return,
@@ -152,8 +156,8 @@ fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> St
 }
 
 fn nearest(key: &str) -> String {
-    let near = |known: &&Key| strsim::damerau_levenshtein(known.name, key);
-    match KEYS.iter().min_by_key(near).filter(|known| near(known) <= known.name.len().div_ceil(2)) {
+    let near = |known: &&'static Key| strsim::damerau_levenshtein(known.name, key);
+    match keys::all().min_by_key(near).filter(|known| near(known) <= known.name.len().div_ceil(2)) {
         Some(known) => format!("; did you mean {}?", known.name),
         None => "; `oneaio config` lists all keys".to_owned(),
     }

@@ -2,10 +2,15 @@
 //!
 //! `observed` takes what history tells and falls back on `requested`, what a VM asks for;
 //! `histogram` is what an estimate is made of. All end in the same [`Demands`], so that the
-//! planner cannot tell the difference, by design.
+//! planner cannot tell the difference, by design. `window` cuts history into matrices,
+//! `classifier` tells which class of VMs a window is of.
 //!
 //! [`Demands`]: crate::model::demand::Demands
 
+pub mod classifier;
+pub mod features;
 pub mod histogram;
+pub mod monitored;
 pub mod observed;
 pub mod requested;
+pub mod window;

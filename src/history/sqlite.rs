@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS identities (
     vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS carbon (
+    zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 ";
 
 /// An open file.
@@ -56,15 +58,20 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Opens an existing file without the right to change it.
+    /// Opens an existing file without the right to change it. Where even the files beside it
+    /// (WAL) cannot be made, as on a read-only disk, what the file itself holds is read.
     ///
     /// # Errors
     /// As `open`, and when the file is not there.
     pub fn open_read_only(path: &Path, patience: Duration) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|error| failure(&error))?;
-        connection.busy_timeout(patience).map_err(|error| failure(&error))?;
-        Ok(Self { connection, collecting: None })
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let open = |options: &str| {
+            let connection = Connection::open_with_flags(format!("{}{options}", uri(path)), flags)?;
+            connection.busy_timeout(patience)?;
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+            Ok(Self { connection, collecting: None })
+        };
+        open("").or_else(|_| open("?immutable=1")).map_err(|error: rusqlite::Error| failure(&error))
     }
 
     fn migrate(&self) -> Result<(), StoreError> {
@@ -72,7 +79,8 @@ impl SqliteStore {
         let found: i64 = version(&self.connection).map_err(|error| failure(&error))?;
         match found {
             VERSION => Ok(()),
-            0 => self
+            // each version only added tables
+            ..VERSION => self
                 .connection
                 .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))
                 .map_err(|error| failure(&error)),
@@ -201,6 +209,31 @@ impl HistoryStore for SqliteStore {
             transaction.execute("DELETE FROM samples WHERE at < ?1", [before])
         })
     }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        // a file of an older version that is only read has no such table
+        let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'carbon')";
+        if !self.connection.query_row(there, [], |row| row.get(0)).map_err(|error| failure(&error))? {
+            return Ok(Vec::new());
+        }
+        // with max(), SQLite takes the other columns from that very row
+        let sql = "SELECT zone, grams, max(at) FROM carbon WHERE at <= ?1 AND at > ?2 GROUP BY zone ORDER BY zone";
+        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let rows = statement.query_map([at, at.saturating_sub(max_age)], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| {
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO carbon VALUES (?1, ?2, ?3)")?;
+            for (at, grams) in series {
+                insert.execute(params![zone, at, grams])?;
+            }
+            let count: i64 =
+                transaction.query_row("SELECT COUNT(*) FROM carbon WHERE zone = ?1", [zone], |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
+    }
 }
 
 impl SqliteStore {
@@ -294,6 +327,12 @@ fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
 }
 
 /// What went wrong and what to do about it.
+/// A path as a URI of SQLite, in which these characters would mean something else.
+fn uri(path: &Path) -> String {
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{escaped}")
+}
+
 fn failure(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

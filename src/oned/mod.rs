@@ -11,7 +11,10 @@ pub use endpoint::Endpoint;
 pub use error::{OnedError, SetupError};
 pub use transport::Limits;
 
-use crate::model::sample::Counters;
+use crate::model::ids::ClusterId;
+use crate::model::sample::{Counters, VmIdentity};
+use crate::model::snapshot::{Host, Vm};
+use crate::opennebula::cloud::{self, ClusterTemplate};
 use crate::opennebula::elements::PayloadError;
 use crate::opennebula::identity::{self, Page, Visit};
 use crate::opennebula::monitoring;
@@ -26,6 +29,8 @@ const PAGE: i32 = 500;
 const ALL_USERS: Param<'static> = Param::Integer(-2);
 /// VMs in any state but DONE.
 const NOT_DONE: Param<'static> = Param::Integer(-1);
+/// VMs that wait for a host.
+const PENDING: Param<'static> = Param::Integer(1);
 /// More of a version is not kept.
 const LONGEST_VERSION: u64 = 100;
 /// What is held of an answer on its way.
@@ -127,6 +132,33 @@ impl Oned {
                 return Ok(skipped);
             }
         }
+    }
+
+    /// Hands every host to `visit`; returns how many could not be read. An ordinary user
+    /// gets none, and no error.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn hosts(&self, visit: &mut dyn FnMut(Host)) -> Result<usize, OnedError> {
+        self.ask("one.hostpool.info", &[], self.deadline(), |payload| cloud::hosts(payload, visit))
+    }
+
+    /// Hands every cluster and its attributes to `visit`; returns how many could not be read.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn clusters(&self, visit: &mut dyn FnMut(ClusterId, ClusterTemplate)) -> Result<usize, OnedError> {
+        self.ask("one.clusterpool.info", &[], self.deadline(), |payload| cloud::clusters(payload, visit))
+    }
+
+    /// Hands every pending VM to `visit`, with all that its document tells; returns how
+    /// many could not be read.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn pending_vms(&self, visit: &mut dyn FnMut(Vm, VmIdentity)) -> Result<usize, OnedError> {
+        let params = [ALL_USERS, Param::Integer(-1), Param::Integer(-1), PENDING];
+        self.ask("one.vmpool.infoextended", &params, self.deadline(), |payload| cloud::vms(payload, visit))
     }
 
     fn deadline(&self) -> Instant {

@@ -7,8 +7,10 @@
 //! [`Snapshot`]: crate::model::snapshot::Snapshot
 //! [`Plan`]: crate::model::plan::Plan
 
+pub mod cloud;
 pub mod elements;
 pub mod envelope;
+pub mod external;
 pub mod identity;
 pub mod message;
 pub mod monitoring;
@@ -17,11 +19,13 @@ pub mod request;
 pub mod xmlrpc;
 
 mod assemble;
+mod cluster;
 mod host;
 mod markup;
 mod number;
 mod odd;
 mod pools;
+mod sample;
 mod topology;
 mod vector;
 mod vm;

@@ -10,10 +10,12 @@
 //! | `groups` | VM groups: who must share a host, who must not |
 //! | `occupancy` | CURRENT_VMS: who is on a host as the plan grows |
 //! | `storage`, `networks`, `pci`, `numa` | one kind of hard rule each |
+//! | `space` | which resources are balanced, and what a demand takes of each host |
 //! | `interference`, `green`, `rank` | what makes one allowed host better than another |
 //! | `reason`, `refusal` | why not, with numbers and the nearest miss |
 //! | `work` | the bound on what a plan may cost |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
+//! | `migration` | running VMs to better hosts: optimizations and evacuations |
 //! | `check` | an independent judge of any plan |
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
@@ -21,7 +23,9 @@
 pub mod check;
 pub mod green;
 pub mod interference;
+pub mod migration;
 pub mod planner;
+pub mod space;
 
 mod draft;
 mod greedy;
@@ -38,6 +42,8 @@ mod refusal;
 mod report;
 mod room;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod unit;
 mod work;
 

@@ -37,13 +37,24 @@ fn unprivileged(program: &Path) -> Command {
 impl Server {
     /// Starts one; `None`, said aloud, where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
-        Self::start_as(false)
+        Self::start_as(false, &[])
     }
 
     /// One that also listens on 127.0.0.1 with a certificate for `localhost`, signed by a
     /// CA of its own; clients over TCP must come with TLS.
     pub fn start_with_tls() -> Option<Self> {
-        Self::start_as(true)
+        Self::start_as(true, &[])
+    }
+
+    /// One with TimescaleDB; `None`, said aloud, where it is not installed.
+    pub fn start_with_timescaledb() -> Option<Self> {
+        let config = Command::new("pg_config").arg("--sharedir").output().ok();
+        let share = config.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        if !Path::new(&share).join("extension/timescaledb.control").is_file() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: TimescaleDB is not installed");
+            return None;
+        }
+        Self::start_as(false, &["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.telemetry_level=off"])
     }
 
     /// The certificate of the CA.
@@ -51,7 +62,7 @@ impl Server {
         self.folder.join("ca.crt").display().to_string()
     }
 
-    fn start_as(tls: bool) -> Option<Self> {
+    fn start_as(tls: bool, settings: &[&str]) -> Option<Self> {
         let (Some(initdb), Some(postgres)) = (program("initdb"), program("postgres")) else {
             // straight to the terminal: the test harness swallows what passing tests print
             let _ = writeln!(std::io::stderr(), "SKIPPED: PostgreSQL is not installed (tests/run installs it)");
@@ -87,6 +98,7 @@ impl Server {
             .arg("-k")
             .arg(&folder)
             .args(["-c", "fsync=off", "-c", "timezone=UTC"])
+            .args(settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -2,6 +2,7 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
+mod hypertable;
 mod seed;
 mod tls;
 mod writing;
@@ -20,7 +21,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -45,6 +46,8 @@ CREATE TABLE IF NOT EXISTS oneaio.counters (
     PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.carbon (
+    zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 ";
 
 /// An open connection.
@@ -104,6 +107,9 @@ impl TimescaleStore {
                 "its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio"
             )));
         }
+        if found < VERSION {
+            upgrade(&mut transaction).map_err(|error| failure(&error))?;
+        }
         transaction.commit().map_err(|error| failure(&error))
     }
 }
@@ -134,7 +140,7 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
         transaction.execute("INSERT INTO oneaio.meta VALUES ($1)", &[&VERSION])?;
         // plain tables do as well: what TimescaleDB refuses must not cost the store
         let mut attempt = transaction.savepoint("hypertable")?;
-        match make_hypertable(&mut attempt) {
+        match hypertable::make(&mut attempt) {
             Ok(()) => attempt.commit()?,
             Err(_) => attempt.rollback()?,
         }
@@ -142,45 +148,11 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     Ok(())
 }
 
-fn has_timescaledb(transaction: &mut Transaction<'_>) -> Result<bool, postgres::Error> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')";
-    Ok(transaction.query_one(sql, &[])?.get(0))
-}
-
-/// Drops samples before a moment; how many. A hypertable loses whole chunks (days), which
-/// costs nothing, compressed or not.
-fn drop_samples(transaction: &mut Transaction<'_>, before: i64) -> Result<u64, postgres::Error> {
-    let hypertable = has_timescaledb(transaction)? && {
-        let sql = "SELECT EXISTS (SELECT FROM timescaledb_information.hypertables
-                                  WHERE hypertable_schema = 'oneaio' AND hypertable_name = 'samples')";
-        transaction.query_one(sql, &[])?.get(0)
-    };
-    if !hypertable {
-        return transaction.execute("DELETE FROM oneaio.samples WHERE at < $1", &[&before]);
-    }
-    let count = |transaction: &mut Transaction<'_>| {
-        let row = transaction.query_one("SELECT count(*) FROM oneaio.samples WHERE at < $1", &[&before])?;
-        Ok::<i64, postgres::Error>(row.get(0))
-    };
-    let old = count(transaction)?;
-    transaction.execute("SELECT drop_chunks('oneaio.samples', $1::bigint)", &[&before])?;
-    Ok(u64::try_from(old - count(transaction)?).unwrap_or(0))
-}
-
-/// Where TimescaleDB is installed: one chunk per day, compressed after a week.
-fn make_hypertable(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
-    if !has_timescaledb(transaction)? {
-        return Ok(());
-    }
-    transaction.batch_execute(
-        "SELECT create_hypertable('oneaio.samples', 'at', chunk_time_interval => 86400, if_not_exists => true);
-         CREATE OR REPLACE FUNCTION oneaio.now() RETURNS bigint LANGUAGE sql STABLE AS
-            'SELECT extract(epoch FROM now())::bigint';
-         SELECT set_integer_now_func('oneaio.samples', 'oneaio.now', replace_if_exists => true);
-         ALTER TABLE oneaio.samples SET (timescaledb.compress, timescaledb.compress_segmentby = 'vm',
-            timescaledb.compress_orderby = 'at');
-         SELECT add_compression_policy('oneaio.samples', 604800, if_not_exists => true);",
-    )
+/// From an older version: each only added tables.
+fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+    transaction.batch_execute(SCHEMA)?;
+    transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
 impl HistoryStore for TimescaleStore {
@@ -274,10 +246,25 @@ impl HistoryStore for TimescaleStore {
     fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
         self.writing(|transaction| {
             transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            let gone = drop_samples(transaction, before)?;
+            let gone = hypertable::drop_samples(transaction, before)?;
             transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })
+    }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        let there = self.client.query_one("SELECT to_regclass('oneaio.carbon') IS NOT NULL", &[]);
+        if !there.map_err(|error| failure(&error))?.get::<_, bool>(0) {
+            return Ok(Vec::new()); // tables of an older version
+        }
+        let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
+                   ORDER BY zone, at DESC";
+        let rows = self.client.query(sql, &[&at, &at.saturating_sub(max_age)]).map_err(|error| failure(&error))?;
+        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| writing::save_carbon(transaction, zone, series))
     }
 }
 

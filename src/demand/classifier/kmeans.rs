@@ -1,0 +1,267 @@
+//! k-means on window statistics that keep the level of load. smartcore fits, from several
+//! seeded starts; at run time a window goes to the nearest of the centroids kept here.
+//!
+//! Each statistic is divided by its deviation over the windows of the fit. Without a number
+//! of classes, the one with the best silhouette is taken. There are never more classes than
+//! windows that differ: k-means would give NaN without an error.
+
+use super::{Classifier, FitError, Kind, Parts, PartsError, Training};
+use crate::demand::features::{self, COUNT};
+use crate::demand::window::Window;
+use smartcore::cluster::kmeans::{KMeans as Smart, KMeansParameters};
+use smartcore::linalg::basic::matrix::DenseMatrix;
+use std::collections::BTreeSet;
+
+/// For the registry.
+pub const KIND: Kind = Kind {
+    name: "kmeans",
+    aliases: &["k-means"],
+    about: "k-means on window statistics (settings: starts)",
+    settings: &["starts"],
+    fit: |training| Ok(Box::new(KMeans::fit(training)?)),
+    load: |parts| Ok(Box::new(KMeans::load(parts)?)),
+};
+
+/// Fits are started from so many seeds; the one of least inertia counts.
+const STARTS: f64 = 5.0;
+
+/// Classes that are tried when nobody says how many.
+const TRIED: std::ops::RangeInclusive<usize> = 3..=10;
+
+/// More make no sense.
+const MOST: usize = 200;
+
+/// Rounds of one fit.
+const ROUNDS: usize = 100;
+
+/// Windows that a silhouette is taken over; it costs their square.
+const SILHOUETTE: usize = 800;
+
+/// Differences below these are noise: percent of CPU and memory, logarithms of the rest.
+const LEAST: Point = [5.0, 5.0, 5.0, 5.0, 5.0, 0.5, 0.5, 0.5];
+
+type Point = [f64; COUNT];
+
+/// Fitted centroids, in statistics over their scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KMeans {
+    scale: Point,
+    centroids: Vec<Point>,
+}
+
+impl KMeans {
+    fn fit(training: &Training<'_>) -> Result<Self, FitError> {
+        let points: Vec<Point> = training.windows.iter().map(features::of).collect();
+        let scale = deviations(&points);
+        let points: Vec<Point> = points.iter().map(|point| over(point, &scale)).collect();
+        let different = points.iter().map(|point| point.map(f64::to_bits)).collect::<BTreeSet<_>>().len();
+        let starts = training.setting("starts", STARTS);
+        if starts.fract() != 0.0 || !(1.0..=100.0).contains(&starts) {
+            return Err(FitError::Setting(format!("starts must be a whole number from 1 to 100, not {starts}")));
+        }
+        let best = |k: usize| best_of(&points, k, starts as u64, training.seed);
+        let centroids = match training.classes {
+            Some(k) if !(1..=MOST).contains(&k) => {
+                return Err(FitError::Setting(format!("classes must be from 1 to {MOST}, not {k}")));
+            }
+            Some(k) if k > different => return Err(FitError::TooFew { needed: k, found: different }),
+            Some(k) => best(k)?,
+            None if different == 0 => return Err(FitError::TooFew { needed: 1, found: 0 }),
+            None => Self::chosen(&points, different, training, &best)?,
+        };
+        Ok(Self { scale, centroids: ordered(centroids) })
+    }
+
+    /// The number of classes with the best silhouette.
+    fn chosen(
+        points: &[Point],
+        different: usize,
+        training: &Training<'_>,
+        best: &dyn Fn(usize) -> Result<Vec<Point>, FitError>,
+    ) -> Result<Vec<Point>, FitError> {
+        let mut found: Option<(f64, Vec<Point>)> = None;
+        for k in TRIED.filter(|k| *k <= different) {
+            let centroids = best(k)?;
+            let silhouette = silhouette(points, &centroids);
+            (training.progress)(&format!("{k} classes: silhouette {silhouette:.3}"));
+            if found.as_ref().is_none_or(|(before, _)| silhouette > *before) {
+                found = Some((silhouette, centroids));
+            }
+        }
+        match found {
+            Some((_, centroids)) => Ok(centroids),
+            None => best(different),
+        }
+    }
+
+    fn load(parts: &Parts) -> Result<Self, PartsError> {
+        let (shape, values) = parts.array("centroids", 2)?;
+        let (_, scale) = parts.array("scale", 1)?;
+        let scale: Point = scale.try_into().map_err(|_| PartsError::Form("scale".to_owned()))?;
+        if shape[0] == 0 || shape[1] != COUNT || scale.iter().any(|scale| *scale <= 0.0) {
+            return Err(PartsError::Form("centroids".to_owned()));
+        }
+        let centroids = values.chunks_exact(COUNT).map(|row| std::array::from_fn(|j| row[j])).collect();
+        Ok(Self { scale, centroids })
+    }
+}
+
+impl Classifier for KMeans {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn distances(&self, window: &Window) -> Vec<f64> {
+        let point = over(&features::of(window), &self.scale);
+        self.centroids.iter().map(|centroid| squared(&point, centroid).sqrt()).collect()
+    }
+
+    fn parts(&self) -> Parts {
+        let values = self.centroids.iter().flatten().copied().collect();
+        Parts::default().with("scale", &[COUNT], self.scale.to_vec()).with(
+            "centroids",
+            &[self.centroids.len(), COUNT],
+            values,
+        )
+    }
+}
+
+/// The deviation of each statistic, or what is noise where that is more.
+fn deviations(points: &[Point]) -> Point {
+    std::array::from_fn(|j| {
+        let mean = features::mean(points.iter().map(|point| point[j]));
+        let deviation = features::mean(points.iter().map(|point| (point[j] - mean).powi(2))).sqrt();
+        deviation.max(LEAST[j])
+    })
+}
+
+fn over(point: &Point, scale: &Point) -> Point {
+    std::array::from_fn(|j| point[j] / scale[j])
+}
+
+fn squared(a: &Point, b: &Point) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
+}
+
+fn nearest(point: &Point, centroids: &[Point]) -> (usize, f64) {
+    let distances = centroids.iter().map(|centroid| squared(point, centroid)).enumerate();
+    distances.fold((0, f64::INFINITY), |best, found| if found.1 < best.1 { found } else { best })
+}
+
+/// The centroids of the start with the least inertia.
+fn best_of(points: &[Point], k: usize, starts: u64, seed: u64) -> Result<Vec<Point>, FitError> {
+    let mut best: Option<(f64, Vec<Point>)> = None;
+    for start in 0..starts {
+        let Some(centroids) = once(points, k, seed.wrapping_add(start))? else { continue };
+        let inertia: f64 = points.iter().map(|point| nearest(point, &centroids).1).sum();
+        if best.as_ref().is_none_or(|(before, _)| inertia < *before) {
+            best = Some((inertia, centroids));
+        }
+    }
+    best.map(|(_, centroids)| centroids)
+        .ok_or_else(|| FitError::Degenerate(format!("k-means found no {k} classes that all have windows")))
+}
+
+/// One fit; `None` when a class came out empty.
+fn once(points: &[Point], k: usize, seed: u64) -> Result<Option<Vec<Point>>, FitError> {
+    let told = |error: smartcore::error::Failed| FitError::Degenerate(format!("k-means failed: {error}"));
+    let labels: Vec<usize> = if k == 1 {
+        vec![0; points.len()]
+    } else {
+        let rows: Vec<Vec<f64>> = points.iter().map(|point| point.to_vec()).collect();
+        let matrix = DenseMatrix::from_2d_vec(&rows).map_err(told)?;
+        let parameters = KMeansParameters { k, max_iter: ROUNDS, seed: Some(seed) };
+        let fitted: Smart<f64, u32, DenseMatrix<f64>, Vec<u32>> = Smart::fit(&matrix, parameters).map_err(told)?;
+        fitted.predict(&matrix).map_err(told)?.into_iter().map(|label| label as usize).collect()
+    };
+    let mut sums = vec![([0.0; COUNT], 0.0_f64); k];
+    for (point, label) in points.iter().zip(labels) {
+        let Some((sum, count)) = sums.get_mut(label) else { return Ok(None) };
+        sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
+        *count += 1.0;
+    }
+    let full = sums.iter().all(|(_, count)| *count > 0.0);
+    Ok(full.then(|| sums.into_iter().map(|(sum, count)| sum.map(|x| x / count)).collect()))
+}
+
+/// By mean CPU, so that class numbers mean something.
+fn ordered(mut centroids: Vec<Point>) -> Vec<Point> {
+    centroids.sort_by(|a, b| {
+        let order = a.iter().zip(b).map(|(a, b)| a.total_cmp(b));
+        order.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    });
+    centroids
+}
+
+/// The mean silhouette over evenly chosen points; -1 where there is only one class.
+fn silhouette(points: &[Point], centroids: &[Point]) -> f64 {
+    let every = points.len().div_ceil(SILHOUETTE).max(1);
+    let chosen: Vec<(&Point, usize)> =
+        points.iter().step_by(every).map(|point| (point, nearest(point, centroids).0)).collect();
+    let mut of_each = Vec::with_capacity(chosen.len());
+    for (index, (point, label)) in chosen.iter().enumerate() {
+        let mut sums = vec![(0.0, 0.0_f64); centroids.len()];
+        for (other, (away, class)) in chosen.iter().enumerate() {
+            if other != index {
+                sums[*class].0 += squared(point, away).sqrt();
+                sums[*class].1 += 1.0;
+            }
+        }
+        let mean = |class: usize| (sums[class].1 > 0.0).then(|| sums[class].0 / sums[class].1);
+        let others = (0..centroids.len()).filter(|class| class != label).filter_map(mean).min_by(f64::total_cmp);
+        of_each.push(match (mean(*label), others) {
+            (Some(own), Some(other)) if own.max(other) > 0.0 => (other - own) / own.max(other),
+            (_, None) => -1.0,
+            _ => 0.0,
+        });
+    }
+    features::mean(of_each.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fit, kind};
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn window(cpu: f64, seed: u32) -> Window {
+        let rows: Vec<_> = (0..112_u32)
+            .map(|i| {
+                let noise = f64::from((i * 7919 + seed * 104_729) % 1000) / 500.0;
+                Some([2.0, 6400.0, cpu + noise, 4096.0, 2048.0, 1.0, 1.0])
+            })
+            .collect();
+        Window::from_rows(&rows).unwrap()
+    }
+
+    fn training<'a>(windows: &'a [Window], classes: Option<usize>, none: &'a BTreeMap<String, f64>) -> Training<'a> {
+        Training { windows, seed: 3, classes, settings: none, progress: &|_| {} }
+    }
+
+    #[test]
+    fn idle_busy_and_full_are_found_and_numbered_by_load() {
+        let windows: Vec<Window> = (0..60).map(|i| window([90.0, 2.0, 40.0][i as usize % 3], i)).collect();
+        let none = BTreeMap::new();
+        let fitted = fit("kmeans", &training(&windows, None, &none)).unwrap();
+        let class = |cpu: f64| fitted.classify(&window(cpu, 999));
+        assert_eq!(fitted.distances(&windows[0]).len(), 3);
+        assert_eq!([class(2.0).class, class(40.0).class, class(90.0).class], [0, 1, 2]);
+        assert!(class(40.0).confidence > 0.8);
+        let loaded = (kind("k-means").unwrap().load)(&fitted.parts()).unwrap();
+        assert_eq!(loaded.distances(&windows[5]), fitted.distances(&windows[5]));
+        let again = fit("kmeans", &training(&windows, None, &none)).unwrap();
+        assert_eq!(again.parts(), fitted.parts());
+    }
+
+    #[test]
+    fn never_more_classes_than_windows_that_differ() {
+        let (one, none) = (window(5.0, 1), BTreeMap::new());
+        let same = vec![one.clone(), one.clone(), one.clone()];
+        let refused = fit("kmeans", &training(&same, Some(2), &none)).map(|_| ()).unwrap_err();
+        assert_eq!(refused, FitError::TooFew { needed: 2, found: 1 });
+        let single = fit("kmeans", &training(&same, None, &none)).unwrap();
+        assert_eq!(single.classify(&one).class, 0);
+        assert!(single.distances(&one)[0] < 1e-9);
+        assert!(fit("kmeans", &training(&[], None, &none)).is_err());
+    }
+}

@@ -1,0 +1,182 @@
+//! Classifiers: from a window of one VM to how far it is from each class of VMs.
+//!
+//! A classifier is fitted on many windows and then a pure function of one. Three things
+//! are asked of a fitted one: `distances` to its classes, `coordinates` (what the
+//! calibration regresses later use on; the distances unless it knows something better) and
+//! `vector`, the seed's class space: the distances scaled to 0..1.
+//!
+//! **A new classifier is one new file with a [`Kind`] and one line in [`REGISTRY`].** Its
+//! weights go into the model file as [`Parts`]: named arrays of f64 or f32 and named
+//! numbers. The model file is one safetensors file: arrays of the classifier are called
+//! `classifier.NAME`, and the metadata holds one JSON text under `oneaio`. One key and
+//! sorted names keep the bytes the same for the same content. See [`super::model`].
+//!
+//! Windows come without holes, NaN or negative numbers (see [`super::window`]); constant
+//! columns and all-constant windows do come, and must give finite numbers.
+
+pub mod kmeans;
+pub mod mc2pca;
+pub mod parts;
+pub mod random;
+
+pub use parts::{Array, Parts, PartsError};
+
+use super::window::Window;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// A fitted classifier. Equal windows give equal answers.
+pub trait Classifier: Send + Sync {
+    /// As in the registry.
+    fn name(&self) -> &'static str;
+
+    /// One per class, not negative, smaller is nearer; finite for every window.
+    fn distances(&self, window: &Window) -> Vec<f64>;
+
+    /// What the window is by this classifier, in numbers that a linear fit can use. Always
+    /// of the same length.
+    fn coordinates(&self, window: &Window) -> Vec<f64> {
+        self.distances(window)
+    }
+
+    /// The seed's vector: scaled so that the smallest is 0 and the largest 1.
+    fn vector(&self, window: &Window) -> Vec<f64> {
+        scaled(&self.distances(window))
+    }
+
+    /// The nearest class and how sure that is.
+    fn classify(&self, window: &Window) -> Classification {
+        Classification::of(self.distances(window))
+    }
+
+    /// What must be kept to load it again.
+    fn parts(&self) -> Parts;
+}
+
+/// What a classifier says about a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classification {
+    /// One per class.
+    pub distances: Vec<f64>,
+    /// The nearest class; the first of equals.
+    pub class: usize,
+    /// 1 - nearest / second nearest distance: 0 is a tie, 1 is on the class itself.
+    pub confidence: f64,
+}
+
+impl Classification {
+    /// From distances; without any it is class 0 and no confidence.
+    #[must_use]
+    pub fn of(distances: Vec<f64>) -> Self {
+        let class = (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b])).unwrap_or(0);
+        let second = (0..distances.len()).filter(|&k| k != class).map(|k| distances[k]).min_by(f64::total_cmp);
+        let confidence = match (distances.get(class), second) {
+            (Some(first), Some(second)) if second > 0.0 && second.is_finite() => 1.0 - first / second,
+            (Some(_), None) => 1.0,
+            _ => 0.0,
+        };
+        Self { distances, class, confidence }
+    }
+}
+
+/// Min-max scaling to 0..1; zeros where all are equal, or one is no number, as the seed.
+#[must_use]
+pub fn scaled(values: &[f64]) -> Vec<f64> {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let range = most - least;
+    if values.iter().any(|value| !value.is_finite()) || range <= 0.0 || !range.is_finite() {
+        return vec![0.0; values.len()];
+    }
+    values.iter().map(|value| (value - least) / range).collect()
+}
+
+/// What a classifier is fitted on.
+pub struct Training<'a> {
+    /// In a fixed order; the order may matter (MC2PCA starts from it).
+    pub windows: &'a [Window],
+    /// For everything random.
+    pub seed: u64,
+    /// How many classes; `None`: the classifier chooses.
+    pub classes: Option<usize>,
+    /// The classifier's own settings (`ncp`, `epochs`, ...), by name.
+    pub settings: &'a BTreeMap<String, f64>,
+    /// Is told now and then what is being done, in a few words.
+    pub progress: &'a dyn Fn(&str),
+}
+
+impl Training<'_> {
+    /// A setting, or its default.
+    #[must_use]
+    pub fn setting(&self, name: &str, default: f64) -> f64 {
+        self.settings.get(name).copied().unwrap_or(default)
+    }
+}
+
+/// Why a classifier cannot be fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FitError {
+    /// Not enough windows, or not enough different ones.
+    #[error("{found} different windows are too few for {needed} classes: collect for longer, or ask for fewer classes")]
+    TooFew {
+        /// Classes that were wanted.
+        needed: usize,
+        /// Windows that differ.
+        found: usize,
+    },
+    /// A setting that is out of range or unknown.
+    #[error("{0}")]
+    Setting(String),
+    /// The name is no classifier's.
+    #[error("{0:?} is no classifier; there are {1}")]
+    Unknown(String, String),
+    /// The data do not allow it.
+    #[error("{0}")]
+    Degenerate(String),
+}
+
+/// A kind of classifier: how to fit it, how to load it.
+pub struct Kind {
+    /// In settings and model files.
+    pub name: &'static str,
+    /// Other names for it; the seed's.
+    pub aliases: &'static [&'static str],
+    /// In a few words, for help texts.
+    pub about: &'static str,
+    /// Settings that it understands.
+    pub settings: &'static [&'static str],
+    /// Fits one.
+    pub fit: fn(&Training<'_>) -> Result<Box<dyn Classifier>, FitError>,
+    /// Loads one from what `parts` gave.
+    pub load: fn(&Parts) -> Result<Box<dyn Classifier>, PartsError>,
+}
+
+/// All classifiers; the first is the default.
+pub const REGISTRY: &[Kind] = &[kmeans::KIND, mc2pca::KIND, random::KIND];
+
+/// A kind by its name or alias, in any case.
+///
+/// # Errors
+/// When there is none; the error lists them.
+pub fn kind(name: &str) -> Result<&'static Kind, FitError> {
+    let known = |kind: &&Kind| {
+        kind.name.eq_ignore_ascii_case(name) || kind.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    };
+    REGISTRY.iter().find(known).ok_or_else(|| {
+        let names: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
+        FitError::Unknown(name.to_owned(), names.join(", "))
+    })
+}
+
+/// Fits the named classifier.
+///
+/// # Errors
+/// When it is unknown, a setting is, or the data do not allow it.
+pub fn fit(name: &str, training: &Training<'_>) -> Result<Box<dyn Classifier>, FitError> {
+    let kind = kind(name)?;
+    if let Some(odd) = training.settings.keys().find(|key| !kind.settings.contains(&key.as_str())) {
+        let known = if kind.settings.is_empty() { "none".to_owned() } else { kind.settings.join(", ") };
+        return Err(FitError::Setting(format!("{odd:?} is no setting of {}; it has {known}", kind.name)));
+    }
+    (kind.fit)(training)
+}

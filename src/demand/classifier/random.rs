@@ -1,0 +1,97 @@
+//! Random classes: the baseline that any other classifier must beat. Seeded by the
+//! window's content, so that equal windows get equal answers.
+
+use super::{Classifier, FitError, Kind, Parts, PartsError, Training};
+use crate::demand::window::Window;
+
+/// For the registry.
+pub const KIND: Kind = Kind {
+    name: "random",
+    aliases: &["RandomClassifier"],
+    about: "random classes, a baseline",
+    settings: &[],
+    fit: |training| Ok(Box::new(Random::fit(training)?)),
+    load: |parts| Ok(Box::new(Random::load(parts)?)),
+};
+
+/// Classes when nobody says how many, as the seed.
+const CLASSES: usize = 3;
+
+/// More classes than this make no sense.
+const MOST: usize = 1000;
+
+/// So many classes by chance.
+#[derive(Clone, Debug)]
+pub struct Random {
+    classes: usize,
+    seed: u64,
+}
+
+impl Random {
+    fn fit(training: &Training<'_>) -> Result<Self, FitError> {
+        let classes = training.classes.unwrap_or(CLASSES);
+        if !(1..=MOST).contains(&classes) {
+            return Err(FitError::Setting(format!("classes must be from 1 to {MOST}, not {classes}")));
+        }
+        // 52 bits: it is kept as a number of a model file
+        Ok(Self { classes, seed: training.seed & ((1 << 52) - 1) })
+    }
+
+    fn load(parts: &Parts) -> Result<Self, PartsError> {
+        let (classes, seed) = (parts.number("classes")?, parts.number("seed")?);
+        if !(1.0..=MOST as f64).contains(&classes) || seed < 0.0 {
+            return Err(PartsError::Form("classes".to_owned()));
+        }
+        Ok(Self { classes: classes as usize, seed: seed as u64 })
+    }
+}
+
+impl Classifier for Random {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn distances(&self, window: &Window) -> Vec<f64> {
+        let numbers = window.rows().iter().flatten().map(|value| value.to_bits());
+        let mut state = numbers.fold(self.seed, |state, bits| mixed(state ^ bits));
+        let mut next = || {
+            state = mixed(state);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        (0..self.classes).map(|_| next()).collect()
+    }
+
+    fn parts(&self) -> Parts {
+        Parts::default().with_number("classes", self.classes as f64).with_number("seed", self.seed as f64)
+    }
+}
+
+/// One step of SplitMix64.
+fn mixed(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let once = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    twice ^ (twice >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fit, kind};
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn equal_windows_get_equal_classes_and_loading_changes_nothing() {
+        let rows: Vec<_> = (0..112).map(|i| Some([1.0, 3200.0, f64::from(i), 1.0, 1.0, 0.0, 0.0])).collect();
+        let window = Window::from_rows(&rows).unwrap();
+        let settings = BTreeMap::new();
+        let training = Training { windows: &[], seed: 7, classes: Some(4), settings: &settings, progress: &|_| {} };
+        let fitted = fit("randomclassifier", &training).unwrap();
+        assert_eq!(fitted.distances(&window).len(), 4);
+        assert!(fitted.distances(&window).iter().all(|d| (0.0..1.0).contains(d)));
+        let loaded = (kind("random").unwrap().load)(&fitted.parts()).unwrap();
+        assert_eq!(loaded.distances(&window), fitted.distances(&window));
+        let none = Training { classes: Some(0), ..training };
+        assert!(fit("random", &none).is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The batch that `mm_sched` sends: pending VMs and the hosts that it has matched.
+
+use super::json::{BodyError, Id, Kind, Object, document};
+use crate::model::ids::{HostId, VmId};
+use crate::model::units::{Cpu, Memory};
+use crate::opennebula::number;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use std::collections::HashMap;
+use std::fmt;
+
+/// What mm_sched asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In the order of the document, each id once.
+    pub vms: Vec<Asked>,
+}
+
+/// One VM that waits for a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// ID.
+    pub vm: VmId,
+    /// HOST_IDS, sorted; may be empty.
+    pub hosts: Vec<HostId>,
+    /// CAPACITY, or what TEMPLATE says in older versions; `None` where neither tells.
+    pub capacity: Option<(Cpu, Memory)>,
+    /// HOST_ID: where it runs, when it is to be moved.
+    pub current: Option<HostId>,
+    /// FLAVOURS of VM_ATTRIBUTES or USER_TEMPLATE; empty when absent.
+    pub flavours: String,
+}
+
+/// Reads `{"VMS":[...]}`; `null` and an empty list are no VMs.
+///
+/// # Errors
+/// When it is no JSON, a field has the wrong type, one that is needed is missing, or a VM
+/// stands there twice.
+pub fn read(bytes: &[u8]) -> Result<Batch, BodyError> {
+    let Object(raw): Object<RawBatch> = document(bytes)?;
+    let Some(vms) = raw.vms else {
+        return Err(BodyError::new("VMS", "is missing; it must be a list of VMs, or null"));
+    };
+    let mut seen = HashMap::new();
+    let mut batch = Batch::default();
+    for (index, Object(raw)) in vms.unwrap_or_default().into_iter().enumerate() {
+        let asked = raw.check(index)?;
+        if let Some(first) = seen.insert(asked.vm, index) {
+            let problem = format!("VM {} stands there twice, first at VMS[{first}]", asked.vm);
+            return Err(BodyError::new(format!("VMS[{index}].ID"), problem));
+        }
+        batch.vms.push(asked);
+    }
+    Ok(batch)
+}
+
+#[derive(Deserialize)]
+struct RawBatch {
+    #[serde(rename = "VMS", default, deserialize_with = "given")]
+    vms: Option<Option<Vec<Object<RawVm>>>>,
+}
+
+/// Tells null from absent.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct RawVm {
+    id: Option<Id<OfVm>>,
+    host_ids: Option<Vec<Id<OfHost>>>,
+    host_id: Option<CurrentHost>,
+    capacity: Option<Object<RawCapacity>>,
+    vm_attributes: Option<Flavours>,
+    template: Option<Object<RawCapacity>>,
+    user_template: Option<Flavours>,
+}
+
+impl RawVm {
+    fn check(self, index: usize) -> Result<Asked, BodyError> {
+        let missing = |name: &str, what: &str| {
+            BodyError::new(format!("VMS[{index}].{name}"), format!("is missing; it must be {what}"))
+        };
+        let id = self.id.ok_or_else(|| missing("ID", OfVm::EXPECTED))?;
+        let hosts = self.host_ids.ok_or_else(|| missing("HOST_IDS", "a list of host ids"))?;
+        let mut hosts: Vec<HostId> = hosts.into_iter().map(|id| HostId(id.0)).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        // CAPACITY has KiB, TEMPLATE has MiB
+        let capacity = self.capacity.and_then(|capacity| capacity.0.check(1));
+        let flavours = self.vm_attributes.into_iter().chain(self.user_template).map(|found| found.0);
+        Ok(Asked {
+            vm: VmId(id.0),
+            hosts,
+            capacity: capacity.or(self.template.and_then(|template| template.0.check(1024))),
+            current: self.host_id.and_then(|host| host.0),
+            flavours: flavours.into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
+        })
+    }
+}
+
+struct OfVm;
+impl Kind for OfVm {
+    const EXPECTED: &'static str = "a VM id, a whole number from 0 to 2147483647";
+}
+
+struct OfHost;
+impl Kind for OfHost {
+    const EXPECTED: &'static str = "a host id, a whole number from 0 to 2147483647";
+}
+
+/// HOST_ID; any negative number is none.
+struct CurrentHost(Option<HostId>);
+
+impl<'de> Deserialize<'de> for CurrentHost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = &"the id of the host where the VM runs, or -1";
+        let id = i64::deserialize(deserializer)?;
+        let wrong = |_| D::Error::invalid_value(Unexpected::Signed(id), expected);
+        let id = i32::try_from(id).map_err(wrong)?;
+        Ok(Self((id >= 0).then_some(HostId(id))))
+    }
+}
+
+/// CPU in cores and MEMORY in some unit.
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct RawCapacity {
+    cpu: Option<Amount>,
+    memory: Option<Amount>,
+}
+
+impl RawCapacity {
+    fn check(self, kib: i64) -> Option<(Cpu, Memory)> {
+        let (cpu, memory) = (self.cpu?.0, self.memory?.0);
+        // in single precision and cut off, as oned reckons
+        Some((Cpu((cpu as f32 * 100.0) as i64), Memory((memory as i64).saturating_mul(kib))))
+    }
+}
+
+/// A number that is not negative, also as text: TEMPLATE has all its values as text.
+struct Amount(f64);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+/// No capacity is as large; whole numbers below it are exact in floating point.
+const BOUNDLESS: f64 = 9_007_199_254_740_992.0;
+
+struct AmountVisitor;
+
+impl Visitor<'_> for AmountVisitor {
+    type Value = Amount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 0 to 9007199254740992")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Amount, E> {
+        if (0.0..=BOUNDLESS).contains(&value) {
+            Ok(Amount(value))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Amount, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Amount, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Amount, E> {
+        match number::real(text) {
+            Some(value) => self.visit_f64(value),
+            None => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+/// FLAVOURS of an object of attributes; all else is passed over.
+struct Flavours(String);
+
+impl<'de> Deserialize<'de> for Flavours {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FlavoursVisitor)
+    }
+}
+
+struct FlavoursVisitor;
+
+impl<'de> Visitor<'de> for FlavoursVisitor {
+    type Value = Flavours;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of attributes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flavours, A::Error> {
+        let mut flavours = String::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name.eq_ignore_ascii_case("FLAVOURS") && flavours.is_empty() {
+                flavours = map.next_value::<Option<String>>()?.unwrap_or_default();
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Flavours(flavours))
+    }
+
+    /// An object without attributes, as some JSON writers print it.
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Flavours, A::Error> {
+        match list.next_element::<IgnoredAny>()? {
+            None => Ok(Flavours(String::new())),
+            Some(_) => Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
