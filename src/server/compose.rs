@@ -224,6 +224,9 @@ fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
         current_vms_rules: Vec::new(),
         rank: String::new(),
         datastore_rank: String::new(),
+        transient: false,
+        blocked: false,
+        monitoring: None,
     }
 }
 
