@@ -241,3 +241,6 @@ fn datastore(clusters: Vec<ClusterId>) -> Datastore {
         attributes: Attributes::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;
