@@ -97,7 +97,7 @@ impl History {
         let vms = decide::concerned(snapshot);
         let answer = self.worker.ask(move |store| {
             let estimates = store.estimates(&vms)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)? })
+            Ok(Recall { estimates, placements: store.placements(since)?, ..Recall::default() })
         });
         answer.unwrap_or_else(|error| {
             log::warn!("history is not used, VMs count as what they ask for: {error}");

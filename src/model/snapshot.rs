@@ -143,6 +143,8 @@ pub struct Vm {
     pub rank: String,
     /// USER_TEMPLATE/SCHED_DS_RANK, empty when absent.
     pub datastore_rank: String,
+    /// Who it is, for finding relatives; name and size stand above.
+    pub identity: VmIdentity,
 }
 
 impl Vm {

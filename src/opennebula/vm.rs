@@ -30,6 +30,7 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         "NAME" => raw.name.fill(w),
         "STATE" => raw.state.fill(w),
         "RESCHED" => raw.resched.fill(w),
+        "UID" => raw.owner.fill(w),
         "TEMPLATE" => raw.template(w, &mut odd),
         "USER_TEMPLATE" => raw.user_template(w),
         "HISTORY_RECORDS" => raw.history(w),
@@ -62,6 +63,9 @@ struct RawVm {
     name: First,
     state: First,
     resched: First,
+    owner: First,
+    source: First,
+    flavours: First,
     cpu: First,
     memory: First,
     automatic_requirements: First,
@@ -85,6 +89,7 @@ impl RawVm {
             match tag {
                 "CPU" => self.cpu.fill(w)?,
                 "MEMORY" => self.memory.fill(w)?,
+                "TEMPLATE_ID" => self.source.fill(w)?,
                 "AUTOMATIC_REQUIREMENTS" => self.automatic_requirements.fill(w)?,
                 "DISK" => self.disks.push(Vector::read(w)?),
                 "NIC" => self.nics.push(Vector::read(w)?),
@@ -114,6 +119,7 @@ impl RawVm {
             "SCHED_RANK" => self.rank.fill(w),
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
+            tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
     }

@@ -2,13 +2,14 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
+mod archive;
 mod seed;
 mod tls;
 mod writing;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Placement};
+use crate::model::history::{Class, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
 use postgres::config::SslMode;
@@ -20,7 +21,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -36,12 +37,24 @@ CREATE TABLE IF NOT EXISTS oneaio.host_samples (
 CREATE TABLE IF NOT EXISTS oneaio.estimates (
     vm int PRIMARY KEY, cpu_level float8 NOT NULL, cpu_peak float8 NOT NULL, cpu_deviation float8 NOT NULL,
     memory_level float8 NOT NULL, memory_peak float8 NOT NULL, disk_level float8, disk_peak float8,
-    net_level float8, net_peak float8, samples bigint NOT NULL, last_at bigint NOT NULL, state bytea NOT NULL);
+    net_level float8, net_peak float8, samples bigint NOT NULL, last_at bigint NOT NULL, state bytea NOT NULL,
+    trust float8 NOT NULL DEFAULT 1, class int, confidence float8, vector text);
+CREATE TABLE IF NOT EXISTS oneaio.relatives (key text PRIMARY KEY, vms bigint NOT NULL, content text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.counters (
     kind int NOT NULL, id int NOT NULL, at bigint NOT NULL, cpu float8, memory float8, disk float8, net float8,
     PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
+";
+
+/// From version 1: how far estimates are trusted, classes, relatives.
+const FROM_1: &str = "
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS trust float8 NOT NULL DEFAULT 1;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS class int;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS confidence float8;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS vector text;
+CREATE TABLE IF NOT EXISTS oneaio.relatives (key text PRIMARY KEY, vms bigint NOT NULL, content text NOT NULL);
+UPDATE oneaio.meta SET version = 2;
 ";
 
 /// An open connection.
@@ -100,6 +113,10 @@ impl TimescaleStore {
             return Err(StoreError::Schema(format!(
                 "its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio"
             )));
+        }
+        if found < VERSION {
+            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|error| failure(&error))?;
+            transaction.batch_execute(FROM_1).map_err(|error| failure(&error))?;
         }
         transaction.commit().map_err(|error| failure(&error))
     }
@@ -278,7 +295,14 @@ fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
         cpu_deviation: column(row, 3)?,
         samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
         last_at: column(row, 11)?,
+        trust: column(row, 12)?,
+        class: class(column(row, 13)?, column(row, 14)?),
     })
+}
+
+/// A class as it is kept.
+fn class(number: Option<i32>, confidence: Option<f64>) -> Option<Class> {
+    Some(Class { number: number?.try_into().ok()?, confidence: confidence.unwrap_or(0.0) })
 }
 
 /// A column of the type that our tables give it; other tables of that name are told.
