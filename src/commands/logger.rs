@@ -90,4 +90,7 @@ pub fn report(planned: &Planned, placements: usize) {
         report.objective.0,
         report.objective.1
     );
+    if let Some(green) = &report.green {
+        log::info!("green: {}", green.text());
+    }
 }

@@ -51,7 +51,10 @@ pub fn run(args: &ConfigArgs) -> Exit {
         }
     };
     let now = store::now();
-    let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
+    let recall = history
+        .as_ref()
+        .map(|history| history.recall(&snapshot, History::recent(now), &settings.policy))
+        .unwrap_or_default();
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     logger::report(&decided.planned, settings.log_placements);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);

@@ -76,7 +76,7 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };
-    let recall = history.map(|history| history.recall(&snapshot, i64::MAX)).unwrap_or_default();
+    let recall = history.map(|history| history.recall(&snapshot, i64::MAX, &settings.policy)).unwrap_or_default();
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     let messages = messages(&decided);
@@ -133,6 +133,7 @@ fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Va
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
         "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "green": report.green,
         "decisions": report.decisions,
         "refusals": report.refusals,
         "hosts": report.hosts,

@@ -3,13 +3,17 @@
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
+use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, StoreError};
-use crate::model::history::{Placement, Recall};
+use crate::model::history::{Estimate, Group, Placement, Recall};
+use crate::model::ids::VmId;
+use crate::model::policy::{Policy, Resources};
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +22,9 @@ const DEFAULT_FILE: &str = "/var/lib/one/oneaio/history.db";
 
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
+
+/// Carbon intensity of a zone holds for so many seconds; series are by the hour.
+const CARBON_AGE: i64 = 3 * 3600;
 
 /// Seconds since 1970.
 pub fn now() -> i64 {
@@ -93,11 +100,24 @@ impl History {
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
-    pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
+    /// Half a dozen round trips, however large the request is.
+    pub fn recall(&self, snapshot: &Snapshot, since: i64, policy: &Policy) -> Recall {
         let vms = decide::concerned(snapshot);
+        let keys = observed::keys_of(snapshot);
+        let told: HashSet<VmId> = snapshot.vms.iter().map(|vm| vm.id).collect();
+        let at = snapshot.taken_at;
+        let classes = policy.resources == Resources::Classes;
         let answer = self.worker.ask(move |store| {
-            let estimates = store.estimates(&vms)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)?, ..Recall::default() })
+            let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
+            let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
+            let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
+            let strangers: Vec<VmId> = vms.iter().copied().filter(|vm| !told.contains(vm) && untrusted(vm)).collect();
+            // without relatives it does not matter who they are
+            let asked = if relatives.is_empty() { &[][..] } else { &strangers };
+            let identities = store.identities(Some(asked))?.into_iter().collect();
+            let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
+            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
+            Ok(Recall { estimates, placements: store.placements(since)?, relatives, identities, vectors, carbon })
         });
         answer.unwrap_or_else(|error| {
             log::warn!("history is not used, VMs count as what they ask for: {error}");

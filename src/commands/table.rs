@@ -36,6 +36,9 @@ pub fn decision(decided: &Decided) -> String {
         report.objective.0,
         report.objective.1
     ));
+    if let Some(green) = &report.green {
+        text.push_str(&format!("green: {}\n", green.text()));
+    }
     text
 }
 

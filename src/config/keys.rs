@@ -3,7 +3,7 @@
 mod serve;
 
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::Spread;
+use crate::model::policy::{GreenCost, Resources, Spread};
 
 /// One key.
 pub struct Key {
@@ -33,6 +33,18 @@ const KEYS: &[Key] = &[
         set: |s, text| number(text, 1000.0).map(|value| s.policy.s_green = value).ok_or("a number from 0 to 1000"),
     },
     Key {
+        name: "green_cost",
+        default: "seed",
+        help: "What s_green scales. seed: D counts more the less renewable energy a host has. energy: to D\n\
+               comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE and\n\
+               POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or CARBON_INTENSITY,\n\
+               gCO2/kWh), in full average hosts.",
+        set: |s, text| {
+            let known = GreenCost::NAMES.iter().find(|(name, _)| *name == text);
+            known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("seed or energy")
+        },
+    },
+    Key {
         name: "weights.cpu",
         default: "1",
         help: "Weight of CPU in the distance D. A number from 0 to 1000.",
@@ -44,6 +56,45 @@ const KEYS: &[Key] = &[
         help: "Weight of memory in the distance D. A number from 0 to 1000.",
         set: |s, text| {
             number(text, 1000.0).map(|value| s.policy.weight_memory = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "weights.disk_io",
+        default: "0.1",
+        help: "Weight of disk traffic in the distance D. No request tells what a host's disks can do, so the\n\
+               busiest host counts as full: a small weight, that decides where CPU and memory do not.\n\
+               Left out while nobody measures it. A number from 0 to 1000.",
+        set: |s, text| {
+            number(text, 1000.0).map(|value| s.policy.weight_disk_io = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "weights.net_io",
+        default: "0.1",
+        help: "Weight of network traffic in the distance D, likewise. A number from 0 to 1000.",
+        set: |s, text| {
+            number(text, 1000.0).map(|value| s.policy.weight_net_io = value).ok_or("a number from 0 to 1000")
+        },
+    },
+    Key {
+        name: "risk",
+        default: "0.5",
+        help: "How much uncertainty counts: a host's CPU is the sum of what its VMs will use, and risk times\n\
+               the deviation of that sum. 0 trusts the estimates. A number from 0 to 10.",
+        set: |s, text| number(text, 10.0).map(|value| s.policy.risk = value).ok_or("a number from 0 to 10"),
+    },
+    Key {
+        name: "resources",
+        default: "metrics",
+        help: "What is balanced: metrics (CPU, memory, disk and network traffic) or classes (how far VMs are\n\
+               from each class of the model, as the seed of this project has it).",
+        set: |s, text| {
+            s.policy.resources = match text {
+                "metrics" => Resources::Metrics,
+                "classes" => Resources::Classes,
+                _ => return Err("metrics or classes"),
+            };
+            Ok(())
         },
     },
     Key {

@@ -220,8 +220,7 @@ impl Fit {
     pub fn load(parts: &Parts) -> Result<Self, PartsError> {
         let mut fit = Self::default();
         let wrong = |name: &str| PartsError::Form(name.to_owned());
-        for (name, corrections, inputs) in
-            [("level", &mut fit.level, HALF_LIVES), ("peak", &mut fit.peak, PEAK_TRAITS)]
+        for (name, corrections, inputs) in [("level", &mut fit.level, HALF_LIVES), ("peak", &mut fit.peak, PEAK_TRAITS)]
         {
             let (shape, values) = parts.array(name, 3)?;
             if shape != [2, RESOURCES, inputs] {

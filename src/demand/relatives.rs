@@ -258,15 +258,8 @@ mod tests {
         let identity =
             VmIdentity { template: Some(template), cpu: cores * 100, memory: 1 << 20, ..VmIdentity::default() };
         let usage = Usage { cpu: used * cores as f64, memory: 1e5, disk_io: Some(10.0), net_io: None };
-        let estimate = Estimate {
-            level: usage,
-            peak: usage,
-            cpu_deviation: 1.0,
-            trust: 1.0,
-            class: None,
-            samples,
-            last_at: 0,
-        };
+        let estimate =
+            Estimate { level: usage, peak: usage, cpu_deviation: 1.0, trust: 1.0, class: None, samples, last_at: 0 };
         (identity, estimate)
     }
 
@@ -294,7 +287,8 @@ mod tests {
 
     #[test]
     fn nearly_the_same_size_counts_and_young_vms_do_not() {
-        let vms: Vec<_> = (0..20).map(|i| vm(1, if i < 10 { 1 } else { 16 }, if i < 10 { 80.0 } else { 5.0 }, 50)).collect();
+        let vms: Vec<_> =
+            (0..20).map(|i| vm(1, if i < 10 { 1 } else { 16 }, if i < 10 { 80.0 } else { 5.0 }, 50)).collect();
         let stranger = |cores| VmIdentity { template: None, ..vm(1, cores, 0.0, 0).0 };
         let (small, _) = prior(&vms, &stranger(1)).unwrap();
         let (big, _) = prior(&vms, &stranger(14)).unwrap();

@@ -5,7 +5,7 @@ use super::demand::Usage;
 use super::ids::{HostId, VmId};
 use super::sample::VmIdentity;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The expected use of a VM, computed when its data arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +77,6 @@ pub struct Recall {
     pub identities: HashMap<VmId, VmIdentity>,
     /// Class vectors, where placement asked for them.
     pub vectors: HashMap<VmId, Vec<f64>>,
-    /// Class vectors were asked for, and this is why there are none.
-    pub no_vectors: Option<String>,
+    /// Carbon intensity by zone at the moment of the request, gCO2/kWh.
+    pub carbon: BTreeMap<String, f64>,
 }

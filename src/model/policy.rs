@@ -6,10 +6,20 @@
 pub struct Policy {
     /// s_green of the seed: how much a host without renewable energy is worse.
     pub s_green: f64,
+    /// What `s_green` scales.
+    pub green_cost: GreenCost,
     /// Weight of CPU in the distance D.
     pub weight_cpu: f64,
     /// Weight of memory in the distance D.
     pub weight_memory: f64,
+    /// Weight of disk traffic in the distance D.
+    pub weight_disk_io: f64,
+    /// Weight of network traffic in the distance D.
+    pub weight_net_io: f64,
+    /// So many standard deviations of a host's CPU count as load.
+    pub risk: f64,
+    /// What is balanced.
+    pub resources: Resources,
     /// At most so many VMs of one request go to one host; `None` is no limit.
     pub max_per_host: Option<u32>,
     /// SCHED_RANK and SCHED_DS_RANK go before our score.
@@ -27,6 +37,29 @@ pub struct Policy {
     pub monitoring_max_age: i64,
 }
 
+/// What energy adds to the distance D of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GreenCost {
+    /// Multiplicative, by the share of renewable energy.
+    Seed,
+    /// Additive, by marginal power and carbon intensity.
+    Energy,
+}
+
+impl GreenCost {
+    /// All there are, as they are written.
+    pub const NAMES: &'static [(&'static str, Self)] = &[("seed", Self::Seed), ("energy", Self::Energy)];
+}
+
+/// What the planner balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resources {
+    /// CPU, memory, disk and network traffic, in their units.
+    Metrics,
+    /// The distances to the classes of a model, as the seed.
+    Classes,
+}
+
 /// The stock choices of datastore and network policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
@@ -40,8 +73,13 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             s_green: 1.0,
+            green_cost: GreenCost::Seed,
             weight_cpu: 1.0,
             weight_memory: 1.0,
+            weight_disk_io: 0.1,
+            weight_net_io: 0.1,
+            risk: 0.5,
+            resources: Resources::Metrics,
             max_per_host: None,
             sched_rank: true,
             datastores: Spread::Striping,

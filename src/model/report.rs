@@ -29,6 +29,58 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// What green changed, where it could change anything.
+    pub green: Option<GreenEffect>,
+    /// What D is made of.
+    pub resources: Vec<ResourceReport>,
+}
+
+/// A plan against the one that the same planner makes with s_green = 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GreenEffect {
+    /// What the VMs of the plan add to the hosts' consumption.
+    pub chosen: Footprint,
+    /// The same without a thought of green.
+    pub ignoring: Footprint,
+    /// VMs that go elsewhere because of it.
+    pub moved: usize,
+    /// What these numbers rest on.
+    pub assumption: String,
+}
+
+impl GreenEffect {
+    /// In one sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let amount = |of: &Footprint| format!("{:.2} kWh and {:.0} gCO2 a day", of.kwh_per_day, of.grams_per_day);
+        format!(
+            "what is placed draws {}; with s_green 0 it would be {} (VMs that go elsewhere: {}), {}",
+            amount(&self.chosen),
+            amount(&self.ignoring),
+            self.moved,
+            self.assumption
+        )
+    }
+}
+
+/// Energy and carbon of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Footprint {
+    /// kWh.
+    pub kwh_per_day: f64,
+    /// Grams of CO2.
+    pub grams_per_day: f64,
+}
+
+/// A resource of the distance D.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResourceReport {
+    /// As in `weights.NAME`.
+    pub name: String,
+    /// Its weight.
+    pub weight: f64,
+    /// Somebody tells how much is used; without that it is left out.
+    pub measured: bool,
 }
 
 /// Why a VM goes where it goes.

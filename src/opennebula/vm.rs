@@ -6,6 +6,7 @@ use super::topology;
 use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{AutoNic, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
@@ -174,6 +175,13 @@ impl RawVm {
                 .collect(),
             rank: rank.text().to_owned(),
             datastore_rank: self.datastore_rank.text().to_owned(),
+            identity: VmIdentity {
+                flavours: self.flavours.text().to_owned(),
+                template: number::id(self.source.text()),
+                image: self.disks.iter().find_map(|disk| number::id(disk.get("IMAGE_ID"))),
+                owner: number::id(self.owner.text()),
+                ..VmIdentity::default()
+            },
         }
     }
 }

@@ -80,14 +80,15 @@ struct Merit {
 }
 
 enum Value {
-    Interference(Effect),
+    /// The effect, and how brown the host is.
+    Interference(Effect, f64),
     LeftOver(f64),
 }
 
 fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preference) -> Merit {
     let rank = ledger.rank(unit.members[0], host);
     let value = match preference {
-        Preference::Spread => Value::Interference(ledger.effect(&unit.members, host)),
+        Preference::Spread => Value::Interference(ledger.effect(&unit.members, host), ledger.load().brownness(host)),
         Preference::Pack => Value::LeftOver(left_over(unit, ledger, host)),
     };
     Merit { rank, value }
@@ -107,10 +108,12 @@ impl Merit {
     /// `Less` is better.
     fn compare(&self, other: &Self) -> Ordering {
         let by_value = match (&self.value, &other.value) {
-            (Value::Interference(a), Value::Interference(b)) => compare(*a, *b),
+            (Value::Interference(a, brown_a), Value::Interference(b, brown_b)) => {
+                compare(*a, *b).then(brown_a.total_cmp(brown_b))
+            }
             (Value::LeftOver(a), Value::LeftOver(b)) => a.total_cmp(b),
-            (Value::Interference(_), Value::LeftOver(_)) => Ordering::Less,
-            (Value::LeftOver(_), Value::Interference(_)) => Ordering::Greater,
+            (Value::Interference(..), Value::LeftOver(_)) => Ordering::Less,
+            (Value::LeftOver(_), Value::Interference(..)) => Ordering::Greater,
         };
         other.rank.total_cmp(&self.rank).then(by_value)
     }

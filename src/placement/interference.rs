@@ -5,93 +5,195 @@
 //! ```
 //!
 //! U_ij is the utilisation of resource j on host i as a fraction of the host's
-//! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean of
-//! U_ij over all hosts of the request. Pure formulas; no rule is looked at here.
+//! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean over all
+//! hosts of the request. CPU counts with its uncertainty: level + risk x sqrt(variance),
+//! so that VMs of equal mean are not equal risks. Pure formulas; no rule is looked at here.
 
 use super::green::Green;
-use crate::model::demand::{Demands, Usage};
+use super::space::{CPU, MOST, Share, Space, Vector};
 use crate::model::policy::Policy;
-use crate::model::snapshot::{Host, Snapshot};
+use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
 
-/// Resources that requests speak of: CPU and memory.
-pub const RESOURCES: usize = 2;
-
-/// One number per resource.
-pub type PerResource = [f64; RESOURCES];
-
-/// D_i for one host.
+/// D_i for one host whose utilisation is `used`.
 #[must_use]
-pub fn distance(used: &PerResource, demand: &PerResource, mean: &PerResource, weights: &PerResource) -> f64 {
-    (0..RESOURCES).map(|j| weights[j] * (used[j] + demand[j] - mean[j]).abs()).sum()
-}
-
-/// Usage over capacity, by resource; 0 for a host without capacity.
-#[must_use]
-pub fn fractions(usage: &Usage, host: &Host) -> PerResource {
-    let over = |amount: f64, capacity: i64| if capacity > 0 { amount / capacity as f64 } else { 0.0 };
-    [over(usage.cpu, host.cpu.0), over(usage.memory, host.memory.0)]
+pub fn distance(used: &[f64], mean: &[f64], weights: &[f64]) -> f64 {
+    used.iter().zip(mean).zip(weights).map(|((used, mean), weight)| weight * (used - mean).abs()).sum()
 }
 
 /// The utilisation of all hosts, kept up to date as VMs are booked.
+///
+/// Scores are against a mean that does not move while VMs are booked (`aim`): so a change
+/// touches the scores of its hosts alone, and placing is not mistaken for imbalance.
 #[derive(Clone, Debug)]
 pub struct Load {
-    used: Vec<PerResource>,
-    mean: PerResource,
-    weights: PerResource,
+    count: usize,
+    weights: Vector,
+    risk: f64,
+    used: Vec<Share>,
+    mean: Vector,
+    /// CPU utilisation before the plan, by host.
+    cpu_before: Vec<f64>,
     green: Green,
 }
 
 impl Load {
-    /// The load before anything is placed.
+    /// The load before anything is placed, scored against its own mean.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
-        let used: Vec<PerResource> =
-            snapshot.hosts.iter().zip(&demands.hosts).map(|(host, at)| fractions(&at.usage, host)).collect();
-        let count = used.len().max(1) as f64;
-        let mut mean = [0.0; RESOURCES];
-        for host in &used {
-            for j in 0..RESOURCES {
-                mean[j] += host[j] / count;
+    pub fn new(space: &Space, snapshot: &Snapshot, policy: &Policy) -> Self {
+        let used: Vec<Share> = (0..space.hosts()).map(|host| *space.used(host)).collect();
+        let mut load = Self {
+            count: space.count,
+            weights: space.weights,
+            risk: space.risk,
+            cpu_before: Vec::new(),
+            used,
+            mean: [0.0; MOST],
+            green: Green::new(snapshot, policy),
+        };
+        load.cpu_before = (0..load.used.len()).map(|host| load.utilisation(host)[CPU]).collect();
+        load.aim(load.mean());
+        load
+    }
+
+    /// How many hosts there are.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.used.len()
+    }
+
+    /// Fractions of a host in use, risk included.
+    #[must_use]
+    pub fn utilisation(&self, host: usize) -> Vector {
+        self.with_risk(&self.used[host])
+    }
+
+    /// The mean utilisation of all hosts as they stand.
+    #[must_use]
+    pub fn mean(&self) -> Vector {
+        let mut mean = [0.0; MOST];
+        let hosts = self.used.len().max(1) as f64;
+        for used in &self.used {
+            for (mean, used) in mean.iter_mut().zip(self.with_risk(used)) {
+                *mean += used / hosts;
             }
         }
-        Self { used, mean, weights: [policy.weight_cpu, policy.weight_memory], green: Green::new(snapshot, policy) }
+        mean
+    }
+
+    /// The mean that scores are against from now on.
+    pub fn aim(&mut self, mean: Vector) {
+        self.mean = mean;
+    }
+
+    /// The mean that scores are against.
+    #[must_use]
+    pub fn aimed(&self) -> &Vector {
+        &self.mean
     }
 
     /// D_green of a host as it stands.
     #[must_use]
     pub fn score(&self, host: usize) -> f64 {
-        self.score_with(host, &[0.0; RESOURCES])
+        self.green_distance(host, &self.with_risk(&self.used[host]), &self.mean)
     }
 
-    /// D_green of a host if `demand` (fractions of its capacity) came to it.
+    /// What a distance of 1 and a host full of demand count on a host: lower is greener.
     #[must_use]
-    pub fn score_with(&self, host: usize, demand: &PerResource) -> f64 {
-        self.green.adjusted(host, distance(&self.used[host], demand, &self.mean, &self.weights))
+    pub fn brownness(&self, host: usize) -> f64 {
+        self.green.adjusted(host, 1.0, 0.0, 1.0)
     }
 
-    /// Adds a demand to a host.
-    pub fn add(&mut self, host: usize, demand: &PerResource) {
-        self.change(host, demand, 1.0);
+    /// D_green of a host if `more` came to it.
+    #[must_use]
+    pub fn score_with(&self, host: usize, more: &Share) -> f64 {
+        self.green_distance(host, &self.with_risk(&self.used[host].plus(more)), &self.mean)
     }
 
-    /// Takes a demand from a host.
-    pub fn remove(&mut self, host: usize, demand: &PerResource) {
-        self.change(host, demand, -1.0);
+    /// D_green of a host if `less` left it and `more` came.
+    #[must_use]
+    pub fn score_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
+        let mut used = self.used[host];
+        for j in 0..self.count {
+            used.part[j] += more.part[j] - less.part[j];
+        }
+        used.variance += more.variance - less.variance;
+        self.green_distance(host, &self.with_risk(&used), &self.mean)
     }
 
-    fn change(&mut self, host: usize, demand: &PerResource, sign: f64) {
-        let count = self.used.len() as f64;
-        for ((used, mean), amount) in self.used[host].iter_mut().zip(&mut self.mean).zip(demand) {
-            *used += sign * amount;
-            *mean += sign * amount / count;
+    /// D_green of every host against the mean as it is, whatever was aimed at.
+    #[must_use]
+    pub fn scores(&self) -> Vec<f64> {
+        let mean = self.mean();
+        let score = |(host, used)| self.green_distance(host, &self.with_risk(used), &mean);
+        self.used.iter().enumerate().map(score).collect()
+    }
+
+    /// The largest of [`Load::scores`]; 0 without hosts.
+    #[must_use]
+    pub fn objective(&self) -> f64 {
+        self.scores().into_iter().fold(0.0, f64::max)
+    }
+
+    /// A request goes to a host, from where it runs, if it does.
+    pub fn book(&mut self, space: &Space, request: usize, host: usize) {
+        self.add(host, &space.share(request, host));
+        if let Some((from, share)) = space.relief(request) {
+            self.remove(from, &share);
         }
     }
 
-    /// The largest D_green of all hosts; 0 without hosts.
-    #[must_use]
-    pub fn objective(&self) -> f64 {
-        (0..self.used.len()).map(|host| self.score(host)).fold(0.0, f64::max)
+    /// Takes [`Load::book`] back.
+    pub fn unbook(&mut self, space: &Space, request: usize, host: usize) {
+        self.remove(host, &space.share(request, host));
+        if let Some((from, share)) = space.relief(request) {
+            self.add(from, &share);
+        }
+    }
+
+    /// As [`Load::book`]; the mean that scores are against follows.
+    pub fn book_and_follow(&mut self, space: &Space, request: usize, host: usize) {
+        let hosts = self.used.len() as f64;
+        let from = space.relief(request).map(|(from, _)| from);
+        let touched = || [Some(host), from.filter(|from| *from != host)].into_iter().flatten();
+        for at in touched() {
+            let before = self.utilisation(at);
+            self.mean.iter_mut().zip(before).for_each(|(mean, used)| *mean -= used / hosts);
+        }
+        self.book(space, request, host);
+        for at in touched() {
+            let after = self.utilisation(at);
+            self.mean.iter_mut().zip(after).for_each(|(mean, used)| *mean += used / hosts);
+        }
+    }
+
+    /// Adds a demand to a host.
+    pub fn add(&mut self, host: usize, share: &Share) {
+        self.used[host] = self.used[host].plus(share);
+    }
+
+    /// Takes a demand from a host.
+    pub fn remove(&mut self, host: usize, share: &Share) {
+        let used = &mut self.used[host];
+        for (used, less) in used.part.iter_mut().zip(&share.part) {
+            *used -= less;
+        }
+        used.variance -= share.variance;
+    }
+
+    fn with_risk(&self, used: &Share) -> Vector {
+        let mut parts = used.part;
+        if self.risk > 0.0 {
+            parts[CPU] += self.risk * used.variance.max(0.0).sqrt();
+        }
+        parts
+    }
+
+    /// The one place where energy comes in.
+    fn green_distance(&self, host: usize, used: &Vector, mean: &Vector) -> f64 {
+        let count = self.count;
+        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]);
+        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
     }
 }
 
@@ -111,10 +213,24 @@ pub struct Effect {
 /// is enough to compare the two pairs that result, larger value first.
 #[must_use]
 pub fn compare(a: Effect, b: Effect) -> Ordering {
-    let descending = |x: f64, y: f64| if x >= y { (x, y) } else { (y, x) };
-    let on_a = descending(a.after, b.before);
-    let on_b = descending(b.after, a.before);
-    on_a.0.total_cmp(&on_b.0).then(on_a.1.total_cmp(&on_b.1))
+    pairs([a.after, b.before], [b.after, a.before])
+}
+
+/// Differences below this are none: sums in another order differ as much.
+pub const SAME: f64 = 1e-9;
+
+/// Which of two pairs of scores is better, the larger value of each first.
+#[must_use]
+pub fn pairs(a: [f64; 2], b: [f64; 2]) -> Ordering {
+    let descending = |[x, y]: [f64; 2]| if x >= y { [x, y] } else { [y, x] };
+    let (a, b) = (descending(a), descending(b));
+    values(a[0], b[0]).then(values(a[1], b[1]))
+}
+
+/// Which of two scores is smaller.
+#[must_use]
+pub fn values(a: f64, b: f64) -> Ordering {
+    if (a - b).abs() <= SAME { Ordering::Equal } else { a.total_cmp(&b) }
 }
 
 #[cfg(test)]
@@ -123,15 +239,15 @@ mod tests {
 
     #[test]
     fn the_distance_is_the_seeds_formula() {
-        // used, demand, mean, weights -> D
-        for (used, demand, mean, weights, expected) in [
-            ([0.5, 0.5], [0.1, 0.2], [0.3, 0.3], [1.0, 1.0], 0.7),
-            ([0.1, 0.5], [0.1, 0.0], [0.3, 0.3], [1.0, 1.0], 0.3),
-            ([0.1, 0.5], [0.1, 0.0], [0.3, 0.3], [2.0, 0.5], 0.3),
-            ([0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 1.0], 0.0),
+        // used with demand, mean, weights -> D
+        for (used, mean, weights, expected) in [
+            ([0.6, 0.7], [0.3, 0.3], [1.0, 1.0], 0.7),
+            ([0.2, 0.5], [0.3, 0.3], [1.0, 1.0], 0.3),
+            ([0.2, 0.5], [0.3, 0.3], [2.0, 0.5], 0.3),
+            ([0.0, 0.0], [0.0, 0.0], [1.0, 1.0], 0.0),
         ] {
-            let found = distance(&used, &demand, &mean, &weights);
-            assert!((found - expected).abs() < 1e-12, "{used:?} {demand:?}: {found}");
+            let found = distance(&used, &mean, &weights);
+            assert!((found - expected).abs() < 1e-12, "{used:?}: {found}");
         }
     }
 

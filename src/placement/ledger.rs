@@ -5,11 +5,12 @@
 //! the snapshot.
 
 use super::groups::{Groups, Occupant};
-use super::interference::{Effect, Load, PerResource, fractions};
+use super::interference::{Effect, Load};
 use super::networks::Networks;
 use super::occupancy::CurrentVms;
 use super::rank::{Brought, RankCache, Ranks};
 use super::reason::Reason;
+use super::space::{Share, Space};
 use super::storage::Storage;
 use super::work::Work;
 use super::{numa, pci};
@@ -43,6 +44,8 @@ pub struct Context<'a> {
     pub snapshot: &'a Snapshot,
     /// What VMs will use.
     pub demands: &'a Demands,
+    /// The same, as fractions of hosts.
+    pub space: &'a Space,
     /// What the operator wants.
     pub policy: &'a Policy,
     /// VM group rules.
@@ -66,9 +69,10 @@ impl<'a> Context<'a> {
         &self.snapshot.vms[self.snapshot.candidates[request].vm]
     }
 
-    /// The demand of a request as fractions of a host's capacity.
-    pub fn demand(&self, request: usize, host: usize) -> PerResource {
-        fractions(&self.demands.vms[request].planned(), &self.snapshot.hosts[host])
+    /// What requests together take of a host.
+    pub fn share(&self, requests: &[usize], host: usize) -> Share {
+        let shares = requests.iter().map(|&request| self.space.share(request, host));
+        shares.reduce(|sum, share| sum.plus(&share)).unwrap_or_default()
     }
 }
 
@@ -95,6 +99,11 @@ impl<'a> Ledger<'a> {
     pub fn new(context: &'a Context<'a>) -> Self {
         let snapshot = context.snapshot;
         let hosts = &snapshot.hosts;
+        let mut load = Load::new(context.space, snapshot, context.policy);
+        let mut mean = load.mean();
+        let more = context.space.fair_share(0..snapshot.candidates.len());
+        mean.iter_mut().zip(more).for_each(|(mean, more)| *mean += more);
+        load.aim(mean);
         Self {
             context,
             cpu_free: hosts.iter().map(|h| h.cpu - h.cpu_allocated).collect(),
@@ -104,7 +113,7 @@ impl<'a> Ledger<'a> {
             brought: vec![Brought::default(); hosts.len()],
             storage: Storage::new(snapshot, context.policy),
             networks: Networks::new(snapshot, context.policy),
-            load: Load::new(snapshot, context.demands, context.policy),
+            load,
             seats: vec![None; snapshot.candidates.len()],
             rank_cache: RankCache::default(),
         }
@@ -216,13 +225,8 @@ impl<'a> Ledger<'a> {
 
     /// What requests would do to the D_green of a host.
     pub fn effect(&self, requests: &[usize], host: usize) -> Effect {
-        let mut demand = PerResource::default();
-        for &request in requests {
-            for (sum, more) in demand.iter_mut().zip(self.context.demand(request, host)) {
-                *sum += more;
-            }
-        }
-        Effect { before: self.load.score(host), after: self.load.score_with(host, &demand) }
+        let share = self.context.share(requests, host);
+        Effect { before: self.load.score(host), after: self.load.score_with(host, &share) }
     }
 
     /// CPU and memory left on a host.
@@ -233,7 +237,6 @@ impl<'a> Ledger<'a> {
     fn account(&mut self, request: usize, seat: &Seat, give_back: bool) {
         let vm = self.context.vm(request);
         let host = seat.host;
-        let demand = self.context.demand(request, host);
         let tags = &self.context.groups.rules[request].tags;
         let brought = &mut self.brought[host];
         if give_back {
@@ -242,7 +245,7 @@ impl<'a> Ledger<'a> {
             brought.vms -= 1;
             brought.cpu -= vm.cpu;
             brought.memory -= vm.memory;
-            self.load.remove(host, &demand);
+            self.load.unbook(self.context.space, request, host);
             for tag in tags {
                 let entry = Occupant { vm: vm.id, tag: *tag };
                 if let Some(last) = self.occupants[host].iter().rposition(|o| *o == entry) {
@@ -255,7 +258,7 @@ impl<'a> Ledger<'a> {
             brought.vms += 1;
             brought.cpu += vm.cpu;
             brought.memory += vm.memory;
-            self.load.add(host, &demand);
+            self.load.book(self.context.space, request, host);
             self.occupants[host].extend(tags.iter().map(|tag| Occupant { vm: vm.id, tag: *tag }));
         }
         self.storage.book(vm, host, seat.datastore, give_back);

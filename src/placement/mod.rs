@@ -10,6 +10,7 @@
 //! | `groups` | VM groups: who must share a host, who must not |
 //! | `occupancy` | CURRENT_VMS: who is on a host as the plan grows |
 //! | `storage`, `networks`, `pci`, `numa` | one kind of hard rule each |
+//! | `space` | which resources are balanced, and what a demand takes of each host |
 //! | `interference`, `green`, `rank` | what makes one allowed host better than another |
 //! | `reason`, `refusal` | why not, with numbers and the nearest miss |
 //! | `work` | the bound on what a plan may cost |
@@ -22,6 +23,7 @@ pub mod check;
 pub mod green;
 pub mod interference;
 pub mod planner;
+pub mod space;
 
 mod draft;
 mod greedy;
@@ -38,6 +40,8 @@ mod refusal;
 mod report;
 mod room;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod unit;
 mod work;
 

@@ -13,6 +13,7 @@ use super::ledger::{Context, Ledger};
 use super::occupancy::CurrentVms;
 use super::rank::Ranks;
 use super::room::RoomSearch;
+use super::space::Space;
 use super::unit::{Unit, book, units};
 use super::work::Work;
 use super::{green, refusal, report};
@@ -38,6 +39,8 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     let mut notices = input.snapshot.notices.clone();
     notices.extend(green::notices(input.snapshot));
     let ranks = Ranks::new(input.snapshot, policy, &mut notices);
+    let space = Space::new(input.snapshot, input.demands, policy);
+    notices.extend(space.notices.iter().cloned());
     let work = Work::default();
     let draft = |staying: &HashMap<usize, String>| {
         let mut groups = Groups::new(input.snapshot, staying);
@@ -46,8 +49,8 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
             groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
         }
         let (snapshot, demands) = (input.snapshot, input.demands);
-        let (groups, current_vms, ranks, work) = (&groups, &current_vms, &ranks, &work);
-        let context = Context { snapshot, demands, policy, groups, current_vms, ranks, work };
+        let (groups, current_vms, ranks, work, space) = (&groups, &current_vms, &ranks, &work, &space);
+        let context = Context { snapshot, demands, space, policy, groups, current_vms, ranks, work };
         best_draft(&context)
     };
     let first = draft(&HashMap::new());
@@ -56,7 +59,7 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         // those who wait for a VM with RESCHED that cannot move may join it where it is
         staying => better(first, draft(&staying)),
     };
-    report::planned(input, policy, &chosen, notices)
+    report::planned(input, &space, policy, &chosen, notices)
 }
 
 fn best_draft(context: &Context<'_>) -> Draft {

@@ -4,9 +4,10 @@
 use super::draft::{Draft, PlanningInput};
 use super::greedy::Preference;
 use super::green;
-use super::interference::{Load, fractions};
+use super::interference::Load;
 use super::ledger::Context;
 use super::order::interleave;
+use super::space::Space;
 use super::unit::Unit;
 use crate::model::plan::{Action, Operation};
 use crate::model::policy::Policy;
@@ -54,13 +55,19 @@ fn why(
 }
 
 /// Puts plan and report together.
-pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notices: Vec<Notice>) -> Planned {
+pub fn planned(
+    input: &PlanningInput<'_>,
+    space: &Space,
+    policy: &Policy,
+    draft: &Draft,
+    notices: Vec<Notice>,
+) -> Planned {
     let snapshot = input.snapshot;
     let request_of: HashMap<_, _> =
         snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
     let by_host = draft.order.iter().map(|guests| guests.iter().filter_map(|&r| action(snapshot, draft, r)).collect());
     let plan = interleave(by_host.collect());
-    let before = Load::new(snapshot, input.demands, policy);
+    let before = Load::new(space, snapshot, policy);
     let mut load = before.clone();
     let mut decisions = Vec::with_capacity(plan.actions.len());
     let mut totals = vec![[0.0; 2]; snapshot.hosts.len()];
@@ -68,9 +75,8 @@ pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notice
         let (Some(&request), Some(host)) = (request_of.get(&action.vm), snapshot.host_index(action.host)) else {
             continue;
         };
-        let demand = &input.demands.vms[request];
         let score_before = load.score(host);
-        load.add(host, &fractions(&demand.planned(), &snapshot.hosts[host]));
+        load.book_and_follow(space, request, host);
         let vm = &snapshot.vms[snapshot.candidates[request].vm];
         totals[host][0] += vm.cpu.0 as f64;
         totals[host][1] += vm.memory.0 as f64;
@@ -80,7 +86,7 @@ pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notice
             datastore: action.datastore,
             score_before,
             score_after: load.score(host),
-            demand: demand.source,
+            demand: input.demands.vms[request].source,
             why: draft.why[request].clone(),
         });
     }
@@ -104,6 +110,8 @@ pub fn planned(input: &PlanningInput<'_>, policy: &Policy, draft: &Draft, notice
         refusals: draft.refusals.iter().map(|(vm, text)| Refusal { vm: *vm, text: text.clone() }).collect(),
         notices,
         objective: (before.objective(), load.objective()),
+        resources: space.resources.clone(),
+        green: None,
     };
     Planned { plan, report }
 }

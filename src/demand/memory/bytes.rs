@@ -17,6 +17,15 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// In as few bytes as it needs, seven bits in each.
+    pub fn short(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.0.push((value as u8) | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
     pub fn i64(&mut self, value: i64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
@@ -52,6 +61,18 @@ impl<'a> Reader<'a> {
 
     pub fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
+    }
+
+    pub fn short(&mut self) -> Option<u32> {
+        let mut value = 0_u32;
+        for place in 0..5 {
+            let byte = self.u8()?;
+            value |= u32::from(byte & 0x7f).checked_shl(7 * place)?;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
     }
 
     pub fn i64(&mut self) -> Option<i64> {

@@ -110,9 +110,11 @@ impl Spells {
             to.i64(spell.number);
             to.f64(spell.most);
             to.u16(spell.counts.len() as u16);
+            let mut before = 0;
             for (bucket, count) in &spell.counts {
-                to.u16(*bucket);
-                to.u16(u16::try_from(*count).unwrap_or(u16::MAX));
+                to.short(u32::from(bucket - before));
+                to.short(*count);
+                before = *bucket;
             }
         }
     }
@@ -122,8 +124,13 @@ impl Spells {
         for _ in 0..from.u8()? {
             let (number, most) = (from.i64()?, from.f64()?);
             let mut counts = Vec::new();
+            let mut bucket = 0_u16;
             for _ in 0..from.u16()? {
-                counts.push((from.u16()?, u32::from(from.u16()?)));
+                bucket = bucket.checked_add(u16::try_from(from.short()?).ok()?)?;
+                counts.push((bucket, from.short()?));
+            }
+            if !most.is_finite() {
+                return None;
             }
             spells.push_back(Spell { number, most, counts });
         }

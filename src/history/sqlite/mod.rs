@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -33,15 +33,23 @@ CREATE TABLE IF NOT EXISTS identities (
     vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS carbon (
+    zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 ";
 
-/// From version 1: how far estimates are trusted, classes, relatives.
-const FROM_1: &str = "
+/// Columns that came with version 3; before that, versions only added tables.
+const TO_3: &str = "
 ALTER TABLE estimates ADD COLUMN trust REAL NOT NULL DEFAULT 1;
 ALTER TABLE estimates ADD COLUMN class INTEGER;
 ALTER TABLE estimates ADD COLUMN confidence REAL;
 ALTER TABLE estimates ADD COLUMN vector TEXT;
-CREATE TABLE IF NOT EXISTS relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
+";
+
+/// Makes an older file that is only read look like version 3, for this connection.
+const AS_3: &str = "
+CREATE TEMP VIEW estimates AS
+    SELECT *, 1.0 AS trust, NULL AS class, NULL AS confidence, NULL AS vector FROM main.estimates;
+CREATE TEMP TABLE relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
 ";
 
 /// An open file.
@@ -74,9 +82,11 @@ impl SqliteStore {
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
         let store = Self { connection };
         match store.version()? {
-            VERSION => Ok(store),
-            other => Err(other_version(other)),
+            VERSION => {}
+            1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
+            other => return Err(other_version(other)),
         }
+        Ok(store)
     }
 
     fn migrate(&mut self) -> Result<(), StoreError> {
@@ -89,7 +99,7 @@ impl SqliteStore {
             let found: i64 = version(transaction)?;
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
-                1 => transaction.execute_batch(FROM_1)?,
+                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
                 other => return Ok(other),
             }
             transaction.pragma_update(None, "user_version", VERSION)?;
@@ -206,6 +216,31 @@ impl HistoryStore for SqliteStore {
         self.writing(|transaction| {
             transaction.execute("DELETE FROM host_samples WHERE at < ?1", [before])?;
             transaction.execute("DELETE FROM samples WHERE at < ?1", [before])
+        })
+    }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        // a file of an older version that is only read has no such table
+        let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'carbon')";
+        if !self.connection.query_row(there, [], |row| row.get(0)).map_err(|error| failure(&error))? {
+            return Ok(Vec::new());
+        }
+        // with max(), SQLite takes the other columns from that very row
+        let sql = "SELECT zone, grams, max(at) FROM carbon WHERE at <= ?1 AND at > ?2 GROUP BY zone ORDER BY zone";
+        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let rows = statement.query_map([at, at.saturating_sub(max_age)], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| {
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO carbon VALUES (?1, ?2, ?3)")?;
+            for (at, grams) in series {
+                insert.execute(params![zone, at, grams])?;
+            }
+            let count: i64 =
+                transaction.query_row("SELECT COUNT(*) FROM carbon WHERE zone = ?1", [zone], |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
         })
     }
 }

@@ -31,7 +31,8 @@ impl Archive for TimescaleStore {
     }
 
     fn states(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate, Vec<u8>)>, StoreError> {
-        let sql = format!("SELECT vm, {}, state FROM oneaio.estimates WHERE vm = ANY($1) ORDER BY vm", fields::ESTIMATE);
+        let sql =
+            format!("SELECT vm, {}, state FROM oneaio.estimates WHERE vm = ANY($1) ORDER BY vm", fields::ESTIMATE);
         let rows = self.client.query(&sql, &[&numbers(vms)]).map_err(|error| failure(&error))?;
         rows.iter().map(|row| Ok((VmId(column(row, 0)?), estimate(row)?, column(row, row.len() - 1)?))).collect()
     }

@@ -21,7 +21,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -45,16 +45,16 @@ CREATE TABLE IF NOT EXISTS oneaio.counters (
     PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.carbon (
+    zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 ";
 
-/// From version 1: how far estimates are trusted, classes, relatives.
-const FROM_1: &str = "
+/// Columns that came with version 3; before that, versions only added tables.
+const TO_3: &str = "
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS trust float8 NOT NULL DEFAULT 1;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS class int;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS confidence float8;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS vector text;
-CREATE TABLE IF NOT EXISTS oneaio.relatives (key text PRIMARY KEY, vms bigint NOT NULL, content text NOT NULL);
-UPDATE oneaio.meta SET version = 2;
 ";
 
 /// An open connection.
@@ -115,8 +115,7 @@ impl TimescaleStore {
             )));
         }
         if found < VERSION {
-            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|error| failure(&error))?;
-            transaction.batch_execute(FROM_1).map_err(|error| failure(&error))?;
+            upgrade(&mut transaction).map_err(|error| failure(&error))?;
         }
         transaction.commit().map_err(|error| failure(&error))
     }
@@ -154,6 +153,14 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
         }
     }
     Ok(())
+}
+
+/// From an older version: each only added tables.
+fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+    transaction.batch_execute(SCHEMA)?;
+    transaction.batch_execute(TO_3)?;
+    transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
 /// Where TimescaleDB is installed: one chunk per day, compressed after a week.
@@ -264,6 +271,21 @@ impl HistoryStore for TimescaleStore {
             transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })
+    }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        let there = self.client.query_one("SELECT to_regclass('oneaio.carbon') IS NOT NULL", &[]);
+        if !there.map_err(|error| failure(&error))?.get::<_, bool>(0) {
+            return Ok(Vec::new()); // tables of an older version
+        }
+        let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
+                   ORDER BY zone, at DESC";
+        let rows = self.client.query(sql, &[&at, &at.saturating_sub(max_age)]).map_err(|error| failure(&error))?;
+        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| writing::save_carbon(transaction, zone, series))
     }
 }
 
