@@ -6,6 +6,7 @@ use super::store::History;
 use super::{ConfigArgs, Exit, load_settings, logger, table};
 use crate::config::Store;
 use crate::decide::{self, Decided};
+use crate::model::policy::Resources;
 use crate::model::snapshot::Subject;
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
@@ -76,7 +77,8 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };
-    let recall = history.map(|history| history.recall(&snapshot, i64::MAX, &settings.policy)).unwrap_or_default();
+    let classes = settings.policy.resources == Resources::Classes;
+    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, i64::MAX)).unwrap_or_default();
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
     let messages = messages(&decided);

@@ -10,8 +10,8 @@ use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, StoreError};
 use crate::model::history::{Estimate, Group, Placement, Recall};
 use crate::model::ids::VmId;
-use crate::model::policy::{Policy, Resources};
 use crate::model::report::Planned;
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::Snapshot;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,7 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 /// does not answer.
 pub struct History {
     worker: Worker,
+    classes: bool,
 }
 
 impl History {
@@ -87,7 +88,7 @@ impl History {
             Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
     }
 
     /// Starts opening a file that is only read.
@@ -96,18 +97,32 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
+    }
+
+    /// Asks for class vectors too, for `resources: classes`.
+    pub fn with_classes(self, wanted: bool) -> Self {
+        Self { classes: wanted, ..self }
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
-    /// Half a dozen round trips, however large the request is.
-    pub fn recall(&self, snapshot: &Snapshot, since: i64, policy: &Policy) -> Recall {
+    pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
+        self.try_recall(snapshot, since).unwrap_or_else(|error| {
+            log::warn!("history is not used, VMs count as what they ask for: {error}");
+            Recall::default()
+        })
+    }
+
+    /// As [`Self::recall`], or why there is nothing. Half a dozen round trips, however large
+    /// the request is.
+    pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
         let keys = observed::keys_of(snapshot);
-        let told: HashSet<VmId> = snapshot.vms.iter().map(|vm| vm.id).collect();
-        let at = snapshot.taken_at;
-        let classes = policy.resources == Resources::Classes;
-        let answer = self.worker.ask(move |store| {
+        // those of whom the request says more than their size
+        let told: HashSet<VmId> =
+            snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
+        let (at, classes) = (snapshot.taken_at, self.classes);
+        self.worker.ask(move |store| {
             let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
             let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
             let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
@@ -118,11 +133,17 @@ impl History {
             let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             Ok(Recall { estimates, placements: store.placements(since)?, relatives, identities, vectors, carbon })
-        });
-        answer.unwrap_or_else(|error| {
-            log::warn!("history is not used, VMs count as what they ask for: {error}");
-            Recall::default()
         })
+    }
+
+    /// Whether the store answers.
+    pub fn answers(&self) -> Result<(), StoreError> {
+        self.worker.ask(|store| store.placements(i64::MAX).map(drop))
+    }
+
+    /// Gives the next questions the whole deadline again.
+    pub fn renew(&mut self) {
+        self.worker.renew();
     }
 
     /// The moment since which our placements matter.
@@ -132,11 +153,16 @@ impl History {
 
     /// Keeps the placements of a plan, for the next request.
     pub fn remember(&self, planned: &Planned, now: i64) {
+        if let Err(error) = self.try_remember(planned, now) {
+            log::debug!("placements are not remembered: {error}");
+        }
+    }
+
+    /// As [`Self::remember`], or why not.
+    pub fn try_remember(&self, planned: &Planned, now: i64) -> Result<(), StoreError> {
         let actions = planned.plan.actions.iter();
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
-        if let Err(error) = self.worker.ask(move |store| store.remember(&placements, Self::recent(now))) {
-            log::debug!("placements are not remembered: {error}");
-        }
+        self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
     }
 }

@@ -62,8 +62,9 @@ impl Known<'_> {
 
     /// What its relatives use, scaled to its size.
     fn prior(&self, vm: VmId) -> Option<Demand> {
-        let identity = self.snapshot.vm(vm).map(identity);
-        let identity = identity.as_ref().or_else(|| self.recall.identities.get(&vm))?;
+        let kept = self.recall.identities.get(&vm);
+        let told = self.snapshot.vm(vm).map(identity);
+        let identity = kept.or(told.as_ref())?;
         let (prior, source) = self.relatives.prior(identity)?;
         Some(relatives::demand(&prior, source, identity.cpu as f64, identity.memory as f64))
     }
