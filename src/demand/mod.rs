@@ -13,6 +13,7 @@ pub mod features;
 pub mod histogram;
 pub mod linear;
 pub mod memory;
+pub mod monitored;
 pub mod observed;
 pub mod relatives;
 pub mod requested;
