@@ -20,7 +20,7 @@ fn known() -> Cloud {
     let pool = "<VM_POOL><VM><ID>8</ID><STATE>1</STATE><TEMPLATE><CPU>2</CPU><MEMORY>1</MEMORY><NIC><NIC_ID>0</NIC_ID>\
                 <NETWORK_MODE>auto</NETWORK_MODE></NIC><DISK><SIZE>99</SIZE><TYPE>fs</TYPE></DISK></TEMPLATE>\
                 <USER_TEMPLATE><SCHED_RANK>FREE_CPU</SCHED_RANK></USER_TEMPLATE></VM></VM_POOL>";
-    cloud::vms(pool.as_bytes(), &mut |vm, who| drop(cloud.vms.insert(vm.id, (vm, who)))).expect("reads");
+    cloud::vms(pool.as_bytes(), &mut |vm| drop(cloud.vms.insert(vm.id, vm))).expect("reads");
     cloud
 }
 
@@ -36,8 +36,9 @@ fn hosts_of(composed: &Composed, vm: i32) -> Vec<i32> {
 
 #[test]
 fn what_oned_knows_is_joined_and_what_mm_sched_settles_is_not_asked_again() {
-    let batch =
-        batch("{\"ID\":8,\"HOST_IDS\":[5,4]},{\"ID\":7,\"HOST_IDS\":[4,5,77],\"CAPACITY\":{\"CPU\":1.5,\"MEMORY\":9}}");
+    let batch = batch(
+        "{\"ID\":8,\"HOST_IDS\":[5,4]},{\"ID\":7,\"HOST_IDS\":[4,5,77],\"CAPACITY\":{\"CPU\":1.5,\"MEMORY\":9},\"VM_ATTRIBUTES\":{\"FLAVOURS\":\"web\"}}",
+    );
     let composed = compose(&batch, Some(&known()), &Booked::default(), None, 50);
     let snapshot = &composed.snapshot;
     assert!(composed.left_out.is_empty());
@@ -49,8 +50,9 @@ fn what_oned_knows_is_joined_and_what_mm_sched_settles_is_not_asked_again() {
     assert!(vm.auto_nics.is_empty() && vm.system_disk == Disk(0));
     assert_eq!(snapshot.datastores[0].clusters, [ClusterId(4), ClusterId(5)]);
     assert_eq!(snapshot.taken_at, 50);
-    let size = snapshot.vm(VmId(7)).map(|vm| (vm.cpu, vm.memory));
-    assert_eq!(size, Some((Cpu(150), Memory(9))));
+    let vm = snapshot.vm(VmId(7)).expect("there");
+    assert_eq!((vm.cpu, vm.memory), (Cpu(150), Memory(9)));
+    assert_eq!((vm.identity.flavours.as_str(), vm.identity.cpu, vm.identity.memory), ("web", 150, 9));
 }
 
 #[test]
@@ -82,7 +84,8 @@ fn a_vm_to_be_moved_goes_anywhere_but_where_it_is() {
 fn answers_of_late_take_their_room_unless_shown_or_asked_again() {
     let mut booked = Booked::default();
     for vm in [1, 2, 70] {
-        booked.add(VmId(vm), (HostId(4), Cpu(300), Memory(30)), 0);
+        let size = (Cpu(300), Memory(30));
+        booked.add(&Vm { host: Some(HostId(4)), ..plain(VmId(vm), size) }, HostId(4), 0);
     }
     let batch = batch("{\"ID\":1,\"HOST_IDS\":[4,5],\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1}}");
     let with = compose(&batch, Some(&known()), &booked, None, 0).snapshot;
