@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// COPY into a temporary table, then insert what is new; that, by VM and time.
+/// COPY into a temporary table, then insert what is new; that, by VM and time. The caller
+/// holds the lock that lets one batch in at a time.
 pub fn insert_samples(
     transaction: &mut Transaction<'_>,
     samples: &[VmSample],
@@ -41,8 +42,14 @@ pub fn insert_samples(
         }
     }
     copy.finish()?;
-    let sql = "WITH fresh AS (INSERT INTO oneaio.samples SELECT DISTINCT ON (vm, at) * FROM incoming
-                              ORDER BY vm, at ON CONFLICT DO NOTHING RETURNING *)
+    // looked up first, not left to ON CONFLICT .. RETURNING: on compressed chunks TimescaleDB 2.17
+    // returns nothing after the first conflict. The lock of the batch makes this safe; LIMIT makes
+    // it one look into the index per row, whatever the planner thinks of the tables.
+    let sql = "WITH fresh AS MATERIALIZED (
+                    SELECT DISTINCT ON (vm, at) * FROM incoming i
+                    WHERE (SELECT true FROM oneaio.samples s WHERE s.vm = i.vm AND s.at = i.at LIMIT 1) IS NULL
+                    ORDER BY vm, at),
+                kept AS (INSERT INTO oneaio.samples SELECT * FROM fresh)
                SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at";
     let rows = transaction.query(sql, &[])?;
     let sample = |row: &postgres::Row| VmSample {
