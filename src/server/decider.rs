@@ -59,6 +59,8 @@ pub struct Outcome {
     pub refused: Vec<Refusal>,
     /// VMs that cannot be judged.
     pub left_out: Vec<LeftOut>,
+    /// Age of the state of oned that this rests on; `None` when it rests on none.
+    pub oned_age: Option<Duration>,
 }
 
 /// Decides.
@@ -96,6 +98,7 @@ impl Decider {
         let (begun, now) = (Instant::now(), now());
         let mut past = lock(&self.past);
         let cloud = self.view.cloud();
+        let oned_age = cloud.as_ref().map(|cloud| cloud.at.elapsed());
         past.booked.forget(cloud.as_deref());
         let size = asker.sizeless.then_some(PLAIN_SIZE);
         let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size, now);
@@ -107,7 +110,7 @@ impl Decider {
             self.metrics.refused(out.why.field());
         }
         if snapshot.candidates.is_empty() {
-            return Outcome { left_out, ..Outcome::default() };
+            return Outcome { left_out, oned_age, ..Outcome::default() };
         }
         let policy = self.choice.now().over(&self.settings.policy);
         let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
@@ -128,7 +131,7 @@ impl Decider {
         report.refusals.iter().for_each(|refusal| self.metrics.refused(reason(&refusal.text)));
         let placed = decided.planned.plan.actions.len();
         self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
-        outcome(&decided, left_out)
+        Outcome { left_out, oned_age, ..outcome(&decided) }
     }
 
     fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {
@@ -153,11 +156,11 @@ impl Decider {
     }
 }
 
-fn outcome(decided: &Decided, left_out: Vec<LeftOut>) -> Outcome {
+fn outcome(decided: &Decided) -> Outcome {
     let actions = decided.planned.plan.actions.iter();
     let mut placed: Vec<(VmId, HostId)> = actions.map(|action| (action.vm, action.host)).collect();
     placed.sort_unstable();
-    Outcome { placed, refused: decided.planned.report.refusals.clone(), left_out }
+    Outcome { placed, refused: decided.planned.report.refusals.clone(), ..Outcome::default() }
 }
 
 /// Plans with at most as many VMs per host as mm_sched starts in one cycle, or as few more

@@ -312,10 +312,11 @@ impl Service {
             log::info!("request={id} the answer holds {written} VMs: mm_sched reads no longer one");
         }
         let note = format!(
-            " vms={vms} placed={} waiting={} left_out={}",
+            " vms={vms} placed={} waiting={} left_out={}{}",
             outcome.placed.len(),
             outcome.refused.len(),
-            outcome.left_out.len()
+            outcome.left_out.len(),
+            rests_on(&outcome)
         );
         Ok(Content { text, note, ..Content::json(&Value::Null) })
     }
@@ -329,7 +330,7 @@ impl Service {
         }
         match outcome.placed.first() {
             Some((vm, host)) => {
-                let note = format!(" vm={vm} host={host}");
+                let note = format!(" vm={vm} host={host}{}", rests_on(&outcome));
                 Ok(Content { note, ..Content::json(&rest::placed(*vm, *host)) })
             }
             None => {
@@ -369,6 +370,11 @@ impl Service {
             Err(_) => Err(late()),
         }
     }
+}
+
+/// For the log line: how old what is known of the cloud was.
+fn rests_on(outcome: &Outcome) -> String {
+    outcome.oned_age.map_or_else(|| " oned_age=none".to_owned(), |age| format!(" oned_age={:.1}", age.as_secs_f64()))
 }
 
 fn fault() -> Refused {
