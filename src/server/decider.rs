@@ -18,7 +18,6 @@ use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,8 +45,13 @@ pub struct Asker<'a> {
     /// Whether a VM whose size nobody knows is placed all the same: the seed's calls
     /// carry none.
     pub sizeless: bool,
-    /// Nobody waits for the answer any more: then nothing is remembered.
-    pub gone: &'a AtomicBool,
+}
+
+/// What is left to do when the answer is on its way.
+pub struct After {
+    decided: Decided,
+    request: String,
+    now: i64,
 }
 
 /// What became of a batch.
@@ -94,7 +98,7 @@ impl Decider {
     }
 
     /// Decides a batch; takes at most what the planner takes, and the store's deadline.
-    pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> Outcome {
+    pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> (Outcome, Option<After>) {
         let (begun, now) = (Instant::now(), now());
         let mut past = lock(&self.past);
         let cloud = self.view.cloud();
@@ -110,7 +114,7 @@ impl Decider {
             self.metrics.refused(out.why.field());
         }
         if snapshot.candidates.is_empty() {
-            return Outcome { left_out, oned_age, ..Outcome::default() };
+            return (Outcome { left_out, oned_age, ..Outcome::default() }, None);
         }
         let policy = self.choice.now().over(&self.settings.policy);
         let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
@@ -118,20 +122,27 @@ impl Decider {
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
         let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
-        if !asker.gone.load(Ordering::Acquire) {
-            for action in &decided.planned.plan.actions {
-                if let Some(vm) = decided.snapshot.vm(action.vm) {
-                    past.booked.add(vm, action.host, now);
-                }
-            }
-            self.memory.remember(&decided.planned, now);
-        }
         let report = &decided.planned.report;
-        self.tell(report, asker.request, &mut past.notices);
         report.refusals.iter().for_each(|refusal| self.metrics.refused(reason(&refusal.text)));
         let placed = decided.planned.plan.actions.len();
         self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
-        Outcome { left_out, oned_age, ..outcome(&decided) }
+        let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };
+        (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
+    }
+
+    /// Tells why, and remembers what was `answered`; before the next decision.
+    pub fn finish(&self, after: &After, answered: bool) {
+        let After { decided, request, now } = after;
+        let mut past = lock(&self.past);
+        if answered {
+            for action in &decided.planned.plan.actions {
+                if let Some(vm) = decided.snapshot.vm(action.vm) {
+                    past.booked.add(vm, action.host, *now);
+                }
+            }
+            self.memory.remember(&decided.planned, *now);
+        }
+        self.tell(&decided.planned.report, request, &mut past.notices);
     }
 
     fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {

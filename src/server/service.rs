@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// More requests than this never wait for decisions before them.
@@ -358,13 +358,16 @@ impl Service {
             _ => return Err(late()),
         };
         drop(place);
-        let gone = Gone(Arc::new(AtomicBool::new(false)));
-        let (decider, request, flag) = (self.decider.clone(), id.to_owned(), gone.0.clone());
-        let work = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        let (decider, request) = (self.decider.clone(), id.to_owned());
+        tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            decider.decide(&batch, Asker { request: &request, sizeless, gone: &flag })
+            let (outcome, after) = decider.decide(&batch, Asker { request: &request, sizeless });
+            // who has given up gets no answer: then nothing of it is remembered
+            let heard = answer.send(outcome).is_ok();
+            after.iter().for_each(|after| decider.finish(after, heard));
         });
-        match timeout_at(until, work).await {
+        match timeout_at(until, answered).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(fault()),
             Err(_) => Err(late()),
@@ -400,14 +403,5 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Tells a decision in progress that its client is gone.
-struct Gone(Arc<AtomicBool>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
