@@ -116,8 +116,12 @@ impl Decider {
         if snapshot.candidates.is_empty() {
             return (Outcome { left_out, oned_age, ..Outcome::default() }, None);
         }
-        let policy = self.choice.now().over(&self.settings.policy);
+        let chosen = self.choice.now();
+        let policy = chosen.over(&self.settings.policy);
         let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
+        recall
+            .vectors
+            .extend(decide::concerned(&snapshot).into_iter().filter_map(|vm| Some((vm, chosen.random_vector(vm)?))));
         let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
