@@ -114,7 +114,7 @@ fn three_kinds_of_vms_are_three_classes_numbered_by_load() {
     }
     let loss = |line: &String| line.split("reconstruction ").nth(1).unwrap().split(',').next().unwrap().parse::<f64>();
     let losses: Vec<f64> =
-        lines.borrow().iter().filter_map(|line| line.contains("reconst").then(|| loss(line).unwrap())).collect();
+        lines.borrow().iter().filter(|line| line.contains("reconst")).map(|line| loss(line).unwrap()).collect();
     assert_eq!(losses.len(), 68, "{lines:?}");
     assert!(losses[59] < losses[0] / 4.0, "{losses:?}");
     let q = fitted.assignment(&seen[0]);
