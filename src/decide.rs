@@ -72,7 +72,7 @@ pub fn concerned(snapshot: &Snapshot) -> Vec<VmId> {
 #[must_use]
 pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
-    let mut planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
+    let mut planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
