@@ -2,15 +2,16 @@
 //! takes this one path.
 
 use crate::demand::observed;
+use crate::model::demand::Demands;
 use crate::model::history::Recall;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
-use crate::model::report::{Planned, Refusal, Report};
+use crate::model::report::{GreenEffect, Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::check::{self, Breach};
-use crate::placement::{PlanningInput, plan};
+use crate::placement::{PlanningInput, green, plan};
 use thiserror::Error;
 
 /// Why there is no decision.
@@ -68,15 +69,30 @@ pub fn concerned(snapshot: &Snapshot) -> Vec<VmId> {
     vms
 }
 
+/// What green changed takes a second plan; for more VMs x hosts than this it is not worked out.
+const COMPARED: usize = 50_000;
+
 /// Decides a snapshot with what history tells.
 #[must_use]
-pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
+pub fn place_snapshot(mut snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
+    snapshot.carbon.clone_from(&recall.carbon);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let mut planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
+    planned.report.green = green_effect(&snapshot, &demands, policy, &planned);
     Decided { snapshot, planned, dropped }
+}
+
+/// The plan against the one that s_green = 0 would have given.
+fn green_effect(snapshot: &Snapshot, demands: &Demands, policy: &Policy, planned: &Planned) -> Option<GreenEffect> {
+    let pairs = planned.plan.actions.len().saturating_mul(snapshot.hosts.len());
+    if pairs == 0 || pairs > COMPARED || !green::matters(snapshot, policy) {
+        return None;
+    }
+    let ignoring = plan(&PlanningInput::new(snapshot, demands), &Policy { s_green: 0.0, ..policy.clone() });
+    Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan))
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

@@ -15,7 +15,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
     ("oned", &["model", "opennebula"]),
     ("learn", &["model", "demand", "history"]),
-    ("commands", &["model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn"]),
+    ("server", &["model", "opennebula", "config", "decide", "oned"]),
+    (
+        "commands",
+        &["server", "model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn"],
+    ),
     ("cli", &["commands"]),
 ];
 

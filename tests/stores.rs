@@ -72,6 +72,14 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     assert_eq!(store.prune(600).unwrap(), 4);
     assert_eq!(store.status().unwrap().samples, 99);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
+
+    // carbon by zone: the newest that is not too old and not yet to come
+    assert_eq!(store.carbon(9_000, 3_600).unwrap(), []);
+    assert_eq!(store.keep_carbon("BE", &[(3_600, 120.0), (7_200, 90.5), (7_200, 90.0), (10_800, 1.0)]).unwrap(), 3);
+    assert_eq!(store.keep_carbon("FR", &[(0, 50.0)]).unwrap(), 1);
+    assert_eq!(other.carbon(9_000, 3_600).unwrap(), [("BE".to_owned(), 90.0)]);
+    assert_eq!(store.keep_carbon("BE", &[(7_200, 80.0)]).unwrap(), 3);
+    assert_eq!(other.carbon(9_000, 9_001).unwrap(), [("BE".to_owned(), 80.0), ("FR".to_owned(), 50.0)]);
 }
 
 #[test]
@@ -105,6 +113,22 @@ fn two_collectors_at_once_count_every_sample_once() {
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     let vms: Vec<VmId> = (0..50).map(VmId).collect();
     assert!(store.estimates(&vms).unwrap().iter().all(|(_, estimate)| estimate.samples == 40));
+}
+
+#[test]
+fn a_file_of_the_first_version_gets_the_new_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.db");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &[sample(7, 300, 20.0)], ..Batch::default() }).unwrap();
+    drop(store);
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch("DROP TABLE carbon; PRAGMA user_version = 1; PRAGMA wal_checkpoint").unwrap();
+    let mut as_it_is = SqliteStore::open_read_only(&file, PATIENCE).unwrap();
+    assert_eq!(as_it_is.carbon(0, 1).unwrap(), [], "an old file that is only read has no carbon, and no fault");
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(store.keep_carbon("BE", &[(0, 1.0)]).unwrap(), 1);
+    assert_eq!(store.status().unwrap().samples, 1);
 }
 
 #[test]

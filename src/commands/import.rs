@@ -1,7 +1,7 @@
 //! `oneaio import`: usage tables into the store of history.
 
 use super::{ConfigArgs, Exit, store};
-use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
+use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
 use crate::history::{Batch, HistoryStore, StoreError};
 use crate::learn;
 use crate::model::sample::VmSample;
@@ -19,8 +19,12 @@ const CHUNK: usize = 100_000;
 #[derive(Clone, Debug, Args)]
 pub struct ImportArgs {
     /// CSV tables, plain or gz: metrics with a vmid column, or one Bitbrains file per VM.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "carbon", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// A table of carbon intensity (ts, gCO2_per_kWh) of the zone that hosts or clusters name
+    /// in CARBON_ZONE. May be repeated.
+    #[arg(long, num_args = 2, value_names = ["ZONE", "FILE"])]
+    pub carbon: Vec<String>,
     /// A table of VM sizes (vmid, cores, ...), for metrics in percent of a VM's capacity.
     #[arg(long, value_name = "FILE")]
     pub vms: Option<PathBuf>,
@@ -56,6 +60,9 @@ fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
         }
         None => Capacities::default(),
     };
+    for pair in args.carbon.chunks_exact(2) {
+        carbon(&pair[0], Path::new(&pair[1]), store).with_context(|| pair[1].clone())?;
+    }
     for path in &args.files {
         one(path, &capacities, store).with_context(|| path.display().to_string())?;
     }
@@ -65,6 +72,19 @@ fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
 fn open(path: &Path) -> Result<BufReader<File>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+/// A zone's carbon intensity, all at once: a year by the hour is 8,760 rows.
+fn carbon(zone: &str, path: &Path, store: &mut dyn HistoryStore) -> Result<()> {
+    let mut series = Vec::new();
+    let summary = read_carbon(open(path)?, &mut |at, grams| series.push((at, grams)))?;
+    for row in &summary.first_broken {
+        log::warn!("{} line {}: {}; the row is left out", path.display(), row.line, row.reason);
+    }
+    let zone = zone.trim();
+    let known = store.keep_carbon(zone, &series).map_err(|error| anyhow!("the store cannot be written: {error}"))?;
+    log::info!("carbon intensity of zone {zone}: rows read {}, moments known {known}", series.len());
+    Ok(())
 }
 
 /// Streams one file into the store, chunk by chunk.

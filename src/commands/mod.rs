@@ -7,8 +7,10 @@ pub mod db;
 pub mod import;
 pub mod place;
 pub mod replay;
+pub mod serve;
 
 mod logger;
+mod remembered;
 mod store;
 mod table;
 

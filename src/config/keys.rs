@@ -3,7 +3,7 @@
 mod serve;
 
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::{Objective, Resources, Scheduler, Spread};
+use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spread};
 
 /// One key.
 pub struct Key {
@@ -69,6 +69,18 @@ const KEYS: &[Key] = &[
                Hosts tell their share in ENERGY_RENEWABLE (YES, NO, 0.4, 40%), else their cluster does.\n\
                A number from 0 (green does not matter) to 1000.",
         set: |s, text| number(text, 1000.0).map(|value| s.policy.s_green = value).ok_or("a number from 0 to 1000"),
+    },
+    Key {
+        name: "green_cost",
+        default: "seed",
+        help: "What s_green scales. seed: D counts more the less renewable energy a host has. energy: to D\n\
+               comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE and\n\
+               POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or CARBON_INTENSITY,\n\
+               gCO2/kWh), in full average hosts.",
+        set: |s, text| {
+            let known = GreenCost::NAMES.iter().find(|(name, _)| *name == text);
+            known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("seed or energy")
+        },
     },
     Key {
         name: "weights.cpu",

@@ -147,6 +147,20 @@ pub trait HistoryStore {
     /// # Errors
     /// When the store cannot be written.
     fn prune(&mut self, before: i64) -> Result<usize, StoreError>;
+
+    /// The newest carbon intensity (gCO2/kWh) of each zone that has one in the `max_age`
+    /// seconds up to a moment, by zone. A store without such a table has none.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError>;
+
+    /// Keeps a series of carbon intensity (moment, gCO2/kWh) of a zone; a moment that is known
+    /// gets the new value. How many there are now of this zone.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was kept.
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError>;
 }
 
 /// Column lists that both engines share.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS identities (
     vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS carbon (
+    zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 ";
 
 /// An open file.
@@ -68,7 +70,8 @@ impl SqliteStore {
         let found: i64 = version(&self.connection).map_err(|error| failure(&error))?;
         match found {
             VERSION => Ok(()),
-            0 => self
+            // each version only added tables
+            ..VERSION => self
                 .connection
                 .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))
                 .map_err(|error| failure(&error)),
@@ -181,6 +184,31 @@ impl HistoryStore for SqliteStore {
         self.writing(|transaction| {
             transaction.execute("DELETE FROM host_samples WHERE at < ?1", [before])?;
             transaction.execute("DELETE FROM samples WHERE at < ?1", [before])
+        })
+    }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        // a file of an older version that is only read has no such table
+        let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'carbon')";
+        if !self.connection.query_row(there, [], |row| row.get(0)).map_err(|error| failure(&error))? {
+            return Ok(Vec::new());
+        }
+        // with max(), SQLite takes the other columns from that very row
+        let sql = "SELECT zone, grams, max(at) FROM carbon WHERE at <= ?1 AND at > ?2 GROUP BY zone ORDER BY zone";
+        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let rows = statement.query_map([at, at.saturating_sub(max_age)], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| {
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO carbon VALUES (?1, ?2, ?3)")?;
+            for (at, grams) in series {
+                insert.execute(params![zone, at, grams])?;
+            }
+            let count: i64 =
+                transaction.query_row("SELECT COUNT(*) FROM carbon WHERE zone = ?1", [zone], |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
         })
     }
 }

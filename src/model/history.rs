@@ -3,7 +3,7 @@
 
 use super::demand::Usage;
 use super::ids::{HostId, VmId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The expected use of a VM, computed when its data arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,4 +38,6 @@ pub struct Recall {
     pub estimates: HashMap<VmId, Estimate>,
     /// Our recent placements, by VM.
     pub placements: Vec<Placement>,
+    /// Carbon intensity by zone at the moment of the request, gCO2/kWh.
+    pub carbon: BTreeMap<String, f64>,
 }

@@ -6,6 +6,8 @@
 pub struct Policy {
     /// s_green of the seed: how much a host without renewable energy is worse.
     pub s_green: f64,
+    /// What `s_green` scales.
+    pub green_cost: GreenCost,
     /// Weight of CPU in the distance D.
     pub weight_cpu: f64,
     /// Weight of memory in the distance D.
@@ -64,6 +66,20 @@ pub enum Objective {
     SeedSigned,
 }
 
+/// What energy adds to the distance D of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GreenCost {
+    /// Multiplicative, by the share of renewable energy.
+    Seed,
+    /// Additive, by marginal power and carbon intensity.
+    Energy,
+}
+
+impl GreenCost {
+    /// All there are, as they are written.
+    pub const NAMES: &'static [(&'static str, Self)] = &[("seed", Self::Seed), ("energy", Self::Energy)];
+}
+
 /// What the planner balances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resources {
@@ -86,6 +102,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             s_green: 1.0,
+            green_cost: GreenCost::Seed,
             weight_cpu: 1.0,
             weight_memory: 1.0,
             weight_disk_io: 0.1,

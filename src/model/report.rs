@@ -29,8 +29,77 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// No plan that places the same VMs gets the objective below this.
+    pub bound: f64,
+    /// What green changed, where it could change anything.
+    pub green: Option<GreenEffect>,
     /// What D is made of.
     pub resources: Vec<ResourceReport>,
+}
+
+/// A plan against the one that the same planner makes with s_green = 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GreenEffect {
+    /// What the VMs of the plan add to the hosts' consumption.
+    pub chosen: Footprint,
+    /// The same without a thought of green.
+    pub ignoring: Footprint,
+    /// VMs that go elsewhere because of it.
+    pub moved: usize,
+    /// What these numbers rest on.
+    pub assumption: String,
+}
+
+impl GreenEffect {
+    /// In one sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let amount = |of: &Footprint| format!("{:.2} kWh and {:.0} gCO2 a day", of.kwh_per_day, of.grams_per_day);
+        format!(
+            "what is placed draws {}; with s_green 0 it would be {} (VMs that go elsewhere: {}), {}",
+            amount(&self.chosen),
+            amount(&self.ignoring),
+            self.moved,
+            self.assumption
+        )
+    }
+}
+
+/// Energy and carbon of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Footprint {
+    /// kWh.
+    pub kwh_per_day: f64,
+    /// Grams of CO2.
+    pub grams_per_day: f64,
+}
+
+impl Report {
+    /// The outcome in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (before, after) = self.objective;
+        let (placed, all) = (self.decisions.len(), self.decisions.len() + self.refusals.len());
+        let gap = (after - self.bound).max(0.0);
+        let bound = if placed > 0 { format!(" (lower bound {:.3}, gap {gap:.3})", self.bound) } else { String::new() };
+        format!("placed {placed} of {all} VMs; largest interference D {before:.3} -> {after:.3}{bound}")
+    }
+
+    /// What D is made of, in one line, with what is left out.
+    #[must_use]
+    pub fn resources_text(&self) -> String {
+        let list = |measured: bool| {
+            let some = self.resources.iter().filter(|resource| resource.measured == measured && resource.weight > 0.0);
+            let name = |resource: &ResourceReport| match resource.weight {
+                1.0 => resource.name.clone(),
+                weight => format!("{} x {weight}", resource.name),
+            };
+            some.map(name).collect::<Vec<_>>().join(", ")
+        };
+        let left_out = list(false);
+        let rest = if left_out.is_empty() { String::new() } else { format!("; nobody measures {left_out}") };
+        format!("{}{rest}", list(true))
+    }
 }
 
 /// A resource of the distance D.

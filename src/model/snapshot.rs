@@ -6,6 +6,7 @@
 use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
 use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
 use super::units::{Cpu, Disk, Memory};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ pub struct Snapshot {
     pub notices: Vec<Notice>,
     /// Newest monitoring timestamp of the document, seconds since 1970; 0 if none.
     pub taken_at: i64,
+    /// Carbon intensity by zone at that moment, gCO2/kWh: no part of the document, it comes
+    /// from the store. Empty without one.
+    pub carbon: BTreeMap<String, f64>,
 }
 
 impl Snapshot {

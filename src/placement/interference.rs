@@ -68,6 +68,21 @@ impl Load {
         self.with_risk(&self.used[host])
     }
 
+    /// What a host uses, risk apart.
+    #[must_use]
+    pub fn used(&self, host: usize) -> &Share {
+        &self.used[host]
+    }
+
+    /// The mean utilisation of all hosts as they stand, risk apart.
+    #[must_use]
+    pub fn mean_without_risk(&self) -> Vector {
+        let hosts = self.used.len().max(1) as f64;
+        let mut mean = self.used.iter().fold(Share::default(), |sum, used| sum.plus(used)).part;
+        mean.iter_mut().for_each(|sum| *sum /= hosts);
+        mean
+    }
+
     /// The mean utilisation of all hosts as they stand.
     #[must_use]
     pub fn mean(&self) -> Vector {
@@ -98,10 +113,26 @@ impl Load {
         self.green_distance(host, &self.with_risk(&self.used[host]), &self.mean)
     }
 
-    /// What a distance of 1 counts on a host: lower is greener.
+    /// What a distance of 1 and a host full of demand count on a host: lower is greener.
     #[must_use]
     pub fn brownness(&self, host: usize) -> f64 {
-        self.green.adjusted(host, 1.0)
+        self.green.adjusted(host, 1.0, 0.0, 1.0)
+    }
+
+    /// What a distance of 1 counts on a host that gets nothing.
+    #[must_use]
+    pub fn brownness_idle(&self, host: usize) -> f64 {
+        self.green.adjusted(host, 1.0, 0.0, 0.0)
+    }
+
+    /// The least D_green of a host that has `more`, and no other (`exactly`) or perhaps
+    /// others, when the mean lies between `low` and `high`.
+    #[must_use]
+    pub fn least_score(&self, host: usize, more: &Share, low: &Vector, high: &Vector, exactly: bool) -> f64 {
+        let used = self.with_risk(&self.used[host].plus(more));
+        let off = |j: usize| (used[j] - high[j]).max(if exactly { low[j] - used[j] } else { 0.0 }).max(0.0);
+        let distance = (0..self.count).map(|j| self.weights[j] * off(j)).sum();
+        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
     }
 
     /// D_green of a host if `more` came to it.
@@ -115,7 +146,8 @@ impl Load {
     pub fn signed_score_with(&self, host: usize, more: &Share) -> f64 {
         let used = self.with_risk(&self.used[host].plus(more));
         let parts = used.iter().zip(&self.mean).zip(&self.weights).take(self.count);
-        self.green.adjusted(host, parts.map(|((used, mean), weight)| weight * (used - mean)).sum())
+        let signed = parts.map(|((used, mean), weight)| weight * (used - mean)).sum();
+        self.green.adjusted(host, signed, self.cpu_before[host], used[CPU])
     }
 
     /// D_green of a host if `less` left it and `more` came.
@@ -175,6 +207,11 @@ impl Load {
     /// A request goes to a host, from where it runs, if it does.
     pub fn book(&mut self, space: &Space, request: usize, host: usize) {
         self.add(host, &space.share(request, host));
+        self.relieve(space, request);
+    }
+
+    /// A request leaves where it runs, if it does.
+    pub fn relieve(&mut self, space: &Space, request: usize) {
         if let Some((from, share)) = space.relief(request) {
             self.remove(from, &share);
         }
@@ -229,7 +266,8 @@ impl Load {
     /// The one place where energy comes in.
     fn green_distance(&self, host: usize, used: &Vector, mean: &Vector) -> f64 {
         let count = self.count;
-        self.green.adjusted(host, distance(&used[..count], &mean[..count], &self.weights[..count]))
+        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]);
+        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `room` | makes room for a VM that does not fit, by moving others of the batch |
 //! | `improve`, `search` | moves what is placed until hosts are as even as it gets |
 //! | `objective` | when one assignment is better than another |
+//! | `bound` | how good a plan could be at best |
 //! | `journal` | what was changed in the ledger, to take it back |
 //! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
 //! | `groups` | VM groups: who must share a host, who must not |
@@ -23,6 +24,7 @@
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
 
+pub mod bound;
 pub mod check;
 pub mod green;
 pub mod interference;

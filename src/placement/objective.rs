@@ -36,6 +36,12 @@ impl Standing {
         self.0.first().copied().unwrap_or(0.0)
     }
 
+    /// Whether one VM moves the mean visibly.
+    #[must_use]
+    pub fn has_few_hosts(&self) -> bool {
+        self.0.len() <= FEW_HOSTS
+    }
+
     /// Largest first, the first difference decides; `Less` is better.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
@@ -47,7 +53,7 @@ impl Standing {
     #[must_use]
     pub fn improves(&self, other: &Self) -> bool {
         let gain = other.largest() - self.largest();
-        let counts = if self.0.len() <= FEW_HOSTS { SAME } else { GAIN * other.largest() };
+        let counts = if self.has_few_hosts() { SAME } else { GAIN * other.largest() };
         if gain < -NOISE {
             return false;
         }

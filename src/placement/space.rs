@@ -221,6 +221,18 @@ impl Space {
         share
     }
 
+    /// The least and the most that one unit of each resource is of a host.
+    #[must_use]
+    pub fn scales(&self) -> (Vector, Vector) {
+        let fold = |start: f64, pick: fn(f64, f64) -> f64| {
+            std::array::from_fn(|j| self.scale.iter().map(|scale| scale[j]).fold(start, pick))
+        };
+        if self.scale.is_empty() {
+            return ([0.0; MOST], [0.0; MOST]);
+        }
+        (fold(f64::INFINITY, f64::min), fold(0.0, f64::max))
+    }
+
     /// Whether the mean utilisation is the same whatever goes where: hosts are alike, and
     /// no uncertainty is added.
     #[must_use]

@@ -20,7 +20,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS oneaio.counters (
     PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.carbon (
+    zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 ";
 
 /// An open connection.
@@ -101,6 +103,9 @@ impl TimescaleStore {
                 "its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio"
             )));
         }
+        if found < VERSION {
+            upgrade(&mut transaction).map_err(|error| failure(&error))?;
+        }
         transaction.commit().map_err(|error| failure(&error))
     }
 }
@@ -137,6 +142,13 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
         }
     }
     Ok(())
+}
+
+/// From an older version: each only added tables.
+fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+    transaction.batch_execute(SCHEMA)?;
+    transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
 /// Where TimescaleDB is installed: one chunk per day, compressed after a week.
@@ -247,6 +259,21 @@ impl HistoryStore for TimescaleStore {
             transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })
+    }
+
+    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        let there = self.client.query_one("SELECT to_regclass('oneaio.carbon') IS NOT NULL", &[]);
+        if !there.map_err(|error| failure(&error))?.get::<_, bool>(0) {
+            return Ok(Vec::new()); // tables of an older version
+        }
+        let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
+                   ORDER BY zone, at DESC";
+        let rows = self.client.query(sql, &[&at, &at.saturating_sub(max_age)]).map_err(|error| failure(&error))?;
+        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.writing(|transaction| writing::save_carbon(transaction, zone, series))
     }
 }
 

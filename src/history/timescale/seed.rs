@@ -97,6 +97,14 @@ impl HistoryStore for SeedStore {
     fn prune(&mut self, _before: i64) -> Result<usize, StoreError> {
         Err(only_read())
     }
+
+    fn carbon(&mut self, _at: i64, _max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn keep_carbon(&mut self, _zone: &str, _series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        Err(only_read())
+    }
 }
 
 fn only_read() -> StoreError {

@@ -6,7 +6,7 @@ use crate::model::history::Estimate;
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
 use postgres::Transaction;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -143,4 +143,20 @@ pub fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> 
     let sql = "INSERT INTO oneaio.identities SELECT DISTINCT ON (vm) * FROM unnest($1::int[], $2::text[]) AS t(vm, i)
                ON CONFLICT (vm) DO UPDATE SET identity = excluded.identity";
     transaction.execute(sql, &[&ids, &texts]).map(|_| ())
+}
+
+/// A zone's carbon intensity; of two values for one moment the later counts. How many there are.
+pub fn save_carbon(
+    transaction: &mut Transaction<'_>,
+    zone: &str,
+    series: &[(i64, f64)],
+) -> Result<usize, postgres::Error> {
+    let series: BTreeMap<i64, f64> = series.iter().copied().collect();
+    let (times, grams): (Vec<i64>, Vec<f64>) = series.into_iter().unzip();
+    let sql = "INSERT INTO oneaio.carbon SELECT $1, * FROM unnest($2::bigint[], $3::float8[])
+               ON CONFLICT (zone, at) DO UPDATE SET grams = excluded.grams";
+    transaction.execute(sql, &[&zone, &times, &grams])?;
+    let count = "SELECT count(*) FROM oneaio.carbon WHERE zone = $1";
+    let count: i64 = transaction.query_one(count, &[&zone])?.get(0);
+    Ok(usize::try_from(count).unwrap_or(0))
 }

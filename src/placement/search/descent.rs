@@ -55,11 +55,13 @@ impl<R: Rules> Search<'_, R> {
             match self.worst(|host| self.checked[host] < self.clock) {
                 Some(host) => {
                     let now = self.clock;
-                    if !self.relieve(host) {
+                    if self.relieve(host) {
+                        self.judge_on_the_way();
+                    } else {
                         self.checked[host] = now;
                     }
                 }
-                None if self.rotate() => {}
+                None if self.rotate() => self.judge_on_the_way(),
                 None => return true,
             }
         }

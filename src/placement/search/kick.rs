@@ -1,7 +1,6 @@
 //! A few moves by chance, so that the descent may find another way.
 
 use super::{Change, Rules, Search};
-use crate::placement::objective::Standing;
 
 /// At least so many pieces move, and up to as many more less one.
 const PIECES: usize = 2;
@@ -11,7 +10,7 @@ const DRAWS: usize = 4;
 
 impl<R: Rules> Search<'_, R> {
     /// Moves or swaps a few pieces that the rules let go.
-    pub(super) fn kick(&mut self, best: &Standing) {
+    pub(super) fn kick(&mut self) {
         self.ceiling = f64::INFINITY;
         let worst = self.worst(|_| true);
         for number in 0..PIECES + self.random.below(PIECES) {
@@ -25,8 +24,12 @@ impl<R: Rules> Search<'_, R> {
                 }
             }
         }
-        let standing = self.standing();
-        self.ceiling = best.largest().max(standing.largest());
+        if self.mean_is_fixed {
+            return;
+        }
+        self.aim();
+        self.ceiling = self.standing().largest().max(self.best.largest());
+        self.judge_on_the_way();
     }
 
     /// A move, or a swap, of a piece that is on `host` or anywhere.

@@ -13,6 +13,8 @@
 mod descent;
 mod kick;
 mod rotation;
+#[cfg(test)]
+mod tests;
 
 use super::interference::Load;
 use super::objective::Standing;
@@ -54,6 +56,9 @@ pub trait Rules {
 /// Kicks in a row without a gain after which the search ends.
 const PATIENCE: usize = 200;
 
+/// Changes of a descent among many hosts after which it is judged.
+const UNJUDGED: usize = 16;
+
 /// An assignment in the making.
 pub struct Search<'a, R: Rules> {
     space: &'a Space,
@@ -77,6 +82,9 @@ pub struct Search<'a, R: Rules> {
     checked: Vec<u64>,
     /// When no chain was found.
     rotated: u64,
+    /// The best assignment so far, and how many changes there were since one was judged.
+    best: Standing,
+    unjudged: usize,
     /// Changes since the best assignment, with where the pieces came from.
     taken: Vec<Vec<Change>>,
     random: Random,
@@ -104,6 +112,8 @@ impl<'a, R: Rules> Search<'a, R> {
             changed: vec![1; hosts],
             checked: vec![0; hosts],
             rotated: 0,
+            best: Standing::default(),
+            unjudged: 0,
             taken: Vec::new(),
             random: Random::new(0x6F6E_6561_696F),
             load,
@@ -114,22 +124,19 @@ impl<'a, R: Rules> Search<'a, R> {
 
     /// Searches until nothing more is found or work ends.
     pub fn run(&mut self) {
-        let mut best = self.standing();
-        if self.pieces.is_empty() || best.largest() <= 0.0 {
+        self.best = self.standing();
+        if self.pieces.is_empty() || self.best.largest() <= 0.0 {
             return;
         }
+        self.ceiling = self.best.largest();
         let mut patience = PATIENCE;
-        self.ceiling = best.largest();
         loop {
             let ended = !self.descend();
-            let standing = self.standing();
-            if standing.improves(&best) {
-                best = standing;
-                self.taken.clear();
-                self.rules.keep();
-                self.aim();
-                // against its own mean, more may be found
-                patience = if self.mean_is_fixed { PATIENCE } else { patience.max(PATIENCE / 2) };
+            // where the mean moves a descent may rise a little before it falls; only what
+            // is judged on the way counts, wherever the work ends
+            let judged = !ended || self.mean_is_fixed;
+            if judged && self.judge() {
+                patience = patience.max(PATIENCE / 2);
             } else {
                 self.go_back();
             }
@@ -137,12 +144,36 @@ impl<'a, R: Rules> Search<'a, R> {
                 return;
             }
             patience -= 1;
-            self.kick(&best);
+            self.kick();
+        }
+    }
+
+    /// Keeps the assignment if it is the best so far.
+    fn judge(&mut self) -> bool {
+        self.unjudged = 0;
+        let standing = self.standing();
+        let improves = standing.improves(&self.best);
+        if improves {
+            self.best = standing;
+            self.ceiling = self.ceiling.min(self.best.largest());
+            self.taken.clear();
+            self.rules.keep();
+        }
+        improves
+    }
+
+    /// Judges now and then on the way, where that matters.
+    fn judge_on_the_way(&mut self) {
+        self.unjudged += 1;
+        let every = if self.best.has_few_hosts() { 1 } else { UNJUDGED };
+        if !self.mean_is_fixed && self.unjudged >= every {
+            self.rules.go_on(2 * self.scores.len());
+            self.judge();
         }
     }
 
     /// Distances against the mean as it is.
-    fn standing(&mut self) -> Standing {
+    fn standing(&self) -> Standing {
         if self.mean_is_fixed {
             return Standing::new(self.scores.clone());
         }

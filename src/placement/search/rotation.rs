@@ -69,7 +69,7 @@ impl<R: Rules> Search<'_, R> {
                 let more = back.map_or(none, |piece| self.share(piece, worst));
                 let score = self.load.score_changed(worst, &less, &more);
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
-                (score < limit && may).then(|| (back, score))
+                (score < limit && may).then_some((back, score))
             });
             let backs: Vec<(Option<usize>, f64)> = backs.collect();
             looks += self.on[third].len() + 1;

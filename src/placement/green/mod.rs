@@ -1,0 +1,175 @@
+//! What energy adds to the distance of a host: a registry of cost functions F(g_i, D_i, ...).
+//!
+//! | `green_cost` | file | form |
+//! |---|---|---|
+//! | `seed` | `seed` | multiplicative: D (1 + (1 - g) s_green) |
+//! | `energy` | `energy` | additive: D + s_green x marginal emission of the demand |
+//!
+//! A new one is a file here, its name in [`GreenCost`], and its line in `cost_of`.
+//! `power` and `carbon` read what hosts tell of themselves; `effect` says what green changed.
+
+mod carbon;
+mod effect;
+mod energy;
+mod power;
+mod seed;
+
+pub use carbon::intensity;
+pub use effect::{effect, footprint, matters};
+pub use power::Power;
+
+use crate::model::policy::{GreenCost, Policy};
+use crate::model::snapshot::{Host, Notice, Section, Snapshot, Subject};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+const ATTRIBUTE: &str = "ENERGY_RENEWABLE";
+
+/// The registry: the cost function of each name.
+fn cost_of(snapshot: &Snapshot, policy: &Policy) -> Arc<dyn Cost> {
+    match policy.green_cost {
+        GreenCost::Seed => Arc::new(seed::Multiplicative::new(snapshot, policy)),
+        GreenCost::Energy => Arc::new(energy::Additive::new(snapshot, policy)),
+    }
+}
+
+/// A cost function over the hosts of a request.
+trait Cost: Debug + Send + Sync {
+    /// D_green of a host (index in the snapshot) whose distance is `distance` and whose CPU
+    /// utilisation, 1 being full use, is `cpu_before` without the plan and `cpu_after` with it.
+    fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64;
+}
+
+/// What energy adds to the distances of the hosts of a request.
+#[derive(Clone, Debug)]
+pub struct Green(Arc<dyn Cost>);
+
+impl Green {
+    /// The cost function of the policy over the hosts of the request.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, policy: &Policy) -> Self {
+        Self(cost_of(snapshot, policy))
+    }
+
+    /// D_green of a host whose distance is `distance` and whose CPU utilisation, 1 being full
+    /// use, goes from `cpu_before` the plan to `cpu_after` it.
+    #[must_use]
+    pub fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64 {
+        self.0.adjusted(host, distance, cpu_before, cpu_after)
+    }
+}
+
+/// The share of renewable energy of a host, 0 to 1; `None` when unknown.
+#[must_use]
+pub fn share(host: &Host) -> Option<f64> {
+    text(host, ATTRIBUTE).and_then(parse)
+}
+
+/// What the host says, else its cluster. An empty text says nothing.
+fn text<'h>(host: &'h Host, name: &str) -> Option<&'h str> {
+    [Section::Template, Section::ClusterTemplate]
+        .into_iter()
+        .filter_map(|section| host.attributes.first_in(section, name))
+        .find(|text| !text.is_empty())
+}
+
+/// YES, NO, a fraction of 1 or a percentage, such as `0.4` or `85%`.
+fn parse(text: &str) -> Option<f64> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("YES") {
+        return Some(1.0);
+    }
+    if text.eq_ignore_ascii_case("NO") {
+        return Some(0.0);
+    }
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(percent) => (percent.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let share = number.parse::<f64>().ok()? / unit;
+    (0.0..=1.0).contains(&share).then_some(share)
+}
+
+/// One notice per host and text that says nothing readable.
+#[must_use]
+pub fn notices(snapshot: &Snapshot) -> Vec<Notice> {
+    let of_host = |host| {
+        let remedy = "YES, NO, a fraction such as 0.4 or a percentage such as 40%";
+        let share = unreadable(host, ATTRIBUTE, |text| parse(text).is_some(), remedy);
+        share.into_iter().chain(carbon::notices(host)).chain(power::notices(host))
+    };
+    snapshot.hosts.iter().flat_map(of_host).collect()
+}
+
+/// What is wrong with an attribute, if it is there and nobody can read it.
+fn unreadable(host: &Host, name: &str, reads: impl Fn(&str) -> bool, remedy: &str) -> Option<Notice> {
+    let text = text(host, name).filter(|text| !reads(text))?;
+    let text: String = text.chars().take(40).collect();
+    let made_of_it = if name == ATTRIBUTE { "counts as no renewable energy" } else { "does not count" };
+    let text = format!("{name} is {text:?}; it {made_of_it} (write {remedy})");
+    Some(Notice { subject: Subject::Host(host.id), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{ClusterId, HostId};
+    use crate::model::units::{Cpu, Disk, Memory};
+
+    /// Hosts of 8 cores with these attributes.
+    pub fn cloud(hosts: &[&[(&str, &str)]]) -> Snapshot {
+        let host = |(id, attributes): (usize, &&[(&str, &str)])| {
+            let mut host = Host {
+                id: HostId(id as i32),
+                name: format!("node{id}"),
+                enabled: true,
+                cluster: ClusterId(0),
+                cpu: Cpu(800),
+                cpu_allocated: Cpu(0),
+                memory: Memory(1 << 24),
+                memory_allocated: Memory(0),
+                running_vms: 0,
+                vms: Vec::new(),
+                free_disk: Disk(0),
+                local_datastores: Vec::new(),
+                pci: Vec::new(),
+                numa: Vec::new(),
+                pinned: false,
+                monitoring: None,
+                attributes: Default::default(),
+            };
+            attributes.iter().for_each(|(name, value)| host.attributes.push(Section::Template, name, value));
+            host
+        };
+        Snapshot { hosts: hosts.iter().enumerate().map(host).collect(), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn every_spelling_of_a_share_is_understood() {
+        for (text, expected) in [
+            ("YES", Some(1.0)),
+            ("yes", Some(1.0)),
+            ("No", Some(0.0)),
+            ("0.65", Some(0.65)),
+            (".5", Some(0.5)),
+            ("1", Some(1.0)),
+            ("0", Some(0.0)),
+            ("85%", Some(0.85)),
+            ("85 %", Some(0.85)),
+            (" 100% ", Some(1.0)),
+            ("85", None),
+            ("101%", None),
+            ("-0.1", None),
+            ("maybe", None),
+            ("nan", None),
+            ("inf", None),
+            ("%", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+}
