@@ -1,16 +1,22 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
+use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
+use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, StoreError};
-use crate::model::history::{Placement, Recall};
+use crate::history::{HistoryStore, Kind, StoreError};
+use crate::model::history::{Estimate, Group, Placement, Recall};
+use crate::model::ids::VmId;
 use crate::model::report::Planned;
+use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the packages make room for the default file.
@@ -73,6 +79,7 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 /// does not answer.
 pub struct History {
     worker: Worker,
+    classes: bool,
 }
 
 impl History {
@@ -83,7 +90,7 @@ impl History {
             Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
     }
 
     /// Starts opening a file that is only read.
@@ -92,7 +99,12 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
+    }
+
+    /// Asks for class vectors too, for `resources: classes`.
+    pub fn with_classes(self, wanted: bool) -> Self {
+        Self { classes: wanted, ..self }
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
@@ -103,14 +115,40 @@ impl History {
         })
     }
 
-    /// As [`Self::recall`], or why there is nothing.
+    /// Begins to keep what a request tells of its VMs; the store works while we plan.
+    pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
+        let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
+        let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let begun = self.worker.begin(move |store| {
+            let known = store.counters(Kind::Vm)?;
+            let mut intake = Intake::new(store, known, now);
+            counters.iter().for_each(|counters| intake.take(counters));
+            intake.flush();
+            intake.failure.map_or(Ok(intake.fresh), Err)
+        });
+        Keeping { history: self, begun }
+    }
+
+    /// As [`Self::recall`], or why there is nothing. Half a dozen round trips, however large
+    /// the request is.
     pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
-        let at = snapshot.taken_at;
+        let keys = observed::keys_of(snapshot);
+        // those of whom the request says more than their size
+        let told: HashSet<VmId> =
+            snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
+        let (at, classes) = (snapshot.taken_at, self.classes);
         self.worker.ask(move |store| {
-            let estimates = store.estimates(&vms)?.into_iter().collect();
+            let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
+            let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
+            let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
+            let strangers: Vec<VmId> = vms.iter().copied().filter(|vm| !told.contains(vm) && untrusted(vm)).collect();
+            // without relatives it does not matter who they are
+            let asked = if relatives.is_empty() { &[][..] } else { &strangers };
+            let identities = store.identities(Some(asked))?.into_iter().collect();
+            let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
+            Ok(Recall { estimates, placements: store.placements(since)?, relatives, identities, vectors, carbon })
         })
     }
 
@@ -142,5 +180,22 @@ impl History {
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
         self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
+    }
+}
+
+/// Samples on their way into the store.
+pub struct Keeping<'a> {
+    history: &'a History,
+    begun: Result<Receiver<Result<usize, StoreError>>, StoreError>,
+}
+
+impl Keeping<'_> {
+    /// Waits for the rest, as long as the deadline allows. Nothing is lost for good: what is
+    /// not kept comes again.
+    pub fn finish(self) {
+        match self.begun.and_then(|answers| self.history.worker.wait(&answers)) {
+            Ok(fresh) => log::debug!("kept new samples: {fresh}"),
+            Err(error) => log::debug!("the samples of this request are not kept: {error}"),
+        }
     }
 }

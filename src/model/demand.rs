@@ -3,6 +3,7 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
+use super::history::Class;
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
@@ -24,6 +25,8 @@ pub struct Usage {
 pub enum Source {
     /// Its own history.
     History,
+    /// Its latest sample, in the request itself.
+    Monitoring,
     /// VMs of the same flavour (USER_TEMPLATE/FLAVOURS).
     Flavour,
     /// VMs of the same template (TEMPLATE/TEMPLATE_ID).
@@ -46,6 +49,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::History => "history",
+            Self::Monitoring => "monitoring",
             Self::Flavour => "flavour",
             Self::Template => "template",
             Self::Image => "image",
@@ -69,6 +73,8 @@ pub struct Demand {
     pub cpu_deviation: f64,
     /// What the estimate rests on.
     pub source: Source,
+    /// The class of its last window, where a model could tell.
+    pub class: Option<Class>,
 }
 
 impl Demand {

@@ -2,10 +2,11 @@
 
 use super::number;
 use super::odd::{Odd, shortened};
-use super::topology;
 use super::vector::Vector;
 use super::xml::{Walker, XmlError};
+use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{AutoNic, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
@@ -29,7 +30,13 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         }
         "NAME" => raw.name.fill(w),
         "STATE" => raw.state.fill(w),
+        "LCM_STATE" => raw.lcm_state.fill(w),
         "RESCHED" => raw.resched.fill(w),
+        "UID" => raw.owner.fill(w),
+        "MONITORING" if raw.monitoring.is_none() => {
+            raw.monitoring = Some(Vector::read(w)?);
+            Ok(())
+        }
         "TEMPLATE" => raw.template(w, &mut odd),
         "USER_TEMPLATE" => raw.user_template(w),
         "HISTORY_RECORDS" => raw.history(w),
@@ -61,7 +68,11 @@ impl First {
 struct RawVm {
     name: First,
     state: First,
+    lcm_state: First,
     resched: First,
+    owner: First,
+    source: First,
+    flavours: First,
     cpu: First,
     memory: First,
     automatic_requirements: First,
@@ -75,6 +86,8 @@ struct RawVm {
     numa_nodes: Vec<Vector>,
     topology: Option<Vector>,
     group: Option<Vector>,
+    blocked: First,
+    monitoring: Option<Vector>,
     /// (SEQ, HID, DS_ID, ACTION) of the latest record.
     last: Option<(i64, Option<i32>, Option<i32>, i64)>,
 }
@@ -85,6 +98,7 @@ impl RawVm {
             match tag {
                 "CPU" => self.cpu.fill(w)?,
                 "MEMORY" => self.memory.fill(w)?,
+                "TEMPLATE_ID" => self.source.fill(w)?,
                 "AUTOMATIC_REQUIREMENTS" => self.automatic_requirements.fill(w)?,
                 "DISK" => self.disks.push(Vector::read(w)?),
                 "NIC" => self.nics.push(Vector::read(w)?),
@@ -114,6 +128,8 @@ impl RawVm {
             "SCHED_RANK" => self.rank.fill(w),
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
+            name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
+            tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
     }
@@ -128,6 +144,11 @@ impl RawVm {
             }
             Ok(())
         })
+    }
+
+    /// Running, or out of reach for a while; documents without the element are taken at their word.
+    fn is_steady(&self) -> bool {
+        self.lcm_state.text().is_empty() || matches!(number::integer(self.lcm_state.text()), Some(3 | 16))
     }
 
     fn check(self, id: Option<i32>, odd: &mut Odd) -> Vm {
@@ -149,6 +170,7 @@ impl RawVm {
             id: VmId(id.unwrap_or(-1)),
             name: self.name.text().to_owned(),
             state,
+            transient: state == VmState::Active && !self.is_steady(),
             resched: number::integer(self.resched.text()) == Some(1),
             resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,
             host: host.map(HostId),
@@ -168,6 +190,15 @@ impl RawVm {
                 .collect(),
             rank: rank.text().to_owned(),
             datastore_rank: self.datastore_rank.text().to_owned(),
+            identity: VmIdentity {
+                flavours: self.flavours.text().to_owned(),
+                template: number::id(self.source.text()),
+                image: self.disks.iter().find_map(|disk| number::id(disk.get("IMAGE_ID"))),
+                owner: number::id(self.owner.text()),
+                ..VmIdentity::default()
+            },
+            blocked: number::yes(self.blocked.text()),
+            monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }
 }
