@@ -3,7 +3,7 @@
 
 use super::lock;
 use crate::model::ids::VmId;
-use crate::model::policy::{Policy, Resources};
+use crate::model::policy::{Policy, Resources, Scheduler};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -45,6 +45,10 @@ impl Chosen {
         // the seed balances what its classifier tells, whichever that is
         if self.classifier.is_some() {
             policy.resources = Resources::Classes;
+        }
+        if let Some(name) = &self.scheduler {
+            let random = name == SCHEDULERS[0];
+            policy.scheduler = if random { Scheduler::Random } else { Scheduler::Interference };
         }
         policy
     }

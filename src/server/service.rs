@@ -226,7 +226,7 @@ impl Service {
     fn tell(&self, what: What) -> Result<Content, Refused> {
         Ok(match what {
             What::Classifier => Content::json(&rest::classifier_now(&self.choice.now())),
-            What::Scheduler => Content::json(&rest::scheduler_now(&self.choice.now())),
+            What::Scheduler => Content::json(&rest::scheduler_now(&self.choice.now(), &self.policy)),
             What::EnergyScalar => Content::json(&rest::scalar_now(self.choice.now().over(&self.policy).s_green)),
             What::Ready => {
                 let (ready, value) =
