@@ -53,7 +53,7 @@ pub fn fit(cases: &[&Case], young: &[&Case], options: &Options, progress: &dyn F
     let windows: Vec<Window> = with_window.iter().step_by(every).filter_map(|case| case.window.clone()).collect();
     progress(&format!("fitting {} on {} windows", options.classifier, windows.len()));
     let Options { classes, settings, seed, .. } = options;
-    let training = Training { windows: &windows, seed: *seed, classes: *classes, settings, progress };
+    let training = Training { windows: &windows, seed: *seed, classes: *classes, settings, progress, checkpoint: None };
     let classifier = classifier::fit(&options.classifier, &training)?;
     progress("fitting classes to resources");
     let rows: Vec<(Vec<f64>, [Option<Outcome>; 2])> = with_window
