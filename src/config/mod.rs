@@ -25,6 +25,8 @@ pub struct Settings {
     pub log_placements: usize,
     /// Where history is kept; `None` is the default place.
     pub history: Option<Store>,
+    /// The model file; `None` is the default place.
+    pub model: Option<PathBuf>,
     /// Seconds after which history that has not answered is done without.
     pub history_deadline: f64,
     /// Days that samples are kept; estimates outlive them.
@@ -61,6 +63,7 @@ impl Default for Settings {
             log: LogLevel::default(),
             log_placements: 200,
             history: None,
+            model: None,
             history_deadline: 2.0,
             history_keep: 90,
             serve: serve::Serve::default(),
