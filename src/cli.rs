@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
 use crate::commands::collect::CollectArgs;
+use crate::commands::config::PrintArgs;
 use crate::commands::db::DbCommand;
 use crate::commands::drain::DrainArgs;
 use crate::commands::import::ImportArgs;
@@ -41,7 +42,7 @@ enum Command {
     #[command(subcommand)]
     Db(DbCommand),
     /// Print the configuration file with every key at its default.
-    Config,
+    Config(PrintArgs),
 }
 
 /// Runs the command line of this process.
@@ -64,6 +65,6 @@ pub fn run() -> Exit {
         Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Db(command) => commands::db::run(&command),
-        Command::Config => commands::config::run(),
+        Command::Config(args) => commands::config::run(&args),
     }
 }

@@ -5,6 +5,7 @@
 //! defaults, the file, `--set key=value`.
 
 pub mod keys;
+pub mod reference;
 pub mod serve;
 mod yaml;
 
