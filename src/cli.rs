@@ -1,9 +1,11 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
+use crate::commands::check::CheckArgs;
 use crate::commands::collect::CollectArgs;
 use crate::commands::config::PrintArgs;
 use crate::commands::db::DbCommand;
 use crate::commands::drain::DrainArgs;
+use crate::commands::explain::ExplainArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
@@ -41,6 +43,10 @@ enum Command {
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Tell why VMs go where they go, or why they wait.
+    Explain(ExplainArgs),
+    /// Look whether everything is set up and well, and say what to change.
+    Check(CheckArgs),
     /// Print the configuration file with every key at its default.
     Config(PrintArgs),
 }
@@ -65,6 +71,8 @@ pub fn run() -> Exit {
         Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Db(command) => commands::db::run(&command),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Check(args) => commands::check::run(&args),
         Command::Config(args) => commands::config::run(&args),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::demand::observed;
 use crate::model::demand::Demands;
+use crate::model::explanation::Explanation;
 use crate::model::history::Recall;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
@@ -11,7 +12,7 @@ use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::check::{self, Breach};
-use crate::placement::{PlanningInput, green, plan};
+use crate::placement::{PlanningInput, explain, green, plan};
 use thiserror::Error;
 
 mod clusters;
@@ -36,8 +37,19 @@ pub struct Decided {
     pub snapshot: Snapshot,
     /// Plan and report. The plan breaks no rule.
     pub planned: Planned,
+    /// What VMs were expected to use, and hosts do.
+    pub demands: Demands,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+}
+
+impl Decided {
+    /// Takes the decision about one VM apart; `None` for one that was not to be placed.
+    #[must_use]
+    pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
+        let input = PlanningInput { snapshot: &self.snapshot, demands: &self.demands };
+        explain::explain(&input, policy, &self.planned, vm)
+    }
 }
 
 /// Reads a request as oned sends it.
@@ -86,7 +98,7 @@ pub fn place_snapshot(mut snapshot: Snapshot, recall: &Recall, policy: &Policy) 
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
     planned.report.green = green_effect(&snapshot, &demands, policy, &planned);
-    Decided { snapshot, planned, dropped }
+    Decided { snapshot, planned, demands, dropped }
 }
 
 /// The plan against the one that s_green = 0 would have given.

@@ -1,5 +1,6 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
+mod operate;
 mod optimize;
 mod serve;
 
@@ -20,7 +21,7 @@ pub struct Key {
 
 /// All keys, in the order of the shipped file.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS)
+    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS).chain(operate::KEYS)
 }
 
 /// Those of all commands.

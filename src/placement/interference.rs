@@ -110,6 +110,13 @@ impl Load {
         self.green_distance(host, &self.with_risk(&self.used[host].plus(more)), &self.mean)
     }
 
+    /// The terms of D of a host, by resource, if `more` came to it.
+    #[must_use]
+    pub fn terms(&self, host: usize, more: &Share) -> Vec<f64> {
+        let used = self.with_risk(&self.used[host].plus(more));
+        (0..self.count).map(|j| self.weights[j] * (used[j] - self.mean[j]).abs()).collect()
+    }
+
     /// D_green of a host if `less` left it and `more` came.
     #[must_use]
     pub fn score_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
