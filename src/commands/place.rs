@@ -11,9 +11,13 @@ use crate::decide;
 use crate::model::plan::Plan;
 use crate::model::policy::Resources;
 use crate::opennebula::plan_xml;
+use crate::placement::Stop;
 use std::io::{IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The share of the deadline that is left when the planner is asked to stop.
+const LAST_PART: f64 = 0.2;
 
 /// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
 /// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
@@ -67,7 +71,10 @@ pub fn run(args: &ConfigArgs) -> Exit {
     let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
     let recall = Arc::new(recall);
     let (known, policy) = (Arc::clone(&recall), settings.policy.clone());
-    let decided = match within(until, move || decide::place_snapshot(snapshot, &known, &policy)) {
+    // the planner is asked to come to an end while there is time to print what it has
+    let soft = until - Duration::from_secs_f64(settings.operate.deadline * LAST_PART);
+    let place = move || decide::place_until(snapshot, &known, &policy, Stop::when(&|| Instant::now() >= soft));
+    let decided = match within(until, place) {
         Ok(decided) => decided,
         Err(lost) => {
             let made = Made { recall: Some(&recall), ..Made::default() };

@@ -81,7 +81,7 @@ fn standing<T>(
     for (request, reason) in &unreadable {
         groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
     }
-    let work = Work::default();
+    let work = Work::new(policy.deadline, input.stop);
     let context = Context {
         snapshot,
         demands: input.demands,
@@ -94,7 +94,7 @@ fn standing<T>(
     };
     let (units, _) = units(&context);
     let unit = units.iter().find(|unit| unit.members.contains(&request))?;
-    let mut ledger = Ledger::new(&context);
+    let mut ledger = Ledger::new(&context, false);
     for (other, seat) in seats(snapshot, planned) {
         if !unit.members.contains(&other) {
             ledger.book(other, seat);
