@@ -2,16 +2,20 @@
 
 pub mod bundle;
 pub mod check;
+pub mod classes;
+pub mod classify;
 pub mod collect;
 pub mod config;
 pub mod db;
 pub mod drain;
+pub mod evaluate;
 pub mod explain;
 pub mod import;
 pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod train;
 
 mod answering;
 mod decision_log;
@@ -20,9 +24,12 @@ mod installation;
 mod intake;
 mod logger;
 mod migrations_table;
+mod modelfile;
+mod plot;
 mod record;
 mod remembered;
 mod store;
+mod study;
 mod table;
 
 use crate::config::{Problem, Settings, settings};

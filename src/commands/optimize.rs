@@ -6,7 +6,7 @@ use super::answering::within;
 use super::place::{answer, nothing};
 use super::record::{Made, Recording};
 use super::store::{self, History};
-use super::{ConfigArgs, Exit, decision_log, load_settings, logger};
+use super::{ConfigArgs, Exit, decision_log, load_settings, logger, modelfile};
 use crate::config::Settings;
 use crate::decide;
 use crate::model::ids::ClusterId;
@@ -38,7 +38,8 @@ pub fn run(args: &OptimizeArgs) -> Exit {
     let now = store::now();
     let recording = Recording::begin("optimize", &args.config, &settings, &request, now);
     let patience = settings.history_deadline.min(settings.operate.deadline);
-    let history = store::chosen(&settings).map(|store| History::start(store, patience));
+    let history = store::chosen(&settings)
+        .map(|store| History::start(store, patience).with_model(modelfile::or_without(&settings)));
     let snapshot = match within(until, move || decide::read(request)) {
         Ok(Ok(snapshot)) => snapshot,
         Ok(Err(error)) => {

@@ -5,6 +5,7 @@ use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
+use crate::demand::model::Model;
 use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
@@ -17,6 +18,7 @@ use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -81,6 +83,7 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 pub struct History {
     worker: Worker,
     classes: bool,
+    model: Arc<Option<Model>>,
 }
 
 impl History {
@@ -91,7 +94,7 @@ impl History {
             Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
-        Self { worker: Worker::start(opening, deadline), classes: false }
+        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
     }
 
     /// Starts opening a file that is only read.
@@ -100,7 +103,12 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline), classes: false }
+        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
+    }
+
+    /// Makes estimates of what requests tell by a model.
+    pub fn with_model(self, model: Option<Model>) -> Self {
+        Self { model: Arc::new(model), ..self }
     }
 
     /// Asks for class vectors too, for `resources: classes`.
@@ -120,9 +128,10 @@ impl History {
     pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
         let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
         let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
             let known = store.counters(Kind::Vm)?;
-            let mut intake = Intake::new(store, known, now);
+            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
             counters.iter().for_each(|counters| intake.take(counters));
             intake.flush();
             intake.failure.map_or(Ok(intake.fresh), Err)
