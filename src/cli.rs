@@ -4,6 +4,7 @@ use crate::commands::collect::CollectArgs;
 use crate::commands::db::DbCommand;
 use crate::commands::import::ImportArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::simulate::SimulateArgs;
 use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,8 @@ enum Command {
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Decide a usage trace by several policies side by side, and judge them by what followed.
+    Simulate(SimulateArgs),
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -53,6 +56,7 @@ pub fn run() -> Exit {
         Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Db(command) => commands::db::run(&command),
+        Command::Simulate(args) => commands::simulate::run(&args),
         Command::Config => commands::config::run(),
     }
 }

@@ -29,3 +29,4 @@ pub mod model;
 pub mod oned;
 pub mod opennebula;
 pub mod placement;
+pub mod simulation;

@@ -15,12 +15,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
     ("oned", &["model", "opennebula"]),
     ("learn", &["model", "demand", "history"]),
-    ("commands", &["model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn"]),
+    ("simulation", &["model", "demand", "placement", "learn"]),
+    (
+        "commands",
+        &["model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn", "simulation"],
+    ),
     ("cli", &["commands"]),
 ];
 
 /// Rooms that may do nothing but compute.
-const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "decide"];
+const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "simulation", "decide"];
 
 /// What computing does not need.
 const OUTSIDE: &[&str] = &[

@@ -69,7 +69,8 @@ fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<BufReader<File>> {
+/// A file to read, by large steps.
+pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(BufReader::with_capacity(1 << 20, file))
 }

@@ -7,6 +7,7 @@ pub mod db;
 pub mod import;
 pub mod place;
 pub mod replay;
+pub mod simulate;
 
 mod logger;
 mod store;

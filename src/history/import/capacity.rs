@@ -7,13 +7,16 @@ use crate::model::ids::VmId;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-const COLUMNS: [Column; 3] = [Column::needed("vmid"), Column::needed("cores"), Column::optional("ts")];
+const COLUMNS: [Column; 4] =
+    [Column::needed("vmid"), Column::needed("cores"), Column::optional("ts"), Column::optional("mem_capacity_kb")];
 
 /// The cores of many VMs over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Capacities {
     /// Per VM, moments and the cores from then on, in order of time.
     cores: BTreeMap<i32, Vec<(i64, f64)>>,
+    /// Per VM, KiB; of several the last.
+    memory: BTreeMap<i32, i64>,
 }
 
 impl Capacities {
@@ -23,10 +26,13 @@ impl Capacities {
     /// When the table cannot be read or lacks a column.
     pub fn read(input: impl BufRead) -> Result<(Self, TableSummary), ImportError> {
         let mut capacities = Self::default();
-        let summary = Table::open(input)?.each_row(&COLUMNS, &mut |_| {}, |[vm, cores, from]| {
+        let summary = Table::open(input)?.each_row(&COLUMNS, &mut |_| {}, |[vm, cores, from, memory]| {
             let vm = vm_number(vm, "vmid")?;
             let cores = amount(cores, "cores")?;
             let from = if from.is_empty() { i64::MIN } else { moment(from).ok_or(Fault::NoMoment("ts"))? };
+            if !memory.is_empty() {
+                capacities.memory.insert(vm.0, amount(memory, "mem_capacity_kb")? as i64);
+            }
             capacities.set(vm, from, cores);
             Ok(())
         })?;
@@ -48,6 +54,17 @@ impl Capacities {
         let steps = self.cores.get(&vm.0)?;
         let after = steps.partition_point(|(from, _)| *from <= at);
         steps.get(after.saturating_sub(1)).map(|(_, cores)| *cores)
+    }
+
+    /// Those whose cores are known, by id.
+    pub fn vms(&self) -> impl Iterator<Item = VmId> + '_ {
+        self.cores.keys().map(|vm| VmId(*vm))
+    }
+
+    /// The memory of a VM in KiB, where the table has a column mem_capacity_kb.
+    #[must_use]
+    pub fn memory(&self, vm: VmId) -> Option<i64> {
+        self.memory.get(&vm.0).copied()
     }
 
     /// Whether nothing is known.
