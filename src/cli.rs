@@ -26,6 +26,8 @@ enum Command {
     Place(ConfigArgs),
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
+    /// Serve OpenNebula 6 (EXTERNAL_SCHEDULER of sched.conf) and the REST calls of AI-Orchestrator.
+    Serve(ConfigArgs),
     /// Bring what VMs use from oned into the store of history.
     Collect(CollectArgs),
     /// Read usage tables (CSV, also gz) into the store of history.
@@ -53,6 +55,7 @@ pub fn run() -> Exit {
     match cli.command {
         Command::Place(args) => commands::place::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Db(command) => commands::db::run(&command),

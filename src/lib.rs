@@ -14,7 +14,7 @@
 //! measured ([`oned`] asks for it) into estimates that [`history`] keeps.
 //!
 //! Dependencies point one way: `model` <- {`opennebula`, `demand`, `history`, `placement`,
-//! `config`} <- {`decide`, `learn`, `oned`} <- `commands`. The rooms in the middle do not
+//! `config`} <- {`decide`, `learn`, `oned`} <- `server` <- `commands`. The rooms in the middle do not
 //! see each other, and in `model`, `opennebula`, `demand`, `placement` and `decide` there is
 //! no clock, environment, file, socket or log call. `tests/rooms.rs` keeps it so.
 
@@ -29,4 +29,5 @@ pub mod model;
 pub mod oned;
 pub mod opennebula;
 pub mod placement;
+pub mod server;
 pub mod simulation;

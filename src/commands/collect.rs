@@ -51,7 +51,7 @@ pub fn run(args: &CollectArgs) -> Exit {
         Ok((_, chosen)) => chosen,
         Err(exit) => return exit,
     };
-    let oned = match oned() {
+    let oned = match oned(Limits::default()) {
         Ok(oned) => oned,
         Err(error) => {
             log::error!("{error:#}");
@@ -71,11 +71,11 @@ pub fn run(args: &CollectArgs) -> Exit {
 }
 
 /// The oned of ONED_ADDR with the credentials of ONE_AUTH.
-fn oned() -> Result<Oned> {
+pub(super) fn oned(limits: Limits) -> Result<Oned> {
     let variable = |name: &str| std::env::var(name).ok();
     let endpoint = Endpoint::find(&variable)?;
     let credentials = Credentials::find(None, &variable)?;
-    Ok(Oned::new(endpoint, credentials, Limits::default(), None)?)
+    Ok(Oned::new(endpoint, credentials, limits, None)?)
 }
 
 fn once(oned: &Oned, chosen: &Store) -> Result<()> {

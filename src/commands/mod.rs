@@ -7,9 +7,11 @@ pub mod db;
 pub mod import;
 pub mod place;
 pub mod replay;
+pub mod serve;
 pub mod simulate;
 
 mod logger;
+mod remembered;
 mod store;
 mod table;
 

@@ -97,17 +97,31 @@ impl History {
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
     pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
-        let vms = decide::concerned(snapshot);
-        let at = snapshot.taken_at;
-        let answer = self.worker.ask(move |store| {
-            let estimates = store.estimates(&vms)?.into_iter().collect();
-            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
-        });
-        answer.unwrap_or_else(|error| {
+        self.try_recall(snapshot, since).unwrap_or_else(|error| {
             log::warn!("history is not used, VMs count as what they ask for: {error}");
             Recall::default()
         })
+    }
+
+    /// As [`Self::recall`], or why there is nothing.
+    pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
+        let vms = decide::concerned(snapshot);
+        let at = snapshot.taken_at;
+        self.worker.ask(move |store| {
+            let estimates = store.estimates(&vms)?.into_iter().collect();
+            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
+            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
+        })
+    }
+
+    /// Whether the store answers.
+    pub fn answers(&self) -> Result<(), StoreError> {
+        self.worker.ask(|store| store.placements(i64::MAX).map(drop))
+    }
+
+    /// Gives the next questions the whole deadline again.
+    pub fn renew(&mut self) {
+        self.worker.renew();
     }
 
     /// The moment since which our placements matter.
@@ -117,11 +131,16 @@ impl History {
 
     /// Keeps the placements of a plan, for the next request.
     pub fn remember(&self, planned: &Planned, now: i64) {
+        if let Err(error) = self.try_remember(planned, now) {
+            log::debug!("placements are not remembered: {error}");
+        }
+    }
+
+    /// As [`Self::remember`], or why not.
+    pub fn try_remember(&self, planned: &Planned, now: i64) -> Result<(), StoreError> {
         let actions = planned.plan.actions.iter();
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
-        if let Err(error) = self.worker.ask(move |store| store.remember(&placements, Self::recent(now))) {
-            log::debug!("placements are not remembered: {error}");
-        }
+        self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
     }
 }

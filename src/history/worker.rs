@@ -54,6 +54,11 @@ impl Worker {
         }
     }
 
+    /// Gives the next questions the whole deadline again.
+    pub fn renew(&mut self) {
+        self.until = Instant::now() + self.deadline;
+    }
+
     /// Why the thread is gone.
     fn reason(&self) -> StoreError {
         let left = self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(10));

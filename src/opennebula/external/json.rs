@@ -41,8 +41,15 @@ pub fn document<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyError>
         let path = error.path().to_string();
         // `?` stands for what had not been read when the document broke off
         let path = path.trim_end_matches('?').trim_end_matches('.');
-        let field = if path.is_empty() { "body".to_owned() } else { path.to_owned() };
-        let problem: String = error.inner().to_string().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        let problem = error.inner().to_string();
+        let twice = problem.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+        let field = match (path, twice) {
+            ("", None) => "body".to_owned(),
+            (path, None) => path.to_owned(),
+            ("", Some(name)) => name.to_owned(),
+            (path, Some(name)) => format!("{path}.{name}"),
+        };
+        let problem: String = problem.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
         BodyError { field, problem }
     })?;
     reader.end().map_err(|error| BodyError::new("body", format!("goes on after its end: {error}")))?;

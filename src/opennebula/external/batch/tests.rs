@@ -55,6 +55,7 @@ fn each_fault_names_its_field() {
         (&vm("{\"ID\":2147483648,\"HOST_IDS\":[2]}"), "VMS[1].ID"),
         (&vm("{\"ID\":99999999999999999999999999,\"HOST_IDS\":[2]}"), "VMS[1].ID"),
         (&vm("{\"ID\":1,\"HOST_IDS\":[2]}"), "VMS[1].ID"),
+        (&vm("{\"ID\":2,\"ID\":3,\"HOST_IDS\":[2]}"), "VMS[1].ID"),
         (&vm("{\"ID\":2,\"HOST_IDS\":{}}"), "VMS[1].HOST_IDS"),
         (&vm("{\"ID\":2,\"HOST_IDS\":[1,\"x\"]}"), "VMS[1].HOST_IDS[1]"),
         (&vm("{\"ID\":2,\"HOST_IDS\":[1,4294967296]}"), "VMS[1].HOST_IDS[1]"),

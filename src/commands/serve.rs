@@ -1,0 +1,120 @@
+//! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of the seed.
+
+use super::remembered::Remembered;
+use super::{ConfigArgs, Exit, collect, load_settings, logger, store};
+use crate::config::{LogLevel, Problem, Settings};
+use crate::oned::{Limits, Oned};
+use crate::server::{self, Chosen, Parts, ServeError, Token};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Serves until it is told to stop.
+#[must_use]
+pub fn run(args: &ConfigArgs) -> Exit {
+    logger::start(LogLevel::default());
+    let settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    logger::start(settings.log);
+    let (token, socket) = match (token(&settings), socket()) {
+        (Ok(token), Ok(socket)) => (token, socket),
+        (Err(problem), _) | (_, Err(problem)) => {
+            log::error!("{problem}");
+            return Exit::Usage;
+        }
+    };
+    if token.is_none() && !settings.serve.address.is_loopback() {
+        log::warn!("whoever reaches this port may change classifier, scheduler and s_green: set serve.token_file");
+    }
+    let parts = Parts {
+        chosen: chosen(&settings),
+        token,
+        memory: Remembered::start(store::chosen(&settings), settings.history_deadline),
+        oned: settings.serve.oned_refresh.and_then(|_| oned()),
+        socket,
+        settings,
+    };
+    match server::run(parts, ready, || notify(sd_notify::NotifyState::Stopping)) {
+        Ok(()) => {
+            log::info!("stopped");
+            Exit::Done
+        }
+        Err(error @ ServeError::Listen(..)) => {
+            log::error!("{error}");
+            Exit::Usage
+        }
+        Err(error) => {
+            log::error!("{error}");
+            Exit::Fault
+        }
+    }
+}
+
+/// The settings, with the seed's name for the port over the file.
+fn settings(args: &ConfigArgs) -> Result<Settings, Vec<Problem>> {
+    let mut args = args.clone();
+    if let Some(port) = std::env::var("ML_MODEL_PORT").ok().filter(|text| !text.trim().is_empty()) {
+        let port = port.trim();
+        if port.parse::<u16>().is_err() {
+            let text = format!("it is {port:?}; it must be a port from 0 to 65535");
+            return Err(vec![Problem { place: "ML_MODEL_PORT".to_owned(), text }]);
+        }
+        args.set.insert(0, format!("serve.port={port}"));
+    }
+    load_settings(&args, None)
+}
+
+fn token(settings: &Settings) -> Result<Option<Token>, String> {
+    let Some(path) = &settings.serve.token_file else { return Ok(None) };
+    warn_if_open(path);
+    let problem = |error| format!("serve.token_file {} cannot be used: {error}", path.display());
+    Token::read(path).map(Some).map_err(problem)
+}
+
+fn warn_if_open(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0) {
+        log::warn!("serve.token_file {} may be read by all users: chmod 640", path.display());
+    }
+}
+
+/// What was kept. A broken file costs what it kept, not the service.
+fn chosen(settings: &Settings) -> Chosen {
+    let Some(path) = &settings.serve.state_file else { return Chosen::default() };
+    Chosen::load(path).unwrap_or_else(|problem| {
+        log::error!("serve.state_file is not used, the service begins as configured: {problem}");
+        Chosen::default()
+    })
+}
+
+/// oned, patient as long as nobody waits for it. Without one the service goes on.
+fn oned() -> Option<Oned> {
+    let seconds = Duration::from_secs;
+    let limits = Limits { connect: seconds(5), read: seconds(10), total: seconds(30) };
+    collect::oned(limits)
+        .inspect_err(|error| log::warn!("oned is not asked, VMs are spread by what requests say: {error:#}"))
+        .ok()
+}
+
+/// The socket that systemd has opened for us.
+fn socket() -> Result<Option<TcpListener>, String> {
+    listenfd::ListenFd::from_env()
+        .take_tcp_listener(0)
+        .map_err(|error| format!("the socket of LISTEN_FDS cannot be used: {error}; it must be a TCP stream"))
+}
+
+fn ready(address: SocketAddr) {
+    log::info!("listening on http://{address}");
+    notify(sd_notify::NotifyState::Ready);
+}
+
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::debug!("systemd was not told: {error}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Our answers that oned does not show yet: they take room on hosts until a later look
+//! can tell, so that two quick requests do not fill a host twice.
+
+use super::view::Cloud;
+use crate::model::history::Placement;
+use crate::model::ids::{HostId, VmId};
+use crate::model::units::{Cpu, Memory};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// A look that began so long after an answer shows what became of it.
+const SHOWN: Duration = Duration::from_secs(30);
+/// Without looks, monitoring and mm_sched know by then.
+const FORGOTTEN: Duration = Duration::from_secs(900);
+/// More are not kept.
+const MOST: usize = 20_000;
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Booking {
+    /// Where the VM was sent.
+    pub host: HostId,
+    /// Its size.
+    pub cpu: Cpu,
+    /// Its size.
+    pub memory: Memory,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    instant: Instant,
+}
+
+/// The answers of late, the newest of each VM.
+#[derive(Debug, Default)]
+pub struct Booked {
+    by_vm: BTreeMap<VmId, Booking>,
+    /// Oldest first; entries that were replaced are passed over.
+    order: VecDeque<(Instant, VmId)>,
+}
+
+impl Booked {
+    /// Keeps an answer.
+    pub fn add(&mut self, vm: VmId, (host, cpu, memory): (HostId, Cpu, Memory), at: i64) {
+        let instant = Instant::now();
+        self.by_vm.insert(vm, Booking { host, cpu, memory, at, instant });
+        self.order.push_back((instant, vm));
+        while self.order.len() > MOST {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets what a look has shown since, or what is long ago.
+    pub fn forget(&mut self, cloud: Option<&Cloud>) {
+        let over =
+            |instant: Instant| instant.elapsed() > FORGOTTEN || cloud.is_some_and(|cloud| cloud.at > instant + SHOWN);
+        while self.order.front().is_some_and(|(instant, _)| over(*instant)) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((instant, vm)) = self.order.pop_front()
+            && self.by_vm.get(&vm).is_some_and(|booking| booking.instant == instant)
+        {
+            self.by_vm.remove(&vm);
+        }
+    }
+
+    /// All, by VM.
+    pub fn iter(&self) -> impl Iterator<Item = (VmId, &Booking)> {
+        self.by_vm.iter().map(|(vm, booking)| (*vm, booking))
+    }
+
+    /// As the store would tell them.
+    pub fn placements(&self) -> impl Iterator<Item = Placement> {
+        self.iter().map(|(vm, booking)| Placement { vm, host: booking.host, at: booking.at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cloud(at: Instant) -> Cloud {
+        Cloud { hosts: Vec::new(), vms: std::collections::HashMap::new(), at }
+    }
+
+    #[test]
+    fn an_answer_is_kept_until_a_later_look() {
+        let mut booked = Booked::default();
+        for host in [3, 4] {
+            booked.add(VmId(7), (HostId(host), Cpu(100), Memory(1)), 50);
+        }
+        booked.forget(None);
+        booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(20))));
+        assert_eq!(booked.placements().collect::<Vec<_>>(), [Placement { vm: VmId(7), host: HostId(4), at: 50 }]);
+        booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(31))));
+        assert_eq!(booked.iter().count(), 0);
+    }
+
+    #[test]
+    fn no_flood_of_answers_takes_all_memory() {
+        let mut booked = Booked::default();
+        for vm in 0..2 * MOST as i32 {
+            booked.add(VmId(vm % 30_000), (HostId(1), Cpu(1), Memory(1)), 0);
+        }
+        assert_eq!((booked.by_vm.len(), booked.order.len()), (MOST, MOST));
+    }
+}

@@ -1,0 +1,145 @@
+//! What was set over REST: acts from the next request on, and survives a restart only
+//! where a file is named for it.
+
+use super::lock;
+use crate::model::policy::Policy;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// The seed's names of classifiers.
+pub const CLASSIFIERS: [&str; 4] = ["RandomClassifier", "DLIR", "DLClassifier", "ClassicalClassifier"];
+/// The seed's names of schedulers; the last one is spelt as its code spells it.
+pub const SCHEDULERS: [&str; 3] = ["RandomScheduler", "InterferenceAwareScheduler", "InteferenceAwareScheduler"];
+/// The largest s_green.
+pub const LARGEST_SCALAR: f64 = 1000.0;
+
+/// What was set; `None` is as configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chosen {
+    /// One of [`CLASSIFIERS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<String>,
+    /// One of [`SCHEDULERS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// s_green.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_cost_scalar: Option<f64>,
+}
+
+impl Chosen {
+    /// The configured policy with what was set over it.
+    #[must_use]
+    pub fn over(&self, policy: &Policy) -> Policy {
+        let mut policy = policy.clone();
+        if let Some(scalar) = self.energy_cost_scalar {
+            policy.s_green = scalar;
+        }
+        policy
+    }
+
+    /// What a file of ours says; nothing for a file that is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds something else; says what to do.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
+        };
+        let wrong = |problem: String| format!("{}: {problem}; mend the file or remove it", path.display());
+        let chosen: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let known =
+            |name: &Option<String>, names: &[&str]| name.as_ref().is_none_or(|name| names.contains(&name.as_str()));
+        if !known(&chosen.classifier, &CLASSIFIERS) || !known(&chosen.scheduler, &SCHEDULERS) {
+            return Err(wrong("it names an unknown classifier or scheduler".to_owned()));
+        }
+        if chosen.energy_cost_scalar.is_some_and(|scalar| !(0.0..=LARGEST_SCALAR).contains(&scalar)) {
+            return Err(wrong(format!("energy_cost_scalar is not between 0 and {LARGEST_SCALAR}")));
+        }
+        Ok(chosen)
+    }
+
+    /// Writes a file whole or not at all.
+    fn save(&self, path: &Path) -> std::io::Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    }
+}
+
+/// What is set now.
+#[derive(Debug)]
+pub struct Choice {
+    now: Mutex<Arc<Chosen>>,
+    /// One change at a time, so that file and memory agree.
+    changing: Mutex<()>,
+    file: Option<PathBuf>,
+}
+
+impl Choice {
+    /// Begins with what was kept.
+    pub fn new(chosen: Chosen, file: Option<PathBuf>) -> Self {
+        Self { now: Mutex::new(Arc::new(chosen)), changing: Mutex::new(()), file }
+    }
+
+    /// What is set now.
+    pub fn now(&self) -> Arc<Chosen> {
+        lock(&self.now).clone()
+    }
+
+    /// Changes what is set, for all requests that begin later.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then nothing is changed.
+    pub fn change(&self, change: impl FnOnce(&mut Chosen)) -> std::io::Result<()> {
+        let _changing = lock(&self.changing);
+        let mut next = (*self.now()).clone();
+        change(&mut next);
+        if let Some(file) = &self.file {
+            next.save(file)?;
+        }
+        *lock(&self.now) = Arc::new(next);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_acts_and_is_kept_where_asked() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("state.json");
+        let choice = Choice::new(Chosen::load(&file).expect("none yet"), Some(file.clone()));
+        choice.change(|chosen| chosen.energy_cost_scalar = Some(3.0)).expect("kept");
+        choice.change(|chosen| chosen.classifier = Some("DLIR".to_owned())).expect("kept");
+        assert!((choice.now().over(&Policy::default()).s_green - 3.0).abs() < 1e-12);
+        assert_eq!(Chosen::load(&file).expect("reads"), *choice.now());
+
+        let nowhere = Choice::new(Chosen::default(), Some(folder.path().join("no/folder")));
+        assert!(nowhere.change(|chosen| chosen.energy_cost_scalar = Some(3.0)).is_err());
+        assert_eq!(*nowhere.now(), Chosen::default());
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("state.json");
+        for text in ["", "[]", "{\"classifier\":\"x\"}", "{\"energy_cost_scalar\":-1}", "{\"other\":1}"] {
+            fs::write(&file, text).expect("file");
+            let problem = Chosen::load(&file).expect_err(text);
+            assert!(problem.contains("state.json") && problem.contains("mend"), "{problem}");
+        }
+    }
+}

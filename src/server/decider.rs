@@ -1,0 +1,205 @@
+//! A batch to an answer: compose, recall, plan, remember. One batch after another, so that
+//! each knows the answers before it.
+
+use super::booked::Booked;
+use super::chosen::Choice;
+use super::compose::{Composed, LeftOut, compose};
+use super::health::StoreHealth;
+use super::lock;
+use super::metrics::{Metrics, reason};
+use super::view::View;
+use crate::config::Settings;
+use crate::decide::{self, Decided};
+use crate::model::history::Recall;
+use crate::model::ids::{HostId, VmId};
+use crate::model::policy::Policy;
+use crate::model::report::{Planned, Refusal, Report};
+use crate::model::snapshot::{Candidates, Notice, Snapshot};
+use crate::model::units::{Cpu, Memory as Size};
+use crate::opennebula::external::Batch;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What is taken for the size of a VM when nobody tells it: one core, one GiB.
+const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
+
+/// The store, as far as decisions need it. Its loss is its own affair: it answers with
+/// nothing, soon.
+pub trait Memory: Send + Sync {
+    /// What is known about the VMs of a request.
+    fn recall(&self, snapshot: &Snapshot, now: i64) -> Recall;
+    /// Keeps the placements of a plan.
+    fn remember(&self, planned: &Planned, now: i64);
+    /// How it stands.
+    fn health(&self) -> StoreHealth;
+    /// Age of the model that demands are estimated with, where there is one.
+    fn model_age(&self) -> Option<Duration>;
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The request's id, for the log.
+    pub request: &'a str,
+    /// Whether a VM whose size nobody knows is placed all the same: the seed's calls
+    /// carry none.
+    pub sizeless: bool,
+    /// Nobody waits for the answer any more: then nothing is remembered.
+    pub gone: &'a AtomicBool,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// VMs with a host, by id.
+    pub placed: Vec<(VmId, HostId)>,
+    /// VMs that found no host, with the reason.
+    pub refused: Vec<Refusal>,
+    /// VMs that cannot be judged.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Decides.
+pub struct Decider {
+    settings: Settings,
+    choice: Arc<Choice>,
+    view: Arc<View>,
+    memory: Arc<dyn Memory>,
+    metrics: Arc<Metrics>,
+    past: Mutex<Past>,
+}
+
+/// What one decision leaves for the next.
+#[derive(Default)]
+struct Past {
+    booked: Booked,
+    /// Told already: the same oddity comes with every request.
+    notices: BTreeSet<Notice>,
+}
+
+impl Decider {
+    /// Nothing is decided yet.
+    pub fn new(
+        settings: Settings,
+        choice: Arc<Choice>,
+        view: Arc<View>,
+        memory: Arc<dyn Memory>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { settings, choice, view, memory, metrics, past: Mutex::default() }
+    }
+
+    /// Decides a batch; takes at most what the planner takes, and the store's deadline.
+    pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> Outcome {
+        let (begun, now) = (Instant::now(), now());
+        let mut past = lock(&self.past);
+        let cloud = self.view.cloud();
+        past.booked.forget(cloud.as_deref());
+        let size = asker.sizeless.then_some(PLAIN_SIZE);
+        let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size, now);
+        if left_out.iter().any(|out| out.why == super::compose::Why::UnknownHosts) {
+            self.view.poke();
+        }
+        for out in &left_out {
+            log::warn!("request={} vm={} left out: it {}", asker.request, out.vm, out.why.text());
+            self.metrics.refused(out.why.field());
+        }
+        if snapshot.candidates.is_empty() {
+            return Outcome { left_out, ..Outcome::default() };
+        }
+        let mut recall = self.memory.recall(&snapshot, now);
+        let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
+        recall.placements.retain(|known| !own.contains_key(&known.vm));
+        recall.placements.extend(own.into_values());
+        let policy = self.choice.now().over(&self.settings.policy);
+        let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
+        if !asker.gone.load(Ordering::Acquire) {
+            for action in &decided.planned.plan.actions {
+                if let Some(vm) = decided.snapshot.vm(action.vm) {
+                    past.booked.add(action.vm, (action.host, vm.cpu, vm.memory), now);
+                }
+            }
+            self.memory.remember(&decided.planned, now);
+        }
+        let report = &decided.planned.report;
+        self.tell(report, asker.request, &mut past.notices);
+        report.refusals.iter().for_each(|refusal| self.metrics.refused(reason(&refusal.text)));
+        let placed = decided.planned.plan.actions.len();
+        self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
+        outcome(&decided, left_out)
+    }
+
+    fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {
+        for notice in report.notices.iter().filter(|notice| !told.contains(*notice)) {
+            log::warn!("request={request} {}: {}", notice.subject, notice.text);
+        }
+        *told = report.notices.iter().cloned().collect();
+        for refusal in &report.refusals {
+            log::warn!("request={request} vm={} waits: {}", refusal.vm, refusal.text);
+        }
+        if report.decisions.len() <= self.settings.log_placements {
+            for decision in &report.decisions {
+                let (before, after) = (decision.score_before, decision.score_after);
+                log::info!(
+                    "request={request} vm={} host={} d_before={before:.3} d_after={after:.3} why={:?}",
+                    decision.vm,
+                    decision.host,
+                    decision.why
+                );
+            }
+        }
+    }
+}
+
+fn outcome(decided: &Decided, left_out: Vec<LeftOut>) -> Outcome {
+    let actions = decided.planned.plan.actions.iter();
+    let mut placed: Vec<(VmId, HostId)> = actions.map(|action| (action.vm, action.host)).collect();
+    placed.sort_unstable();
+    Outcome { placed, refused: decided.planned.report.refusals.clone(), left_out }
+}
+
+/// Plans with at most as many VMs per host as mm_sched starts in one cycle, or as few more
+/// as the batch needs; where that leaves VMs waiting, as the policy says.
+fn spread(snapshot: Snapshot, recall: &Recall, policy: &Policy, max_host: Option<u32>) -> Decided {
+    let needed = max_host.map(|max_host| max_host.max(fewest_per_host(&snapshot.candidates)));
+    let narrow = needed.filter(|needed| policy.max_per_host.is_none_or(|max| *needed < max));
+    let Some(narrow) = narrow else { return decide::place_snapshot(snapshot, recall, policy) };
+    let tight = Policy { max_per_host: Some(narrow), ..policy.clone() };
+    let first = decide::place_snapshot(snapshot.clone(), recall, &tight);
+    if first.planned.report.refusals.len() == snapshot.set_aside.len() {
+        return first;
+    }
+    let second = decide::place_snapshot(snapshot, recall, policy);
+    let placed = |decided: &Decided| decided.planned.plan.actions.len();
+    if placed(&second) > placed(&first) { second } else { first }
+}
+
+/// The fewest VMs per host with which all could be placed, by the hosts that they name.
+fn fewest_per_host(candidates: &[Candidates]) -> u32 {
+    let mut lists: BTreeMap<&[u32], usize> = BTreeMap::new();
+    for candidate in candidates {
+        *lists.entry(&candidate.hosts).or_default() += 1;
+    }
+    let hosts: HashSet<u32> = lists.keys().flat_map(|list| list.iter().copied()).collect();
+    let all = candidates.len().div_ceil(hosts.len().max(1));
+    let each = lists.iter().map(|(list, vms)| vms.div_ceil(list.len().max(1)));
+    u32::try_from(each.fold(all, usize::max)).unwrap_or(u32::MAX)
+}
+
+/// The renewable share of the hosts that VMs go to.
+fn green_share(report: &Report) -> Option<f64> {
+    let (mut vms, mut green) = (0.0, 0.0);
+    for host in &report.hosts {
+        vms += host.arrivals as f64;
+        green += host.arrivals as f64 * host.green.unwrap_or(0.0);
+    }
+    (vms > 0.0).then(|| green / vms)
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

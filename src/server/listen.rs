@@ -1,0 +1,274 @@
+//! Sockets and connections: how many, for how long, and the graceful end.
+
+use super::body::Bodies;
+use super::chosen::{Choice, Chosen};
+use super::decider::{Decider, Memory};
+use super::lock;
+use super::metrics::Metrics;
+use super::service::Service;
+use super::token::Token;
+use super::view::View;
+use crate::config::Settings;
+use crate::oned::Oned;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// For the head of a request, and so for a connection that says nothing.
+const HEAD: Duration = Duration::from_secs(5);
+/// Longer heads, and heads of more headers, are refused.
+const HEAD_BYTES: usize = 32 * 1024;
+const HEADERS: usize = 64;
+/// No connection is kept longer; it is asked to end after its request.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// What the sockets of connections that wait to be accepted hold.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The first look at oned may take so long before the socket opens to requests.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
+/// What the service is made of.
+pub struct Parts {
+    /// As configured.
+    pub settings: Settings,
+    /// As kept from an earlier run.
+    pub chosen: Chosen,
+    /// For changes of state.
+    pub token: Option<Token>,
+    /// The store.
+    pub memory: Arc<dyn Memory>,
+    /// `None` never asks oned.
+    pub oned: Option<Oned>,
+    /// A socket that is open already.
+    pub socket: Option<TcpListener>,
+}
+
+/// Why the service cannot begin.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {0} ({1}): is another oneaio running? see serve.address and serve.port")]
+    Listen(SocketAddr, io::Error),
+    /// The system refuses.
+    #[error("the service cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT. `ready` is called with the address when it listens.
+///
+/// # Errors
+/// When it cannot begin.
+pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
+    let Parts { settings, chosen, token, memory, oned, socket } = parts;
+    let serve = settings.serve.clone();
+    let listener = match socket {
+        Some(socket) => socket,
+        None => {
+            let address = SocketAddr::new(serve.address, serve.port);
+            TcpListener::bind(address).map_err(|error| ServeError::Listen(address, error))?
+        }
+    };
+    listener.set_nonblocking(true)?;
+    let view = Arc::new(View::new(Duration::from_secs_f64(serve.oned_max_age), oned.is_some()));
+    let watcher = match (oned, serve.oned_refresh) {
+        (Some(oned), Some(seconds)) => {
+            let (view, every) = (view.clone(), Duration::from_secs_f64(seconds));
+            Some(std::thread::Builder::new().name("oned".to_owned()).spawn(move || view.watch(&oned, every))?)
+        }
+        _ => None,
+    };
+    let metrics = Arc::new(Metrics::default());
+    let choice = Arc::new(Choice::new(chosen, serve.state_file.clone()));
+    let service = Arc::new(Service {
+        bodies: Bodies::new(serve.max_body),
+        deadline: Duration::from_secs_f64(serve.deadline),
+        policy: settings.policy.clone(),
+        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone())),
+        choice,
+        memory,
+        metrics,
+        stopping: AtomicBool::new(false),
+        token,
+        view: view.clone(),
+        turn: Arc::new(Semaphore::new(1)),
+        waiting: AtomicUsize::new(0),
+        requests: AtomicU64::new(0),
+        run: std::process::id().wrapping_mul(0x9e37_79b1) ^ started(),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
+    if watcher.is_some() {
+        view.wait_for_first(FIRST_LOOK);
+    }
+    let outcome = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let end = signals()?;
+        ready(listener.local_addr()?);
+        let connections = Arc::new(Connections::new(serve.max_connections));
+        accept(&listener, &service, &connections, end).await;
+        drop(listener);
+        stopping();
+        service.stopping.store(true, Ordering::Release);
+        connections.end(service.deadline).await;
+        Ok(())
+    });
+    view.stop();
+    // a decision that nobody waits for any more, or a look that hangs, does not hold us
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    drop(watcher);
+    outcome
+}
+
+/// Tells two runs apart that have the same process id.
+fn started() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() as u32 ^ since.subsec_nanos()
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    service: &Arc<Service>,
+    connections: &Arc<Connections>,
+    end: impl Future<Output = ()>,
+) {
+    tokio::pin!(end);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut end => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => connections.take(stream, service),
+            Err(error) => {
+                // no file handles left, or a client that has gone: others go on
+                log::warn!("a connection could not be accepted: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The open connections.
+struct Connections {
+    most: usize,
+    open: Mutex<BTreeMap<u64, Connection>>,
+    next: AtomicU64,
+    over: watch::Sender<bool>,
+    fewer: Notify,
+}
+
+struct Connection {
+    busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Connections {
+    fn new(most: usize) -> Self {
+        let (over, _) = watch::channel(false);
+        Self { most, open: Mutex::default(), next: AtomicU64::new(0), over, fewer: Notify::new() }
+    }
+
+    /// Serves a connection; where there are too many, the oldest idle one makes room.
+    fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
+        let mut open = lock(&self.open);
+        if open.len() >= self.most {
+            let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
+            let Some((&idle, connection)) = idle else { return };
+            connection.task.abort();
+            open.remove(&idle);
+            service.metrics.evicted();
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let busy = Arc::new(AtomicBool::new(false));
+        let guard = Guard { number, connections: self.clone(), service: service.clone() };
+        let serving = serve(stream, service.clone(), busy.clone(), self.over.subscribe());
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            serving.await;
+        });
+        open.insert(number, Connection { busy, task: task.abort_handle() });
+        service.metrics.connections(open.len());
+    }
+
+    /// Asks all to end after their request, and waits for that.
+    async fn end(&self, most: Duration) {
+        let _ = self.over.send(true);
+        let emptied = async {
+            loop {
+                let fewer = self.fewer.notified();
+                if lock(&self.open).is_empty() {
+                    return;
+                }
+                fewer.await;
+            }
+        };
+        if timeout(most, emptied).await.is_err() {
+            log::warn!("{} connections did not end within serve.deadline and are cut", lock(&self.open).len());
+        }
+    }
+}
+
+/// Counts a connection out, however it ends.
+struct Guard {
+    number: u64,
+    connections: Arc<Connections>,
+    service: Arc<Service>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut open = lock(&self.connections.open);
+        open.remove(&self.number);
+        self.service.metrics.connections(open.len());
+        drop(open);
+        self.connections.fewer.notify_waiters();
+    }
+}
+
+async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, mut over: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request| {
+        let answer = service.clone().answer(request, busy.clone());
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    let born = Instant::now();
+    tokio::select! {
+        // what a client did wrong has been answered; that it has gone is its affair
+        _ = &mut connection => return,
+        () = sleep_until(born + LIFETIME) => {}
+        _ = over.wait_for(|over| *over) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(LIFETIME, connection).await;
+}

@@ -1,0 +1,208 @@
+//! How the service does, in numbers for Prometheus. Labels come from fixed lists, so that
+//! no client can make the numbers grow.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// The media type of what [`Metrics::text`] writes.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the buckets, in seconds.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+type Label = [(&'static str, &'static str); 1];
+type Labels = [(&'static str, String); 2];
+type Level = Gauge<f64, AtomicU64>;
+
+/// All numbers.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    seconds: Histogram,
+    decision_seconds: Histogram,
+    placed: Counter,
+    refusals: Family<Label, Counter>,
+    objective: Level,
+    green_share: Level,
+    connections: Gauge,
+    evicted: Counter,
+    oned_failures: Gauge,
+    oned_age: Level,
+    store_failures: Gauge,
+    store_age: Level,
+    model_age: Level,
+}
+
+/// What other parts know at the moment of asking.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// Looks at oned that failed.
+    pub oned_failures: u64,
+    /// Age of the last known state.
+    pub oned_age: Option<Duration>,
+    /// Failures of the store.
+    pub store_failures: u64,
+    /// Since the store last answered.
+    pub store_age: Option<Duration>,
+    /// Age of the model file.
+    pub model_age: Option<Duration>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("oneaio");
+        let r = &mut registry;
+        Self {
+            requests: add(r, "requests", "Answered requests by route and status", Family::default()),
+            seconds: add(r, "request_seconds", "From a request's head to its answer", Histogram::new(SECONDS)),
+            decision_seconds: add(r, "decision_seconds", "Decisions alone", Histogram::new(SECONDS)),
+            placed: add(r, "decisions", "VMs that got a host", Counter::default()),
+            refusals: add(r, "refusals", "VMs that got none, by reason", Family::default()),
+            objective: add(r, "objective", "Largest interference D after the latest decision", Level::default()),
+            green_share: add(
+                r,
+                "green_share",
+                "Renewable share of the hosts that the latest decision chose, 0 to 1",
+                Level::default(),
+            ),
+            connections: add(r, "connections", "Open connections", Gauge::default()),
+            evicted: add(r, "evicted_connections", "Idle connections closed for new ones", Counter::default()),
+            oned_failures: add(r, "oned_failures", "Looks at oned that failed since the start", Gauge::default()),
+            oned_age: add(r, "oned_age_seconds", "Age of the known state of oned; -1 for none", Level::default()),
+            store_failures: add(r, "store_failures", "Failures of the store since the start", Gauge::default()),
+            store_age: add(r, "store_age_seconds", "Since the store last answered; -1 for never", Level::default()),
+            model_age: add(r, "model_age_seconds", "Age of the model file; -1 for none", Level::default()),
+            registry,
+        }
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl Metrics {
+    /// A request was answered.
+    pub fn answered(&self, route: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&[("route", route.to_owned()), ("status", status.to_string())]).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch was decided.
+    pub fn decided(&self, placed: usize, objective: f64, green_share: Option<f64>, took: Duration) {
+        self.placed.inc_by(placed as u64);
+        self.objective.set(objective);
+        if let Some(share) = green_share {
+            self.green_share.set(share);
+        }
+        self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A VM got no host.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// A connection came, or went.
+    pub fn connections(&self, open: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// An idle connection was closed for a new one.
+    pub fn evicted(&self) {
+        self.evicted.inc();
+    }
+
+    /// All numbers as text.
+    pub fn text(&self, moment: &Moment) -> Result<String, fmt::Error> {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let age = |age: Option<Duration>| age.map_or(-1.0, |age| age.as_secs_f64());
+        self.oned_failures.set(count(moment.oned_failures));
+        self.oned_age.set(age(moment.oned_age));
+        self.store_failures.set(count(moment.store_failures));
+        self.store_age.set(age(moment.store_age));
+        self.model_age.set(age(moment.model_age));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// What a refusal is about, from its sentence: the most frequent reason, which comes first.
+pub fn reason(text: &str) -> &'static str {
+    const SIGNS: [(&str, &str); 14] = [
+        ("(too little CPU", "cpu"),
+        ("(too little memory", "memory"),
+        ("(no PCI", "pci"),
+        ("(no NUMA", "numa"),
+        ("(affinity", "affinity"),
+        ("(max_per_host", "max_per_host"),
+        ("(host state", "state"),
+        ("of memory", "memory"),
+        ("core", "cpu"),
+        ("PCI", "pci"),
+        ("NUMA", "numa"),
+        ("CURRENT_VMS", "affinity"),
+        ("max_per_host", "max_per_host"),
+        ("PIN", "state"),
+    ];
+    SIGNS.iter().find(|(sign, _)| text.contains(sign)).map_or("other", |(_, reason)| reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_prometheus_reads_them() {
+        let metrics = Metrics::default();
+        metrics.answered("/", 200, Duration::from_millis(3));
+        metrics.decided(4, 0.25, Some(0.5), Duration::from_millis(2));
+        metrics.refused(reason("needs 16 cores; the best of 3 candidate hosts (host 31, g-h0) has 0 free"));
+        let moment = Moment { oned_age: Some(Duration::from_secs(7)), ..Moment::default() };
+        let text = metrics.text(&moment).expect("writes");
+        for line in [
+            "oneaio_requests_total{route=\"/\",status=\"200\"} 1",
+            "oneaio_decisions_total 4",
+            "oneaio_refusals_total{reason=\"cpu\"} 1",
+            "oneaio_objective 0.25",
+            "oneaio_green_share 0.5",
+            "oneaio_oned_age_seconds 7.0",
+            "oneaio_store_age_seconds -1.0",
+            "oneaio_request_seconds_bucket{le=\"0.005\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn reasons_come_from_sentences() {
+        for (text, expected) in [
+            ("needs 2 GiB of memory; the best of 3 candidate hosts (a) has 1 GiB free", "memory"),
+            (
+                "needs 2 cores; finds no place on 9 candidate hosts (too little CPU on 6, no network on 3); nearest",
+                "cpu",
+            ),
+            ("finds no place on 4 candidate hosts (affinity rules on 4); nearest is host 1", "affinity"),
+            ("cannot go to its only candidate, host 1: no free PCI device x", "pci"),
+            ("was left out to place more VMs", "other"),
+        ] {
+            assert_eq!(reason(text), expected, "{text}");
+        }
+    }
+}
