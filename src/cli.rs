@@ -2,7 +2,9 @@
 
 use crate::commands::collect::CollectArgs;
 use crate::commands::db::DbCommand;
+use crate::commands::drain::DrainArgs;
 use crate::commands::import::ImportArgs;
+use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::{self, ConfigArgs, Exit};
@@ -10,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
 ///
-/// Exit status: 0 done; 1 a replay differs from what was expected; 2 the command line
+/// Exit status: 0 done; 1 a replay differs from what was expected, or a host cannot be emptied; 2 the command line
 /// or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
 /// written; 70 a fault of oneaio itself.
 #[derive(Debug, Parser)]
@@ -24,6 +26,10 @@ pub struct Cli {
 enum Command {
     /// Answer a PLACE request of oned: request on standard input, plan on standard output.
     Place(ConfigArgs),
+    /// Answer an OPTIMIZE request of oned: request on standard input, migrations on standard output.
+    Optimize(OptimizeArgs),
+    /// Say whether a host can be emptied, by which migrations, or which VM and rule is in the way.
+    Drain(DrainArgs),
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
     /// Serve OpenNebula 6 (EXTERNAL_SCHEDULER of sched.conf) and the REST calls of AI-Orchestrator.
@@ -54,6 +60,8 @@ pub fn run() -> Exit {
     };
     match cli.command {
         Command::Place(args) => commands::place::run(&args),
+        Command::Optimize(args) => commands::optimize::run(&args),
+        Command::Drain(args) => commands::drain::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Collect(args) => commands::collect::run(&args),

@@ -14,6 +14,10 @@ use crate::placement::check::{self, Breach};
 use crate::placement::{PlanningInput, green, plan};
 use thiserror::Error;
 
+mod clusters;
+
+pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
+
 /// Why there is no decision.
 #[derive(Debug, Error)]
 pub enum Unusable {

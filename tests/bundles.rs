@@ -5,7 +5,9 @@
 
 use oneaio::commands::bundle::Bundle;
 use oneaio::decide;
+use oneaio::model::history::Recall;
 use oneaio::model::policy::Policy;
+use oneaio::model::snapshot::Snapshot;
 use oneaio::placement::check;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +35,11 @@ fn every_fixture_is_decided_as_expected() {
 fn every_plan_is_legal_and_places_what_can_be_placed() {
     for path in fixtures() {
         let request = Bundle::open(&path).and_then(|bundle| bundle.request()).unwrap();
+        let snapshot = decide::read(request.clone()).unwrap();
+        if !snapshot.clusters.is_empty() {
+            optimization_is_legal(snapshot);
+            continue;
+        }
         let decided = decide::place(request, &Policy::default()).unwrap();
         let plan = &decided.planned.plan;
         assert_eq!(check::breaches(&decided.snapshot, plan, &Policy::default()), [], "{}", path.display());
@@ -41,4 +48,13 @@ fn every_plan_is_legal_and_places_what_can_be_placed() {
         assert_eq!(plan.actions.len(), fits, "{}", path.display());
         assert_eq!(decided.planned.report.refusals.len(), all - fits, "{}", path.display());
     }
+}
+
+fn optimization_is_legal(snapshot: Snapshot) {
+    let optimized = decide::optimize(snapshot, None, &Recall::default(), &Policy::default()).unwrap();
+    let cluster = &optimized.snapshot.clusters[0];
+    let policy = cluster.drs.over(&Policy::default());
+    let found = check::migration_breaches(&optimized.snapshot, cluster, &optimized.migrated.plan, &policy);
+    assert_eq!(found, []);
+    assert!(optimized.dropped.is_empty() && !optimized.migrated.plan.actions.is_empty());
 }

@@ -54,6 +54,13 @@ impl Bundle {
         Some(self.path.join("history.db")).filter(|file| file.is_file())
     }
 
+    /// The first word of its README, if it has one: place or optimize.
+    #[must_use]
+    pub fn first_word(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.path.join("README")).ok()?;
+        text.split_whitespace().next().map(str::to_lowercase).filter(|word| word == "place" || word == "optimize")
+    }
+
     /// Its own configuration file, if it has one.
     #[must_use]
     pub fn config(&self) -> Option<PathBuf> {

@@ -2,21 +2,19 @@
 //! timer: each run asks for what is new since the newest sample that the store knows, and
 //! running twice, or on two front-ends at once, changes nothing.
 
+use super::intake::{AHEAD, CHUNK, Intake};
 use super::{ConfigArgs, Exit, store};
 use crate::config::Store;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
 use crate::learn;
 use crate::model::ids::{HostId, VmId};
-use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
+use crate::model::sample::{Counters, HostSample, VmIdentity};
 use crate::oned::{Credentials, Endpoint, Limits, Oned, Window};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// Samples that go into the store in one transaction; bounds memory.
-const CHUNK: usize = 20_000;
 
 /// The first run looks back so many seconds; what oned keeps of a large cloud is gigabytes.
 const FIRST_LOOK: i64 = 900;
@@ -26,9 +24,6 @@ const LONGEST_LOOK: i64 = 12 * 3600;
 
 /// Samples come late; asking for some again costs little.
 const OVERLAP: i64 = 120;
-
-/// A sample from further in the future has a wrong clock.
-const AHEAD: i64 = 300;
 
 /// STATE of a VM that is gone.
 const DONE: i32 = 6;
@@ -101,48 +96,6 @@ fn once(oned: &Oned, chosen: &Store) -> Result<()> {
         "collected: new samples {fresh}, samples of hosts {hosts}, VMs known {identities}, unreadable records {skipped}"
     );
     Ok(())
-}
-
-/// Counters on their way to samples, in chunks; after a failure it takes no more.
-struct Intake<'s> {
-    store: &'s mut dyn HistoryStore,
-    meter: RateMeter,
-    samples: Vec<VmSample>,
-    newest: HashMap<i32, Counters>,
-    fresh: usize,
-    failure: Option<StoreError>,
-}
-
-impl<'s> Intake<'s> {
-    fn new(store: &'s mut dyn HistoryStore, known: Vec<Counters>, now: i64) -> Self {
-        let mut meter = RateMeter::load(known);
-        meter.set_horizon(now + AHEAD);
-        Self { store, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
-    }
-
-    fn take(&mut self, counters: &Counters) {
-        if self.failure.is_some() {
-            return;
-        }
-        if let Some(usage) = self.meter.sample(counters) {
-            self.samples.push(VmSample { vm: VmId(counters.id), at: counters.at, usage });
-            self.newest.insert(counters.id, *counters);
-        }
-        if self.samples.len() >= CHUNK {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
-        counters.sort_by_key(|(_, counters)| counters.id);
-        let batch = Batch { samples: &self.samples, counters: &counters, ..Batch::default() };
-        match learn::absorb(self.store, &batch) {
-            Ok(absorbed) => self.fresh += absorbed.new_samples,
-            Err(error) => self.failure = Some(error),
-        }
-        self.samples.clear();
-    }
 }
 
 /// Samples of hosts; how many. The inner error is oned's, the outer the store's.

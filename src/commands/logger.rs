@@ -2,6 +2,7 @@
 
 use crate::config::LogLevel;
 use crate::model::ids::VmId;
+use crate::model::migration::{HostChange, Migrated, Migration};
 use crate::model::report::Planned;
 use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::message;
@@ -58,16 +59,57 @@ pub fn notice(notice: &Notice) {
     }
 }
 
-/// All that a decision has to say: oddities, one line per VM that waits, at most
-/// `placements` lines about placed VMs, one summary.
-pub fn report(planned: &Planned, placements: usize) {
-    let report = &planned.report;
-    for kind in report.notices.chunk_by(|a, b| discriminant(&a.subject) == discriminant(&b.subject)) {
+/// All that an optimization has to say: oddities, at most `lines` lines about VMs that
+/// move, one summary.
+pub fn migrated(migrated: &Migrated, lines: usize) {
+    notices(&migrated.notices);
+    if migrated.migrations.len() <= lines {
+        for one in &migrated.migrations {
+            let Migration { from, to, datastore, score: (before, after), why, .. } = one;
+            let text = format!(
+                "moves from host {from} to host {to}, datastore {datastore}: {why} (D {before:.3} -> {after:.3})"
+            );
+            vm(Level::Info, one.vm, &text);
+        }
+    }
+    for (id, reason) in &migrated.staying {
+        vm(Level::Debug, *id, &format!("is not moved: {reason}"));
+    }
+    log::info!("{}", summary(migrated));
+}
+
+/// The outcome in a sentence.
+pub fn summary(migrated: &Migrated) -> String {
+    let (before, after) = migrated.objective;
+    let used = |part: fn(&HostChange) -> usize| migrated.hosts.iter().filter(|host| part(host) > 0).count();
+    let hosts = match (used(|host| host.vms.0), used(|host| host.vms.1)) {
+        (old, new) if old == new => String::new(),
+        (old, new) => format!("; used hosts {old} -> {new}"),
+    };
+    match migrated.migrations.len() {
+        0 => format!("no migration pays; largest interference D {before:.3}"),
+        count => format!(
+            "moves {count} of {} movable VMs; largest interference D {before:.3} -> {after:.3}{hosts}",
+            migrated.movable
+        ),
+    }
+}
+
+/// Notices by kind; what is beyond the first of each kind is summed up.
+fn notices(all: &[Notice]) {
+    for kind in all.chunk_by(|a, b| discriminant(&a.subject) == discriminant(&b.subject)) {
         kind.iter().take(NOTICES).for_each(notice);
         if kind.len() > NOTICES {
             log::warn!("and {} more notices of this kind", kind.len() - NOTICES);
         }
     }
+}
+
+/// All that a decision has to say: oddities, one line per VM that waits, at most
+/// `placements` lines about placed VMs, one summary.
+pub fn report(planned: &Planned, placements: usize) {
+    let report = &planned.report;
+    notices(&report.notices);
     for refusal in &report.refusals {
         vm(Level::Error, refusal.vm, &refusal.text);
     }

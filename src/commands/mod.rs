@@ -4,13 +4,17 @@ pub mod bundle;
 pub mod collect;
 pub mod config;
 pub mod db;
+pub mod drain;
 pub mod import;
+pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
 pub mod simulate;
 
+mod intake;
 mod logger;
+mod migrations_table;
 mod remembered;
 mod store;
 mod table;

@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Read, Write};
 /// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
 /// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
 /// for writing only.
-fn stdout_is_closed() -> bool {
+pub(super) fn stdout_is_closed() -> bool {
     use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
     let stdout = rustix::stdio::stdout();
     let (Ok(here), Ok(null), Ok(flags)) = (fstat(stdout), stat("/dev/null"), fcntl_getfl(stdout)) else {

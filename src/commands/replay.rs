@@ -3,10 +3,10 @@
 
 use super::bundle::Bundle;
 use super::store::History;
-use super::{ConfigArgs, Exit, load_settings, logger, table};
+use super::{ConfigArgs, Exit, load_settings, logger, migrations_table, table};
 use crate::config::Store;
-use crate::decide::{self, Decided};
-use crate::model::snapshot::Subject;
+use crate::decide::{self, Decided, Optimized};
+use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -77,9 +77,15 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         _ => None,
     };
     let recall = history.map(|history| history.recall(&snapshot, i64::MAX)).unwrap_or_default();
-    let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
-    let plan = plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT);
-    let messages = messages(&decided);
+    let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
+    let outcome = if optimizes {
+        let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
+        let optimized = optimized.with_context(|| name.to_string()).map_err(|error| (Exit::Unusable, error))?;
+        Outcome::of_optimization(&optimized)
+    } else {
+        Outcome::of_placement(&decide::place_snapshot(snapshot, &recall, &settings.policy))
+    };
+    let Outcome { plan, messages, table, json } = outcome;
     if args.bless && !bundle.is_folder() {
         let error = anyhow::anyhow!("{name} is a file: only a folder can keep what is expected");
         return Err((Exit::Usage, error));
@@ -92,11 +98,12 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
     let mut text = if args.plan {
         plan
     } else if args.json {
-        let mut line = json(&name.to_string(), &decided, &differences).to_string();
-        line.push('\n');
-        line
+        let mut line = json;
+        line["bundle"] = name.to_string().into();
+        line["differences"] = differences.clone().into();
+        format!("{line}\n")
     } else {
-        format!("{name}\n{}", printable(&table::decision(&decided)))
+        format!("{name}\n{}", printable(&table))
     };
     if !args.json && !args.plan {
         for difference in &differences {
@@ -114,22 +121,65 @@ fn printable(text: &str) -> String {
     text.lines().map(|line| message::safe(line) + "\n").collect()
 }
 
+/// What became of a request, in all forms.
+struct Outcome {
+    plan: String,
+    messages: String,
+    table: String,
+    json: serde_json::Value,
+}
+
+impl Outcome {
+    fn of_placement(decided: &Decided) -> Self {
+        Self {
+            plan: plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT),
+            messages: messages(decided),
+            table: table::decision(decided),
+            json: json(decided),
+        }
+    }
+
+    fn of_optimization(optimized: &Optimized) -> Self {
+        let Optimized { snapshot, migrated, .. } = optimized;
+        let id = snapshot.clusters.first().map_or(plan_xml::PLACEMENT, |cluster| cluster.id.0);
+        let notices: Vec<String> = migrated.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
+        Self {
+            plan: plan_xml::write(&migrated.plan, id),
+            messages: migrated.notices.iter().map(|notice| said(notice) + "\n").collect(),
+            table: migrations_table::optimization(snapshot, migrated),
+            json: json!({
+                "cluster": id,
+                "objective": { "before": migrated.objective.0, "after": migrated.objective.1 },
+                "migrations": migrated.migrations,
+                "hosts": migrated.hosts,
+                "staying": migrated.staying,
+                "notices": notices,
+                "plan": migrated.plan,
+            }),
+        }
+    }
+}
+
+/// A notice as oned gets to see it.
+fn said(notice: &Notice) -> String {
+    match notice.subject {
+        Subject::Vm(id) => message::about_vm("WARN", id, &notice.text),
+        subject => message::general("WARN", &format!("{subject}: {}", notice.text)),
+    }
+}
+
 /// What `place` would say about oddities and waiting VMs, one line each.
 fn messages(decided: &Decided) -> String {
     let report = &decided.planned.report;
-    let notices = report.notices.iter().map(|n| match n.subject {
-        Subject::Vm(id) => message::about_vm("WARN", id, &n.text),
-        subject => message::general("WARN", &format!("{subject}: {}", n.text)),
-    });
+    let notices = report.notices.iter().map(said);
     let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
     notices.chain(refusals).map(|line| line + "\n").collect()
 }
 
-fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Value {
+fn json(decided: &Decided) -> serde_json::Value {
     let report = &decided.planned.report;
     let notices: Vec<String> = report.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
     json!({
-        "bundle": name,
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
         "objective": { "before": report.objective.0, "after": report.objective.1 },
@@ -139,7 +189,6 @@ fn json(name: &str, decided: &Decided, differences: &[String]) -> serde_json::Va
         "hosts": report.hosts,
         "notices": notices,
         "plan": decided.planned.plan,
-        "differences": differences,
     })
 }
 

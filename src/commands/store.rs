@@ -1,16 +1,19 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
+use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, StoreError};
+use crate::history::{HistoryStore, Kind, StoreError};
 use crate::model::history::{Placement, Recall};
 use crate::model::report::Planned;
+use crate::model::sample::Counters;
 use crate::model::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the packages make room for the default file.
@@ -103,6 +106,20 @@ impl History {
         })
     }
 
+    /// Begins to keep what a request tells of its VMs; the store works while we plan.
+    pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
+        let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
+        let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let begun = self.worker.begin(move |store| {
+            let known = store.counters(Kind::Vm)?;
+            let mut intake = Intake::new(store, known, now);
+            counters.iter().for_each(|counters| intake.take(counters));
+            intake.flush();
+            intake.failure.map_or(Ok(intake.fresh), Err)
+        });
+        Keeping { history: self, begun }
+    }
+
     /// As [`Self::recall`], or why there is nothing.
     pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
@@ -142,5 +159,22 @@ impl History {
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
         self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
+    }
+}
+
+/// Samples on their way into the store.
+pub struct Keeping<'a> {
+    history: &'a History,
+    begun: Result<Receiver<Result<usize, StoreError>>, StoreError>,
+}
+
+impl Keeping<'_> {
+    /// Waits for the rest, as long as the deadline allows. Nothing is lost for good: what is
+    /// not kept comes again.
+    pub fn finish(self) {
+        match self.begun.and_then(|answers| self.history.worker.wait(&answers)) {
+            Ok(fresh) => log::debug!("kept new samples: {fresh}"),
+            Err(error) => log::debug!("the samples of this request are not kept: {error}"),
+        }
     }
 }

@@ -7,7 +7,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 /// More hosts than this are shown only where the plan brings VMs.
-const ALL_HOSTS: usize = 20;
+pub(super) const ALL_HOSTS: usize = 20;
 
 /// The whole picture of a decision.
 #[must_use]
@@ -42,7 +42,7 @@ pub fn decision(decided: &Decided) -> String {
     text
 }
 
-fn table(header: &[&str], numeric: &[usize]) -> Table {
+pub(super) fn table(header: &[&str], numeric: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
     for &column in numeric {

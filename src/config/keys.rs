@@ -1,5 +1,6 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
+mod optimize;
 mod serve;
 
 use super::{LogLevel, Settings, Store};
@@ -19,7 +20,7 @@ pub struct Key {
 
 /// All keys, in the order of the shipped file.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(serve::KEYS)
+    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS)
 }
 
 /// Those of all commands.

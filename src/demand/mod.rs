@@ -10,6 +10,7 @@
 pub mod classifier;
 pub mod features;
 pub mod histogram;
+pub mod monitored;
 pub mod observed;
 pub mod requested;
 pub mod window;

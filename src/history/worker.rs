@@ -41,11 +41,28 @@ impl Worker {
         &self,
         question: impl FnOnce(&mut dyn HistoryStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.begin(question).and_then(|answers| self.wait(&answers))
+    }
+
+    /// Asks the store without waiting for the answer.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut dyn HistoryStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
         let (answer, answers) = channel();
         let job: Job = Box::new(move |store| drop(answer.send(question(store))));
-        if self.jobs.send(job).is_err() {
-            return Err(self.reason());
-        }
+        self.jobs.send(job).map_err(|_| self.reason())?;
+        Ok(answers)
+    }
+
+    /// Waits for an answer, at most until the deadline.
+    ///
+    /// # Errors
+    /// When the store answers with an error, or does not answer in time.
+    pub fn wait<T>(&self, answers: &Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
         let left = self.until.saturating_duration_since(Instant::now());
         match answers.recv_timeout(left) {
             Ok(outcome) => outcome,

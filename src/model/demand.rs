@@ -24,6 +24,8 @@ pub struct Usage {
 pub enum Source {
     /// Its own history.
     History,
+    /// Its latest sample, in the request itself.
+    Monitoring,
     /// VMs of the same flavour (USER_TEMPLATE/FLAVOURS).
     Flavour,
     /// VMs of the same template (TEMPLATE/TEMPLATE_ID).
@@ -46,6 +48,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::History => "history",
+            Self::Monitoring => "monitoring",
             Self::Flavour => "flavour",
             Self::Template => "template",
             Self::Image => "image",

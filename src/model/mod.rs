@@ -3,10 +3,12 @@
 //!
 //! Nothing here knows XML, SQL, HTTP or files, and nothing here decides.
 
+pub mod cluster;
 pub mod demand;
 pub mod expression;
 pub mod history;
 pub mod ids;
+pub mod migration;
 pub mod plan;
 pub mod policy;
 pub mod report;

@@ -35,6 +35,73 @@ pub struct Policy {
     /// A host sample older than this, in seconds before the newest one of the
     /// request, does not count.
     pub monitoring_max_age: i64,
+    /// How clusters are optimized.
+    pub optimize: Optimize,
+}
+
+/// How clusters are optimized, unless their ONE_DRS says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimize {
+    /// What is wanted.
+    pub policy: DrsPolicy,
+    /// At most so many migrations in one plan; `None` is no limit.
+    pub migrations: Option<u32>,
+    /// At most so many to another host.
+    pub host_migrations: Option<u32>,
+    /// At most so many to another datastore.
+    pub datastore_migrations: Option<u32>,
+    /// Weights of the resources in D; `None`: those of placement.
+    pub weights: Option<Weights>,
+    /// Share of forecasts in what VMs will use, 0 to 1; the rest is what they use.
+    pub predictive: f64,
+    /// A migration of average cost must lower the larger D of its two hosts by this.
+    pub minimum_gain: f64,
+    /// Pinned VMs and VMs with PCI devices may be moved.
+    pub move_pinned: bool,
+    /// `pack` fills hosts up to this share of their CPU and memory, as used.
+    pub pack_limit: f64,
+}
+
+impl Default for Optimize {
+    fn default() -> Self {
+        Self {
+            policy: DrsPolicy::Balance,
+            migrations: None,
+            host_migrations: None,
+            datastore_migrations: Some(0),
+            weights: None,
+            predictive: 0.0,
+            minimum_gain: 0.02,
+            move_pinned: false,
+            pack_limit: 0.9,
+        }
+    }
+}
+
+/// ONE_DRS/POLICY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrsPolicy {
+    /// Even out the hosts.
+    Balance,
+    /// Empty as many hosts as possible.
+    Pack,
+}
+
+/// Weights of the resources in the distance D of an optimization.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Weights {
+    /// CPU_USAGE_WEIGHT: CPU as used.
+    pub cpu_usage: f64,
+    /// CPU_WEIGHT: CPU as allocated.
+    pub cpu: f64,
+    /// MEMORY_USAGE_WEIGHT, a key of ours: memory as used.
+    pub memory_usage: f64,
+    /// MEMORY_WEIGHT: memory as allocated.
+    pub memory: f64,
+    /// DISK_WEIGHT: bytes read and written.
+    pub disk: f64,
+    /// NET_WEIGHT: bytes received and sent.
+    pub net: f64,
 }
 
 /// What energy adds to the distance D of a host.
@@ -87,6 +154,7 @@ impl Default for Policy {
             different_vnets: true,
             memory_system_ds_scale: 0.0,
             monitoring_max_age: 600,
+            optimize: Optimize::default(),
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Every list is sorted by id and holds each id once, whatever the order of
 //! the document, so that equal content gives equal decisions.
 
+use super::cluster::Cluster;
+use super::demand::Usage;
 use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
+use super::sample::Counters;
 use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
 use super::units::{Cpu, Disk, Memory};
 use std::collections::BTreeMap;
@@ -25,6 +28,8 @@ pub struct Snapshot {
     pub groups: Vec<VmGroup>,
     /// REQUIREMENTS/VM: the VMs that may be placed, and where.
     pub candidates: Vec<Candidates>,
+    /// CLUSTER_POOL: the clusters to be optimized; empty for a placement.
+    pub clusters: Vec<Cluster>,
     /// Schedulable VMs that cannot be judged, with the reason.
     pub set_aside: Vec<(VmId, String)>,
     /// What was odd in the document, in the order of kinds and ids.
@@ -80,6 +85,8 @@ pub enum Subject {
     Vnet(VnetId),
     /// A VM group.
     Group(GroupId),
+    /// A cluster.
+    Cluster(ClusterId),
 }
 
 impl fmt::Display for Subject {
@@ -91,6 +98,7 @@ impl fmt::Display for Subject {
             Self::Datastore(id) => write!(f, "datastore {id}"),
             Self::Vnet(id) => write!(f, "virtual network {id}"),
             Self::Group(id) => write!(f, "VM group {id}"),
+            Self::Cluster(id) => write!(f, "cluster {id}"),
         }
     }
 }
@@ -117,6 +125,8 @@ pub struct Vm {
     pub name: String,
     /// STATE.
     pub state: VmState,
+    /// Active, but in an LCM_STATE in which oned does not migrate: between two states, or failed.
+    pub transient: bool,
     /// RESCHED=1: runs, and is to be moved.
     pub resched: bool,
     /// The last action was stop or undeploy: its disks already lie on a datastore.
@@ -147,6 +157,23 @@ pub struct Vm {
     pub rank: String,
     /// USER_TEMPLATE/SCHED_DS_RANK, empty when absent.
     pub datastore_rank: String,
+    /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
+    pub blocked: bool,
+    /// MONITORING, where the request tells it (optimize requests do).
+    pub monitoring: Option<Box<VmMonitoring>>,
+}
+
+/// The latest sample of a VM, as oned keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct VmMonitoring {
+    /// Seconds since 1970.
+    pub timestamp: i64,
+    /// Counters of disk and network since the VM started.
+    pub counters: Counters,
+    /// CPU and memory now, bytes per second where oned tells them.
+    pub current: Option<Usage>,
+    /// What it will use soon, by oned's forecasts; disk and network where known.
+    pub forecast: Option<Usage>,
 }
 
 impl Vm {

@@ -5,7 +5,8 @@
 //! is set aside is still told why it waits.
 
 use super::odd::Odd;
-use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
+use crate::model::cluster::Cluster;
+use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
 use crate::model::snapshot::{
     Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, VmState, Vnet,
 };
@@ -20,6 +21,7 @@ pub struct Raw {
     pub datastores: Vec<Parsed<Datastore>>,
     pub vnets: Vec<Parsed<Vnet>>,
     pub groups: Vec<Parsed<VmGroup>>,
+    pub clusters: Vec<Parsed<Cluster>>,
     pub candidates: Vec<RawCandidates>,
     /// Objects without a usable ID, by kind.
     pub nameless: BTreeMap<&'static str, usize>,
@@ -50,18 +52,23 @@ pub fn snapshot(raw: Raw) -> Snapshot {
     let datastores = unique(raw.datastores, |id| Subject::Datastore(DatastoreId(id)), &mut notices);
     let vnets = unique(raw.vnets, |id| Subject::Vnet(VnetId(id)), &mut notices);
     let groups = unique(raw.groups, |id| Subject::Group(GroupId(id)), &mut notices);
+    let clusters = unique(raw.clusters, |id| Subject::Cluster(ClusterId(id)), &mut notices);
     let notice_of = |subject: Subject, reason: &str| Notice { subject, text: format!("{reason}; it is left out") };
     notices.extend(hosts.broken.iter().map(|b| notice_of(Subject::Host(HostId(b.id)), &b.reason)));
     notices.extend(datastores.broken.iter().map(|b| notice_of(Subject::Datastore(DatastoreId(b.id)), &b.reason)));
     notices.extend(vnets.broken.iter().map(|b| notice_of(Subject::Vnet(VnetId(b.id)), &b.reason)));
     notices.extend(groups.broken.iter().map(|b| notice_of(Subject::Group(GroupId(b.id)), &b.reason)));
-    let taken_at = hosts.kept.iter().filter_map(|h| h.monitoring.map(|m| m.timestamp)).max().unwrap_or(0);
+    notices.extend(clusters.broken.iter().map(|b| notice_of(Subject::Cluster(ClusterId(b.id)), &b.reason)));
+    let of_hosts = hosts.kept.iter().filter_map(|h| h.monitoring.map(|m| m.timestamp));
+    let of_vms = vms.kept.iter().filter_map(|v| v.monitoring.as_ref().map(|m| m.timestamp));
+    let taken_at = of_hosts.chain(of_vms).max().unwrap_or(0);
     let mut snapshot = Snapshot {
         vms: vms.kept,
         hosts: hosts.kept,
         datastores: datastores.kept,
         vnets: vnets.kept,
         groups: groups.kept,
+        clusters: clusters.kept,
         taken_at,
         ..Snapshot::default()
     };

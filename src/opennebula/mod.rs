@@ -19,11 +19,13 @@ pub mod request;
 pub mod xmlrpc;
 
 mod assemble;
+mod cluster;
 mod host;
 mod markup;
 mod number;
 mod odd;
 mod pools;
+mod sample;
 mod topology;
 mod vector;
 mod vm;

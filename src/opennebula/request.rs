@@ -4,7 +4,7 @@
 use super::assemble::{self, Parsed, Raw, RawCandidates};
 use super::odd::shortened;
 use super::xml::{Walker, XmlError};
-use super::{host, number, pools, vm};
+use super::{cluster, host, number, pools, vm};
 use crate::model::snapshot::Snapshot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -53,6 +53,7 @@ pub fn read(xml: &str) -> Result<Snapshot, RequestError> {
             "DATASTORE_POOL" => collect(w, ("DATASTORE", "datastore"), nameless, &mut raw.datastores, pools::datastore),
             "VNET_POOL" => collect(w, ("VNET", "virtual network"), nameless, &mut raw.vnets, pools::vnet),
             "VM_GROUP_POOL" => collect(w, ("VM_GROUP", "VM group"), nameless, &mut raw.groups, pools::vm_group),
+            "CLUSTER_POOL" => collect(w, ("CLUSTER", "cluster"), nameless, &mut raw.clusters, cluster::read),
             "REQUIREMENTS" => w.children(|w, tag| {
                 if tag == "VM" {
                     raw.candidates.push(candidates(w, &mut lists)?);

@@ -2,9 +2,9 @@
 
 use super::number;
 use super::odd::{Odd, shortened};
-use super::topology;
 use super::vector::Vector;
 use super::xml::{Walker, XmlError};
+use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::snapshot::{AutoNic, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
@@ -29,7 +29,12 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         }
         "NAME" => raw.name.fill(w),
         "STATE" => raw.state.fill(w),
+        "LCM_STATE" => raw.lcm_state.fill(w),
         "RESCHED" => raw.resched.fill(w),
+        "MONITORING" if raw.monitoring.is_none() => {
+            raw.monitoring = Some(Vector::read(w)?);
+            Ok(())
+        }
         "TEMPLATE" => raw.template(w, &mut odd),
         "USER_TEMPLATE" => raw.user_template(w),
         "HISTORY_RECORDS" => raw.history(w),
@@ -61,6 +66,7 @@ impl First {
 struct RawVm {
     name: First,
     state: First,
+    lcm_state: First,
     resched: First,
     cpu: First,
     memory: First,
@@ -75,6 +81,8 @@ struct RawVm {
     numa_nodes: Vec<Vector>,
     topology: Option<Vector>,
     group: Option<Vector>,
+    blocked: First,
+    monitoring: Option<Vector>,
     /// (SEQ, HID, DS_ID, ACTION) of the latest record.
     last: Option<(i64, Option<i32>, Option<i32>, i64)>,
 }
@@ -114,6 +122,7 @@ impl RawVm {
             "SCHED_RANK" => self.rank.fill(w),
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
+            name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
             _ => w.skip(),
         })
     }
@@ -128,6 +137,11 @@ impl RawVm {
             }
             Ok(())
         })
+    }
+
+    /// Running, or out of reach for a while; documents without the element are taken at their word.
+    fn is_steady(&self) -> bool {
+        self.lcm_state.text().is_empty() || matches!(number::integer(self.lcm_state.text()), Some(3 | 16))
     }
 
     fn check(self, id: Option<i32>, odd: &mut Odd) -> Vm {
@@ -149,6 +163,7 @@ impl RawVm {
             id: VmId(id.unwrap_or(-1)),
             name: self.name.text().to_owned(),
             state,
+            transient: state == VmState::Active && !self.is_steady(),
             resched: number::integer(self.resched.text()) == Some(1),
             resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,
             host: host.map(HostId),
@@ -168,6 +183,8 @@ impl RawVm {
                 .collect(),
             rank: rank.text().to_owned(),
             datastore_rank: self.datastore_rank.text().to_owned(),
+            blocked: number::yes(self.blocked.text()),
+            monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `reason`, `refusal` | why not, with numbers and the nearest miss |
 //! | `work` | the bound on what a plan may cost |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
+//! | `migration` | running VMs to better hosts: optimizations and evacuations |
 //! | `check` | an independent judge of any plan |
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
@@ -22,6 +23,7 @@
 pub mod check;
 pub mod green;
 pub mod interference;
+pub mod migration;
 pub mod planner;
 pub mod space;
 

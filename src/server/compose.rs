@@ -82,7 +82,9 @@ pub fn compose(
         .filter_map(|(index, asked)| match vm(asked, cloud, size) {
             Some(vm) => Some((index, vm)),
             None => {
-                composed.left_out.push(LeftOut { index, vm: asked.vm, why: Why::UnknownSize });
+                let nowhere = asked.hosts.iter().all(|host| asked.current == Some(*host));
+                let why = if nowhere { Why::NoHosts } else { Why::UnknownSize };
+                composed.left_out.push(LeftOut { index, vm: asked.vm, why });
                 None
             }
         })
@@ -222,6 +224,9 @@ fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
         current_vms_rules: Vec::new(),
         rank: String::new(),
         datastore_rank: String::new(),
+        transient: false,
+        blocked: false,
+        monitoring: None,
     }
 }
 

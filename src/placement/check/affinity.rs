@@ -111,7 +111,8 @@ impl<'a> Judge<'a> {
                 found.push(Breach { vm: *vm, rule: "affinity", text });
             }
         }
-        let left_out = waiting.iter().find(|vm| self.schedulable.contains(vm));
+        let parked = |vm: VmId| self.snapshot.vm(vm).is_some_and(|vm| vm.state == VmState::Parked);
+        let left_out = waiting.iter().find(|vm| self.schedulable.contains(vm) && !parked(**vm));
         let joins = planned.iter().any(|(vm, _)| joiners.contains(vm));
         if let Some(left_out) = left_out.filter(|_| running.is_empty() && !joins) {
             for (vm, _) in &planned {

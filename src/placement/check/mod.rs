@@ -6,7 +6,10 @@
 
 mod affinity;
 mod devices;
+mod migrations;
 mod sharing;
+
+pub use migrations::{migration_breaches, migrations_without_breaches};
 
 use crate::model::ids::{HostId, VmId};
 use crate::model::plan::{Action, Operation, Plan};

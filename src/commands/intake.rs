@@ -1,0 +1,62 @@
+//! Counters of VMs on their way into the store: to rates, in chunks, by `learn::absorb`.
+//! The collector and cluster optimization share it.
+
+use crate::history::rates::RateMeter;
+use crate::history::{Batch, HistoryStore, Kind, StoreError};
+use crate::learn;
+use crate::model::ids::VmId;
+use crate::model::sample::{Counters, VmSample};
+use std::collections::HashMap;
+
+/// Samples that go into the store in one transaction; bounds memory.
+pub const CHUNK: usize = 20_000;
+
+/// A sample from further in the future has a wrong clock.
+pub const AHEAD: i64 = 300;
+
+/// Takes counters; after a failure it takes no more.
+pub struct Intake<'s> {
+    store: &'s mut dyn HistoryStore,
+    meter: RateMeter,
+    samples: Vec<VmSample>,
+    newest: HashMap<i32, Counters>,
+    /// Samples that were not known before.
+    pub fresh: usize,
+    /// What went wrong.
+    pub failure: Option<StoreError>,
+}
+
+impl<'s> Intake<'s> {
+    /// Goes on from the counters that the store knows.
+    pub fn new(store: &'s mut dyn HistoryStore, known: Vec<Counters>, now: i64) -> Self {
+        let mut meter = RateMeter::load(known);
+        meter.set_horizon(now + AHEAD);
+        Self { store, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
+    }
+
+    /// Takes one record.
+    pub fn take(&mut self, counters: &Counters) {
+        if self.failure.is_some() {
+            return;
+        }
+        if let Some(usage) = self.meter.sample(counters) {
+            self.samples.push(VmSample { vm: VmId(counters.id), at: counters.at, usage });
+            self.newest.insert(counters.id, *counters);
+        }
+        if self.samples.len() >= CHUNK {
+            self.flush();
+        }
+    }
+
+    /// Puts what was taken into the store.
+    pub fn flush(&mut self) {
+        let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
+        counters.sort_by_key(|(_, counters)| counters.id);
+        let batch = Batch { samples: &self.samples, counters: &counters, ..Batch::default() };
+        match learn::absorb(self.store, &batch) {
+            Ok(absorbed) => self.fresh += absorbed.new_samples,
+            Err(error) => self.failure = Some(error),
+        }
+        self.samples.clear();
+    }
+}

@@ -1,0 +1,70 @@
+//! The keys of cluster optimization. ONE_DRS of a cluster goes over them.
+
+use super::{Key, number, yes_no};
+use crate::model::policy::DrsPolicy;
+
+/// In the order of the shipped file.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "optimize.policy",
+        default: "balance",
+        help: "What `oneaio optimize` is after, unless ONE_DRS/POLICY of the cluster says otherwise:\n\
+               balance (even out the hosts) or pack (empty hosts, least green first).",
+        set: |s, text| {
+            s.policy.optimize.policy = match text {
+                "balance" => DrsPolicy::Balance,
+                "pack" => DrsPolicy::Pack,
+                _ => return Err("balance or pack"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "optimize.migrations",
+        default: "-1",
+        help: "At most so many migrations in one plan, -1 for no limit. ONE_DRS/MIGRATION_THRESHOLD and\n\
+               HOST_MIGRATION_THRESHOLD go over it.",
+        set: |s, text| {
+            s.policy.optimize.migrations = match text {
+                "-1" => None,
+                text => Some(text.parse().map_err(|_| "a whole number from 0, or -1 for no limit")?),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "optimize.predictive",
+        default: "0",
+        help: "Share of oned's forecasts in what VMs will use; the rest is what they use. From 0 to 1.\n\
+               ONE_DRS/PREDICTIVE goes over it.",
+        set: |s, text| {
+            number(text, 1.0).map(|value| s.policy.optimize.predictive = value).ok_or("a number from 0 to 1")
+        },
+    },
+    Key {
+        name: "optimize.minimum_gain",
+        default: "0.02",
+        help: "A migration must lower the larger D of the hosts that it concerns by this much, times what\n\
+               it costs (1 for a VM of average memory); else nothing moves. From 0 to 1.\n\
+               ONE_DRS/MINIMUM_GAIN goes over it.",
+        set: |s, text| {
+            number(text, 1.0).map(|value| s.policy.optimize.minimum_gain = value).ok_or("a number from 0 to 1")
+        },
+    },
+    Key {
+        name: "optimize.move_pinned",
+        default: "no",
+        help: "Whether VMs with pinned CPUs or PCI devices may be migrated: yes or no.\n\
+               ONE_DRS/MOVE_PINNED goes over it.",
+        set: |s, text| yes_no(text).map(|value| s.policy.optimize.move_pinned = value),
+    },
+    Key {
+        name: "optimize.pack_limit",
+        default: "0.9",
+        help: "pack fills hosts up to this share of their CPU and memory, as used. From 0 to 1.\n\
+               ONE_DRS/PACK_LIMIT goes over it.",
+        set: |s, text| {
+            number(text, 1.0).map(|value| s.policy.optimize.pack_limit = value).ok_or("a number from 0 to 1")
+        },
+    },
+];

@@ -1,0 +1,110 @@
+//! Clusters: request -> snapshot -> demands -> migrations. One path for the optimizer, the
+//! evacuation of a host, and replay.
+
+use crate::demand::monitored;
+use crate::model::cluster::Cluster;
+use crate::model::history::Recall;
+use crate::model::ids::{ClusterId, HostId, VmId};
+use crate::model::migration::{Drained, Migrated};
+use crate::model::policy::{Optimize, Policy};
+use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::placement::check::{self, Breach};
+use crate::placement::migration::{self, MigrationInput};
+use std::collections::HashSet;
+use thiserror::Error;
+
+/// A cluster that cannot be optimized.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NoCluster {
+    /// The request is about others.
+    #[error("the request is not about cluster {0}: CLUSTER_POOL holds {1}")]
+    Other(ClusterId, String),
+    /// The request is no optimize request.
+    #[error("the request holds no cluster: this is no optimize request (a placement is for `oneaio place`)")]
+    None,
+}
+
+/// An optimization with all that it rests on.
+#[derive(Debug)]
+pub struct Optimized {
+    /// What the request said.
+    pub snapshot: Snapshot,
+    /// Plan and report. The plan breaks no rule.
+    pub migrated: Migrated,
+    /// Actions that were dropped because the independent check found fault: bugs.
+    pub dropped: Vec<Breach>,
+}
+
+/// The cluster that a request is about: the one named, or its only one.
+///
+/// # Errors
+/// When there is none.
+pub fn cluster(snapshot: &Snapshot, named: Option<ClusterId>) -> Result<&Cluster, NoCluster> {
+    let mut clusters = snapshot.clusters.iter();
+    let found = match named {
+        Some(id) => clusters.find(|cluster| cluster.id == id),
+        None => clusters.next(),
+    };
+    found.ok_or_else(|| match named.filter(|_| !snapshot.clusters.is_empty()) {
+        Some(id) => {
+            let ids: Vec<String> = snapshot.clusters.iter().take(5).map(|cluster| cluster.id.to_string()).collect();
+            NoCluster::Other(id, ids.join(", "))
+        }
+        None => NoCluster::None,
+    })
+}
+
+/// Optimizes a cluster of a snapshot with what history tells.
+///
+/// # Errors
+/// When the request is not about this cluster.
+pub fn optimize(
+    mut snapshot: Snapshot,
+    named: Option<ClusterId>,
+    recall: &Recall,
+    policy: &Policy,
+) -> Result<Optimized, NoCluster> {
+    snapshot.carbon.clone_from(&recall.carbon);
+    let cluster = cluster(&snapshot, named)?.clone();
+    let own = cluster.drs.over(policy);
+    let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
+    let input = MigrationInput { snapshot: &snapshot, cluster: &cluster, demands: &demands };
+    let mut migrated = migration::plan(&input, policy);
+    let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
+    Ok(Optimized { snapshot, migrated, dropped })
+}
+
+/// Plans the evacuation of a host with what history tells.
+///
+/// # Errors
+/// When the request is not about a cluster.
+pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy) -> Result<Drained, NoCluster> {
+    let with_host = |cluster: &&Cluster| cluster.hosts.binary_search(&host).is_ok();
+    let named = snapshot.clusters.iter().find(with_host).map(|cluster| cluster.id);
+    let cluster = cluster(snapshot, named)?;
+    let own = cluster.drs.over(policy);
+    let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
+    let input = MigrationInput { snapshot, cluster, demands: &demands };
+    let mut drained = migration::drain(&input, policy, host);
+    let no_limits = Optimize { migrations: None, host_migrations: None, ..own.optimize.clone() };
+    let own = Policy { optimize: no_limits, ..own };
+    for breach in keep_legal(snapshot, cluster, &mut drained.migrated, &own) {
+        let text = format!("its migration would break a rule ({breach}); please report this");
+        drained.blockers.push((breach.vm, text));
+    }
+    Ok(drained)
+}
+
+/// Takes out what the independent check finds fault with.
+fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, policy: &Policy) -> Vec<Breach> {
+    let plan = std::mem::take(&mut migrated.plan);
+    let (legal, dropped) = check::migrations_without_breaches(snapshot, cluster, plan, policy);
+    migrated.plan = legal;
+    let kept: HashSet<VmId> = migrated.plan.actions.iter().map(|action| action.vm).collect();
+    migrated.migrations.retain(|one| kept.contains(&one.vm));
+    for breach in &dropped {
+        let text = format!("is not migrated: the plan broke a rule ({breach}); please report this");
+        migrated.notices.push(Notice { subject: Subject::Vm(breach.vm), text });
+    }
+    dropped
+}

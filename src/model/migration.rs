@@ -1,0 +1,76 @@
+//! The outcome of an optimization or an evacuation: which running VMs move, in which
+//! order, and why.
+
+use super::ids::{DatastoreId, HostId, VmId};
+use super::plan::Plan;
+use super::snapshot::Notice;
+use super::units::Memory;
+use serde::Serialize;
+
+/// Migrations with their reasons.
+#[derive(Clone, Debug, Default)]
+pub struct Migrated {
+    /// What to do, in an order in which every step has room.
+    pub plan: Plan,
+    /// One per action, in the plan's order.
+    pub migrations: Vec<Migration>,
+    /// One per host of the request, by host id.
+    pub hosts: Vec<HostChange>,
+    /// What was odd, which rules are broken already, and what stays because of its host.
+    pub notices: Vec<Notice>,
+    /// Running VMs that no plan may move, with the reason; by VM id.
+    pub staying: Vec<(VmId, String)>,
+    /// VMs that might have been moved.
+    pub movable: usize,
+    /// Largest D_green over the hosts, before and after.
+    pub objective: (f64, f64),
+}
+
+/// Why a VM moves.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Migration {
+    /// The VM.
+    pub vm: VmId,
+    /// Where it is.
+    pub from: HostId,
+    /// Where it goes.
+    pub to: HostId,
+    /// Its system datastore, here and there.
+    pub datastore: DatastoreId,
+    /// What has to be copied.
+    pub memory: Memory,
+    /// The larger D_green of the two hosts, before and after the whole plan.
+    pub score: (f64, f64),
+    /// In a few words.
+    pub why: String,
+}
+
+/// How a host stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HostChange {
+    /// The host.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// Share of its CPU that is used, before and after.
+    pub cpu: (f64, f64),
+    /// Share of its memory that is used, before and after.
+    pub memory: (f64, f64),
+    /// D_green, before and after.
+    pub score: (f64, f64),
+    /// Share of renewable energy, 0 to 1, where known.
+    pub green: Option<f64>,
+    /// VMs on it, before and after.
+    pub vms: (usize, usize),
+}
+
+/// Whether a host can be emptied.
+#[derive(Clone, Debug, Default)]
+pub struct Drained {
+    /// The migrations; all that are possible when some are not.
+    pub migrated: Migrated,
+    /// VMs that cannot leave, with the rule; empty when the host can be emptied.
+    pub blockers: Vec<(VmId, String)>,
+    /// VMs on the host.
+    pub vms: usize,
+}

@@ -1,0 +1,208 @@
+//! The order of migrations. oned checks no capacity for them, and starts one per host and up
+//! to 30 at a time, side by side; so they are put into rounds. Within a round every target
+//! has room while all sources still hold what leaves them, and no target comes twice. Each
+//! round begins, where possible, with a host of the round before: there the executor stops
+//! until that round is over.
+//!
+//! Where all that is left waits for each other (a cycle), one goes to a third host that still
+//! is an improvement, or is dropped.
+
+use super::scene::Scene;
+use super::state::State;
+use crate::model::units::{Cpu, Memory};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// MAX_ACTIONS_PER_CLUSTER of oned.conf, at its default.
+const ACTIONS_AT_ONCE: usize = 30;
+
+/// Migrations in order, and what they lead to.
+pub struct Schedule<'a> {
+    /// Residents and where they go; each at most once.
+    pub steps: Vec<(usize, usize)>,
+    /// The state after them.
+    pub state: State<'a>,
+    /// Migrations that had to be left out, as residents.
+    pub dropped: Vec<usize>,
+}
+
+/// Members of a unit that go to one host.
+struct Pending {
+    unit: usize,
+    movers: Vec<usize>,
+    to: usize,
+}
+
+/// Orders the migrations from where all residents are to where `target` wants them.
+pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<'a> {
+    let mut planning = Planning {
+        scene,
+        state: State::new(scene),
+        held: Vec::new(),
+        carried: Vec::new(),
+        last: BTreeSet::new(),
+        steps: Vec::new(),
+        dropped: Vec::new(),
+    };
+    let mut pending = pending(scene, target);
+    while !pending.is_empty() || !planning.carried.is_empty() {
+        if !planning.round(&mut pending) {
+            planning.break_up(&mut pending);
+        }
+    }
+    Schedule { steps: planning.steps, state: planning.state, dropped: planning.dropped }
+}
+
+fn pending(scene: &Scene<'_>, target: &[Option<usize>]) -> Vec<Pending> {
+    let mut found = Vec::new();
+    for (unit, one) in scene.residents.units.iter().enumerate() {
+        let goes = |&member: &usize| target[member] != scene.residents.all[member].home;
+        let movers: Vec<usize> = one.members.iter().copied().filter(goes).collect();
+        if let Some(to) = movers.first().and_then(|&first| target[first]) {
+            found.push(Pending { unit, movers, to });
+        }
+    }
+    found
+}
+
+struct Planning<'a> {
+    scene: &'a Scene<'a>,
+    state: State<'a>,
+    /// What migrations of this round still hold on their source.
+    held: Vec<(usize, Cpu, Memory)>,
+    /// Members of sets that have yet to follow to a host.
+    carried: Vec<(usize, usize)>,
+    /// Targets of the round before.
+    last: BTreeSet<usize>,
+    steps: Vec<(usize, usize)>,
+    dropped: Vec<usize>,
+}
+
+impl Planning<'_> {
+    /// One round; false when nothing could be done.
+    fn round(&mut self, pending: &mut Vec<Pending>) -> bool {
+        self.held.clear();
+        let mut round: Vec<(usize, usize)> = Vec::new();
+        let mut busy: BTreeSet<usize> = BTreeSet::new();
+        let mut later = Vec::new();
+        for (resident, to) in std::mem::take(&mut self.carried) {
+            // its place was taken with its set; only now it leaves
+            if busy.insert(to) && round.len() < ACTIONS_AT_ONCE {
+                round.push((resident, to));
+            } else {
+                later.push((resident, to));
+            }
+            self.hold(resident);
+        }
+        self.carried = later;
+        for index in self.order(pending) {
+            let one = &pending[index];
+            if round.len() >= ACTIONS_AT_ONCE || busy.contains(&one.to) || !self.has_room(one) {
+                continue;
+            }
+            let movers = one.movers.clone();
+            let to = one.to;
+            if !self.fits(&movers, to) {
+                continue;
+            }
+            for (position, &resident) in movers.iter().enumerate() {
+                self.hold(resident);
+                self.state.put(resident, Some(to));
+                if position == 0 {
+                    round.push((resident, to));
+                } else {
+                    self.carried.push((resident, to));
+                }
+            }
+            busy.insert(to);
+            pending[index].movers.clear();
+        }
+        pending.retain(|one| !one.movers.is_empty());
+        let again = round.iter().position(|(_, to)| self.last.contains(to));
+        if let Some(again) = again {
+            round[..=again].rotate_right(1);
+        }
+        self.last = busy;
+        let some = !round.is_empty();
+        self.steps.append(&mut round);
+        some
+    }
+
+    /// Those that others wait for first, then those whose target has most to come.
+    fn order(&self, pending: &[Pending]) -> Vec<usize> {
+        let mut queue: BTreeMap<usize, usize> = BTreeMap::new();
+        pending.iter().for_each(|one| *queue.entry(one.to).or_default() += one.movers.len());
+        let frees = |one: &Pending| {
+            let sources = one.movers.iter().filter_map(|&mover| self.state.at()[mover]);
+            sources.filter_map(|source| queue.get(&source)).max().copied().unwrap_or(0)
+        };
+        let mut order: Vec<usize> = (0..pending.len()).collect();
+        order.sort_by_key(|&index| {
+            let one = &pending[index];
+            (std::cmp::Reverse((frees(one), queue[&one.to])), index)
+        });
+        order
+    }
+
+    fn hold(&mut self, resident: usize) {
+        let vm = self.scene.vm(resident);
+        if let Some(source) = self.scene.residents.all[resident].home {
+            self.held.push((source, vm.cpu, vm.memory));
+        }
+    }
+
+    /// Room on the target even while all sources of the round still hold what leaves them.
+    fn has_room(&self, one: &Pending) -> bool {
+        let held = || self.held.iter().filter(|(source, _, _)| *source == one.to);
+        let movers = || one.movers.iter().map(|&mover| self.scene.vm(mover));
+        let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held().map(|(_, cpu, _)| *cpu).sum();
+        let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held().map(|(_, _, memory)| *memory).sum();
+        self.state.has_room(one.to, (cpu, memory))
+    }
+
+    /// Whether residents may go to a host one after another, as things stand.
+    fn fits(&mut self, movers: &[usize], to: usize) -> bool {
+        let before: Vec<Option<usize>> = movers.iter().map(|&mover| self.state.at()[mover]).collect();
+        let fits = movers.iter().all(|&mover| {
+            let fits = self.state.fits_one(mover, to).is_ok();
+            if fits {
+                self.state.put(mover, Some(to));
+            }
+            fits
+        });
+        for (&mover, home) in movers.iter().zip(before).rev() {
+            self.state.put(mover, home);
+        }
+        fits
+    }
+
+    /// All that is left waits for each other: the best detour to a third host, or one less.
+    fn break_up(&mut self, pending: &mut Vec<Pending>) {
+        let mut best: Option<(f64, usize, usize)> = None;
+        for (index, one) in pending.iter().enumerate() {
+            let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
+            let brings = self.scene.brings(one.unit);
+            let takes = brings.map(|amount| -amount);
+            for &to in self.scene.unit(one.unit).hosts.iter() {
+                let to = to as usize;
+                if to == from || to == one.to || !self.state.has_room(to, self.scene.size(one.unit)) {
+                    continue;
+                }
+                let load = self.state.load();
+                let (a, b) = load.pair((from, &takes), (to, brings));
+                let gain = load.badness(from).max(load.badness(to)) - a.max(b);
+                let pays = gain > self.scene.least_gain(one.unit) && best.is_none_or(|(known, _, _)| gain > known);
+                if pays && self.state.fits_one(one.movers[0], to).is_ok() {
+                    best = Some((gain, index, to));
+                }
+            }
+        }
+        match best {
+            Some((_, index, to)) => pending[index].to = to,
+            None => {
+                if let Some(one) = pending.pop() {
+                    self.dropped.extend(one.movers);
+                }
+            }
+        }
+    }
+}
