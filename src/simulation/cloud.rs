@@ -128,6 +128,9 @@ impl Cloud {
             current_vms_rules: Vec::new(),
             rank: String::new(),
             datastore_rank: String::new(),
+            blocked: false,
+            transient: false,
+            monitoring: None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct HostArgs {
     #[arg(long, default_value_t = 8, conflicts_with = "hosts_file")]
     pub hosts: usize,
     /// Cores of a host.
-    #[arg(long, default_value_t = 16.0, conflicts_with = "hosts_file")]
+    #[arg(long, default_value_t = 24.0, conflicts_with = "hosts_file")]
     pub cores: f64,
     /// Memory of a host, GiB.
     #[arg(long, default_value_t = 1024.0, value_name = "GIB", conflicts_with = "hosts_file")]
@@ -88,7 +88,7 @@ fn parse(text: &str) -> Result<Vec<HostKind>> {
     let split: Vec<_> = split.collect::<Result<_>>()?;
     let mut kinds = Vec::new();
     for of_one in split.chunk_by(|a, b| a.0 == b.0) {
-        let (mut count, mut cores, mut memory, mut attributes) = (1, 16.0, 1024.0, Vec::new());
+        let (mut count, mut cores, mut memory, mut attributes) = (1, 24.0, 1024.0, Vec::new());
         for (_, key, entry) in of_one {
             let bad = || anyhow!("line {}: {key} is {:?}; it must be a number", entry.line, entry.value);
             match *key {
@@ -113,7 +113,7 @@ mod tests {
         let text =
             "# mine\nold: {count: 4, cores: 8, memory: 64, POWER_MAX: 400}\nnew:\n  count: 2\n  CARBON_ZONE: BE\n";
         let kinds = parse(text).unwrap();
-        assert_eq!((kinds.len(), kinds[0].count, kinds[0].memory, kinds[1].cores), (2, 4, 64 << 20, 16.0));
+        assert_eq!((kinds.len(), kinds[0].count, kinds[0].memory, kinds[1].cores), (2, 4, 64 << 20, 24.0));
         assert_eq!(kinds[1].attributes, [("CARBON_ZONE".to_owned(), "BE".to_owned())]);
         for (text, told) in [
             ("old: {count: x}\n", "line 1: count is \"x\""),
