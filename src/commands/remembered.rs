@@ -59,7 +59,7 @@ impl Remembered {
             (None, Some(store)) => {
                 // opening may take its time; decisions go on without
                 drop(live);
-                let history = History::start(store.clone(), self.deadline);
+                let history = History::start(store.clone(), self.deadline).with_classes(true);
                 let answered = history.answers();
                 live = lock(&self.live);
                 if self.note(answered).is_some() {

@@ -6,6 +6,7 @@
 use super::booked::Booked;
 use super::view::Cloud;
 use crate::model::ids::{ClusterId, DatastoreId, HostId, VmId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use crate::opennebula::external::{Asked, Batch};
@@ -224,6 +225,7 @@ fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
         current_vms_rules: Vec::new(),
         rank: String::new(),
         datastore_rank: String::new(),
+        identity: VmIdentity::default(),
         transient: false,
         blocked: false,
         monitoring: None,
