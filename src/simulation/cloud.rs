@@ -2,6 +2,7 @@
 
 use super::trace::TraceVm;
 use crate::model::ids::{ClusterId, DatastoreId, HostId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, HostMonitoring, Section, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use std::collections::BTreeMap;
@@ -60,6 +61,12 @@ impl Cloud {
     #[must_use]
     pub fn asked(&self, vm: &TraceVm) -> Cpu {
         Cpu(((vm.cores * 100.0 / self.overcommit).round() as i64).max(1))
+    }
+
+    /// Who a VM is: nothing but its size.
+    #[must_use]
+    pub fn identity(&self, vm: &TraceVm) -> VmIdentity {
+        VmIdentity { cpu: self.asked(vm).0, memory: vm.memory, ..VmIdentity::default() }
     }
 
     /// The carbon intensity of every zone at a moment: the newest value; before the first, the first.
@@ -128,6 +135,7 @@ impl Cloud {
             current_vms_rules: Vec::new(),
             rank: String::new(),
             datastore_rank: String::new(),
+            identity: VmIdentity::default(),
             blocked: false,
             transient: false,
             monitoring: None,

@@ -21,7 +21,8 @@ pub mod summary;
 pub mod trace;
 
 use crate::demand::observed;
-use crate::model::demand::{ClassSpace, Demands};
+use crate::demand::relatives::groups;
+use crate::model::demand::Demands;
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
@@ -165,7 +166,7 @@ fn decide(
         .filter_map(|actor| Some(Running { vm: &trace.vms[actor.vm], host: home(&actor)?, used: actor.now }))
         .collect();
     let snapshot = experiment.cloud.request(moment.at, &pending, &running);
-    let demands = demands(trace, &snapshot, actors, contender.knows, policy);
+    let demands = demands(trace, &snapshot, actors, experiment, contender.knows, policy);
     let planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
     for action in &planned.plan.actions {
         if let Some(host) = snapshot.host_index(action.host) {
@@ -176,40 +177,35 @@ fn decide(
 }
 
 /// What a contender believes.
-fn demands(trace: &Trace, snapshot: &Snapshot, actors: &[&Actor], knows: Knows, policy: &Policy) -> Demands {
+fn demands(
+    trace: &Trace,
+    snapshot: &Snapshot,
+    actors: &[&Actor],
+    experiment: &Experiment,
+    knows: Knows,
+    policy: &Policy,
+) -> Demands {
+    let vm = |actor: &Actor| &trace.vms[actor.vm];
+    let identity = |actor: &Actor| experiment.cloud.identity(vm(actor));
     let estimate = |actor: &Actor| match knows {
         Knows::Request | Knows::Classes => None,
         Knows::History => actor.history,
         Knows::Future => Some(actor.future),
     };
-    let known = |actor: &&Actor| Some((trace.vms[actor.vm].id, estimate(actor)?));
-    let estimates: HashMap<VmId, Estimate> = actors.iter().filter_map(known).collect();
-    let recall = Recall { estimates, ..Recall::default() };
+    let known: Vec<(&Actor, Estimate)> = actors.iter().filter_map(|actor| Some((*actor, estimate(actor)?))).collect();
+    let relatives: Vec<_> = known.iter().map(|(actor, estimate)| (identity(actor), *estimate)).collect();
+    let vector = |actor: &&Actor| Some((vm(actor).id, actor.classes.clone()?));
+    let recall = Recall {
+        estimates: known.iter().map(|(actor, estimate)| (vm(actor).id, *estimate)).collect(),
+        // perfect knowledge leaves nothing to relatives
+        relatives: if knows == Knows::History { groups(&relatives).into_iter().collect() } else { HashMap::new() },
+        identities: actors.iter().map(|actor| (vm(actor).id, identity(actor))).collect(),
+        vectors: if knows == Knows::Classes { actors.iter().filter_map(vector).collect() } else { HashMap::new() },
+        ..Recall::default()
+    };
     // requests and the future need no samples of hosts: none is fresh enough to count
     let samples_count = matches!(knows, Knows::History | Knows::Classes);
-    let max_age = if samples_count { policy.monitoring_max_age } else { -1 };
-    let mut demands = observed::demands(snapshot, &recall, max_age);
-    if knows == Knows::Classes {
-        demands.classes = classes(trace, snapshot, actors);
-    }
-    demands
-}
-
-/// The seed's space: each VM's vector, 1/m each for a VM without one; a host's is the sum.
-fn classes(trace: &Trace, snapshot: &Snapshot, actors: &[&Actor]) -> Option<ClassSpace> {
-    let known: HashMap<VmId, &Vec<f64>> =
-        actors.iter().filter_map(|actor| Some((trace.vms[actor.vm].id, actor.classes.as_ref()?))).collect();
-    let count = known.values().next()?.len();
-    let vector = |vm: VmId| known.get(&vm).map_or_else(|| vec![1.0 / count as f64; count], |vector| (*vector).clone());
-    let sum = |vms: &[VmId]| {
-        let mut sum = vec![0.0; count];
-        vms.iter().for_each(|vm| sum.iter_mut().zip(vector(*vm)).for_each(|(sum, more)| *sum += more));
-        sum
-    };
-    Some(ClassSpace {
-        vms: snapshot.candidates.iter().map(|c| vector(snapshot.vms[c.vm].id)).collect(),
-        hosts: snapshot.hosts.iter().map(|host| sum(&host.vms)).collect(),
-    })
+    observed::demands(snapshot, &recall, if samples_count { policy.monitoring_max_age } else { -1 })
 }
 
 /// A number from 0 to 1 for a VM, the same for the same seed (splitmix64).

@@ -140,7 +140,8 @@ fn future(vm: &TraceVm, at: i64, cpu: &[f64], timing: &Timing) -> Estimate {
         net_io: mean(|usage| usage.net_io),
     };
     let peak = Usage { cpu: peak(|usage| usage.cpu), memory: peak(|usage| usage.memory), ..level };
-    Estimate { level, peak, cpu_deviation: 0.0, samples: u64::from(u32::MAX), last_at: at }
+    let samples = u64::from(u32::MAX);
+    Estimate { level, peak, cpu_deviation: 0.0, trust: 1.0, class: None, samples, last_at: at }
 }
 
 #[cfg(test)]
