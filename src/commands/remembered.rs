@@ -107,9 +107,10 @@ impl Remembered {
 }
 
 impl Memory for Remembered {
-    fn recall(&self, snapshot: &Snapshot, now: i64) -> Recall {
+    fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall {
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return Recall::default() };
+        let history = history.with_classes(classes);
         let (history, recall) = self.ask(history, |history| history.try_recall(snapshot, History::recent(now)));
         *live = history;
         recall.unwrap_or_default()

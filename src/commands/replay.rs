@@ -184,7 +184,8 @@ fn json(decided: &Decided) -> serde_json::Value {
     json!({
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
-        "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "objective": { "before": report.objective.0, "after": report.objective.1, "bound": report.bound },
+        "resources": report.resources,
         "green": report.green,
         "decisions": report.decisions,
         "refusals": report.refusals,
