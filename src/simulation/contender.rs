@@ -1,6 +1,6 @@
 //! The policies that are put side by side. A new one is one entry in [`ALL`].
 
-use crate::model::policy::{Policy, Resources};
+use crate::model::policy::{Objective, Policy, Resources, Scheduler};
 
 /// A policy with what it may know.
 pub struct Contender {
@@ -30,6 +30,12 @@ pub enum Knows {
 /// All contenders, in the order of the table.
 pub const ALL: &[Contender] = &[
     Contender {
+        name: "random",
+        about: "any host with room",
+        knows: Knows::Request,
+        adjust: |policy| policy.scheduler = Scheduler::Random,
+    },
+    Contender {
         name: "requested",
         about: "evens out the cores that VMs ask for",
         knows: Knows::Request,
@@ -37,15 +43,18 @@ pub const ALL: &[Contender] = &[
     },
     Contender {
         name: "seed",
-        about: "the seed's class vectors",
+        about: "the seed's class vectors in the seed's greedy form",
         knows: Knows::Classes,
-        adjust: |policy| policy.resources = Resources::Classes,
+        adjust: |policy| {
+            policy.resources = Resources::Classes;
+            policy.objective = Objective::Seed;
+        },
     },
     Contender {
         name: "greedy",
-        about: "ours by history, one VM after another",
+        about: "ours by history, VMs one after another",
         knows: Knows::History,
-        adjust: |policy| policy.risk = 0.0,
+        adjust: |policy| policy.deadline = 0.0,
     },
     Contender { name: "joint", about: "ours by history, all VMs together", knows: Knows::History, adjust: |_| {} },
     Contender {

@@ -167,7 +167,7 @@ fn decide(
         .collect();
     let snapshot = experiment.cloud.request(moment.at, &pending, &running);
     let demands = demands(trace, &snapshot, actors, experiment, contender.knows, policy);
-    let planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
+    let planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
     for action in &planned.plan.actions {
         if let Some(host) = snapshot.host_index(action.host) {
             homes.insert(action.vm, host);
