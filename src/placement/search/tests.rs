@@ -45,7 +45,7 @@ fn case(random: &mut Random) -> Case {
         let (cpu, memory) = (10.0 + random.below(400) as f64, (1 + random.below(40)) as f64 * 1e5);
         let cpu_deviation = if uncertain { cpu * random.below(100) as f64 / 100.0 } else { 0.0 };
         let level = Usage { cpu, memory, ..Usage::default() };
-        demands.vms.push(Demand { level, peak: level, cpu_deviation, source: Source::History });
+        demands.vms.push(Demand { level, peak: level, cpu_deviation, source: Source::History, class: None });
         let mut may: Vec<u32> = (0..hosts as u32).filter(|_| !forbidden || random.below(3) > 0).collect();
         if may.is_empty() {
             may.push(0);
@@ -194,7 +194,13 @@ fn many_known_demands_are_spread_almost_evenly() {
         for _ in 0..120 {
             let cpu = 2.0 * 1.06_f64.powi(random.below(80) as i32);
             let level = Usage { cpu, ..Usage::default() };
-            case.demands.vms.push(Demand { level, peak: level, cpu_deviation: 0.0, source: Source::History });
+            case.demands.vms.push(Demand {
+                level,
+                peak: level,
+                cpu_deviation: 0.0,
+                source: Source::History,
+                class: None,
+            });
             case.allowed.push((0..hosts as u32).collect());
         }
         let mean = case.demands.vms.iter().map(|vm| vm.level.cpu).sum::<f64>() / 8.0 / 800.0;
