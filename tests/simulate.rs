@@ -29,7 +29,8 @@ fn fullest(answer: &Value, name: &str) -> f64 {
 
 /// Two days of 24 VMs: sizes say nothing about use, use changes slowly, a little by chance.
 fn made_up(folder: &Path) -> (String, String) {
-    let (mut usage, mut sizes) = (String::from("ts,vmid,cpu_percent,mem_kb\n"), String::from("vmid,cores,mem_capacity_kb\n"));
+    let (mut usage, mut sizes) =
+        (String::from("ts,vmid,cpu_percent,mem_kb\n"), String::from("vmid,cores,mem_capacity_kb\n"));
     let mut state = 7_u64;
     let mut chance = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -84,7 +85,8 @@ fn energy_and_carbon_follow_hosts_and_zones() {
     std::fs::write(path("hosts.yaml"), hosts).unwrap();
     let (hosts, clean, dirty) = (path("hosts.yaml"), path("clean.csv"), path("dirty.csv"));
     let args = [&usage, "--vms", &vms, "--hosts-file", &hosts, "--carbon", "A", &clean, "--carbon", "B", &dirty];
-    let args = [&args[..], &["--warm-up", "1", "--horizon", "24", "--moments", "2", "--subsets", "0", "--json"]].concat();
+    let args =
+        [&args[..], &["--warm-up", "1", "--horizon", "24", "--moments", "2", "--subsets", "0", "--json"]].concat();
     let carbon = |more: &[&str]| {
         let found: Value = serde_json::from_str(&answer(&[&args[..], more].concat())).unwrap();
         row(&found, "joint")["carbon_kg_per_day"].as_f64().unwrap()
@@ -118,4 +120,24 @@ fn slips_are_told_and_cost_nothing() {
     let empty = folder.path().join("empty.csv").display().to_string();
     let output = oneaio(&[&empty, "--vms", &vms]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("the tables hold no sample"));
+}
+
+#[test]
+fn real_vms_on_equal_hosts_fill_them_evenly() {
+    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces");
+    let (usage, vms) = (traces.join("metrics-dev.csv.gz"), traces.join("vms-dev.csv"));
+    if !usage.exists() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not here", usage.display());
+        return;
+    }
+    let (usage, vms) = (usage.display().to_string(), vms.display().to_string());
+    let args = [usage.as_str(), "--vms", &vms, "--subsets", "0", "--json"];
+    // CPU alone, which is what is judged; then all resources, as they are by default
+    for more in [&["--set", "weights.memory=0", "--set", "weights.disk_io=0", "--set", "weights.net_io=0"][..], &[]] {
+        let found: Value = serde_json::from_str(&answer(&[&args[..], more].concat())).unwrap();
+        let of = |name: &str| fullest(&found, name);
+        assert!(of("joint") <= 1.38, "{more:?}: {found}");
+        assert!(of("perfect") <= of("joint") && of("joint") < of("requested") && of("requested") < of("random"));
+        assert!(of("joint") < of("seed"), "{more:?}: {found}");
+    }
 }

@@ -12,7 +12,7 @@ use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_o
 use crate::model::ids::VmId;
 use crate::simulation::cloud::Cloud;
 use crate::simulation::contender::{ALL, Contender, Knows, named};
-use crate::simulation::stage::{Timing, fit, stage};
+use crate::simulation::stage::{Timing, fit, fit_estimates, stage};
 use crate::simulation::trace::{Size, Trace};
 use crate::simulation::{Arrivals, Experiment, chance, run as simulate};
 use anyhow::{Context, Result, anyhow, bail};
@@ -169,7 +169,8 @@ fn one(args: &SimulateArgs, policy: &crate::model::policy::Policy, contenders: &
         None
     };
     let is_new = |vm: &crate::simulation::trace::TraceVm| chance(args.seed ^ 0xc01d, vm.id) < args.cold;
-    let stage = stage(&trace, &timing, classifier.as_deref(), &is_new);
+    let estimates = fit_estimates(&trace, &timing, &is_new);
+    let stage = stage(&trace, &timing, classifier.as_deref(), &estimates, &is_new);
     if stage.is_empty() {
         let days = (span.1 - span.0) as f64 / 86_400.0;
         bail!("the trace of {days:.1} days is too short: shorten --warm-up or --horizon");

@@ -3,10 +3,13 @@
 
 use super::trace::{Trace, TraceVm};
 use crate::demand::classifier::{self, Classifier, FitError, Training};
+use crate::demand::estimator::{Example, Fit, Outcome};
+use crate::demand::memory::{RESOURCES, Traits};
 use crate::demand::window::{LENGTH, STEP, Size, Window};
 use crate::learn::Memory;
 use crate::model::demand::Usage;
 use crate::model::history::Estimate;
+use crate::model::sample::VmSample;
 use std::collections::BTreeMap;
 
 /// Where the moments lie, and how far ahead loads are judged.
@@ -65,12 +68,59 @@ pub struct Actor {
     pub classes: Option<Vec<f64>>,
 }
 
+/// Fits estimates on what the warm-up holds: at every window's end, what was known then
+/// against the window that followed. Without enough of it the unfitted ones stand.
+#[must_use]
+pub fn fit_estimates(trace: &Trace, timing: &Timing, is_new: &dyn Fn(&TraceVm) -> bool) -> Fit {
+    let (first, _) = trace.span().unwrap_or_default();
+    let length = LENGTH as i64 * STEP;
+    let mut known: Vec<(Traits, [f64; RESOURCES], Outcome)> = Vec::new();
+    for vm in trace.vms.iter().filter(|vm| !is_new(vm)) {
+        let mut memory = Memory::new();
+        let mut learnt = i64::MIN;
+        // whole windows after the first day, each followed by one inside the warm-up
+        for at in (3..).map(|number| first + number * length).take_while(|at| at + length <= first + timing.warm_up) {
+            vm.between(learnt, at).iter().for_each(|sample| memory.add(sample));
+            learnt = at;
+            let scale = [vm.cores.max(0.01), (vm.memory as f64).max(1.0), 1e6, 1e6];
+            known.extend(outcome(vm.between(at, at + length), &scale).map(|then| (memory.traits(), scale, then)));
+        }
+    }
+    let examples: Vec<Example<'_>> = known
+        .iter()
+        .map(|(traits, scale, then)| Example { traits, scale: *scale, outcome: [Some(*then), None] })
+        .collect();
+    if examples.is_empty() { Fit::default() } else { Fit::fitted(&examples) }
+}
+
+/// Means and 95th percentiles of samples, over the scale; `None` without samples.
+fn outcome(samples: &[VmSample], scale: &[f64; RESOURCES]) -> Option<Outcome> {
+    if samples.is_empty() {
+        return None;
+    }
+    let mut outcome = Outcome::default();
+    for (resource, scale) in scale.iter().enumerate() {
+        let value = |sample: &VmSample| match resource {
+            0 => sample.usage.cpu,
+            1 => sample.usage.memory,
+            2 => sample.usage.disk_io.unwrap_or(0.0),
+            _ => sample.usage.net_io.unwrap_or(0.0),
+        };
+        let mut values: Vec<f64> = samples.iter().map(value).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        outcome.level[resource] = values.iter().sum::<f64>() / values.len() as f64 / scale;
+        outcome.peak[resource] = values[(values.len() - 1) * 95 / 100] / scale;
+    }
+    Some(outcome)
+}
+
 /// Walks through the trace once. `is_new` says which VMs count as new at every moment.
 #[must_use]
 pub fn stage(
     trace: &Trace,
     timing: &Timing,
     classifier: Option<&dyn Classifier>,
+    estimates: &Fit,
     is_new: &dyn Fn(&TraceVm) -> bool,
 ) -> Vec<Moment> {
     let Some(span) = trace.span() else { return Vec::new() };
@@ -88,7 +138,7 @@ pub fn stage(
                 continue;
             }
             let before = vm.between(i64::MIN, moment.at).last();
-            let estimate = memory.estimate();
+            let estimate = estimates.own(&memory.traits());
             let window = || Window::of_samples(&vm.samples, size(vm), moment.at, LENGTH).ok();
             moment.actors.push(Actor {
                 vm: index,
@@ -117,7 +167,14 @@ pub fn fit(name: &str, trace: &Trace, timing: &Timing, seed: u64) -> Result<Box<
         ends.iter().filter_map(window).collect::<Vec<_>>()
     };
     let windows: Vec<Window> = trace.vms.iter().flat_map(windows).collect();
-    let training = Training { windows: &windows, seed, classes: None, settings: &BTreeMap::new(), progress: &|_| {} };
+    let training = Training {
+        windows: &windows,
+        seed,
+        classes: None,
+        settings: &BTreeMap::new(),
+        progress: &|_| {},
+        checkpoint: None,
+    };
     classifier::fit(name, &training)
 }
 
