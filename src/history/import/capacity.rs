@@ -4,6 +4,7 @@ use super::fault::{Fault, ImportError, TableSummary};
 use super::table::{Column, Table};
 use super::{moment::moment, number};
 use crate::model::ids::VmId;
+use crate::model::sample::VmIdentity;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
@@ -15,8 +16,8 @@ const COLUMNS: [Column; 4] =
 pub struct Capacities {
     /// Per VM, moments and the cores from then on, in order of time.
     cores: BTreeMap<i32, Vec<(i64, f64)>>,
-    /// Per VM, KiB; of several the last.
-    memory: BTreeMap<i32, i64>,
+    /// Per VM, the KiB of memory that stand last.
+    memory: BTreeMap<i32, f64>,
 }
 
 impl Capacities {
@@ -30,10 +31,10 @@ impl Capacities {
             let vm = vm_number(vm, "vmid")?;
             let cores = amount(cores, "cores")?;
             let from = if from.is_empty() { i64::MIN } else { moment(from).ok_or(Fault::NoMoment("ts"))? };
-            if !memory.is_empty() {
-                capacities.memory.insert(vm.0, amount(memory, "mem_capacity_kb")? as i64);
-            }
             capacities.set(vm, from, cores);
+            if !memory.is_empty() {
+                capacities.memory.insert(vm.0, amount(memory, "mem_capacity_kb")?);
+            }
             Ok(())
         })?;
         Ok((capacities, summary))
@@ -64,7 +65,20 @@ impl Capacities {
     /// The memory of a VM in KiB, where the table has a column mem_capacity_kb.
     #[must_use]
     pub fn memory(&self, vm: VmId) -> Option<i64> {
-        self.memory.get(&vm.0).copied()
+        self.memory.get(&vm.0).map(|memory| *memory as i64)
+    }
+
+    /// The size of a VM, as it is at the end; `None` where cores or memory are not told.
+    #[must_use]
+    pub fn identity(&self, vm: VmId) -> Option<VmIdentity> {
+        let (cores, memory) = (self.cores(vm, i64::MAX)?, *self.memory.get(&vm.0)?);
+        Some(VmIdentity { cpu: (cores * 100.0).round() as i64, memory: memory as i64, ..VmIdentity::default() })
+    }
+
+    /// The sizes of all VMs that have one.
+    #[must_use]
+    pub fn identities(&self) -> Vec<(VmId, VmIdentity)> {
+        self.cores.keys().filter_map(|vm| Some((VmId(*vm), self.identity(VmId(*vm))?))).collect()
     }
 
     /// Whether nothing is known.
