@@ -15,6 +15,7 @@ pub mod replay;
 pub mod serve;
 pub mod train;
 
+mod checkpoint;
 mod intake;
 mod logger;
 mod migrations_table;
