@@ -133,7 +133,7 @@ fn memory(service: &Service) {
             println!("| {sent} | {:.1} | {p50:.3} |", resident(service.child.id()));
             times = Times::default();
         }
-        let body = batch(sent as i32 % 100);
+        let body = batch(sent as i32 % 10);
         let begun = Instant::now();
         if !client.post(&body) {
             client = Client::new(service);
