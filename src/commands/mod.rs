@@ -13,6 +13,7 @@ pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod simulate;
 pub mod train;
 
 mod checkpoint;
