@@ -114,8 +114,7 @@ impl Cluster {
         let mut request = request(&hosts.collect::<Vec<_>>(), &vms);
         request.groups.clone_from(&self.groups);
         request.datastores.clone_from(&self.datastores);
-        let listed: String =
-            ids.iter().chain(&self.hidden).map(|id| format!("<ID>{id}</ID>")).collect();
+        let listed: String = ids.iter().chain(&self.hidden).map(|id| format!("<ID>{id}</ID>")).collect();
         request.clusters = format!(
             "<CLUSTER><ID>5</ID><NAME>test</NAME><HOSTS>{listed}</HOSTS><TEMPLATE><ONE_DRS>{}</ONE_DRS></TEMPLATE></CLUSTER>",
             self.drs
