@@ -81,7 +81,7 @@ const COMPARED: usize = 50_000;
 pub fn place_snapshot(mut snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
     snapshot.carbon.clone_from(&recall.carbon);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
-    let mut planned = plan(&PlanningInput { snapshot: &snapshot, demands: &demands }, policy);
+    let mut planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
@@ -95,7 +95,7 @@ fn green_effect(snapshot: &Snapshot, demands: &Demands, policy: &Policy, planned
     if pairs == 0 || pairs > COMPARED || !green::matters(snapshot, policy) {
         return None;
     }
-    let ignoring = plan(&PlanningInput { snapshot, demands }, &Policy { s_green: 0.0, ..policy.clone() });
+    let ignoring = plan(&PlanningInput::new(snapshot, demands), &Policy { s_green: 0.0, ..policy.clone() });
     Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan))
 }
 

@@ -182,6 +182,41 @@ fn answers_of_a_real_oned_are_understood() {
     assert_eq!(service.batch(&batch(&[vm(2, &[1, 2, 3], 1.0)])).len(), 1);
 }
 
+/// mm_sched keeps only the last piece of up to 16 KiB that its HTTP library hands over.
+#[test]
+fn an_answer_to_mm_sched_is_short_enough_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), None, &[]);
+    let all: Vec<String> = (100_000..100_700).map(|id| vm(id, &[100, 101], 0.01)).collect();
+    let body = batch(&all);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nContent-Type: application/json\r\n";
+    let answer =
+        service.raw(format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes());
+    assert!(answer.len() < 16 * 1024, "{}", answer.len());
+    let json: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert!(json["VMS"].as_array().unwrap().len() > 400);
+    // anybody else gets all
+    assert_eq!(service.batch(&body).len(), 700);
+}
+
+/// The sample lines lead to where the service listens by default, and wait long enough.
+#[test]
+fn the_sample_configuration_fits_the_defaults() {
+    let text = include_str!("../oned-config/sched.conf");
+    let lines: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let block = lines.split_once("EXTERNAL_SCHEDULER = [").unwrap().1.split_once(']').unwrap().0;
+    let value = |name: &str| {
+        let pairs = block.split(',').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.into_iter().find(|(key, _)| key.trim() == name).unwrap();
+        value.trim().trim_matches('"').to_owned()
+    };
+    let serve = oneaio::config::serve::Serve::default();
+    assert_eq!(value("SERVER"), format!("http://{}:{}", serve.address, serve.port));
+    assert!(value("TIMEOUT").parse::<f64>().unwrap() > serve.deadline);
+    assert_eq!(value("PROXY"), "");
+    assert!(lines.contains("VM_ATTRIBUTE = \"/VM/USER_TEMPLATE/FLAVOURS\""));
+}
+
 fn answer_of_an_ordinary_user(captures: &Path) -> String {
     std::fs::read_to_string(captures.join("error-authorization.response.xml")).unwrap()
 }

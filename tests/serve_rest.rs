@@ -171,6 +171,23 @@ fn it_listens_where_it_is_told_and_tells_systemd() {
     assert_eq!(&message[..count], b"STOPPING=1\n");
 }
 
+#[test]
+fn it_takes_the_socket_that_systemd_has_opened() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start_with(folder.path(), None, &[], |command| {
+        // the socket comes as standard input and is moved to where systemd puts it
+        let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null", "sh"]).args(words);
+        shell.env_remove("ML_MODEL_PORT").stdin(std::os::fd::OwnedFd::from(listener));
+        *command = shell;
+    });
+    assert_eq!(service.address, address);
+    assert_eq!(service.get_json("/healthz")["status"], "live");
+}
+
 fn without_port(command: &Command) -> Command {
     let mut changed = Command::new(command.get_program());
     let args: Vec<_> = command.get_args().collect();

@@ -8,7 +8,7 @@ use common::{host, request, vm};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
-use oneaio::history::{Batch, HistoryStore, Kind, StoreError};
+use oneaio::history::{Archive, Batch, HistoryStore, Kind, StoreError};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::Placement;
@@ -123,12 +123,20 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     learn::absorb(&mut store, &Batch { samples: &[sample(7, 300, 20.0)], ..Batch::default() }).unwrap();
     drop(store);
     let old = rusqlite::Connection::open(&file).unwrap();
-    old.execute_batch("DROP TABLE carbon; PRAGMA user_version = 1; PRAGMA wal_checkpoint").unwrap();
+    old.execute_batch(
+        "DROP TABLE carbon; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
+         ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
+         ALTER TABLE estimates DROP COLUMN vector; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
+    )
+    .unwrap();
     let mut as_it_is = SqliteStore::open_read_only(&file, PATIENCE).unwrap();
     assert_eq!(as_it_is.carbon(0, 1).unwrap(), [], "an old file that is only read has no carbon, and no fault");
+    assert_eq!(as_it_is.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
+    assert_eq!(as_it_is.relatives(&["everyone".to_owned()]).unwrap(), []);
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     assert_eq!(store.keep_carbon("BE", &[(0, 1.0)]).unwrap(), 1);
     assert_eq!(store.status().unwrap().samples, 1);
+    assert_eq!(store.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
 }
 
 #[test]

@@ -125,13 +125,8 @@ pub fn report(planned: &Planned, placements: usize) {
             );
         }
     }
-    log::info!(
-        "placed {} of {} VMs; largest interference D {:.3} -> {:.3}",
-        report.decisions.len(),
-        report.decisions.len() + report.refusals.len(),
-        report.objective.0,
-        report.objective.1
-    );
+    log::debug!("D is made of {}", report.resources_text());
+    log::info!("{}", report.summary());
     if let Some(green) = &report.green {
         log::info!("green: {}", green.text());
     }

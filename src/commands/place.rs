@@ -4,6 +4,7 @@
 use super::store::{self, History};
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::decide;
+use crate::model::policy::Resources;
 use crate::opennebula::plan_xml;
 use std::io::{IsTerminal, Read, Write};
 
@@ -37,7 +38,9 @@ pub fn run(args: &ConfigArgs) -> Exit {
         log::error!("place reads a request from standard input, such as: oneaio place < request.xml");
         return Exit::Usage;
     }
-    let history = store::chosen(&settings).map(|store| History::start(store, settings.history_deadline));
+    let classes = settings.policy.resources == Resources::Classes;
+    let history =
+        store::chosen(&settings).map(|store| History::start(store, settings.history_deadline).with_classes(classes));
     let mut request = Vec::new();
     if let Err(error) = stdin.read_to_end(&mut request) {
         log::error!("the request cannot be read from standard input: {error}");

@@ -59,7 +59,7 @@ impl Remembered {
             (None, Some(store)) => {
                 // opening may take its time; decisions go on without
                 drop(live);
-                let history = History::start(store.clone(), self.deadline);
+                let history = History::start(store.clone(), self.deadline).with_classes(true);
                 let answered = history.answers();
                 live = lock(&self.live);
                 if self.note(answered).is_some() {
@@ -107,9 +107,10 @@ impl Remembered {
 }
 
 impl Memory for Remembered {
-    fn recall(&self, snapshot: &Snapshot, now: i64) -> Recall {
+    fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall {
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return Recall::default() };
+        let history = history.with_classes(classes);
         let (history, recall) = self.ask(history, |history| history.try_recall(snapshot, History::recent(now)));
         *live = history;
         recall.unwrap_or_default()

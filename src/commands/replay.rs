@@ -6,6 +6,7 @@ use super::store::History;
 use super::{ConfigArgs, Exit, load_settings, logger, migrations_table, table};
 use crate::config::Store;
 use crate::decide::{self, Decided, Optimized};
+use crate::model::policy::Resources;
 use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
@@ -76,7 +77,8 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };
-    let recall = history.map(|history| history.recall(&snapshot, i64::MAX)).unwrap_or_default();
+    let classes = settings.policy.resources == Resources::Classes;
+    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, i64::MAX)).unwrap_or_default();
     let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
     let outcome = if optimizes {
         let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
@@ -182,7 +184,8 @@ fn json(decided: &Decided) -> serde_json::Value {
     json!({
         "placed": report.decisions.len(),
         "unplaced": report.refusals.len(),
-        "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "objective": { "before": report.objective.0, "after": report.objective.1, "bound": report.bound },
+        "resources": report.resources,
         "green": report.green,
         "decisions": report.decisions,
         "refusals": report.refusals,

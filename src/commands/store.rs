@@ -4,14 +4,17 @@ use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
+use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, Kind, StoreError};
-use crate::model::history::{Placement, Recall};
+use crate::model::history::{Estimate, Group, Placement, Recall};
+use crate::model::ids::VmId;
 use crate::model::report::Planned;
-use crate::model::sample::Counters;
+use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -76,6 +79,7 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 /// does not answer.
 pub struct History {
     worker: Worker,
+    classes: bool,
 }
 
 impl History {
@@ -86,7 +90,7 @@ impl History {
             Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
     }
 
     /// Starts opening a file that is only read.
@@ -95,7 +99,12 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline) }
+        Self { worker: Worker::start(opening, deadline), classes: false }
+    }
+
+    /// Asks for class vectors too, for `resources: classes`.
+    pub fn with_classes(self, wanted: bool) -> Self {
+        Self { classes: wanted, ..self }
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
@@ -120,14 +129,26 @@ impl History {
         Keeping { history: self, begun }
     }
 
-    /// As [`Self::recall`], or why there is nothing.
+    /// As [`Self::recall`], or why there is nothing. Half a dozen round trips, however large
+    /// the request is.
     pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
-        let at = snapshot.taken_at;
+        let keys = observed::keys_of(snapshot);
+        // those of whom the request says more than their size
+        let told: HashSet<VmId> =
+            snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
+        let (at, classes) = (snapshot.taken_at, self.classes);
         self.worker.ask(move |store| {
-            let estimates = store.estimates(&vms)?.into_iter().collect();
+            let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
+            let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
+            let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
+            let strangers: Vec<VmId> = vms.iter().copied().filter(|vm| !told.contains(vm) && untrusted(vm)).collect();
+            // without relatives it does not matter who they are
+            let asked = if relatives.is_empty() { &[][..] } else { &strangers };
+            let identities = store.identities(Some(asked))?.into_iter().collect();
+            let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)?, carbon })
+            Ok(Recall { estimates, placements: store.placements(since)?, relatives, identities, vectors, carbon })
         })
     }
 

@@ -29,13 +29,7 @@ pub fn decision(decided: &Decided) -> String {
     }
     text.push_str(&hosts(decided));
     text.push_str("\n\n");
-    text.push_str(&format!(
-        "placed {} of {} VMs; largest interference D {:.3} -> {:.3}\n",
-        report.decisions.len(),
-        report.decisions.len() + report.refusals.len(),
-        report.objective.0,
-        report.objective.1
-    ));
+    text.push_str(&format!("{}\nD is made of {}\n", report.summary(), report.resources_text()));
     if let Some(green) = &report.green {
         text.push_str(&format!("green: {}\n", green.text()));
     }

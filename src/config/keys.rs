@@ -4,7 +4,7 @@ mod optimize;
 mod serve;
 
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::{GreenCost, Resources, Spread};
+use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spread};
 
 /// One key.
 pub struct Key {
@@ -25,6 +25,44 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Those of all commands.
 const KEYS: &[Key] = &[
+    Key {
+        name: "scheduler",
+        default: "interference",
+        help: "What chooses among the hosts that a VM may go to: interference, or random, to compare with.\n\
+               The seed's names InterferenceAwareScheduler (also InteferenceAwareScheduler, as it spells it)\n\
+               and RandomScheduler do as well.",
+        set: |s, text| scheduler(text).map(|value| s.policy.scheduler = value),
+    },
+    Key {
+        name: "objective",
+        default: "joint",
+        help: "How the choice by interference is made: joint (the largest distance D of all hosts is made as\n\
+               small as possible for the whole batch), seed (VMs one after another, each to the host with the\n\
+               smallest D) or seed-signed (the same without the absolute value, as the seed's program does).",
+        set: |s, text| {
+            s.policy.objective = match text {
+                "joint" => Objective::Joint,
+                "seed" => Objective::Seed,
+                "seed-signed" => Objective::SeedSigned,
+                _ => return Err("joint, seed or seed-signed"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "seed",
+        default: "0",
+        help: "Number behind choices by chance (scheduler: random): equal seeds choose alike. A whole number.",
+        set: |s, text| text.parse().map(|value| s.policy.seed = value).map_err(|_| "a whole number"),
+    },
+    Key {
+        name: "planner.deadline",
+        default: "1",
+        help: "Seconds of CPU that the search for a better plan may take, counted in steps so that equal\n\
+               requests get equal plans. The first plan is always finished; the search ends earlier when more\n\
+               of it does not pay. More is never worse. A number from 0 to 3600.",
+        set: |s, text| number(text, 3600.0).map(|value| s.policy.deadline = value).ok_or("a number from 0 to 3600"),
+    },
     Key {
         name: "s_green",
         default: "1",
@@ -241,6 +279,18 @@ fn spread(text: &str) -> Result<Spread, &'static str> {
         "striping" => Ok(Spread::Striping),
         "packing" => Ok(Spread::Packing),
         _ => Err("striping or packing"),
+    }
+}
+
+/// The names of schedulers, the seed's among them; the service over HTTP takes them too.
+///
+/// # Errors
+/// The names there are, when it is none of them.
+pub fn scheduler(text: &str) -> Result<Scheduler, &'static str> {
+    match text {
+        "interference" | "InterferenceAwareScheduler" | "InteferenceAwareScheduler" => Ok(Scheduler::Interference),
+        "random" | "RandomScheduler" => Ok(Scheduler::Random),
+        _ => Err("interference (or InterferenceAwareScheduler) or random (or RandomScheduler)"),
     }
 }
 

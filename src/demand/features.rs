@@ -42,11 +42,14 @@ pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
 /// The value that a share `p` does not exceed, interpolated between neighbours; 0 of nothing.
 #[must_use]
 pub fn percentile(values: &[f64], p: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let mut values = values.to_vec();
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
     let place = p.clamp(0.0, 1.0) * last as f64;
     let (low, share) = (place.floor() as usize, place.fract());
-    let high = (low + 1).min(last);
-    sorted[low] + (sorted[high] - sorted[low]) * share
+    let (_, value, above) = values.select_nth_unstable_by(low, f64::total_cmp);
+    let value = *value;
+    match above.iter().copied().min_by(f64::total_cmp) {
+        Some(next) if share > 0.0 => value + (next - value) * share,
+        _ => value,
+    }
 }

@@ -8,9 +8,13 @@
 //! [`Demands`]: crate::model::demand::Demands
 
 pub mod classifier;
+pub mod estimator;
 pub mod features;
 pub mod histogram;
+pub mod linear;
+pub mod memory;
 pub mod monitored;
 pub mod observed;
+pub mod relatives;
 pub mod requested;
 pub mod window;

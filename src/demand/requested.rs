@@ -20,7 +20,7 @@ pub fn demands(snapshot: &Snapshot, max_age: i64) -> Demands {
 
 fn requested(vm: &Vm) -> Demand {
     let usage = Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() };
-    Demand { level: usage, peak: usage, cpu_deviation: 0.0, source: Source::Request }
+    Demand { level: usage, peak: usage, cpu_deviation: 0.0, source: Source::Request, class: None }
 }
 
 fn host_use(host: &Host, taken_at: i64, max_age: i64) -> HostUse {

@@ -4,11 +4,14 @@
 //! A store is a helper, never a condition: whoever asks it copes with its loss. Nothing
 //! here decides, and nothing here knows what an estimate is made of.
 
+mod archive;
 pub mod import;
 pub mod rates;
 pub mod sqlite;
 pub mod timescale;
 pub mod worker;
+
+pub use archive::Archive;
 
 use crate::model::history::{Estimate, Placement};
 use crate::model::ids::VmId;
@@ -78,7 +81,18 @@ pub struct Absorbed {
 
 /// Makes a VM's new estimate and estimator state from the old state and its new samples,
 /// which come by time.
-pub type Learn<'a> = dyn FnMut(VmId, Option<&[u8]>, &[VmSample]) -> (Estimate, Vec<u8>) + 'a;
+pub type Learn<'a> = dyn FnMut(VmId, Option<&[u8]>, &[VmSample]) -> Learnt + 'a;
+
+/// What was learnt of a VM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// What it is expected to use.
+    pub estimate: Estimate,
+    /// Its class vector; empty without a model or a window.
+    pub vector: Vec<f64>,
+    /// The estimator's state.
+    pub state: Vec<u8>,
+}
 
 /// What is in a store.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +119,7 @@ pub struct StoreStatus {
 
 /// A store of history. Reading for a placement takes a bounded number of round trips,
 /// whatever the number of VMs, and never touches samples.
-pub trait HistoryStore {
+pub trait HistoryStore: Archive {
     /// Estimates of those of the VMs that have one, in any order.
     ///
     /// # Errors
@@ -167,5 +181,5 @@ pub trait HistoryStore {
 mod fields {
     /// Of the table `estimates`, without key and state.
     pub const ESTIMATE: &str = "cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak, disk_level, disk_peak, \
-                                net_level, net_peak, samples, last_at";
+                                net_level, net_peak, samples, last_at, trust, class, confidence";
 }

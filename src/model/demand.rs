@@ -3,6 +3,7 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
+use super::history::Class;
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
@@ -72,6 +73,8 @@ pub struct Demand {
     pub cpu_deviation: f64,
     /// What the estimate rests on.
     pub source: Source,
+    /// The class of its last window, where a model could tell.
+    pub class: Option<Class>,
 }
 
 impl Demand {

@@ -3,21 +3,54 @@
 
 use super::demand::Usage;
 use super::ids::{HostId, VmId};
+use super::sample::VmIdentity;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The expected use of a VM, computed when its data arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Decayed mean.
+    /// Expected mean over the time ahead.
     pub level: Usage,
-    /// Decayed 95th percentile.
+    /// Expected 95th percentile over the time ahead.
     pub peak: Usage,
-    /// Standard deviation of CPU, percent of a core.
+    /// Standard deviation of the CPU level over the time ahead, percent of a core.
     pub cpu_deviation: f64,
+    /// The share, 0 to 1, that this has in the expected CPU; the rest is what its relatives
+    /// use. It grows with the length of history.
+    pub trust: f64,
+    /// The class of its last window, where a model could tell.
+    pub class: Option<Class>,
     /// How many samples stand behind it.
     pub samples: u64,
     /// Newest sample, seconds since 1970.
     pub last_at: i64,
+}
+
+/// A class of VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Class {
+    /// Counted from 0.
+    pub number: u16,
+    /// 0 to 1.
+    pub confidence: f64,
+}
+
+/// What a group of related VMs uses: sums over its members with history, of each in percent
+/// of what it asks for (CPU, memory) or bytes per second (disk, network).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Members with history.
+    pub vms: i64,
+    /// Sums of levels: CPU, memory, disk, network.
+    pub level: [f64; 4],
+    /// Sums of peaks.
+    pub peak: [f64; 4],
+    /// Sum of the squared CPU levels.
+    pub cpu_squares: f64,
+    /// How many VMs' worth of the next wider group a member-less view keeps: within-group
+    /// over between-group variance, of all groups of this kind.
+    pub shrink: f64,
 }
 
 /// A VM that one of our plans has sent to a host.
@@ -38,6 +71,12 @@ pub struct Recall {
     pub estimates: HashMap<VmId, Estimate>,
     /// Our recent placements, by VM.
     pub placements: Vec<Placement>,
+    /// What groups of relatives use, by key.
+    pub relatives: HashMap<String, Group>,
+    /// Who VMs are, of those that the request names only by id and that have no estimate.
+    pub identities: HashMap<VmId, VmIdentity>,
+    /// Class vectors, where placement asked for them.
+    pub vectors: HashMap<VmId, Vec<f64>>,
     /// Carbon intensity by zone at the moment of the request, gCO2/kWh.
     pub carbon: BTreeMap<String, f64>,
 }

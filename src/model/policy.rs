@@ -20,6 +20,14 @@ pub struct Policy {
     pub risk: f64,
     /// What is balanced.
     pub resources: Resources,
+    /// What makes the choice among allowed hosts.
+    pub scheduler: Scheduler,
+    /// How the choice is made by interference.
+    pub objective: Objective,
+    /// For choices by chance.
+    pub seed: u64,
+    /// Seconds of CPU that a plan may take.
+    pub deadline: f64,
     /// At most so many VMs of one request go to one host; `None` is no limit.
     pub max_per_host: Option<u32>,
     /// SCHED_RANK and SCHED_DS_RANK go before our score.
@@ -104,6 +112,27 @@ pub struct Weights {
     pub net: f64,
 }
 
+/// What makes the choice among the hosts that a VM may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// The objective.
+    Interference,
+    /// Chance: a baseline to compare with.
+    Random,
+}
+
+/// How hosts are chosen by interference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// The largest D_green over all hosts is minimised, for the whole batch together.
+    Joint,
+    /// VMs one after another, each to the host with the smallest D_green with it: the
+    /// choice that the seed describes.
+    Seed,
+    /// The same without the absolute value: the choice that the seed's program makes.
+    SeedSigned,
+}
+
 /// What energy adds to the distance D of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GreenCost {
@@ -147,6 +176,10 @@ impl Default for Policy {
             weight_net_io: 0.1,
             risk: 0.5,
             resources: Resources::Metrics,
+            scheduler: Scheduler::Interference,
+            objective: Objective::Joint,
+            seed: 0,
+            deadline: 1.0,
             max_per_host: None,
             sched_rank: true,
             datastores: Spread::Striping,

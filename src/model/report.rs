@@ -29,6 +29,8 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// No plan that places the same VMs gets the objective below this.
+    pub bound: f64,
     /// What green changed, where it could change anything.
     pub green: Option<GreenEffect>,
     /// What D is made of.
@@ -70,6 +72,34 @@ pub struct Footprint {
     pub kwh_per_day: f64,
     /// Grams of CO2.
     pub grams_per_day: f64,
+}
+
+impl Report {
+    /// The outcome in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (before, after) = self.objective;
+        let (placed, all) = (self.decisions.len(), self.decisions.len() + self.refusals.len());
+        let gap = (after - self.bound).max(0.0);
+        let bound = if placed > 0 { format!(" (lower bound {:.3}, gap {gap:.3})", self.bound) } else { String::new() };
+        format!("placed {placed} of {all} VMs; largest interference D {before:.3} -> {after:.3}{bound}")
+    }
+
+    /// What D is made of, in one line, with what is left out.
+    #[must_use]
+    pub fn resources_text(&self) -> String {
+        let list = |measured: bool| {
+            let some = self.resources.iter().filter(|resource| resource.measured == measured && resource.weight > 0.0);
+            let name = |resource: &ResourceReport| match resource.weight {
+                1.0 => resource.name.clone(),
+                weight => format!("{} x {weight}", resource.name),
+            };
+            some.map(name).collect::<Vec<_>>().join(", ")
+        };
+        let left_out = list(false);
+        let rest = if left_out.is_empty() { String::new() } else { format!("; nobody measures {left_out}") };
+        format!("{}{rest}", list(true))
+    }
 }
 
 /// A resource of the distance D.

@@ -6,7 +6,7 @@
 use super::cluster::Cluster;
 use super::demand::Usage;
 use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
-use super::sample::Counters;
+use super::sample::{Counters, VmIdentity};
 use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
 use super::units::{Cpu, Disk, Memory};
 use std::collections::BTreeMap;
@@ -157,6 +157,8 @@ pub struct Vm {
     pub rank: String,
     /// USER_TEMPLATE/SCHED_DS_RANK, empty when absent.
     pub datastore_rank: String,
+    /// Who it is, for finding relatives; name and size stand above.
+    pub identity: VmIdentity,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
     pub blocked: bool,
     /// MONITORING, where the request tells it (optimize requests do).

@@ -12,7 +12,7 @@ pub use error::{OnedError, SetupError};
 pub use transport::Limits;
 
 use crate::model::ids::ClusterId;
-use crate::model::sample::{Counters, VmIdentity};
+use crate::model::sample::Counters;
 use crate::model::snapshot::{Host, Vm};
 use crate::opennebula::cloud::{self, ClusterTemplate};
 use crate::opennebula::elements::PayloadError;
@@ -156,7 +156,7 @@ impl Oned {
     ///
     /// # Errors
     /// As [`Self::vm_monitoring`].
-    pub fn pending_vms(&self, visit: &mut dyn FnMut(Vm, VmIdentity)) -> Result<usize, OnedError> {
+    pub fn pending_vms(&self, visit: &mut dyn FnMut(Vm)) -> Result<usize, OnedError> {
         let params = [ALL_USERS, Param::Integer(-1), Param::Integer(-1), PENDING];
         self.ask("one.vmpool.infoextended", &params, self.deadline(), |payload| cloud::vms(payload, visit))
     }

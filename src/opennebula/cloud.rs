@@ -4,9 +4,8 @@
 
 use super::elements::{Elements, PayloadError};
 use super::xml::{Walker, XmlError};
-use super::{host, identity, number, vm};
+use super::{host, number, vm};
 use crate::model::ids::ClusterId;
-use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Host, Vm};
 use std::io::BufRead;
 
@@ -25,17 +24,15 @@ pub fn hosts(payload: impl BufRead, visit: &mut dyn FnMut(Host)) -> Result<usize
     })
 }
 
-/// Hands every VM to `visit`, as placements see it and as relatives do; how many were
-/// passed over.
+/// Hands every VM to `visit`; how many were passed over.
 ///
 /// # Errors
 /// As [`hosts`].
-pub fn vms(payload: impl BufRead, visit: &mut dyn FnMut(Vm, VmIdentity)) -> Result<usize, PayloadError> {
+pub fn vms(payload: impl BufRead, visit: &mut dyn FnMut(Vm)) -> Result<usize, PayloadError> {
     each(payload, ("VM_POOL", "VM"), |xml| {
         let (mut walker, _) = Walker::open(xml).ok()?;
         let (id, vm, odd) = vm::read(&mut walker).ok()?;
-        let (_, identity, _) = identity::vm(xml)?;
-        (id.is_some() && odd.fatal.is_none()).then(|| visit(vm, identity))
+        (id.is_some() && odd.fatal.is_none()).then(|| visit(vm))
     })
 }
 
@@ -105,7 +102,7 @@ mod tests {
         let pool = "<VM_POOL><VM><ID>7</ID><STATE>1</STATE><TEMPLATE><CPU>2</CPU><MEMORY>1</MEMORY></TEMPLATE><USER_TEMPLATE>\
                     <FLAVOURS>web</FLAVOURS></USER_TEMPLATE></VM><VM/></VM_POOL>";
         let mut found = Vec::new();
-        assert_eq!(vms(pool.as_bytes(), &mut |vm, who| found.push((vm.cpu.0, who.flavours))).expect("reads"), 1);
+        assert_eq!(vms(pool.as_bytes(), &mut |vm| found.push((vm.cpu.0, vm.identity.flavours))).expect("reads"), 1);
         assert_eq!(found, [(200, "web".to_owned())]);
 
         let pool =

@@ -43,7 +43,7 @@ pub fn identities(payload: impl BufRead, visit: &mut Visit<'_>) -> Result<Page, 
     Ok(page)
 }
 
-pub(super) fn vm(xml: &str) -> Option<(VmId, VmIdentity, i32)> {
+fn vm(xml: &str) -> Option<(VmId, VmIdentity, i32)> {
     let mut raw = Raw::default();
     raw.read(xml).ok()?;
     let id = number::id(raw.id.text())?;

@@ -6,6 +6,7 @@ use super::vector::Vector;
 use super::xml::{Walker, XmlError};
 use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{AutoNic, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
@@ -31,6 +32,7 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         "STATE" => raw.state.fill(w),
         "LCM_STATE" => raw.lcm_state.fill(w),
         "RESCHED" => raw.resched.fill(w),
+        "UID" => raw.owner.fill(w),
         "MONITORING" if raw.monitoring.is_none() => {
             raw.monitoring = Some(Vector::read(w)?);
             Ok(())
@@ -68,6 +70,9 @@ struct RawVm {
     state: First,
     lcm_state: First,
     resched: First,
+    owner: First,
+    source: First,
+    flavours: First,
     cpu: First,
     memory: First,
     automatic_requirements: First,
@@ -93,6 +98,7 @@ impl RawVm {
             match tag {
                 "CPU" => self.cpu.fill(w)?,
                 "MEMORY" => self.memory.fill(w)?,
+                "TEMPLATE_ID" => self.source.fill(w)?,
                 "AUTOMATIC_REQUIREMENTS" => self.automatic_requirements.fill(w)?,
                 "DISK" => self.disks.push(Vector::read(w)?),
                 "NIC" => self.nics.push(Vector::read(w)?),
@@ -123,6 +129,7 @@ impl RawVm {
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
             name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
+            tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
     }
@@ -183,6 +190,13 @@ impl RawVm {
                 .collect(),
             rank: rank.text().to_owned(),
             datastore_rank: self.datastore_rank.text().to_owned(),
+            identity: VmIdentity {
+                flavours: self.flavours.text().to_owned(),
+                template: number::id(self.source.text()),
+                image: self.disks.iter().find_map(|disk| number::id(disk.get("IMAGE_ID"))),
+                owner: number::id(self.owner.text()),
+                ..VmIdentity::default()
+            },
             blocked: number::yes(self.blocked.text()),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }

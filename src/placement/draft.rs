@@ -1,6 +1,7 @@
 //! What goes into a plan and what comes out of one attempt at it.
 
 use super::ledger::Seat;
+use super::work::Stop;
 use crate::model::demand::Demands;
 use crate::model::ids::VmId;
 use crate::model::snapshot::Snapshot;
@@ -13,6 +14,16 @@ pub struct PlanningInput<'a> {
     pub snapshot: &'a Snapshot,
     /// What VMs will use and hosts do use.
     pub demands: &'a Demands,
+    /// Ends the search early, with the best plan so far.
+    pub stop: Stop<'a>,
+}
+
+impl<'a> PlanningInput<'a> {
+    /// A plan that takes the time it needs.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, demands: &'a Demands) -> Self {
+        Self { snapshot, demands, stop: Stop::default() }
+    }
 }
 
 /// A finished attempt, free of the borrowed state that made it.

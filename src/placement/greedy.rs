@@ -4,6 +4,7 @@
 
 use super::interference::{Effect, compare};
 use super::ledger::Ledger;
+use super::random;
 use super::unit::{Seats, Unit};
 use std::cmp::Ordering;
 
@@ -18,6 +19,8 @@ pub enum Order {
     LargestSets,
     /// Small ones: the most VMs when not all fit.
     Smallest,
+    /// By VM id.
+    Given,
 }
 
 /// Which of the allowed hosts is best, after the user's rank.
@@ -27,6 +30,20 @@ pub enum Preference {
     Spread,
     /// Least left over: keeps room in one piece for what is hard to place.
     Pack,
+    /// Nearest to the mean of all hosts: the seed's rule.
+    Nearest,
+    /// The same, where being below the mean is better than being near it: the seed's
+    /// program.
+    Lowest,
+    /// Any.
+    Chance,
+}
+
+impl Preference {
+    /// Whether a host is compared with the mean before its VM, instead of that after all.
+    pub fn follows_the_mean(self) -> bool {
+        matches!(self, Self::Nearest | Self::Lowest)
+    }
 }
 
 /// Unit indices in the order in which they are to be taken; ties by index.
@@ -42,6 +59,7 @@ pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -
             Order::LargestSets => {
                 units[b].members.len().cmp(&units[a].members.len()).then(tightness(b).total_cmp(&tightness(a)))
             }
+            Order::Given => return a.cmp(&b),
             Order::Smallest => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
         };
         let by_kind = matches!(order, Order::Hardest | Order::FewestHosts);
@@ -82,16 +100,31 @@ struct Merit {
 enum Value {
     /// The effect, and how brown the host is.
     Interference(Effect, f64),
-    LeftOver(f64),
+    /// Any other value that should be small.
+    Small(f64),
 }
 
 fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preference) -> Merit {
     let rank = ledger.rank(unit.members[0], host);
     let value = match preference {
         Preference::Spread => Value::Interference(ledger.effect(&unit.members, host), ledger.load().brownness(host)),
-        Preference::Pack => Value::LeftOver(left_over(unit, ledger, host)),
+        Preference::Pack => Value::Small(left_over(unit, ledger, host)),
+        Preference::Nearest => Value::Small(ledger.effect(&unit.members, host).after),
+        Preference::Lowest => {
+            let share = ledger.context().share(&unit.members, host);
+            Value::Small(ledger.load().signed_score_with(host, &share))
+        }
+        Preference::Chance => Value::Small(chance(unit, ledger, host)),
     };
     Merit { rank, value }
+}
+
+/// A number of chance that stays the same for a VM and a host, whoever else is there.
+fn chance(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> f64 {
+    let context = ledger.context();
+    let (vm, host) = (context.vm(unit.members[0]).id, context.snapshot.hosts[host].id);
+    let parts = [context.policy.seed, u64::from(vm.0.cast_unsigned()), u64::from(host.0.cast_unsigned())];
+    random::mixed(&parts) as f64
 }
 
 /// Share of the host that stays free, by the scarcer of CPU and memory.
@@ -111,9 +144,9 @@ impl Merit {
             (Value::Interference(a, brown_a), Value::Interference(b, brown_b)) => {
                 compare(*a, *b).then(brown_a.total_cmp(brown_b))
             }
-            (Value::LeftOver(a), Value::LeftOver(b)) => a.total_cmp(b),
-            (Value::Interference(..), Value::LeftOver(_)) => Ordering::Less,
-            (Value::LeftOver(_), Value::Interference(..)) => Ordering::Greater,
+            (Value::Small(a), Value::Small(b)) => a.total_cmp(b),
+            (Value::Interference(..), Value::Small(_)) => Ordering::Less,
+            (Value::Small(_), Value::Interference(..)) => Ordering::Greater,
         };
         other.rank.total_cmp(&self.rank).then(by_value)
     }

@@ -68,6 +68,21 @@ impl Load {
         self.with_risk(&self.used[host])
     }
 
+    /// What a host uses, risk apart.
+    #[must_use]
+    pub fn used(&self, host: usize) -> &Share {
+        &self.used[host]
+    }
+
+    /// The mean utilisation of all hosts as they stand, risk apart.
+    #[must_use]
+    pub fn mean_without_risk(&self) -> Vector {
+        let hosts = self.used.len().max(1) as f64;
+        let mut mean = self.used.iter().fold(Share::default(), |sum, used| sum.plus(used)).part;
+        mean.iter_mut().for_each(|sum| *sum /= hosts);
+        mean
+    }
+
     /// The mean utilisation of all hosts as they stand.
     #[must_use]
     pub fn mean(&self) -> Vector {
@@ -104,21 +119,75 @@ impl Load {
         self.green.adjusted(host, 1.0, 0.0, 1.0)
     }
 
+    /// What a distance of 1 counts on a host that gets nothing.
+    #[must_use]
+    pub fn brownness_idle(&self, host: usize) -> f64 {
+        self.green.adjusted(host, 1.0, 0.0, 0.0)
+    }
+
+    /// The least D_green of a host that has `more`, and no other (`exactly`) or perhaps
+    /// others, when the mean lies between `low` and `high`.
+    #[must_use]
+    pub fn least_score(&self, host: usize, more: &Share, low: &Vector, high: &Vector, exactly: bool) -> f64 {
+        let used = self.with_risk(&self.used[host].plus(more));
+        let off = |j: usize| (used[j] - high[j]).max(if exactly { low[j] - used[j] } else { 0.0 }).max(0.0);
+        let distance = (0..self.count).map(|j| self.weights[j] * off(j)).sum();
+        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
+    }
+
     /// D_green of a host if `more` came to it.
     #[must_use]
     pub fn score_with(&self, host: usize, more: &Share) -> f64 {
         self.green_distance(host, &self.with_risk(&self.used[host].plus(more)), &self.mean)
     }
 
+    /// As [`Load::score_with`] without the absolute values, as the seed's program has it.
+    #[must_use]
+    pub fn signed_score_with(&self, host: usize, more: &Share) -> f64 {
+        let used = self.with_risk(&self.used[host].plus(more));
+        let parts = used.iter().zip(&self.mean).zip(&self.weights).take(self.count);
+        let signed = parts.map(|((used, mean), weight)| weight * (used - mean)).sum();
+        self.green.adjusted(host, signed, self.cpu_before[host], used[CPU])
+    }
+
     /// D_green of a host if `less` left it and `more` came.
     #[must_use]
     pub fn score_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
-        let mut used = self.used[host];
-        for j in 0..self.count {
-            used.part[j] += more.part[j] - less.part[j];
+        let used = &self.used[host];
+        let mut parts = [0.0; MOST];
+        let count = self.count.min(MOST);
+        for (j, part) in parts[..count].iter_mut().enumerate() {
+            *part = used.part[j] - less.part[j] + more.part[j];
         }
-        used.variance += more.variance - less.variance;
-        self.green_distance(host, &self.with_risk(&used), &self.mean)
+        if self.risk > 0.0 {
+            parts[CPU] += self.risk * (used.variance - less.variance + more.variance).max(0.0).sqrt();
+        }
+        self.green_distance(host, &parts, &self.mean)
+    }
+
+    /// The largest D_green, and the mean it is against, if hosts had their `changes`
+    /// (host, less, more).
+    #[must_use]
+    pub fn objective_changed(&self, mean: &Vector, changes: &[(usize, Share, Share)]) -> (f64, Vector) {
+        let hosts = self.used.len().max(1) as f64;
+        let mut changed = *mean;
+        let mut parts = Vec::with_capacity(changes.len());
+        for (host, less, more) in changes {
+            let mut used = self.used[*host].plus(more);
+            used.part.iter_mut().zip(&less.part).for_each(|(used, less)| *used -= less);
+            used.variance -= less.variance;
+            let (before, after) = (self.utilisation(*host), self.with_risk(&used));
+            changed.iter_mut().zip(after.iter().zip(before)).for_each(|(mean, (a, b))| *mean += (a - b) / hosts);
+            parts.push(after);
+        }
+        let largest = (0..self.used.len()).fold(0.0, |largest: f64, host| {
+            let used = match changes.iter().position(|(changed, ..)| *changed == host) {
+                Some(at) => parts[at],
+                None => self.utilisation(host),
+            };
+            largest.max(self.green_distance(host, &used, &changed))
+        });
+        (largest, changed)
     }
 
     /// D_green of every host against the mean as it is, whatever was aimed at.
@@ -138,6 +207,11 @@ impl Load {
     /// A request goes to a host, from where it runs, if it does.
     pub fn book(&mut self, space: &Space, request: usize, host: usize) {
         self.add(host, &space.share(request, host));
+        self.relieve(space, request);
+    }
+
+    /// A request leaves where it runs, if it does.
+    pub fn relieve(&mut self, space: &Space, request: usize) {
         if let Some((from, share)) = space.relief(request) {
             self.remove(from, &share);
         }

@@ -55,7 +55,7 @@ pub struct Context<'a> {
     /// SCHED_RANK and the like.
     pub ranks: &'a Ranks,
     /// What was spent so far.
-    pub work: &'a Work,
+    pub work: &'a Work<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -89,21 +89,25 @@ pub struct Ledger<'a> {
     storage: Storage<'a>,
     networks: Networks<'a>,
     load: Load,
+    follow_the_mean: bool,
     /// By request.
     seats: Vec<Option<Seat>>,
     rank_cache: RankCache,
 }
 
 impl<'a> Ledger<'a> {
-    /// Nothing is booked yet.
-    pub fn new(context: &'a Context<'a>) -> Self {
+    /// Nothing is booked yet. Scores are against the mean that will be when all VMs are
+    /// placed, or against the mean of the moment.
+    pub fn new(context: &'a Context<'a>, follow_the_mean: bool) -> Self {
         let snapshot = context.snapshot;
         let hosts = &snapshot.hosts;
         let mut load = Load::new(context.space, snapshot, context.policy);
         let mut mean = load.mean();
         let more = context.space.fair_share(0..snapshot.candidates.len());
         mean.iter_mut().zip(more).for_each(|(mean, more)| *mean += more);
-        load.aim(mean);
+        if !follow_the_mean {
+            load.aim(mean);
+        }
         Self {
             context,
             cpu_free: hosts.iter().map(|h| h.cpu - h.cpu_allocated).collect(),
@@ -114,6 +118,7 @@ impl<'a> Ledger<'a> {
             storage: Storage::new(snapshot, context.policy),
             networks: Networks::new(snapshot, context.policy),
             load,
+            follow_the_mean,
             seats: vec![None; snapshot.candidates.len()],
             rank_cache: RankCache::default(),
         }
@@ -212,7 +217,12 @@ impl<'a> Ledger<'a> {
     /// Whether the guests of a host still meet all rules after one of them left.
     pub fn consistent(&self, host: usize) -> bool {
         let guests = &self.guests[host];
-        self.context.current_vms.test(host, guests, None).is_ok() && self.devices(host, guests).is_ok()
+        let with_devices = |guest: &usize| {
+            let vm = self.context.vm(*guest);
+            !vm.pci.is_empty() || numa::concerns(vm)
+        };
+        self.context.current_vms.test(host, guests, None).is_ok()
+            && (!guests.iter().any(with_devices) || self.devices(host, guests).is_ok())
     }
 
     /// The user's rank of a host for a request; 0 when there is none.
@@ -246,6 +256,9 @@ impl<'a> Ledger<'a> {
             brought.cpu -= vm.cpu;
             brought.memory -= vm.memory;
             self.load.unbook(self.context.space, request, host);
+            if self.follow_the_mean {
+                self.load.aim(self.load.mean());
+            }
             for tag in tags {
                 let entry = Occupant { vm: vm.id, tag: *tag };
                 if let Some(last) = self.occupants[host].iter().rposition(|o| *o == entry) {
@@ -258,7 +271,11 @@ impl<'a> Ledger<'a> {
             brought.vms += 1;
             brought.cpu += vm.cpu;
             brought.memory += vm.memory;
-            self.load.book(self.context.space, request, host);
+            if self.follow_the_mean {
+                self.load.book_and_follow(self.context.space, request, host);
+            } else {
+                self.load.book(self.context.space, request, host);
+            }
             self.occupants[host].extend(tags.iter().map(|tag| Occupant { vm: vm.id, tag: *tag }));
         }
         self.storage.book(vm, host, seat.datastore, give_back);

@@ -4,8 +4,13 @@
 //! |---|---|
 //! | `planner` | the way from input to plan; the only door |
 //! | `draft` | what goes in, and the outcome of one attempt |
+//! | `attempt` | one way to a plan |
 //! | `greedy` | VMs one after another, each to the host where it interferes least |
 //! | `room` | makes room for a VM that does not fit, by moving others of the batch |
+//! | `improve`, `search` | moves what is placed until hosts are as even as it gets |
+//! | `objective` | when one assignment is better than another |
+//! | `bound` | how good a plan could be at best |
+//! | `journal` | what was changed in the ledger, to take it back |
 //! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
 //! | `groups` | VM groups: who must share a host, who must not |
 //! | `occupancy` | CURRENT_VMS: who is on a host as the plan grows |
@@ -20,16 +25,23 @@
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
 
+pub mod bound;
 pub mod check;
 pub mod green;
 pub mod interference;
 pub mod migration;
+pub mod objective;
 pub mod planner;
+pub mod random;
+pub mod search;
 pub mod space;
 
+mod attempt;
 mod draft;
 mod greedy;
 mod groups;
+mod improve;
+mod journal;
 mod ledger;
 mod networks;
 mod numa;
@@ -49,3 +61,4 @@ mod work;
 
 pub use draft::PlanningInput;
 pub use planner::plan;
+pub use work::Stop;

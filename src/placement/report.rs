@@ -1,12 +1,14 @@
 //! From a finished draft to plan and report: actions in execution order, the score of
 //! each host along the way, and how the hosts stand before and after.
 
+use super::bound::lower_bound;
 use super::draft::{Draft, PlanningInput};
 use super::greedy::Preference;
 use super::green;
 use super::interference::Load;
 use super::ledger::Context;
 use super::order::interleave;
+use super::search::Piece;
 use super::space::Space;
 use super::unit::Unit;
 use crate::model::plan::{Action, Operation};
@@ -40,6 +42,8 @@ fn why(
         "the only candidate host".to_owned()
     } else if context.ranks.of_request(unit.members[0]).is_some() {
         format!("best SCHED_RANK of {count} hosts")
+    } else if preference == Preference::Chance {
+        format!("by chance among {count} hosts")
     } else if preference == Preference::Pack {
         format!("packed, to place more VMs, among {count} hosts")
     } else {
@@ -110,10 +114,23 @@ pub fn planned(
         refusals: draft.refusals.iter().map(|(vm, text)| Refusal { vm: *vm, text: text.clone() }).collect(),
         notices,
         objective: (before.objective(), load.objective()),
+        bound: bound(snapshot, space, draft, &before),
         resources: space.resources.clone(),
         green: None,
     };
     Planned { plan, report }
+}
+
+/// No plan for the same VMs has a smaller objective.
+fn bound(snapshot: &Snapshot, space: &Space, draft: &Draft, before: &Load) -> f64 {
+    let mut relieved = before.clone();
+    let placed: Vec<usize> = (0..draft.seats.len()).filter(|&request| draft.seats[request].is_some()).collect();
+    placed.iter().for_each(|&request| relieved.relieve(space, request));
+    let pieces = placed
+        .iter()
+        .map(|&request| Piece { amount: space.amount(&[request]), hosts: &snapshot.candidates[request].hosts })
+        .collect::<Vec<_>>();
+    lower_bound(space, &relieved, &pieces)
 }
 
 fn action(snapshot: &Snapshot, draft: &Draft, request: usize) -> Option<Action> {

@@ -3,9 +3,10 @@
 //! Nothing that already runs is touched. Everything is undone that leads nowhere.
 
 use super::greedy::{self, Preference};
-use super::ledger::{Ledger, Seat};
+use super::journal::Journal;
+use super::ledger::Ledger;
 use super::reason::{Kind, Reason};
-use super::unit::{Seats, Unit};
+use super::unit::Unit;
 use crate::model::units::{Cpu, Memory};
 
 /// Failed units that are remembered, to spare those like them the same search.
@@ -25,19 +26,9 @@ pub struct RoomSearch<'u> {
     preference: Preference,
     /// Units that found no room since the ledger last changed.
     hopeless: Vec<usize>,
-    journal: Vec<Step>,
+    journal: Journal,
     /// Units that were moved, with the unit they made room for.
     pub moved: Vec<(usize, usize)>,
-}
-
-/// One change of the ledger, as much as is needed to take it back.
-struct Step {
-    request: usize,
-    /// Its seat when it was taken away; `None` when it was booked.
-    taken: Option<Seat>,
-    host: usize,
-    /// The guests of the host before.
-    guests: Vec<usize>,
 }
 
 impl<'u> RoomSearch<'u> {
@@ -49,7 +40,7 @@ impl<'u> RoomSearch<'u> {
                 unit_of[member] = Some(index);
             }
         }
-        Self { units, unit_of, preference, hopeless: Vec::new(), journal: Vec::new(), moved: Vec::new() }
+        Self { units, unit_of, preference, hopeless: Vec::new(), journal: Journal::default(), moved: Vec::new() }
     }
 
     /// Books the unit if it fits as things stand.
@@ -60,7 +51,7 @@ impl<'u> RoomSearch<'u> {
         let seats = greedy::best(&self.units[unit], ledger, self.preference);
         let found = seats.is_some();
         if let Some(seats) = seats {
-            self.book(seats, ledger);
+            self.journal.book(seats, ledger);
             self.hopeless.clear();
         }
         found
@@ -76,7 +67,7 @@ impl<'u> RoomSearch<'u> {
             return false;
         }
         let (cpu, memory) = total_free(ledger);
-        self.journal.clear();
+        self.journal.keep();
         let found = cpu >= target.cpu
             && memory >= target.memory
             && (self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit]));
@@ -98,8 +89,8 @@ impl<'u> RoomSearch<'u> {
                 return false;
             }
             let Some(from) = self.units[out].host(ledger) else { continue };
-            self.journal.clear();
-            self.take(out, ledger);
+            self.journal.keep();
+            self.journal.take(&self.units[out], ledger);
             if ledger.consistent(from) {
                 let entered = self.enter(waiting, ledger);
                 let count: usize = entered.iter().map(|&unit| self.units[unit].members.len()).sum();
@@ -110,7 +101,7 @@ impl<'u> RoomSearch<'u> {
                     return true;
                 }
             }
-            self.undo(0, ledger);
+            self.journal.undo(0, ledger);
         }
         false
     }
@@ -121,7 +112,7 @@ impl<'u> RoomSearch<'u> {
         open.sort_by(|&a, &b| self.units[a].size.total_cmp(&self.units[b].size).then(a.cmp(&b)));
         open.retain(|&unit| match greedy::best(&self.units[unit], ledger, self.preference) {
             Some(seats) => {
-                self.book(seats, ledger);
+                self.journal.book(seats, ledger);
                 true
             }
             None => false,
@@ -136,16 +127,16 @@ impl<'u> RoomSearch<'u> {
         wanted.retain(|&other| other != unit);
         for other in wanted {
             let Some(from) = self.units[other].host(ledger) else { continue };
-            self.take(other, ledger);
+            self.journal.take(&self.units[other], ledger);
             let both = self.units[unit].joined(&self.units[other]);
             if ledger.consistent(from)
                 && let Some(seats) = greedy::best(&both, ledger, self.preference)
             {
-                self.book(seats, ledger);
+                self.journal.book(seats, ledger);
                 self.moved.push((other, unit));
                 return true;
             }
-            self.undo(0, ledger);
+            self.journal.undo(0, ledger);
         }
         false
     }
@@ -161,7 +152,7 @@ impl<'u> RoomSearch<'u> {
             let host = host as usize;
             let reason = match target.seats(ledger, host) {
                 Ok(seats) => {
-                    self.book(seats, ledger);
+                    self.journal.book(seats, ledger);
                     return true;
                 }
                 Err(reason) => reason,
@@ -238,7 +229,7 @@ impl<'u> RoomSearch<'u> {
         depth: usize,
         kept: &mut Vec<usize>,
     ) -> bool {
-        let (mark, moved) = (self.journal.len(), self.moved.len());
+        let (mark, moved) = (self.journal.mark(), self.moved.len());
         let mut away = Vec::new();
         let mut seats = None;
         for &victim in victims {
@@ -246,7 +237,7 @@ impl<'u> RoomSearch<'u> {
             if ledger.context().work.spent() {
                 break;
             }
-            self.take(victim, ledger);
+            self.journal.take(&self.units[victim], ledger);
             away.push(victim);
             if ledger.consistent(from) {
                 seats = self.units[unit].seats(ledger, host).ok();
@@ -256,13 +247,13 @@ impl<'u> RoomSearch<'u> {
             }
         }
         if let Some(seats) = seats {
-            self.book(seats, ledger);
+            self.journal.book(seats, ledger);
             if away.iter().all(|&victim| self.resettle(victim, ledger, depth, kept)) {
                 self.moved.extend(away.into_iter().map(|victim| (victim, unit)));
                 return true;
             }
         }
-        self.undo(mark, ledger);
+        self.journal.undo(mark, ledger);
         self.moved.truncate(moved);
         false
     }
@@ -270,7 +261,7 @@ impl<'u> RoomSearch<'u> {
     /// A new host for a unit that was moved away, if need be by moving others in turn.
     fn resettle(&mut self, unit: usize, ledger: &mut Ledger<'_>, depth: usize, kept: &mut Vec<usize>) -> bool {
         if let Some(seats) = greedy::best(&self.units[unit], ledger, self.preference) {
-            self.book(seats, ledger);
+            self.journal.book(seats, ledger);
             return true;
         }
         if depth == 0 || ledger.context().work.spent() {
@@ -280,37 +271,6 @@ impl<'u> RoomSearch<'u> {
         let found = self.try_hosts(unit, ledger, depth - 1, kept);
         kept.pop();
         found
-    }
-
-    fn take(&mut self, unit: usize, ledger: &mut Ledger<'_>) {
-        for &request in self.units[unit].members.iter().rev() {
-            let Some(host) = ledger.seat_of(request).map(|seat| seat.host) else { continue };
-            let guests = ledger.guests(host).to_vec();
-            let taken = ledger.unbook(request);
-            self.journal.push(Step { request, taken, host, guests });
-        }
-    }
-
-    fn book(&mut self, seats: Seats, ledger: &mut Ledger<'_>) {
-        for (request, seat) in seats {
-            let (host, guests) = (seat.host, ledger.guests(seat.host).to_vec());
-            ledger.book(request, seat);
-            self.journal.push(Step { request, taken: None, host, guests });
-        }
-    }
-
-    /// Takes all changes back that were made after `mark`, the last one first.
-    fn undo(&mut self, mark: usize, ledger: &mut Ledger<'_>) {
-        while self.journal.len() > mark {
-            let Some(step) = self.journal.pop() else { return };
-            match step.taken {
-                Some(seat) => ledger.book(step.request, seat),
-                None => {
-                    ledger.unbook(step.request);
-                }
-            }
-            ledger.restore_order(step.host, step.guests);
-        }
     }
 }
 

@@ -200,12 +200,45 @@ impl Space {
     /// What a request takes of a host.
     #[must_use]
     pub fn share(&self, request: usize, host: usize) -> Share {
-        let (amount, scale) = (&self.amounts[request], &self.scale[host]);
+        self.scaled(&self.amounts[request], host)
+    }
+
+    /// What requests take together, in the units of the resources.
+    #[must_use]
+    pub fn amount(&self, requests: &[usize]) -> Share {
+        requests.iter().fold(Share::default(), |sum, &request| sum.plus(&self.amounts[request]))
+    }
+
+    /// What an amount is of a host.
+    #[must_use]
+    pub fn scaled(&self, amount: &Share, host: usize) -> Share {
+        let scale = &self.scale[host];
         let mut share = Share { part: [0.0; MOST], variance: amount.variance * scale[CPU] * scale[CPU] };
-        for ((part, amount), scale) in share.part.iter_mut().zip(&amount.part).zip(scale) {
-            *part = amount * scale;
+        let count = self.count.min(MOST);
+        for (j, part) in share.part[..count].iter_mut().enumerate() {
+            *part = amount.part[j] * scale[j];
         }
         share
+    }
+
+    /// The least and the most that one unit of each resource is of a host.
+    #[must_use]
+    pub fn scales(&self) -> (Vector, Vector) {
+        let fold = |start: f64, pick: fn(f64, f64) -> f64| {
+            std::array::from_fn(|j| self.scale.iter().map(|scale| scale[j]).fold(start, pick))
+        };
+        if self.scale.is_empty() {
+            return ([0.0; MOST], [0.0; MOST]);
+        }
+        (fold(f64::INFINITY, f64::min), fold(0.0, f64::max))
+    }
+
+    /// Whether the mean utilisation is the same whatever goes where: hosts are alike, and
+    /// no uncertainty is added.
+    #[must_use]
+    pub fn mean_is_fixed(&self) -> bool {
+        let certain = self.risk == 0.0 || self.amounts.iter().all(|amount| amount.variance == 0.0);
+        certain && self.scale.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// What a host gets rid of when the request is granted: its VM runs there, and moves.
@@ -280,7 +313,7 @@ mod tests {
     fn demands(disk_of_vm: Option<f64>, disk_of_hosts: [Option<f64>; 2]) -> Demands {
         let usage = |cpu, disk_io| Usage { cpu, memory: 1024.0, disk_io, net_io: None };
         let level = usage(100.0, disk_of_vm);
-        let vm = Demand { level, peak: level, cpu_deviation: 40.0, source: Source::History };
+        let vm = Demand { level, peak: level, cpu_deviation: 40.0, source: Source::History, class: None };
         let host = |disk| HostUse { usage: usage(200.0, disk), cpu_variance: 400.0, basis: Basis::History };
         Demands { vms: vec![vm], hosts: disk_of_hosts.map(host).to_vec(), classes: None }
     }

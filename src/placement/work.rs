@@ -1,45 +1,122 @@
 //! A bound on the work of one plan, in steps instead of seconds: the core has no clock,
-//! and equal input must give equal plans. A step is about ten nanoseconds.
+//! and equal input must give equal plans. A step is about ten nanoseconds of CPU.
+//!
+//! Who needs a bound in real time brings a [`Stop`] along; only when it tells to stop does
+//! a plan depend on it.
 
 use std::cell::Cell;
+use std::fmt;
+
+/// Steps in a second of `planner.deadline`.
+const STEPS_PER_SECOND: f64 = 1e8;
 
 /// Steps that one attempt may spend on placing what did not fit at once.
 const SECOND_THOUGHTS: u64 = 15_000_000;
 
-/// Steps after which no further attempt begins, about three seconds.
-const LAST_ATTEMPT: u64 = 300_000_000;
+/// Steps that improving a plan may take at least, and so many times those of placing all
+/// VMs once.
+const SEARCH: u64 = 3_000_000;
+const SEARCH_TIMES: u64 = 3;
+
+/// Steps between two looks at the stop.
+const POLL: u64 = 50_000;
+
+/// Asked now and then whether to stop at once, with the best plan so far.
+#[derive(Clone, Copy, Default)]
+pub struct Stop<'a>(Option<&'a dyn Fn() -> bool>);
+
+impl<'a> Stop<'a> {
+    /// Stops when `asked` says so.
+    #[must_use]
+    pub fn when(asked: &'a dyn Fn() -> bool) -> Self {
+        Self(Some(asked))
+    }
+}
+
+impl fmt::Debug for Stop<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Stop(..)" } else { "Stop(never)" })
+    }
+}
 
 /// Counts steps.
 #[derive(Debug)]
-pub struct Work {
+pub struct Work<'a> {
     done: Cell<u64>,
+    /// Where the present phase ends.
     limit: Cell<u64>,
+    /// Where all ends.
+    deadline: u64,
+    /// What placing all VMs once took.
+    once: Cell<u64>,
+    stop: Stop<'a>,
+    polled: Cell<u64>,
+    stopped: Cell<bool>,
 }
 
-impl Default for Work {
-    fn default() -> Self {
-        Self { done: Cell::new(0), limit: Cell::new(u64::MAX) }
+impl<'a> Work<'a> {
+    /// Work of so many seconds of CPU.
+    #[must_use]
+    pub fn new(seconds: f64, stop: Stop<'a>) -> Self {
+        Self {
+            done: Cell::new(0),
+            limit: Cell::new(u64::MAX),
+            // casts saturate
+            deadline: (seconds * STEPS_PER_SECOND) as u64,
+            once: Cell::new(0),
+            stop,
+            polled: Cell::new(0),
+            stopped: Cell::new(false),
+        }
     }
-}
 
-impl Work {
     /// Counts what was done.
     pub fn spend(&self, steps: usize) {
-        self.done.set(self.done.get().saturating_add(steps as u64));
+        let done = self.done.get().saturating_add(steps as u64);
+        self.done.set(done);
+        if done.saturating_sub(self.polled.get()) >= POLL {
+            self.polled.set(done);
+            self.stopped.set(self.stopped.get() || self.stop.0.is_some_and(|stop| stop()));
+        }
     }
 
-    /// An attempt has gone through all VMs once; what it does from here on is bounded.
+    /// A pass over all VMs begins.
+    pub fn begin_pass(&self) {
+        self.limit.set(u64::MAX);
+        self.once.set(self.done.get());
+    }
+
+    /// The pass is over.
+    pub fn end_pass(&self) {
+        self.once.set(self.done.get() - self.once.get());
+    }
+
+    /// What the attempt does for those that found no place is bounded.
     pub fn allow_second_thoughts(&self) {
-        self.limit.set(self.done.get().saturating_add(SECOND_THOUGHTS));
+        self.allow(SECOND_THOUGHTS);
     }
 
-    /// Whether this attempt has had its second thoughts.
+    /// A plan is to be improved; more than a few times what it took to make it does not pay.
+    pub fn allow_search(&self) {
+        self.allow(SEARCH.max(self.once.get().saturating_mul(SEARCH_TIMES)));
+    }
+
+    fn allow(&self, steps: u64) {
+        self.limit.set(self.done.get().saturating_add(steps));
+    }
+
+    /// Whether the present phase has to end.
     pub fn spent(&self) -> bool {
-        self.done.get() >= self.limit.get()
+        self.done.get() >= self.limit.get() || self.exhausted()
     }
 
-    /// Whether no further attempt should begin.
+    /// Whether everything has to end.
     pub fn exhausted(&self) -> bool {
-        self.done.get() >= LAST_ATTEMPT
+        self.done.get() >= self.deadline || self.stopped.get()
+    }
+
+    /// Whether somebody from outside told to stop.
+    pub fn stopped(&self) -> bool {
+        self.stopped.get()
     }
 }

@@ -4,6 +4,8 @@
 use super::view::Cloud;
 use crate::model::history::Placement;
 use crate::model::ids::{HostId, VmId};
+use crate::model::sample::VmIdentity;
+use crate::model::snapshot::Vm;
 use crate::model::units::{Cpu, Memory};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ const FORGOTTEN: Duration = Duration::from_secs(900);
 const MOST: usize = 20_000;
 
 /// One answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Booking {
     /// Where the VM was sent.
     pub host: HostId,
@@ -24,6 +26,8 @@ pub struct Booking {
     pub cpu: Cpu,
     /// Its size.
     pub memory: Memory,
+    /// Who it is, for finding relatives.
+    pub identity: VmIdentity,
     /// When, in seconds since 1970.
     pub at: i64,
     instant: Instant,
@@ -39,10 +43,11 @@ pub struct Booked {
 
 impl Booked {
     /// Keeps an answer.
-    pub fn add(&mut self, vm: VmId, (host, cpu, memory): (HostId, Cpu, Memory), at: i64) {
+    pub fn add(&mut self, vm: &Vm, host: HostId, at: i64) {
         let instant = Instant::now();
-        self.by_vm.insert(vm, Booking { host, cpu, memory, at, instant });
-        self.order.push_back((instant, vm));
+        let Vm { id, cpu, memory, .. } = *vm;
+        self.by_vm.insert(id, Booking { host, cpu, memory, identity: vm.identity.clone(), at, instant });
+        self.order.push_back((instant, id));
         while self.order.len() > MOST {
             self.drop_oldest();
         }
@@ -78,6 +83,7 @@ impl Booked {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compose::plain;
     use super::*;
 
     fn cloud(at: Instant) -> Cloud {
@@ -88,7 +94,7 @@ mod tests {
     fn an_answer_is_kept_until_a_later_look() {
         let mut booked = Booked::default();
         for host in [3, 4] {
-            booked.add(VmId(7), (HostId(host), Cpu(100), Memory(1)), 50);
+            booked.add(&plain(VmId(7), (Cpu(100), Memory(1))), HostId(host), 50);
         }
         booked.forget(None);
         booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(20))));
@@ -101,7 +107,7 @@ mod tests {
     fn no_flood_of_answers_takes_all_memory() {
         let mut booked = Booked::default();
         for vm in 0..2 * MOST as i32 {
-            booked.add(VmId(vm % 30_000), (HostId(1), Cpu(1), Memory(1)), 0);
+            booked.add(&plain(VmId(vm % 30_000), (Cpu(1), Memory(1))), HostId(1), 0);
         }
         assert_eq!((booked.by_vm.len(), booked.order.len()), (MOST, MOST));
     }

@@ -2,7 +2,7 @@
 //! where a file is named for it.
 
 use super::lock;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Scheduler};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -38,6 +38,10 @@ impl Chosen {
         let mut policy = policy.clone();
         if let Some(scalar) = self.energy_cost_scalar {
             policy.s_green = scalar;
+        }
+        if let Some(name) = &self.scheduler {
+            let random = name == SCHEDULERS[0];
+            policy.scheduler = if random { Scheduler::Random } else { Scheduler::Interference };
         }
         policy
     }

@@ -6,6 +6,7 @@
 use super::booked::Booked;
 use super::view::Cloud;
 use crate::model::ids::{ClusterId, DatastoreId, HostId, VmId};
+use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use crate::opennebula::external::{Asked, Batch};
@@ -102,9 +103,9 @@ pub fn compose(
             hosts[at].cpu_allocated += booking.cpu;
             hosts[at].memory_allocated += booking.memory;
         }
-        let state = VmState::Active;
-        let size = (booking.cpu, booking.memory);
-        snapshot.vms.push(Vm { state, host: Some(booking.host), ..plain(id, size) });
+        let vm = plain(id, (booking.cpu, booking.memory));
+        let identity = booking.identity.clone();
+        snapshot.vms.push(Vm { state: VmState::Active, host: Some(booking.host), identity, ..vm });
     }
     let index: HashMap<HostId, u32> = hosts.iter().map(|host| host.id).zip(0..).collect();
     let mut lists: HashMap<Vec<u32>, Arc<[u32]>> = HashMap::new();
@@ -179,7 +180,7 @@ fn equal_hosts(batch: &Batch, sizes: impl Iterator<Item = (Cpu, Memory)>, booked
 
 /// A VM as asked, with what oned knows of it where that matters for a host.
 fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Option<Vm> {
-    let known = cloud.and_then(|cloud| cloud.vms.get(&asked.vm)).map(|(vm, _)| vm);
+    let known = cloud.and_then(|cloud| cloud.vms.get(&asked.vm));
     let size = asked.capacity.or(known.map(|vm| (vm.cpu, vm.memory))).or(size)?;
     let mut vm = match known {
         // disks, networks and groups are settled by mm_sched
@@ -191,10 +192,15 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
             topology: known.topology.clone(),
             current_vms_rules: known.current_vms_rules.clone(),
             rank: known.rank.clone(),
+            identity: known.identity.clone(),
             ..plain(asked.vm, size)
         },
         None => plain(asked.vm, size),
     };
+    if !asked.flavours.is_empty() {
+        vm.identity.flavours.clone_from(&asked.flavours);
+    }
+    (vm.identity.cpu, vm.identity.memory) = (size.0.0, size.1.0);
     if let Some(host) = asked.current {
         vm.state = VmState::Active;
         vm.resched = true;
@@ -204,7 +210,8 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
     Some(vm)
 }
 
-fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
+/// A pending VM of which nothing but its size is known.
+pub fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
     Vm {
         id,
         name: String::new(),
@@ -224,6 +231,7 @@ fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
         current_vms_rules: Vec::new(),
         rank: String::new(),
         datastore_rank: String::new(),
+        identity: VmIdentity::default(),
         transient: false,
         blocked: false,
         monitoring: None,
@@ -241,3 +249,6 @@ fn datastore(clusters: Vec<ClusterId>) -> Datastore {
         attributes: Attributes::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

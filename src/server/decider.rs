@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::decide::{self, Decided};
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Resources};
 use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
@@ -28,8 +28,8 @@ const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
 /// The store, as far as decisions need it. Its loss is its own affair: it answers with
 /// nothing, soon.
 pub trait Memory: Send + Sync {
-    /// What is known about the VMs of a request.
-    fn recall(&self, snapshot: &Snapshot, now: i64) -> Recall;
+    /// What is known about the VMs of a request, with their class vectors where wanted.
+    fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall;
     /// Keeps the placements of a plan.
     fn remember(&self, planned: &Planned, now: i64);
     /// How it stands.
@@ -109,16 +109,16 @@ impl Decider {
         if snapshot.candidates.is_empty() {
             return Outcome { left_out, ..Outcome::default() };
         }
-        let mut recall = self.memory.recall(&snapshot, now);
+        let policy = self.choice.now().over(&self.settings.policy);
+        let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
         let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
-        let policy = self.choice.now().over(&self.settings.policy);
         let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
         if !asker.gone.load(Ordering::Acquire) {
             for action in &decided.planned.plan.actions {
                 if let Some(vm) = decided.snapshot.vm(action.vm) {
-                    past.booked.add(action.vm, (action.host, vm.cpu, vm.memory), now);
+                    past.booked.add(vm, action.host, now);
                 }
             }
             self.memory.remember(&decided.planned, now);

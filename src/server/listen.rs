@@ -194,24 +194,38 @@ impl Connections {
 
     /// Serves a connection; where there are too many, the oldest idle one makes room.
     fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
-        let mut open = lock(&self.open);
-        if open.len() >= self.most {
-            let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
-            let Some((&idle, connection)) = idle else { return };
-            connection.task.abort();
-            open.remove(&idle);
-            service.metrics.evicted();
+        if !self.make_room(service) {
+            return;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let busy = Arc::new(AtomicBool::new(false));
         let guard = Guard { number, connections: self.clone(), service: service.clone() };
         let serving = serve(stream, service.clone(), busy.clone(), self.over.subscribe());
+        // with the lock held, so that it cannot be counted out before it is counted in
+        let mut open = lock(&self.open);
         let task = tokio::spawn(async move {
             let _guard = guard;
             serving.await;
         });
         open.insert(number, Connection { busy, task: task.abort_handle() });
         service.metrics.connections(open.len());
+    }
+
+    /// Whether there is room for one more, perhaps by closing the oldest idle one.
+    fn make_room(&self, service: &Service) -> bool {
+        let mut open = lock(&self.open);
+        if open.len() < self.most {
+            return true;
+        }
+        let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
+        let Some(connection) = idle.map(|(number, _)| *number).and_then(|number| open.remove(&number)) else {
+            return false;
+        };
+        // its guard wants the lock
+        drop(open);
+        connection.task.abort();
+        service.metrics.evicted();
+        true
     }
 
     /// Asks all to end after their request, and waits for that.

@@ -2,7 +2,7 @@
 
 use super::chosen::{CLASSIFIERS, Chosen, LARGEST_SCALAR, SCHEDULERS};
 use crate::model::ids::{HostId, VmId};
-use crate::opennebula::external::{Asked, BodyError, Id, Kind, Object, document};
+use crate::opennebula::external::{Asked, BodyError, Id, Kind, Object, OfHost, OfVm, document};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -134,16 +134,6 @@ struct RawModel {
 #[derive(Deserialize)]
 struct RawScalar {
     energy_cost_scalar: Option<f64>,
-}
-
-struct OfVm;
-impl Kind for OfVm {
-    const EXPECTED: &'static str = "a VM id, a whole number from 0 to 2147483647";
-}
-
-struct OfHost;
-impl Kind for OfHost {
-    const EXPECTED: &'static str = "a host id, a whole number from 0 to 2147483647";
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use super::lock;
 use crate::model::ids::{ClusterId, HostId, VmId};
-use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Host, HostMonitoring, Section, Vm};
 use crate::model::units::{Cpu, Memory};
 use crate::oned::{Oned, OnedError, Window};
@@ -21,7 +20,7 @@ pub struct Cloud {
     /// By id.
     pub hosts: Vec<Host>,
     /// Pending VMs.
-    pub vms: HashMap<VmId, (Vm, VmIdentity)>,
+    pub vms: HashMap<VmId, Vm>,
     /// When the look began.
     pub at: Instant,
 }
@@ -195,7 +194,7 @@ fn look(oned: &Oned) -> Result<Cloud, OnedError> {
         }
     }
     let mut vms = HashMap::new();
-    unread += useful(oned.pending_vms(&mut |vm, identity| drop(vms.insert(vm.id, (vm, identity)))));
+    unread += useful(oned.pending_vms(&mut |vm| drop(vms.insert(vm.id, vm))));
     log::debug!("looked at oned: {} hosts, {} pending VMs, {unread} unreadable", hosts.len(), vms.len());
     Ok(Cloud { hosts, vms, at })
 }

@@ -218,8 +218,9 @@ impl Service {
                 command.args(["--set", "serve.oned_refresh=0"]);
             }
         }
+        command.stdin(Stdio::null());
         change(&mut command);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
         let mut address = None;

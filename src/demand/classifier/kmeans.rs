@@ -5,12 +5,10 @@
 //! of classes, the one with the best silhouette is taken. There are never more classes than
 //! windows that differ: k-means would give NaN without an error.
 
+use super::clusters::{best_of, distinct, labels, silhouette, squared};
 use super::{Classifier, FitError, Kind, Parts, PartsError, Training};
 use crate::demand::features::{self, COUNT};
 use crate::demand::window::Window;
-use smartcore::cluster::kmeans::{KMeans as Smart, KMeansParameters};
-use smartcore::linalg::basic::matrix::DenseMatrix;
-use std::collections::BTreeSet;
 
 /// For the registry.
 pub const KIND: Kind = Kind {
@@ -31,12 +29,6 @@ const TRIED: std::ops::RangeInclusive<usize> = 3..=10;
 /// More make no sense.
 const MOST: usize = 200;
 
-/// Rounds of one fit.
-const ROUNDS: usize = 100;
-
-/// Windows that a silhouette is taken over; it costs their square.
-const SILHOUETTE: usize = 800;
-
 /// Differences below these are noise: percent of CPU and memory, logarithms of the rest.
 const LEAST: Point = [5.0, 5.0, 5.0, 5.0, 5.0, 0.5, 0.5, 0.5];
 
@@ -54,7 +46,7 @@ impl KMeans {
         let points: Vec<Point> = training.windows.iter().map(features::of).collect();
         let scale = deviations(&points);
         let points: Vec<Point> = points.iter().map(|point| over(point, &scale)).collect();
-        let different = points.iter().map(|point| point.map(f64::to_bits)).collect::<BTreeSet<_>>().len();
+        let different = distinct(&points);
         let starts = training.setting("starts", STARTS);
         if starts.fract() != 0.0 || !(1.0..=100.0).contains(&starts) {
             return Err(FitError::Setting(format!("starts must be a whole number from 1 to 100, not {starts}")));
@@ -82,7 +74,7 @@ impl KMeans {
         let mut found: Option<(f64, Vec<Point>)> = None;
         for k in TRIED.filter(|k| *k <= different) {
             let centroids = best(k)?;
-            let silhouette = silhouette(points, &centroids);
+            let silhouette = silhouette(points, &labels(points, &centroids));
             (training.progress)(&format!("{k} classes: silhouette {silhouette:.3}"));
             if found.as_ref().is_none_or(|(before, _)| silhouette > *before) {
                 found = Some((silhouette, centroids));
@@ -139,51 +131,6 @@ fn over(point: &Point, scale: &Point) -> Point {
     std::array::from_fn(|j| point[j] / scale[j])
 }
 
-fn squared(a: &Point, b: &Point) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
-}
-
-fn nearest(point: &Point, centroids: &[Point]) -> (usize, f64) {
-    let distances = centroids.iter().map(|centroid| squared(point, centroid)).enumerate();
-    distances.fold((0, f64::INFINITY), |best, found| if found.1 < best.1 { found } else { best })
-}
-
-/// The centroids of the start with the least inertia.
-fn best_of(points: &[Point], k: usize, starts: u64, seed: u64) -> Result<Vec<Point>, FitError> {
-    let mut best: Option<(f64, Vec<Point>)> = None;
-    for start in 0..starts {
-        let Some(centroids) = once(points, k, seed.wrapping_add(start))? else { continue };
-        let inertia: f64 = points.iter().map(|point| nearest(point, &centroids).1).sum();
-        if best.as_ref().is_none_or(|(before, _)| inertia < *before) {
-            best = Some((inertia, centroids));
-        }
-    }
-    best.map(|(_, centroids)| centroids)
-        .ok_or_else(|| FitError::Degenerate(format!("k-means found no {k} classes that all have windows")))
-}
-
-/// One fit; `None` when a class came out empty.
-fn once(points: &[Point], k: usize, seed: u64) -> Result<Option<Vec<Point>>, FitError> {
-    let told = |error: smartcore::error::Failed| FitError::Degenerate(format!("k-means failed: {error}"));
-    let labels: Vec<usize> = if k == 1 {
-        vec![0; points.len()]
-    } else {
-        let rows: Vec<Vec<f64>> = points.iter().map(|point| point.to_vec()).collect();
-        let matrix = DenseMatrix::from_2d_vec(&rows).map_err(told)?;
-        let parameters = KMeansParameters { k, max_iter: ROUNDS, seed: Some(seed) };
-        let fitted: Smart<f64, u32, DenseMatrix<f64>, Vec<u32>> = Smart::fit(&matrix, parameters).map_err(told)?;
-        fitted.predict(&matrix).map_err(told)?.into_iter().map(|label| label as usize).collect()
-    };
-    let mut sums = vec![([0.0; COUNT], 0.0_f64); k];
-    for (point, label) in points.iter().zip(labels) {
-        let Some((sum, count)) = sums.get_mut(label) else { return Ok(None) };
-        sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-        *count += 1.0;
-    }
-    let full = sums.iter().all(|(_, count)| *count > 0.0);
-    Ok(full.then(|| sums.into_iter().map(|(sum, count)| sum.map(|x| x / count)).collect()))
-}
-
 /// By mean CPU, so that class numbers mean something.
 fn ordered(mut centroids: Vec<Point>) -> Vec<Point> {
     centroids.sort_by(|a, b| {
@@ -191,31 +138,6 @@ fn ordered(mut centroids: Vec<Point>) -> Vec<Point> {
         order.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
     });
     centroids
-}
-
-/// The mean silhouette over evenly chosen points; -1 where there is only one class.
-fn silhouette(points: &[Point], centroids: &[Point]) -> f64 {
-    let every = points.len().div_ceil(SILHOUETTE).max(1);
-    let chosen: Vec<(&Point, usize)> =
-        points.iter().step_by(every).map(|point| (point, nearest(point, centroids).0)).collect();
-    let mut of_each = Vec::with_capacity(chosen.len());
-    for (index, (point, label)) in chosen.iter().enumerate() {
-        let mut sums = vec![(0.0, 0.0_f64); centroids.len()];
-        for (other, (away, class)) in chosen.iter().enumerate() {
-            if other != index {
-                sums[*class].0 += squared(point, away).sqrt();
-                sums[*class].1 += 1.0;
-            }
-        }
-        let mean = |class: usize| (sums[class].1 > 0.0).then(|| sums[class].0 / sums[class].1);
-        let others = (0..centroids.len()).filter(|class| class != label).filter_map(mean).min_by(f64::total_cmp);
-        of_each.push(match (mean(*label), others) {
-            (Some(own), Some(other)) if own.max(other) > 0.0 => (other - own) / own.max(other),
-            (_, None) => -1.0,
-            _ => 0.0,
-        });
-    }
-    features::mean(of_each.into_iter())
 }
 
 #[cfg(test)]
@@ -235,7 +157,7 @@ mod tests {
     }
 
     fn training<'a>(windows: &'a [Window], classes: Option<usize>, none: &'a BTreeMap<String, f64>) -> Training<'a> {
-        Training { windows, seed: 3, classes, settings: none, progress: &|_| {} }
+        Training { windows, seed: 3, classes, settings: none, progress: &|_| {}, checkpoint: None }
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! Windows come without holes, NaN or negative numbers (see [`super::window`]); constant
 //! columns and all-constant windows do come, and must give finite numbers.
 
+pub mod clusters;
+pub mod idec;
 pub mod kmeans;
 pub mod mc2pca;
 pub mod parts;
@@ -103,6 +105,18 @@ pub struct Training<'a> {
     pub settings: &'a BTreeMap<String, f64>,
     /// Is told now and then what is being done, in a few words.
     pub progress: &'a dyn Fn(&str),
+    /// Where long training keeps its state and goes on from; `None` starts and ends in one go.
+    pub checkpoint: Option<Checkpoint<'a>>,
+}
+
+/// How training that takes long can be stopped and gone on with. Who trains in a moment
+/// ignores it.
+#[derive(Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// What `keep` was last given for the same windows and settings.
+    pub resume: Option<&'a Parts>,
+    /// Is offered the state after each step; it need not take each.
+    pub keep: &'a dyn Fn(&dyn Fn() -> Parts),
 }
 
 impl Training<'_> {
@@ -152,7 +166,7 @@ pub struct Kind {
 }
 
 /// All classifiers; the first is the default.
-pub const REGISTRY: &[Kind] = &[kmeans::KIND, mc2pca::KIND, random::KIND];
+pub const REGISTRY: &[Kind] = &[kmeans::KIND, mc2pca::KIND, random::KIND, idec::KIND, idec::SOFT];
 
 /// A kind by its name or alias, in any case.
 ///

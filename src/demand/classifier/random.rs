@@ -67,7 +67,7 @@ impl Classifier for Random {
 }
 
 /// One step of SplitMix64.
-fn mixed(state: u64) -> u64 {
+pub(super) fn mixed(state: u64) -> u64 {
     let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let once = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -85,7 +85,14 @@ mod tests {
         let rows: Vec<_> = (0..112).map(|i| Some([1.0, 3200.0, f64::from(i), 1.0, 1.0, 0.0, 0.0])).collect();
         let window = Window::from_rows(&rows).unwrap();
         let settings = BTreeMap::new();
-        let training = Training { windows: &[], seed: 7, classes: Some(4), settings: &settings, progress: &|_| {} };
+        let training = Training {
+            windows: &[],
+            seed: 7,
+            classes: Some(4),
+            settings: &settings,
+            progress: &|_| {},
+            checkpoint: None,
+        };
         let fitted = fit("randomclassifier", &training).unwrap();
         assert_eq!(fitted.distances(&window).len(), 4);
         assert!(fitted.distances(&window).iter().all(|d| (0.0..1.0).contains(d)));

@@ -2,13 +2,14 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
+mod archive;
 mod seed;
 mod tls;
 mod writing;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Placement};
+use crate::model::history::{Class, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
 use postgres::config::SslMode;
@@ -20,7 +21,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
 
 /// Version of the schema below.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -36,7 +37,9 @@ CREATE TABLE IF NOT EXISTS oneaio.host_samples (
 CREATE TABLE IF NOT EXISTS oneaio.estimates (
     vm int PRIMARY KEY, cpu_level float8 NOT NULL, cpu_peak float8 NOT NULL, cpu_deviation float8 NOT NULL,
     memory_level float8 NOT NULL, memory_peak float8 NOT NULL, disk_level float8, disk_peak float8,
-    net_level float8, net_peak float8, samples bigint NOT NULL, last_at bigint NOT NULL, state bytea NOT NULL);
+    net_level float8, net_peak float8, samples bigint NOT NULL, last_at bigint NOT NULL, state bytea NOT NULL,
+    trust float8 NOT NULL DEFAULT 1, class int, confidence float8, vector text);
+CREATE TABLE IF NOT EXISTS oneaio.relatives (key text PRIMARY KEY, vms bigint NOT NULL, content text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.counters (
     kind int NOT NULL, id int NOT NULL, at bigint NOT NULL, cpu float8, memory float8, disk float8, net float8,
     PRIMARY KEY (kind, id));
@@ -44,6 +47,14 @@ CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text 
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
+";
+
+/// Columns that came with version 3; before that, versions only added tables.
+const TO_3: &str = "
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS trust float8 NOT NULL DEFAULT 1;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS class int;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS confidence float8;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS vector text;
 ";
 
 /// An open connection.
@@ -148,6 +159,7 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
 fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
     transaction.batch_execute(SCHEMA)?;
+    transaction.batch_execute(TO_3)?;
     transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
@@ -305,7 +317,14 @@ fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
         cpu_deviation: column(row, 3)?,
         samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
         last_at: column(row, 11)?,
+        trust: column(row, 12)?,
+        class: class(column(row, 13)?, column(row, 14)?),
     })
+}
+
+/// A class as it is kept.
+fn class(number: Option<i32>, confidence: Option<f64>) -> Option<Class> {
+    Some(Class { number: number?.try_into().ok()?, confidence: confidence.unwrap_or(0.0) })
 }
 
 /// A column of the type that our tables give it; other tables of that name are told.

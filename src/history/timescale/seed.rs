@@ -4,12 +4,12 @@
 //! Its units: VM CPU as a fraction of the VM's cores (`prod_vms.total_cpu`), memory in MiB,
 //! disk and network in MiB per window of 40 seconds. Ids are decimal text.
 
-use super::super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus};
+use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, StoreError, StoreStatus};
 use super::failure;
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Placement};
+use crate::model::history::{Estimate, Group, Placement};
 use crate::model::ids::VmId;
-use crate::model::sample::Counters;
+use crate::model::sample::{Counters, VmIdentity, VmSample};
 use postgres::{Client, Row};
 
 /// Seconds that one row of the seed sums disk and network over.
@@ -44,6 +44,41 @@ impl SeedStore {
     /// Over an open connection.
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+}
+
+/// Nothing is learnt from tables that are only read.
+impl Archive for SeedStore {
+    fn known(&mut self) -> Result<Vec<VmId>, StoreError> {
+        Err(only_read())
+    }
+
+    fn identities(&mut self, _vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn states(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Estimate, Vec<u8>)>, StoreError> {
+        Err(only_read())
+    }
+
+    fn samples(&mut self, _vm: VmId) -> Result<Vec<VmSample>, StoreError> {
+        Err(only_read())
+    }
+
+    fn revise(&mut self, _learnt: &[(VmId, Learnt)]) -> Result<(), StoreError> {
+        Err(only_read())
+    }
+
+    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vec<f64>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn relatives(&mut self, _keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn relate(&mut self, _groups: &[(String, Group)]) -> Result<(), StoreError> {
+        Err(only_read())
     }
 }
 
@@ -125,6 +160,8 @@ fn estimate(row: &Row) -> Option<(VmId, Estimate)> {
         level: usage(4, 7, 9, 11)?,
         peak: usage(5, 8, 10, 12)?,
         cpu_deviation: real(6).unwrap_or(0.0) * percent,
+        trust: 1.0,
+        class: None,
         samples: u64::try_from(row.get::<_, i64>(1)).unwrap_or(0),
         last_at: row.get(2),
     };

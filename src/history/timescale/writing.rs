@@ -1,6 +1,7 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
-use super::super::{Batch, Learn};
+use super::super::archive::vector_text;
+use super::super::{Batch, Learn, Learnt};
 use crate::model::demand::Usage;
 use crate::model::history::Estimate;
 use crate::model::ids::VmId;
@@ -68,24 +69,40 @@ pub fn learn_all(
     let rows = transaction.query("SELECT vm, state FROM oneaio.estimates WHERE vm = ANY($1)", &[&ids])?;
     let state = |row: &postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let states: HashMap<i32, Vec<u8>> = rows.iter().map(state).collect::<Result<_, postgres::Error>>()?;
-    let learnt: Vec<(Estimate, Vec<u8>)> = of_each
+    let learnt: Vec<(VmId, Learnt)> = of_each
         .iter()
-        .map(|samples| learn(samples[0].vm, states.get(&samples[0].vm.0).map(Vec::as_slice), samples))
+        .map(|samples| {
+            let vm = samples[0].vm;
+            (vm, learn(vm, states.get(&vm.0).map(Vec::as_slice), samples))
+        })
         .collect();
-    let reals = |get: &dyn Fn(&Estimate) -> f64| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<f64>>();
-    let maybe =
-        |get: &dyn Fn(&Estimate) -> Option<f64>| learnt.iter().map(|(e, _)| get(e)).collect::<Vec<Option<f64>>>();
-    let counts: Vec<i64> = learnt.iter().map(|(e, _)| i64::try_from(e.samples).unwrap_or(i64::MAX)).collect();
-    let times: Vec<i64> = learnt.iter().map(|(e, _)| e.last_at).collect();
-    let states: Vec<&[u8]> = learnt.iter().map(|(_, state)| state.as_slice()).collect();
-    let sql = "INSERT INTO oneaio.estimates SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
+    save_learnt(transaction, &learnt)?;
+    Ok(of_each.len())
+}
+
+/// Keeps what was learnt, in one statement.
+pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)]) -> Result<(), postgres::Error> {
+    let ids: Vec<i32> = learnt.iter().map(|(vm, _)| vm.0).collect();
+    let estimates: Vec<&Estimate> = learnt.iter().map(|(_, learnt)| &learnt.estimate).collect();
+    let reals = |get: &dyn Fn(&Estimate) -> f64| estimates.iter().map(|e| get(e)).collect::<Vec<f64>>();
+    let maybe = |get: &dyn Fn(&Estimate) -> Option<f64>| estimates.iter().map(|e| get(e)).collect::<Vec<Option<f64>>>();
+    let counts: Vec<i64> = estimates.iter().map(|e| i64::try_from(e.samples).unwrap_or(i64::MAX)).collect();
+    let times: Vec<i64> = estimates.iter().map(|e| e.last_at).collect();
+    let states: Vec<&[u8]> = learnt.iter().map(|(_, learnt)| learnt.state.as_slice()).collect();
+    let classes: Vec<Option<i32>> = estimates.iter().map(|e| e.class.map(|class| class.number.into())).collect();
+    let vectors: Vec<Option<String>> = learnt.iter().map(|(_, learnt)| vector_text(&learnt.vector)).collect();
+    let sql = "INSERT INTO oneaio.estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
+                   disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
+               SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
                    $5::float8[], $6::float8[], $7::float8[], $8::float8[], $9::float8[], $10::float8[],
-                   $11::bigint[], $12::bigint[], $13::bytea[])
+                   $11::bigint[], $12::bigint[], $13::bytea[], $14::float8[], $15::int[], $16::float8[], $17::text[])
                ON CONFLICT (vm) DO UPDATE SET cpu_level = excluded.cpu_level, cpu_peak = excluded.cpu_peak,
                    cpu_deviation = excluded.cpu_deviation, memory_level = excluded.memory_level,
                    memory_peak = excluded.memory_peak, disk_level = excluded.disk_level,
                    disk_peak = excluded.disk_peak, net_level = excluded.net_level, net_peak = excluded.net_peak,
-                   samples = excluded.samples, last_at = excluded.last_at, state = excluded.state";
+                   samples = excluded.samples, last_at = excluded.last_at, state = excluded.state,
+                   trust = excluded.trust, class = excluded.class, confidence = excluded.confidence,
+                   vector = excluded.vector";
     transaction.execute(
         sql,
         &[
@@ -102,9 +119,13 @@ pub fn learn_all(
             &counts,
             &times,
             &states,
+            &reals(&|e| e.trust),
+            &classes,
+            &maybe(&|e| e.class.map(|class| class.confidence)),
+            &vectors,
         ],
     )?;
-    Ok(of_each.len())
+    Ok(())
 }
 
 /// The newest counters; older ones replace nothing.

@@ -1,6 +1,6 @@
 //! The batch that `mm_sched` sends: pending VMs and the hosts that it has matched.
 
-use super::json::{BodyError, Id, Kind, Object, document};
+use super::json::{BodyError, Id, Kind, Object, OfHost, OfVm, document};
 use crate::model::ids::{HostId, VmId};
 use crate::model::units::{Cpu, Memory};
 use crate::opennebula::number;
@@ -100,16 +100,6 @@ impl RawVm {
     }
 }
 
-struct OfVm;
-impl Kind for OfVm {
-    const EXPECTED: &'static str = "a VM id, a whole number from 0 to 2147483647";
-}
-
-struct OfHost;
-impl Kind for OfHost {
-    const EXPECTED: &'static str = "a host id, a whole number from 0 to 2147483647";
-}
-
 /// HOST_ID; any negative number is none.
 struct CurrentHost(Option<HostId>);
 
@@ -205,6 +195,8 @@ impl<'de> Visitor<'de> for FlavoursVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flavours, A::Error> {
         let mut flavours = String::new();
         while let Some(name) = map.next_key::<String>()? {
+            // VM_ATTRIBUTE without a name may come with its whole path
+            let name = name.rsplit('/').next().unwrap_or(&name);
             if name.eq_ignore_ascii_case("FLAVOURS") && flavours.is_empty() {
                 flavours = map.next_value::<Option<String>>()?.unwrap_or_default();
             } else {

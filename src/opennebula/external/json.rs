@@ -116,3 +116,17 @@ impl<K: Kind> Visitor<'_> for IdVisitor<K> {
         }
     }
 }
+
+/// The id of a VM.
+pub struct OfVm;
+
+impl Kind for OfVm {
+    const EXPECTED: &'static str = "a VM id, a whole number from 0 to 2147483647";
+}
+
+/// The id of a host.
+pub struct OfHost;
+
+impl Kind for OfHost {
+    const EXPECTED: &'static str = "a host id, a whole number from 0 to 2147483647";
+}

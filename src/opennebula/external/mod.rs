@@ -9,4 +9,4 @@ mod json;
 
 pub use answer::write;
 pub use batch::{Asked, Batch, read};
-pub use json::{BodyError, Id, Kind, Object, document};
+pub use json::{BodyError, Id, Kind, Object, OfHost, OfVm, document};

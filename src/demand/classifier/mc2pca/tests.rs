@@ -14,7 +14,7 @@ fn window(sign: f64, seed: u32) -> Window {
 }
 
 fn training<'a>(windows: &'a [Window], settings: &'a BTreeMap<String, f64>) -> Training<'a> {
-    Training { windows, seed: 1, classes: Some(2), settings, progress: &|_| {} }
+    Training { windows, seed: 1, classes: Some(2), settings, progress: &|_| {}, checkpoint: None }
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn all_forms_that_mm_sched_is_known_to_send_are_read() {
     let old = one(r#"{"ID":1,"HOST_IDS":[2],"TEMPLATE":{"CPU":"0.1","MEMORY":"128","DISK":[{"SIZE":"1"}]},
             "USER_TEMPLATE":{"NOTE":"x","flavours":"web, db"}}"#);
     assert_eq!((old.capacity, old.flavours.as_str()), (Some((Cpu(10), Memory(131_072))), "web, db"));
+    let path = one(r#"{"ID":1,"HOST_IDS":[2],"VM_ATTRIBUTES":{"/VM/USER_TEMPLATE/FLAVOURS":"db"}}"#);
+    assert_eq!(path.flavours, "db");
     assert_eq!(one(r#"{"ID":1,"HOST_IDS":[],"VM_ATTRIBUTES":[]}"#).hosts, []);
 }
 

@@ -1,17 +1,18 @@
 //! The embedded engine: one SQLite file in WAL mode, made on first use.
-//! The only file that names SQLite.
+//! The only room that names SQLite.
+
+mod archive;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
-use crate::model::history::{Estimate, Placement};
+use crate::model::history::{Class, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
-use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -22,7 +23,9 @@ CREATE TABLE IF NOT EXISTS host_samples (
 CREATE TABLE IF NOT EXISTS estimates (
     vm INTEGER PRIMARY KEY, cpu_level REAL NOT NULL, cpu_peak REAL NOT NULL, cpu_deviation REAL NOT NULL,
     memory_level REAL NOT NULL, memory_peak REAL NOT NULL, disk_level REAL, disk_peak REAL,
-    net_level REAL, net_peak REAL, samples INTEGER NOT NULL, last_at INTEGER NOT NULL, state BLOB NOT NULL);
+    net_level REAL, net_peak REAL, samples INTEGER NOT NULL, last_at INTEGER NOT NULL, state BLOB NOT NULL,
+    trust REAL NOT NULL DEFAULT 1, class INTEGER, confidence REAL, vector TEXT);
+CREATE TABLE IF NOT EXISTS relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (
     kind INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
     PRIMARY KEY (kind, id)) WITHOUT ROWID;
@@ -32,6 +35,21 @@ CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
+";
+
+/// Columns that came with version 3; before that, versions only added tables.
+const TO_3: &str = "
+ALTER TABLE estimates ADD COLUMN trust REAL NOT NULL DEFAULT 1;
+ALTER TABLE estimates ADD COLUMN class INTEGER;
+ALTER TABLE estimates ADD COLUMN confidence REAL;
+ALTER TABLE estimates ADD COLUMN vector TEXT;
+";
+
+/// Makes an older file that is only read look like version 3, for this connection.
+const AS_3: &str = "
+CREATE TEMP VIEW estimates AS
+    SELECT *, 1.0 AS trust, NULL AS class, NULL AS confidence, NULL AS vector FROM main.estimates;
+CREATE TEMP TABLE relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
 ";
 
 /// An open file.
@@ -49,7 +67,7 @@ impl SqliteStore {
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| failure(&error))?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| failure(&error))?;
-        let store = Self { connection };
+        let mut store = Self { connection };
         store.migrate()?;
         Ok(store)
     }
@@ -62,37 +80,51 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| failure(&error))?;
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
-        Ok(Self { connection })
+        let store = Self { connection };
+        match store.version()? {
+            VERSION => {}
+            1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
+            other => return Err(other_version(other)),
+        }
+        Ok(store)
     }
 
-    fn migrate(&self) -> Result<(), StoreError> {
-        let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-        let found: i64 = version(&self.connection).map_err(|error| failure(&error))?;
-        match found {
-            VERSION => Ok(()),
-            // each version only added tables
-            ..VERSION => self
-                .connection
-                .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))
-                .map_err(|error| failure(&error)),
-            newer => Err(StoreError::Schema(format!(
-                "its schema is version {newer}, this oneaio knows {VERSION}: install the newer oneaio"
-            ))),
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        if self.version()? == VERSION {
+            return Ok(());
         }
+        let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        // asked again inside: two processes may migrate at once
+        let found: i64 = self.writing(|transaction| {
+            let found: i64 = version(transaction)?;
+            match found {
+                0 => transaction.execute_batch(SCHEMA)?,
+                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
+                other => return Ok(other),
+            }
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            Ok(VERSION)
+        })?;
+        if found == VERSION { Ok(()) } else { Err(other_version(found)) }
     }
+
+    fn version(&self) -> Result<i64, StoreError> {
+        self.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failure(&error))
+    }
+}
+
+fn other_version(found: i64) -> StoreError {
+    StoreError::Schema(if found > VERSION {
+        format!("its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio")
+    } else {
+        format!("its schema is version {found}, this oneaio wants {VERSION}: run `oneaio db init`")
+    })
 }
 
 impl HistoryStore for SqliteStore {
     fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
         let sql = format!("SELECT vm, {} FROM estimates WHERE vm = ?1", fields::ESTIMATE);
-        let transaction = self.connection.transaction().map_err(|error| failure(&error))?;
-        let mut found = Vec::with_capacity(vms.len());
-        let mut statement = transaction.prepare(&sql).map_err(|error| failure(&error))?;
-        for vm in vms {
-            let row = statement.query_row([vm.0], estimate).optional().map_err(|error| failure(&error))?;
-            found.extend(row.map(|estimate| (*vm, estimate)));
-        }
-        Ok(found)
+        archive::each(&mut self.connection, &sql, vms, |row| Ok((VmId(row.get(0)?), estimate(row)?)))
     }
 
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
@@ -247,25 +279,7 @@ fn learn_one(transaction: &Transaction<'_>, fresh: &[VmSample], learn: &mut Lear
     let vm = fresh[0].vm;
     let mut select = transaction.prepare_cached("SELECT state FROM estimates WHERE vm = ?1")?;
     let state: Option<Vec<u8>> = select.query_row([vm.0], |row| row.get(0)).optional()?;
-    let (estimate, state) = learn(vm, state.as_deref(), fresh);
-    let sql = "INSERT OR REPLACE INTO estimates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    let real = |value: Option<f64>| value.map_or(Value::Null, Value::Real);
-    transaction.prepare_cached(sql)?.execute(params![
-        vm.0,
-        estimate.level.cpu,
-        estimate.peak.cpu,
-        estimate.cpu_deviation,
-        estimate.level.memory,
-        estimate.peak.memory,
-        real(estimate.level.disk_io),
-        real(estimate.peak.disk_io),
-        real(estimate.level.net_io),
-        real(estimate.peak.net_io),
-        i64::try_from(estimate.samples).unwrap_or(i64::MAX),
-        estimate.last_at,
-        state,
-    ])?;
-    Ok(())
+    archive::save(transaction, vm, &learn(vm, state.as_deref(), fresh))
 }
 
 fn save_hosts(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
@@ -295,12 +309,19 @@ fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
         cpu_deviation: row.get(3)?,
         samples: u64::try_from(row.get::<_, i64>(10)?).unwrap_or(0),
         last_at: row.get(11)?,
+        trust: row.get(12)?,
+        class: class(row.get(13)?, row.get(14)?),
     };
     estimate.level.disk_io = row.get(6)?;
     estimate.peak.disk_io = row.get(7)?;
     estimate.level.net_io = row.get(8)?;
     estimate.peak.net_io = row.get(9)?;
     Ok(estimate)
+}
+
+/// A class as it is kept.
+fn class(number: Option<u16>, confidence: Option<f64>) -> Option<Class> {
+    number.map(|number| Class { number, confidence: confidence.unwrap_or(0.0) })
 }
 
 /// What went wrong and what to do about it.

@@ -1,0 +1,188 @@
+//! Measures IDEC on real traces, looked for in `../shared/traces`: training time, silhouettes
+//! in the embedded space, time of inference, and how well its coordinates tell the mean CPU
+//! of the next window, beside k-means.
+//!
+//! `cargo bench --bench idec -- [full] [late] [vms] [NAME=NUMBER...]`: `full` is the size of the
+//! original (784-500-500-1000-10), `late` only the split by time, `vms` only the one by VMs;
+//! other words are settings of the classifier.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use nalgebra::{DMatrix, DVector};
+use oneaio::demand::classifier::{Classifier, Training, clusters, fit};
+use oneaio::demand::features::mean;
+use oneaio::demand::window::{CPU, LENGTH, Row, Window};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+/// Windows of a VM that count as early; with 120 VMs 6,840 of them.
+const EARLY: usize = 57;
+const FOLDS: usize = 4;
+
+type Settings = BTreeMap<String, f64>;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let has = |word: &str| words.iter().any(|given| given == word);
+    let mut settings: Settings = words
+        .iter()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+        .collect();
+    if has("full") {
+        for (name, width) in [("hidden1", 500.0), ("hidden2", 500.0), ("hidden3", 1000.0)] {
+            settings.entry(name.to_owned()).or_insert(width);
+        }
+    }
+    let classes = settings.remove("classes").map(|classes| classes as usize);
+    let Some(vms) = vms() else { return };
+    if !has("vms") {
+        let early: Vec<&Window> = vms.iter().flat_map(|vm| &vm[..EARLY]).collect();
+        let pairs = |range: std::ops::Range<usize>| -> Vec<Pair<'_>> {
+            vms.iter().flat_map(|vm| range.clone().map(move |w| (&vm[w], next(vm, w)))).collect()
+        };
+        println!("split by time: fitted on the first {EARLY} windows of each VM, scored on the rest");
+        let table = [score(&settings, classes, &early, &pairs(0..EARLY - 1), &pairs(EARLY..vms[0].len() - 1))];
+        print(&table);
+    }
+    if !has("late") {
+        println!("split by VMs: {FOLDS} folds, each scored by a fit on the others");
+        let mut table = Vec::new();
+        for fold in 0..FOLDS {
+            let of = |seen: bool| vms.iter().enumerate().filter(move |(i, _)| (i % FOLDS != fold) == seen);
+            let windows: Vec<&Window> = of(true).flat_map(|(_, vm)| vm).collect();
+            let pairs = |seen: bool| -> Vec<Pair<'_>> {
+                of(seen).flat_map(|(_, vm)| (0..vm.len() - 1).map(move |w| (&vm[w], next(vm, w)))).collect()
+            };
+            table.push(score(&settings, classes, &windows, &pairs(true), &pairs(false)));
+        }
+        print(&table);
+    }
+}
+
+/// A window and what is to be told from it.
+type Pair<'a> = (&'a Window, f64);
+
+fn next(vm: &[Window], window: usize) -> f64 {
+    mean(vm[window + 1].column(CPU))
+}
+
+/// By name: outcomes and what a linear fit on the coordinates said.
+type Scores = Vec<(String, Vec<(f64, f64)>)>;
+
+fn score(
+    settings: &Settings,
+    classes: Option<usize>,
+    windows: &[&Window],
+    train: &[Pair<'_>],
+    test: &[Pair<'_>],
+) -> Scores {
+    let owned: Vec<Window> = windows.iter().map(|window| (*window).clone()).collect();
+    let quiet = std::env::var_os("QUIET").is_some();
+    let progress = |text: &str| {
+        if !quiet {
+            println!("  {text}");
+        }
+    };
+    let begun = cpu_seconds();
+    let training = Training { windows: &owned, seed: 1, classes, settings, progress: &progress, checkpoint: None };
+    let idec = fit("idec", &training).expect("IDEC is fitted");
+    println!("IDEC on {} windows: {:.1} CPU s", owned.len(), cpu_seconds() - begun);
+    let soft = (oneaio::demand::classifier::kind("idec-soft").unwrap().load)(&idec.parts()).unwrap();
+    let tested: Vec<Window> = test.iter().map(|(window, _)| (*window).clone()).collect();
+    let begun = cpu_seconds();
+    let thousand = tested.iter().cycle().take(1000).map(|window| idec.classify(window).class).sum::<usize>();
+    println!("1,000 windows classified in {:.3} CPU s (classes sum to {thousand})", cpu_seconds() - begun);
+    println!("silhouette: training {:.3}, unseen {:.3}", silhouette(&*idec, &owned), silhouette(&*idec, &tested));
+    let mut scores = vec![("persistence".to_owned(), test.iter().map(|(w, y)| (*y, mean(w.column(CPU)))).collect())];
+    scores.push(("linear on IDEC's z".to_owned(), linear(&*idec, train, test)));
+    scores.push(("linear on IDEC's q".to_owned(), linear(&*soft, train, test)));
+    scores.push((String::from("linear on IDEC's distances"), linear_by(&|w| idec.distances(w), train, test)));
+    let none = Settings::new();
+    for k in [3, 8, 10] {
+        let training = Training { classes: Some(k), settings: &none, progress: &|_| {}, ..training };
+        let begun = cpu_seconds();
+        let kmeans = fit("kmeans", &training).expect("k-means is fitted");
+        let name = format!("linear on distances of k-means {k}");
+        println!("k-means {k}: {:.1} CPU s", cpu_seconds() - begun);
+        scores.push((name, linear(&*kmeans, train, test)));
+    }
+    scores
+}
+
+fn linear(classifier: &dyn Classifier, train: &[Pair<'_>], test: &[Pair<'_>]) -> Vec<(f64, f64)> {
+    linear_by(&|window| classifier.coordinates(window), train, test)
+}
+
+/// Least squares with a constant.
+fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<'_>]) -> Vec<(f64, f64)> {
+    let row = |window: &Window| {
+        let mut row = by(window);
+        row.push(1.0);
+        row
+    };
+    let rows: Vec<Vec<f64>> = train.iter().map(|(window, _)| row(window)).collect();
+    let matrix = DMatrix::from_fn(rows.len(), rows[0].len(), |i, j| rows[i][j]);
+    let outcomes = DVector::from_iterator(train.len(), train.iter().map(|(_, outcome)| *outcome));
+    let weights = matrix.svd(true, true).solve(&outcomes, 1e-9).expect("is solved");
+    let told = |window: &Window| row(window).iter().zip(weights.iter()).map(|(x, w)| x * w).sum();
+    test.iter().map(|(window, outcome)| (*outcome, told(window))).collect()
+}
+
+fn print(tables: &[Scores]) {
+    println!("\n| next window's mean CPU from | R2 | MAE |\n|---|---:|---:|");
+    for (index, (name, _)) in tables[0].iter().enumerate() {
+        let all: Vec<(f64, f64)> = tables.iter().flat_map(|scores| scores[index].1.clone()).collect();
+        let level = mean(all.iter().map(|(outcome, _)| *outcome));
+        let spread = mean(all.iter().map(|(outcome, _)| (outcome - level).powi(2)));
+        let missed = mean(all.iter().map(|(outcome, told)| (outcome - told).powi(2)));
+        let absolute = mean(all.iter().map(|(outcome, told)| (outcome - told).abs()));
+        println!("| {name} | {:.3} | {absolute:.2} |", 1.0 - missed / spread);
+    }
+    println!();
+}
+
+/// In the embedded space, over evenly chosen windows.
+fn silhouette(idec: &dyn Classifier, windows: &[Window]) -> f64 {
+    let points: Vec<Vec<f64>> = windows.iter().map(|window| idec.coordinates(window)).collect();
+    let labels: Vec<usize> = windows.iter().map(|window| idec.classify(window).class).collect();
+    clusters::silhouette(&points, &labels)
+}
+
+/// Windows of each VM, 112 samples after 112 samples.
+fn vms() -> Option<Vec<Vec<Window>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces");
+    let Ok(sizes) = std::fs::read_to_string(folder.join("vms-dev.csv")) else {
+        println!("SKIPPED: {} is not here", folder.display());
+        return None;
+    };
+    let numbers = |line: &str| -> Vec<f64> { line.split(',').map(|cell| cell.parse().expect("a number")).collect() };
+    let sizes: BTreeMap<i64, Vec<f64>> =
+        sizes.lines().skip(1).map(numbers).map(|cells| (cells[0] as i64, cells)).collect();
+    let mut text = String::new();
+    let file = std::fs::File::open(folder.join("metrics-dev.csv.gz")).expect("metrics");
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");
+    let mut rows: BTreeMap<i64, Vec<Option<Row>>> = BTreeMap::new();
+    for cells in text.lines().skip(1).map(numbers) {
+        let size = &sizes[&(cells[1] as i64)];
+        let row = [size[1], size[2], cells[2], size[3], cells[3], cells[4] + cells[5], cells[6] + cells[7]];
+        rows.entry(cells[1] as i64).or_default().push(Some(row));
+    }
+    let windows = |rows: &Vec<Option<Row>>| -> Vec<Window> {
+        rows.chunks_exact(LENGTH).map(|rows| Window::from_rows(rows).expect("a window")).collect()
+    };
+    Some(rows.values().map(windows).collect())
+}
+
+fn cpu_seconds() -> f64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: getrusage fills the struct that it is given
+    #[allow(unsafe_code)]
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}

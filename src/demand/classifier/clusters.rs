@@ -1,0 +1,117 @@
+//! Clusters of points, whatever the points are: k-means, the nearest centroid, silhouette.
+//!
+//! smartcore's k-means starts; centroids are the means of its labels, which it does not show.
+
+use super::FitError;
+use crate::demand::features::mean;
+use smartcore::cluster::kmeans::{KMeans as Smart, KMeansParameters};
+use smartcore::linalg::basic::matrix::DenseMatrix;
+use std::collections::BTreeSet;
+
+/// Rounds of one fit.
+const ROUNDS: usize = 100;
+
+/// Points that a silhouette is taken over, at most; it costs their square.
+const SILHOUETTE: usize = 800;
+
+/// A point with a fixed or an open number of axes.
+pub trait Point: Clone + AsRef<[f64]> + AsMut<[f64]> {}
+impl<T: Clone + AsRef<[f64]> + AsMut<[f64]>> Point for T {}
+
+/// How many points differ.
+#[must_use]
+pub fn distinct<N: Copy + Into<f64>>(points: &[impl AsRef<[N]>]) -> usize {
+    let bits = |point: &[N]| point.iter().map(|x| Into::<f64>::into(*x).to_bits()).collect::<Vec<_>>();
+    points.iter().map(|point| bits(point.as_ref())).collect::<BTreeSet<_>>().len()
+}
+
+/// The squared distance.
+#[must_use]
+pub fn squared(a: &impl Point, b: &impl Point) -> f64 {
+    a.as_ref().iter().zip(b.as_ref()).map(|(a, b)| (a - b).powi(2)).sum()
+}
+
+/// The nearest centroid and its squared distance; the first of equals.
+#[must_use]
+pub fn nearest<P: Point>(point: &P, centroids: &[P]) -> (usize, f64) {
+    let distances = centroids.iter().map(|centroid| squared(point, centroid)).enumerate();
+    distances.fold((0, f64::INFINITY), |best, found| if found.1 < best.1 { found } else { best })
+}
+
+/// The centroids of the start with the least inertia.
+///
+/// # Errors
+/// When no start came to k classes that all have points.
+pub fn best_of<P: Point>(points: &[P], k: usize, starts: u64, seed: u64) -> Result<Vec<P>, FitError> {
+    let mut best: Option<(f64, Vec<P>)> = None;
+    for start in 0..starts {
+        let Some(centroids) = once(points, k, seed.wrapping_add(start))? else { continue };
+        let inertia: f64 = points.iter().map(|point| nearest(point, &centroids).1).sum();
+        if best.as_ref().is_none_or(|(before, _)| inertia < *before) {
+            best = Some((inertia, centroids));
+        }
+    }
+    best.map(|(_, centroids)| centroids)
+        .ok_or_else(|| FitError::Degenerate(format!("k-means found no {k} classes that all have windows")))
+}
+
+/// One fit; `None` when a class came out empty.
+fn once<P: Point>(points: &[P], k: usize, seed: u64) -> Result<Option<Vec<P>>, FitError> {
+    let told = |error: smartcore::error::Failed| FitError::Degenerate(format!("k-means failed: {error}"));
+    let labels: Vec<usize> = if k == 1 {
+        vec![0; points.len()]
+    } else {
+        let rows: Vec<Vec<f64>> = points.iter().map(|point| point.as_ref().to_vec()).collect();
+        let matrix = DenseMatrix::from_2d_vec(&rows).map_err(told)?;
+        let parameters = KMeansParameters { k, max_iter: ROUNDS, seed: Some(seed) };
+        let fitted: Smart<f64, u32, DenseMatrix<f64>, Vec<u32>> = Smart::fit(&matrix, parameters).map_err(told)?;
+        fitted.predict(&matrix).map_err(told)?.into_iter().map(|label| label as usize).collect()
+    };
+    let Some(first) = points.first() else { return Ok(None) };
+    let mut zero = first.clone();
+    zero.as_mut().fill(0.0);
+    let mut sums = vec![(zero, 0.0_f64); k];
+    for (point, label) in points.iter().zip(labels) {
+        let Some((sum, count)) = sums.get_mut(label) else { return Ok(None) };
+        sum.as_mut().iter_mut().zip(point.as_ref()).for_each(|(sum, x)| *sum += x);
+        *count += 1.0;
+    }
+    let full = sums.iter().all(|(_, count)| *count > 0.0);
+    for (sum, count) in &mut sums {
+        sum.as_mut().iter_mut().for_each(|x| *x /= *count);
+    }
+    Ok(full.then(|| sums.into_iter().map(|(sum, _)| sum).collect()))
+}
+
+/// The mean silhouette over evenly chosen points; -1 where there is only one class. One
+/// label per point.
+#[must_use]
+pub fn silhouette<P: Point>(points: &[P], labels: &[usize]) -> f64 {
+    let every = points.len().div_ceil(SILHOUETTE).max(1);
+    let chosen: Vec<(&P, usize)> = points.iter().zip(labels.iter().copied()).step_by(every).collect();
+    let classes = labels.iter().max().map_or(0, |most| most + 1);
+    let mut of_each = Vec::with_capacity(chosen.len());
+    for (index, (point, label)) in chosen.iter().enumerate() {
+        let mut sums = vec![(0.0, 0.0_f64); classes];
+        for (other, (away, class)) in chosen.iter().enumerate() {
+            if other != index {
+                sums[*class].0 += squared(*point, *away).sqrt();
+                sums[*class].1 += 1.0;
+            }
+        }
+        let mean = |class: usize| (sums[class].1 > 0.0).then(|| sums[class].0 / sums[class].1);
+        let others = (0..classes).filter(|class| class != label).filter_map(mean).min_by(f64::total_cmp);
+        of_each.push(match (mean(*label), others) {
+            (Some(own), Some(other)) if own.max(other) > 0.0 => (other - own) / own.max(other),
+            (_, None) => -1.0,
+            _ => 0.0,
+        });
+    }
+    mean(of_each.into_iter())
+}
+
+/// The class of each point.
+#[must_use]
+pub fn labels<P: Point>(points: &[P], centroids: &[P]) -> Vec<usize> {
+    points.iter().map(|point| nearest(point, centroids).0).collect()
+}

@@ -1,0 +1,202 @@
+use super::super::{Checkpoint, kind};
+use super::adam::Adam;
+use super::training::{Loss, centroids, descend};
+use super::*;
+use crate::demand::window::Row;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+type Numbers = BTreeMap<String, f64>;
+
+/// Idle, busy and full VMs with some noise.
+fn windows(count: u32) -> Vec<Window> {
+    (0..count)
+        .map(|seed| {
+            let cpu = [5.0, 45.0, 90.0][seed as usize % 3];
+            let noise = |i: u32| f64::from((i * 7919 + seed * 104_729) % 1000) / 200.0;
+            let row = |i: u32| -> Row {
+                [2.0, 6400.0, cpu + noise(i), 4096.0, 2000.0 + cpu + noise(i + 7), cpu + noise(i + 3), 1.0]
+            };
+            Window::from_rows(&(0..112).map(|i| Some(row(i))).collect::<Vec<_>>()).unwrap()
+        })
+        .collect()
+}
+
+/// Small and quick.
+fn settings(more: &[(&str, f64)]) -> Numbers {
+    let small = [("hidden1", 16.0), ("hidden2", 0.0), ("embedded", 3.0), ("pretraining", 12.0), ("epochs", 8.0)];
+    let usual = [("batch", 16.0), ("rate", 0.003), ("still", 0.0)];
+    small.iter().chain(&usual).chain(more).map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+fn training<'a>(windows: &'a [Window], settings: &'a Numbers) -> Training<'a> {
+    Training { windows, seed: 5, classes: Some(3), settings, progress: &|_| {}, checkpoint: None }
+}
+
+fn fit(training: &Training<'_>) -> Result<Idec, FitError> {
+    Idec::fit(training, Answer::Representation)
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    let network = Network::autoencoder(&[6, 5, 4, 2]);
+    let mut random = random::Random::new(11);
+    let mut next = || random.share() * 2.0 - 1.0;
+    let inputs = DMatrix::<f64>::from_fn(6, 7, |_, _| next());
+    let mut weights: Vec<f64> = (0..network.size() + 3 * 2).map(|_| next()).collect();
+    let points = network.embed(&weights, inputs.clone());
+    let goal = assignment::target(&assignment::soft(&points, &centroids(&network, &weights)));
+    for (goal, gamma) in [(None, 0.0), (Some(&goal), 0.7)] {
+        let loss = |weights: &[f64]| {
+            let mut unused = vec![0.0; weights.len()];
+            let Loss { reconstruction, divergence } =
+                descend(&network, weights, inputs.clone(), goal, gamma, &mut unused);
+            reconstruction + gamma * divergence
+        };
+        let mut gradient = vec![0.0; weights.len()];
+        descend(&network, &weights, inputs.clone(), goal, gamma, &mut gradient);
+        let mut largest: f64 = 0.0;
+        for index in 0..weights.len() {
+            let (before, step) = (weights[index], 1e-6);
+            weights[index] = before + step;
+            let above = loss(&weights);
+            weights[index] = before - step;
+            let slope = (above - loss(&weights)) / (2.0 * step);
+            weights[index] = before;
+            let close = (slope - gradient[index]).abs() < 1e-7 * slope.abs().max(1.0);
+            assert!(close, "weight {index}: {slope} by differences, {} by formula", gradient[index]);
+            largest = largest.max(slope.abs());
+        }
+        assert!(largest > 0.01, "there are slopes to compare");
+    }
+}
+
+#[test]
+fn shares_and_targets_are_what_hands_compute() {
+    // distances 0 and 2 of one point, 1 and 1 of the other
+    let points = DMatrix::from_column_slice(1, 2, &[0.0, 1.0]);
+    let centroids = DMatrix::from_column_slice(1, 2, &[0.0, 2.0]);
+    let shares = assignment::soft::<f64>(&points, &centroids);
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    near(shares[(0, 0)], 1.0 / 1.2);
+    near(shares[(1, 1)], 0.5);
+    // q^2 / f: f0 = 5/6 + 1/2 = 4/3, f1 = 1/6 + 1/2 = 2/3
+    let target = assignment::target(&shares);
+    let (sure, other) = (25.0 / 36.0 / (4.0 / 3.0), 1.0 / 36.0 / (2.0 / 3.0));
+    near(target[(0, 0)], sure / (sure + other));
+    near(target[(0, 1)], (0.25 / (4.0 / 3.0)) / (0.25 / (4.0 / 3.0) + 0.25 / (2.0 / 3.0)));
+    assert_eq!(assignment::labels(&shares), [0, 0]);
+}
+
+#[test]
+fn adams_first_steps_are_those_of_the_paper() {
+    let mut adam = Adam::new(2);
+    let mut weights = vec![1.0_f64, -1.0];
+    adam.step(&mut weights, &[0.5, -2.0], 0.1);
+    // the first step is the rate, whatever the slope
+    assert!((weights[0] - 0.9).abs() < 1e-6 && (weights[1] + 0.9).abs() < 1e-6, "{weights:?}");
+    adam.step(&mut weights, &[0.5, 2.0], 0.1);
+    // m = (0.9 * -0.2 + 0.1 * 2) / 0.19, v = 4: up by 0.1 * 0.10526 / 2
+    assert!(
+        (weights[0] - 0.8).abs() < 1e-6 && (weights[1] + 0.9 + 0.1 * 0.02 / 0.19 / 2.0).abs() < 1e-6,
+        "{weights:?}"
+    );
+}
+
+#[test]
+fn three_kinds_of_vms_are_three_classes_numbered_by_load() {
+    let (seen, settings) = (windows(90), settings(&[("pretraining", 60.0)]));
+    let lines = RefCell::new(Vec::new());
+    let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let fitted = fit(&Training { progress: &progress, ..training(&seen, &settings) }).unwrap();
+    for (index, window) in windows(99).iter().enumerate() {
+        assert_eq!(fitted.classify(window).class, index % 3, "window {index}");
+    }
+    let loss = |line: &String| line.split("reconstruction ").nth(1).unwrap().split(',').next().unwrap().parse::<f64>();
+    let losses: Vec<f64> =
+        lines.borrow().iter().filter(|line| line.contains("reconst")).map(|line| loss(line).unwrap()).collect();
+    assert_eq!(losses.len(), 68, "{lines:?}");
+    assert!(losses[59] < losses[0] / 4.0, "{losses:?}");
+    let q = fitted.assignment(&seen[0]);
+    assert!((q.iter().sum::<f64>() - 1.0).abs() < 1e-12 && q[0] > 0.5, "{q:?}");
+    assert_eq!(fitted.vector(&seen[0]), scaled(&fitted.representation(&seen[0])));
+    let soft = (kind("dlclassifier").unwrap().load)(&fitted.parts()).unwrap();
+    assert_eq!(soft.vector(&seen[0]), scaled(&q));
+    let again = (kind("DLIR").unwrap().load)(&fitted.parts()).unwrap();
+    assert_eq!(again.coordinates(&seen[7]), fitted.representation(&seen[7]));
+    assert_eq!(again.parts(), fitted.parts());
+}
+
+#[test]
+fn resumed_training_ends_with_the_same_bytes() {
+    let (windows, settings) = (windows(48), settings(&[("update", 2.0)]));
+    let kept: RefCell<Vec<Parts>> = RefCell::default();
+    let keep = |parts: &dyn Fn() -> Parts| kept.borrow_mut().push(parts());
+    let whole =
+        Training { checkpoint: Some(Checkpoint { resume: None, keep: &keep }), ..training(&windows, &settings) };
+    let fitted = fit(&whole).unwrap();
+    assert_eq!(fitted.parts(), fit(&training(&windows, &settings)).unwrap().parts());
+    let kept = kept.borrow().clone();
+    assert_eq!(kept.len(), 12 + 4);
+    for at in [0, 5, 11, 12, 15] {
+        let checkpoint = Checkpoint { resume: Some(&kept[at]), keep: &|_| {} };
+        let resumed = fit(&Training { checkpoint: Some(checkpoint), ..whole }).unwrap();
+        assert_eq!(resumed.parts(), fitted.parts(), "from state {at}");
+    }
+    let mut resume = kept[12].clone();
+    let other = Training { seed: 6, checkpoint: Some(Checkpoint { resume: Some(&resume), keep: &|_| {} }), ..whole };
+    assert!(fit(&other).unwrap_err().to_string().contains("remove it"));
+    resume.arrays.remove("squares");
+    let damaged = Training { checkpoint: Some(Checkpoint { resume: Some(&resume), keep: &|_| {} }), ..whole };
+    assert!(fit(&damaged).unwrap_err().to_string().contains("lacks squares"));
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_with_the_way_out() {
+    let (many, usual) = (windows(30), settings(&[]));
+    let refusal =
+        |windows: &[Window], settings: &Numbers| fit(&training(windows, settings)).map(|_| ()).unwrap_err().to_string();
+    assert!(refusal(&many[..2], &usual).contains("2 different windows are too few for 3 classes"));
+    let same = vec![many[0].clone(); 20];
+    assert!(refusal(&same, &usual).contains("1 different windows"));
+    assert!(refusal(&many, &settings(&[("rate", 1e8)])).contains("set rate below 100000000"));
+    assert!(refusal(&many, &settings(&[("batch", 0.0)])).contains("batch must be from 1 to 65536, not 0"));
+    assert!(refusal(&many, &settings(&[("embedded", 2.5)])).contains("whole number"));
+    let none = Training { classes: Some(0), ..training(&many, &usual) };
+    assert!(fit(&none).is_err());
+}
+
+#[test]
+fn constant_features_and_odd_windows_give_finite_numbers() {
+    let rows = |cpu: f64, length: usize| vec![Some([1.0, 3200.0, cpu, 1024.0, 512.0, 0.0, 0.0]); length];
+    let flat: Vec<Window> = (0..12).map(|i| Window::from_rows(&rows(f64::from(i * 8), 112)).unwrap()).collect();
+    let fitted = fit(&training(&flat, &settings(&[]))).unwrap();
+    let huge = Window::from_rows(&vec![Some([1e300; 7]); 112]).unwrap();
+    let (short, long) = (Window::from_rows(&rows(4.0, 2)).unwrap(), Window::from_rows(&rows(4.0, 500)).unwrap());
+    for window in [&huge, &short, &long] {
+        assert!(fitted.distances(window).iter().chain(&fitted.vector(window)).all(|x| x.is_finite()));
+    }
+    assert_eq!(fitted.distances(&short), fitted.distances(&long));
+}
+
+#[test]
+fn weights_of_other_shapes_are_refused_by_name() {
+    let parts = fit(&training(&windows(12), &settings(&[("pretraining", 1.0), ("epochs", 1.0)]))).unwrap().parts();
+    let refusal = |change: &dyn Fn(&mut Parts)| {
+        let mut changed = parts.clone();
+        change(&mut changed);
+        Idec::load(&changed, Answer::Assignment).unwrap_err().to_string()
+    };
+    for name in parts.arrays.keys() {
+        let without = refusal(&|parts| drop(parts.arrays.remove(name)));
+        assert!(without.contains(name.as_str()), "{without}");
+        let other = refusal(&|parts| *parts = parts.clone().with_f32(name, &[1, 1], vec![1.0]));
+        assert!(other.contains(name.as_str()), "{other}");
+    }
+    let nan = refusal(&|parts| *parts = parts.clone().with_f32("centroids", &[3, 3], vec![f32::NAN; 9]));
+    assert!(nan.contains("centroids"), "{nan}");
+    for layers in [0.0, 1.5, 3.0, 1e9] {
+        let odd = refusal(&|parts| *parts = parts.clone().with_number("layers", layers));
+        assert!(odd.contains("layers") || odd.contains("encoder.3"), "{odd}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The last 112 steps of five minutes, for windows: what a classifier reads.
+
+use super::bytes::{Reader, Writer};
+use crate::demand::window::{LENGTH, STEP};
+use std::collections::VecDeque;
+
+/// Values are kept as logarithms in 16 bits, to 0.03 %.
+const FINE: f64 = 2000.0;
+
+/// One step: its number since 1970, how many samples, and their mean of CPU (percent of a
+/// core), memory (KiB), disk and network (bytes/s).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Whole steps since 1970.
+    pub number: i64,
+    count: u8,
+    /// CPU, memory, disk, network.
+    pub values: [f64; 4],
+}
+
+/// Steps with samples, oldest first; never more than a window's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recent(VecDeque<Step>);
+
+impl Recent {
+    /// Takes in a sample; what is older than a window is passed over.
+    pub fn add(&mut self, at: i64, values: [f64; 4]) {
+        let number = at.div_euclid(STEP);
+        if self.0.back().is_none_or(|step| step.number < number) {
+            self.0.push_back(Step { number, count: 0, values: [0.0; 4] });
+            while self.0.front().is_some_and(|step| step.number + LENGTH as i64 <= number) {
+                self.0.pop_front();
+            }
+        }
+        if let Some(step) = self.0.iter_mut().rev().find(|step| step.number == number) {
+            step.count = step.count.saturating_add(1);
+            let share = 1.0 / f64::from(step.count);
+            step.values.iter_mut().zip(values).for_each(|(mean, value)| *mean += (value - *mean) * share);
+        }
+    }
+
+    /// The steps there are, oldest first.
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.0.iter()
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        to.u8(self.0.len() as u8);
+        to.i64(self.0.back().map_or(0, |step| step.number));
+        let newest = self.0.back().map_or(0, |step| step.number);
+        for step in &self.0 {
+            to.u8(u8::try_from(newest - step.number).unwrap_or(u8::MAX));
+            to.u8(step.count);
+            step.values.iter().for_each(|value| to.u16((value.ln_1p() * FINE).round() as u16));
+        }
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let length = from.u8()?;
+        let newest = from.i64()?;
+        let mut steps = VecDeque::new();
+        for _ in 0..length {
+            let number = newest - i64::from(from.u8()?);
+            let count = from.u8()?;
+            let mut values = [0.0; 4];
+            for value in &mut values {
+                *value = (f64::from(from.u16()?) / FINE).exp_m1();
+            }
+            steps.push_back(Step { number, count, values });
+        }
+        Some(Self(steps))
+    }
+}

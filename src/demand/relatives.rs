@@ -1,0 +1,310 @@
+//! What a VM without history of its own will use: what its relatives use.
+//!
+//! From wide to near: everyone, VMs of a size, of its owner and size, of its image, of its
+//! template, of its flavour. Each group's mean is shrunk to the next wider estimate by how
+//! many VMs stand behind it (empirical Bayes): `(sum + k wider) / (n + k)`, with k the
+//! variance within groups over the variance between groups of that kind. VMs of nearly the
+//! same size count too, the less the more they differ: a size is seldom met twice.
+//!
+//! Amounts are shares of what a VM asks for (CPU, memory), so that relatives of another size
+//! say something; disk and network are bytes per second.
+
+use crate::model::demand::{Demand, Source, Usage};
+use crate::model::history::{Estimate, Group};
+use crate::model::ids::VmId;
+use crate::model::sample::VmIdentity;
+use std::collections::{BTreeMap, HashMap};
+
+/// How many VMs' worth the wider estimate counts beside VMs of about the same size.
+const SIZE_SHRINK: f64 = 2.0;
+
+/// Width of "about the same size", in doublings of cores, and of memory over the root of 2.
+const SIZE_WIDTH: f64 = 0.5;
+
+/// Bounds of k for the other kinds, and what it is where groups are too few to tell.
+const SHRINK: (f64, f64) = (0.5, 20.0);
+const SHRINK_UNKNOWN: f64 = 2.0;
+
+/// Fewer samples than this make no relative.
+pub const ENOUGH: u64 = 6;
+
+/// Estimates of this trust and more make a relative.
+const TRUSTED: f64 = 0.5;
+
+/// Means of a group in the units of the module's head, and how sure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prior {
+    /// CPU and memory in percent of what is asked for; disk and network in bytes/s.
+    pub level: [f64; 4],
+    /// As `level`.
+    pub peak: [f64; 4],
+    /// Variance of CPU levels among the relatives.
+    pub cpu_variance: f64,
+}
+
+/// The keys of a VM's groups, nearest first.
+#[must_use]
+pub fn keys(identity: &VmIdentity) -> Vec<(Source, String)> {
+    let mut keys = Vec::new();
+    let (cpu, memory) = (identity.cpu, identity.memory);
+    if !identity.flavours.trim().is_empty() {
+        keys.push((Source::Flavour, format!("flavour:{}", identity.flavours.trim())));
+    }
+    keys.extend(identity.template.map(|id| (Source::Template, format!("template:{id}"))));
+    keys.extend(identity.image.map(|id| (Source::Image, format!("image:{id}"))));
+    keys.extend(identity.owner.map(|id| (Source::Owner, format!("owner:{id}/{cpu}/{memory}"))));
+    keys.push((Source::Size, format!("size:{cpu}/{memory}")));
+    keys.push((Source::Everyone, "everyone".to_owned()));
+    keys
+}
+
+/// Groups of all VMs with an estimate, by key.
+#[must_use]
+pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let usable = |(identity, estimate): &&(VmIdentity, Estimate)| {
+        identity.cpu > 0 && identity.memory > 0 && estimate.samples >= ENOUGH && estimate.trust >= TRUSTED
+    };
+    for (identity, estimate) in vms.iter().filter(usable) {
+        let (level, peak) = (shares(identity, &estimate.level), shares(identity, &estimate.peak));
+        for (_, key) in keys(identity) {
+            join(groups.entry(key).or_default(), &level, &peak);
+        }
+    }
+    let mut all: Vec<(String, Group)> = groups.into_iter().collect();
+    settle(&mut all);
+    all
+}
+
+/// Adds a member.
+pub fn join(group: &mut Group, level: &[f64; 4], peak: &[f64; 4]) {
+    group.vms += 1;
+    group.cpu_squares += level[0] * level[0];
+    for j in 0..4 {
+        group.level[j] += level[j];
+        group.peak[j] += peak[j];
+    }
+}
+
+/// Finds k of each kind: the variance of CPU within its groups over that between them.
+pub fn settle(groups: &mut [(String, Group)]) {
+    let mut kinds: BTreeMap<String, Vec<Group>> = BTreeMap::new();
+    for (key, group) in groups.iter() {
+        kinds.entry(kind(key).to_owned()).or_default().push(*group);
+    }
+    let shrinks: BTreeMap<String, f64> = kinds.into_iter().map(|(kind, groups)| (kind, shrink(&groups))).collect();
+    for (key, group) in groups {
+        group.shrink = shrinks.get(kind(key)).copied().unwrap_or(SHRINK_UNKNOWN);
+    }
+}
+
+fn kind(key: &str) -> &str {
+    key.split_once(':').map_or(key, |(kind, _)| kind)
+}
+
+fn shrink(groups: &[Group]) -> f64 {
+    let members = groups.iter().map(|group| group.vms as f64).sum::<f64>();
+    let count = groups.len() as f64;
+    if count < 3.0 || members - count < 3.0 {
+        return SHRINK_UNKNOWN;
+    }
+    let mean = |group: &Group| group.level[0] / group.vms as f64;
+    let within: f64 = groups.iter().map(|group| group.cpu_squares - group.vms as f64 * mean(group).powi(2)).sum();
+    let within = (within / (members - count)).max(0.0);
+    let overall = groups.iter().map(|group| group.level[0]).sum::<f64>() / members;
+    let spread: f64 = groups.iter().map(|group| group.vms as f64 * (mean(group) - overall).powi(2)).sum();
+    // the usual estimate of the variance between groups of unequal sizes
+    let size = (members - groups.iter().map(|group| (group.vms as f64).powi(2)).sum::<f64>() / members) / (count - 1.0);
+    let between = (spread / (count - 1.0) - within) / size.max(1e-9);
+    if between <= 0.0 { SHRINK.1 } else { (within / between).clamp(SHRINK.0, SHRINK.1) }
+}
+
+/// Usage in shares of what is asked for.
+fn shares(identity: &VmIdentity, usage: &Usage) -> [f64; 4] {
+    [
+        100.0 * usage.cpu / identity.cpu.max(1) as f64,
+        100.0 * usage.memory / identity.memory.max(1) as f64,
+        usage.disk_io.unwrap_or(0.0),
+        usage.net_io.unwrap_or(0.0),
+    ]
+}
+
+/// Groups ready for asking.
+pub struct Relatives<'a> {
+    groups: &'a HashMap<String, Group>,
+    sizes: Vec<([f64; 2], &'a Group)>,
+}
+
+impl<'a> Relatives<'a> {
+    /// Sorted once; asked often.
+    #[must_use]
+    pub fn new(groups: &'a HashMap<String, Group>) -> Self {
+        let mut keyed: Vec<(&String, &Group)> = groups.iter().filter(|(key, _)| key.starts_with("size:")).collect();
+        keyed.sort_by_key(|(key, _)| *key);
+        let sizes = keyed.into_iter().filter_map(|(key, group)| Some((size_of(key)?, group))).collect();
+        Self { groups, sizes }
+    }
+
+    /// What the relatives of a VM use, and the nearest group that told; `None` when there is
+    /// nobody.
+    #[must_use]
+    pub fn prior(&self, identity: &VmIdentity) -> Option<(Prior, Source)> {
+        let everyone = self.groups.get("everyone").filter(|group| group.vms > 0)?;
+        let mut prior = Prior::default();
+        shrunk(&mut prior, everyone, 1.0, everyone.vms as f64, 0.0);
+        let mut nearest = Source::Everyone;
+        for (source, key) in keys(identity).iter().rev().skip(1) {
+            if *source == Source::Size {
+                self.by_size(identity, &mut prior);
+            }
+            if let Some(group) = self.groups.get(key).filter(|group| group.vms > 0) {
+                nearest = *source;
+                if *source != Source::Size {
+                    shrunk(&mut prior, group, 1.0, group.vms as f64, group.shrink);
+                }
+            }
+        }
+        Some((prior, nearest))
+    }
+
+    /// VMs of about the same size, all together.
+    fn by_size(&self, identity: &VmIdentity, prior: &mut Prior) {
+        let Some(here) = place(identity.cpu as f64, identity.memory as f64) else { return };
+        let (mut sum, mut weight) = (Group::default(), 0.0);
+        for (there, group) in &self.sizes {
+            let near = nearness(&here, there);
+            weight += near * group.vms as f64;
+            for j in 0..4 {
+                sum.level[j] += near * group.level[j];
+                sum.peak[j] += near * group.peak[j];
+            }
+            sum.cpu_squares += near * group.cpu_squares;
+        }
+        if weight > 1e-6 {
+            shrunk(prior, &sum, 1.0, weight, SIZE_SHRINK);
+        }
+    }
+}
+
+/// Moves a prior to what a group's sums say, held back by `k` VMs' worth of it.
+fn shrunk(prior: &mut Prior, sums: &Group, scale: f64, members: f64, k: f64) {
+    let mixed = |wider: f64, sum: f64| (sum * scale + k * wider) / (members + k);
+    let mean = sums.level[0] / members;
+    let variance = (sums.cpu_squares / members - mean * mean).max(0.0);
+    prior.cpu_variance = (variance * members + k * prior.cpu_variance) / (members + k);
+    for j in 0..4 {
+        prior.level[j] = mixed(prior.level[j], sums.level[j]);
+        prior.peak[j] = mixed(prior.peak[j], sums.peak[j]);
+    }
+}
+
+fn place(cpu: f64, memory: f64) -> Option<[f64; 2]> {
+    (cpu > 0.0 && memory > 0.0).then(|| [cpu.log2(), memory.log2()])
+}
+
+fn size_of(key: &str) -> Option<[f64; 2]> {
+    let (cpu, memory) = key.strip_prefix("size:")?.split_once('/')?;
+    place(cpu.parse().ok()?, memory.parse().ok()?)
+}
+
+/// 1 for the same size, towards 0 for others.
+fn nearness(a: &[f64; 2], b: &[f64; 2]) -> f64 {
+    let squared = (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2) / 2.0;
+    (-squared / (2.0 * SIZE_WIDTH * SIZE_WIDTH)).exp()
+}
+
+/// A prior as the demand of a VM that asks for so much.
+#[must_use]
+pub fn demand(prior: &Prior, source: Source, cpu: f64, memory: f64) -> Demand {
+    let usage = |shares: &[f64; 4]| Usage {
+        cpu: (shares[0] / 100.0).clamp(0.0, 1.0) * cpu,
+        memory: (shares[1] / 100.0).clamp(0.0, 1.0) * memory,
+        disk_io: Some(shares[2].max(0.0)),
+        net_io: Some(shares[3].max(0.0)),
+    };
+    let (level, peak) = (usage(&prior.level), usage(&prior.peak));
+    Demand { level, peak, cpu_deviation: prior.cpu_variance.sqrt() / 100.0 * cpu, source, class: None }
+}
+
+/// Own history and relatives, mixed by how far the own is trusted: CPU only, the rest is
+/// known soon enough.
+#[must_use]
+pub fn mixed(estimate: &Estimate, prior: Option<&Demand>) -> Demand {
+    let Estimate { level, peak, cpu_deviation, trust, class, .. } = *estimate;
+    let mut demand = Demand { level, peak, cpu_deviation, source: Source::History, class };
+    if let Some(prior) = prior.filter(|_| trust < 1.0) {
+        let mix = |own: f64, prior: f64| own * trust + prior * (1.0 - trust);
+        demand.level.cpu = mix(level.cpu, prior.level.cpu);
+        demand.peak.cpu = mix(peak.cpu, prior.peak.cpu).max(demand.level.cpu);
+        demand.cpu_deviation = mix(cpu_deviation.powi(2), prior.cpu_deviation.powi(2)).sqrt();
+    }
+    demand
+}
+
+/// Everybody of a store with an estimate and an identity.
+#[must_use]
+pub fn members(
+    identities: Vec<(VmId, VmIdentity)>,
+    estimates: &HashMap<VmId, Estimate>,
+) -> Vec<(VmIdentity, Estimate)> {
+    identities.into_iter().filter_map(|(vm, identity)| Some((identity, *estimates.get(&vm)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vm(template: i32, cores: i64, used: f64, samples: u64) -> (VmIdentity, Estimate) {
+        let identity =
+            VmIdentity { template: Some(template), cpu: cores * 100, memory: 1 << 20, ..VmIdentity::default() };
+        let usage = Usage { cpu: used * cores as f64, memory: 1e5, disk_io: Some(10.0), net_io: None };
+        let estimate =
+            Estimate { level: usage, peak: usage, cpu_deviation: 1.0, trust: 1.0, class: None, samples, last_at: 0 };
+        (identity, estimate)
+    }
+
+    fn prior(vms: &[(VmIdentity, Estimate)], of: &VmIdentity) -> Option<(Prior, Source)> {
+        let groups: HashMap<String, Group> = groups(vms).into_iter().collect();
+        Relatives::new(&groups).prior(of)
+    }
+
+    #[test]
+    fn many_relatives_are_believed_few_are_not() {
+        let mut vms: Vec<_> = (0..60).map(|i| vm(i % 3, 2, [10.0, 50.0, 90.0][i as usize % 3], 100)).collect();
+        let (many, source) = prior(&vms, &vm(1, 2, 0.0, 0).0).unwrap();
+        assert_eq!(source, Source::Template);
+        assert!((many.level[0] - 50.0).abs() < 1.0, "{many:?}");
+        vms.push(vm(9, 2, 100.0, 100));
+        let (one, _) = prior(&vms, &vm(9, 2, 0.0, 0).0).unwrap();
+        assert!(one.level[0] > 55.0 && one.level[0] < 95.0, "{one:?}");
+        let (none, source) = prior(&vms, &vm(77, 2, 0.0, 0).0).unwrap();
+        assert_eq!(source, Source::Size);
+        assert!((none.level[0] - 50.8).abs() < 1.0, "{none:?}");
+        let (other_size, source) = prior(&vms, &vm(77, 64, 0.0, 0).0).unwrap();
+        assert_eq!(source, Source::Everyone);
+        assert!((other_size.level[0] - 50.8).abs() < 1.0, "{other_size:?}");
+    }
+
+    #[test]
+    fn nearly_the_same_size_counts_and_young_vms_do_not() {
+        let vms: Vec<_> =
+            (0..20).map(|i| vm(1, if i < 10 { 1 } else { 16 }, if i < 10 { 80.0 } else { 5.0 }, 50)).collect();
+        let stranger = |cores| VmIdentity { template: None, ..vm(1, cores, 0.0, 0).0 };
+        let (small, _) = prior(&vms, &stranger(1)).unwrap();
+        let (big, _) = prior(&vms, &stranger(14)).unwrap();
+        assert!(small.level[0] > 70.0 && big.level[0] < 15.0, "{small:?} {big:?}");
+        let young: Vec<_> = (0..9).map(|_| vm(1, 1, 50.0, ENOUGH - 1)).collect();
+        assert_eq!(prior(&young, &stranger(1)), None);
+    }
+
+    #[test]
+    fn trust_mixes_own_and_prior() {
+        let (identity, mut estimate) = vm(1, 2, 10.0, 100);
+        let prior = Prior { level: [50.0; 4], peak: [60.0; 4], cpu_variance: 100.0 };
+        let cold = demand(&prior, Source::Size, identity.cpu as f64, identity.memory as f64);
+        assert_eq!((cold.level.cpu, cold.peak.cpu, cold.cpu_deviation), (100.0, 120.0, 20.0));
+        estimate.trust = 0.25;
+        let mixed = mixed(&estimate, Some(&cold));
+        assert_eq!((mixed.level.cpu, mixed.source), (0.25 * 20.0 + 0.75 * 100.0, Source::History));
+    }
+}

@@ -1,0 +1,161 @@
+//! One way to a plan: all units one after another, room for those that found none, and
+//! then the joint search.
+
+use super::draft::{Draft, Quality};
+use super::greedy::{self, Order, Preference};
+use super::improve::improve;
+use super::ledger::{Context, Ledger};
+use super::room::RoomSearch;
+use super::unit::{Unit, book};
+use super::{refusal, report};
+use crate::model::policy::{Objective, Policy, Scheduler};
+use std::collections::HashMap;
+
+/// An order of the units, and which of the allowed hosts each one gets.
+pub type Way = (Order, Preference);
+
+/// The ways in which a plan is looked for; the first that places all VMs is taken.
+const WAYS: [Way; 6] = [
+    (Order::Hardest, Preference::Spread),
+    (Order::FewestHosts, Preference::Spread),
+    (Order::Hardest, Preference::Pack),
+    (Order::LargestSets, Preference::Pack),
+    (Order::Smallest, Preference::Pack),
+    (Order::Smallest, Preference::Spread),
+];
+
+/// The ways that the policy allows, at least one.
+pub fn ways(policy: &Policy) -> Vec<Way> {
+    match (policy.scheduler, policy.objective) {
+        (Scheduler::Random, _) => vec![(Order::Given, Preference::Chance)],
+        (Scheduler::Interference, Objective::Joint) => WAYS.to_vec(),
+        (Scheduler::Interference, Objective::Seed) => vec![(Order::Given, Preference::Nearest)],
+        (Scheduler::Interference, Objective::SeedSigned) => vec![(Order::Given, Preference::Lowest)],
+    }
+}
+
+/// One way through all units, while it may still be the best.
+pub struct Attempt<'a> {
+    ledger: Ledger<'a>,
+    /// Units that found no host.
+    pub waiting: Vec<usize>,
+    moved: Vec<(usize, usize)>,
+    preference: Preference,
+    /// How good it is.
+    pub quality: Quality,
+}
+
+impl<'a> Attempt<'a> {
+    /// One pass over all units, then room for those that found none.
+    pub fn new(context: &'a Context<'a>, units: &[Unit], (order, preference): Way) -> Self {
+        context.work.begin_pass();
+        let mut ledger = Ledger::new(context, preference.follows_the_mean());
+        let mut waiting = Vec::new();
+        let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
+        for index in wanted_first(context, units, greedy::sequence(units, order, special)) {
+            let found =
+                if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
+            match found {
+                Some(seats) => book(&mut ledger, seats),
+                None => waiting.push(index),
+            }
+        }
+        context.work.end_pass();
+        let quality = Quality { placed: 0, size: 0.0, objective: 0.0 };
+        let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference, quality };
+        attempt.seek_room(units);
+        attempt
+    }
+
+    /// Makes room for those that wait; true when some of them got some.
+    pub fn seek_room(&mut self, units: &[Unit]) -> bool {
+        let context = self.ledger.context();
+        context.work.allow_second_thoughts();
+        let waited = self.waiting.len();
+        let (ledger, waiting) = (&mut self.ledger, &mut self.waiting);
+        let mut search = RoomSearch::new(units, context.snapshot.candidates.len(), self.preference);
+        // who could not join others before may do so now, and room that is made may serve more
+        while !waiting.is_empty() && !context.work.spent() {
+            let before = waiting.len();
+            waiting.retain(|&index| !search.retry(index, ledger));
+            waiting.retain(|&index| !search.place(index, ledger));
+            if waiting.len() == before && !search.trade(waiting, ledger) {
+                break;
+            }
+        }
+        self.moved.append(&mut search.moved);
+        self.judge(units);
+        self.waiting.len() < waited
+    }
+
+    /// Evens out what is placed.
+    pub fn improve(&mut self, units: &[Unit]) {
+        improve(units, &mut self.ledger);
+        self.judge(units);
+    }
+
+    fn judge(&mut self, units: &[Unit]) {
+        let placed = || units.iter().filter(|unit| unit.host(&self.ledger).is_some());
+        self.quality = Quality {
+            placed: placed().map(|unit| unit.members.len()).sum(),
+            size: placed().map(|unit| unit.size).sum(),
+            objective: self.ledger.load().objective(),
+        };
+    }
+
+    /// The attempt as it will be told.
+    pub fn finish(mut self, units: &[Unit], refused: &[(usize, String)]) -> Draft {
+        let context = self.ledger.context();
+        let snapshot = context.snapshot;
+        let mut refusals = snapshot.set_aside.clone();
+        refusals.extend(refused.iter().map(|(request, reason)| (context.vm(*request).id, reason.clone())));
+        for &index in &self.waiting {
+            let text = if context.work.stopped() {
+                "waits: planning was stopped before its turn; it comes with the next request".to_owned()
+            } else {
+                refusal::explain(&units[index], &mut self.ledger)
+            };
+            refusals.extend(units[index].members.iter().map(|&m| (context.vm(m).id, text.clone())));
+        }
+        refusals.sort_by_key(|(vm, _)| *vm);
+        let requests = 0..snapshot.candidates.len();
+        Draft {
+            seats: requests.map(|request| self.ledger.seat_of(request).cloned()).collect(),
+            order: (0..snapshot.hosts.len()).map(|host| self.ledger.guests(host).to_vec()).collect(),
+            why: report::whys(context, units, &self.moved, self.preference),
+            refusals,
+            quality: self.quality,
+        }
+    }
+}
+
+/// The sequence with units that others ask for by CURRENT_VMS before those others.
+fn wanted_first(context: &Context<'_>, units: &[Unit], sequence: Vec<usize>) -> Vec<usize> {
+    let mut unit_of: HashMap<usize, usize> = HashMap::new();
+    for (index, unit) in units.iter().enumerate() {
+        unit_of.extend(unit.members.iter().map(|&member| (member, index)));
+    }
+    let mut done = vec![false; units.len()];
+    let mut sorted = Vec::with_capacity(sequence.len());
+    for first in sequence {
+        let mut open = vec![(first, false)];
+        while let Some((unit, wanted_done)) = open.pop() {
+            if wanted_done {
+                sorted.push(unit);
+            } else if !done[unit] {
+                done[unit] = true;
+                open.push((unit, true));
+                let wanted = units[unit].members.iter().flat_map(|&member| context.current_vms.wants(member));
+                open.extend(wanted.filter_map(|request| unit_of.get(&request)).map(|&wanted| (wanted, false)));
+            }
+        }
+    }
+    sorted
+}
+
+/// VMs whose needs only few hosts can meet, whatever their size.
+fn is_special(context: &Context<'_>, request: usize) -> bool {
+    let vm = context.vm(request);
+    let rules = &context.groups.rules[request];
+    !vm.pci.is_empty() || vm.topology.is_some() || !rules.tags.is_empty() || vm.resched
+}

@@ -1,0 +1,275 @@
+//! Local search over a whole assignment: minimises the distances of all hosts, largest
+//! first. Plain arrays and formulas; what is allowed is asked of [`Rules`].
+//!
+//! | file | what it tries |
+//! |---|---|
+//! | `descent` | one piece moves, or two swap, where that relieves the worse of two hosts |
+//! | `rotation` | chains over three hosts, when nothing else relieves the worst one |
+//! | `kick` | a few moves by chance, from which the descent starts again |
+//!
+//! Deterministic, and anytime: the work that is allowed only says where the one path that
+//! it always takes ends, and the best assignment on that path is the answer.
+
+mod descent;
+mod kick;
+mod rotation;
+#[cfg(test)]
+mod tests;
+
+use super::interference::Load;
+use super::objective::Standing;
+use super::random::Random;
+use super::space::{Share, Space, Vector};
+
+/// What is moved as one: a VM, or VMs that share a host.
+#[derive(Clone, Debug)]
+pub struct Piece<'a> {
+    /// What it takes, in the units of the space.
+    pub amount: Share,
+    /// Hosts that it may go to, sorted.
+    pub hosts: &'a [u32],
+}
+
+/// A piece goes to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The piece.
+    pub piece: usize,
+    /// Where it goes.
+    pub to: usize,
+}
+
+/// The hard rules, and what was spent on asking them.
+pub trait Rules {
+    /// The cheap part of the rules: room for the piece on the host if `less` left it.
+    fn has_room(&self, piece: usize, host: usize, less: Option<usize>) -> bool;
+    /// Takes all changes where all rules allow that, else none.
+    fn apply(&mut self, changes: &[Change]) -> bool;
+    /// Takes back the latest so many `apply` that were taken.
+    fn undo(&mut self, count: usize);
+    /// Nothing before this is taken back any more.
+    fn keep(&mut self);
+    /// Counts work; false when it has to end.
+    fn go_on(&mut self, steps: usize) -> bool;
+}
+
+/// Kicks in a row without a gain after which the search ends.
+const PATIENCE: usize = 200;
+
+/// Changes of a descent among many hosts after which it is judged.
+const UNJUDGED: usize = 16;
+
+/// An assignment in the making.
+pub struct Search<'a, R: Rules> {
+    space: &'a Space,
+    pieces: &'a [Piece<'a>],
+    rules: &'a mut R,
+    load: Load,
+    /// By piece.
+    at: Vec<usize>,
+    /// By host.
+    on: Vec<Vec<usize>>,
+    /// By host, against the mean aimed at.
+    scores: Vec<f64>,
+    /// The mean as it is; kept up to date where it moves.
+    mean: Vector,
+    mean_is_fixed: bool,
+    /// The largest distance that a change may lead to, where the mean moves.
+    ceiling: f64,
+    clock: u64,
+    /// By host: when it last changed, and when nothing was found for it.
+    changed: Vec<u64>,
+    checked: Vec<u64>,
+    /// When no chain was found.
+    rotated: u64,
+    /// The best assignment so far, and how many changes there were since one was judged.
+    best: Standing,
+    unjudged: usize,
+    /// Changes since the best assignment, with where the pieces came from.
+    taken: Vec<Vec<Change>>,
+    random: Random,
+}
+
+impl<'a, R: Rules> Search<'a, R> {
+    /// A search from an assignment (host by piece) whose load is `load`.
+    pub fn new(space: &'a Space, pieces: &'a [Piece<'a>], at: Vec<usize>, load: Load, rules: &'a mut R) -> Self {
+        let hosts = load.hosts();
+        let mut on = vec![Vec::new(); hosts];
+        for (piece, &host) in at.iter().enumerate() {
+            on[host].push(piece);
+        }
+        let mut search = Self {
+            space,
+            pieces,
+            rules,
+            at,
+            on,
+            scores: vec![0.0; hosts],
+            mean: load.mean(),
+            mean_is_fixed: space.mean_is_fixed(),
+            ceiling: f64::INFINITY,
+            clock: 1,
+            changed: vec![1; hosts],
+            checked: vec![0; hosts],
+            rotated: 0,
+            best: Standing::default(),
+            unjudged: 0,
+            taken: Vec::new(),
+            random: Random::new(0x6F6E_6561_696F),
+            load,
+        };
+        search.aim();
+        search
+    }
+
+    /// Searches until nothing more is found or work ends.
+    pub fn run(&mut self) {
+        self.best = self.standing();
+        if self.pieces.is_empty() || self.best.largest() <= 0.0 {
+            return;
+        }
+        self.ceiling = self.best.largest();
+        let mut patience = PATIENCE;
+        loop {
+            let ended = !self.descend();
+            // where the mean moves a descent may rise a little before it falls; only what
+            // is judged on the way counts, wherever the work ends
+            let judged = !ended || self.mean_is_fixed;
+            if judged && self.judge() {
+                patience = patience.max(PATIENCE / 2);
+            } else {
+                self.go_back();
+            }
+            if ended || patience == 0 || !self.rules.go_on(self.scores.len()) {
+                return;
+            }
+            patience -= 1;
+            self.kick();
+        }
+    }
+
+    /// Keeps the assignment if it is the best so far.
+    fn judge(&mut self) -> bool {
+        self.unjudged = 0;
+        let standing = self.standing();
+        let improves = standing.improves(&self.best);
+        if improves {
+            self.best = standing;
+            self.ceiling = self.ceiling.min(self.best.largest());
+            self.taken.clear();
+            self.rules.keep();
+        }
+        improves
+    }
+
+    /// Judges now and then on the way, where that matters.
+    fn judge_on_the_way(&mut self) {
+        self.unjudged += 1;
+        let every = if self.best.has_few_hosts() { 1 } else { UNJUDGED };
+        if !self.mean_is_fixed && self.unjudged >= every {
+            self.rules.go_on(2 * self.scores.len());
+            self.judge();
+        }
+    }
+
+    /// Distances against the mean as it is.
+    fn standing(&self) -> Standing {
+        if self.mean_is_fixed {
+            return Standing::new(self.scores.clone());
+        }
+        Standing::new(self.load.scores())
+    }
+
+    /// Scores count against the mean as it is now.
+    fn aim(&mut self) {
+        self.mean = self.load.mean();
+        self.load.aim(self.mean);
+        for host in 0..self.scores.len() {
+            self.scores[host] = self.load.score(host);
+        }
+        if !self.mean_is_fixed {
+            self.clock += 1;
+            self.changed.fill(self.clock);
+        }
+    }
+
+    fn share(&self, piece: usize, host: usize) -> Share {
+        self.space.scaled(&self.pieces[piece].amount, host)
+    }
+
+    fn may_go(&self, piece: usize, host: usize) -> bool {
+        let hosts = self.pieces[piece].hosts;
+        hosts.len() == self.on.len() || u32::try_from(host).is_ok_and(|host| hosts.binary_search(&host).is_ok())
+    }
+
+    /// Takes changes if all rules allow them and the ceiling holds.
+    fn take(&mut self, changes: &[Change]) -> bool {
+        if !self.mean_is_fixed && self.over_ceiling(changes) {
+            return false;
+        }
+        if !self.rules.apply(changes) {
+            return false;
+        }
+        let back: Vec<Change> = changes.iter().map(|c| Change { piece: c.piece, to: self.at[c.piece] }).collect();
+        self.relocate(changes);
+        self.taken.push(back);
+        true
+    }
+
+    fn over_ceiling(&mut self, changes: &[Change]) -> bool {
+        let mut effects: Vec<(usize, Share, Share)> = Vec::with_capacity(changes.len() + 1);
+        let slot = |effects: &mut Vec<(usize, Share, Share)>, host: usize| {
+            effects.iter().position(|(at, ..)| *at == host).unwrap_or_else(|| {
+                effects.push((host, Share::default(), Share::default()));
+                effects.len() - 1
+            })
+        };
+        for change in changes {
+            let from = self.at[change.piece];
+            let leaves = slot(&mut effects, from);
+            effects[leaves].1 = effects[leaves].1.plus(&self.share(change.piece, from));
+            let comes = slot(&mut effects, change.to);
+            effects[comes].2 = effects[comes].2.plus(&self.share(change.piece, change.to));
+        }
+        self.rules.go_on(self.scores.len());
+        let (largest, _) = self.load.objective_changed(&self.mean, &effects);
+        largest > self.ceiling
+    }
+
+    /// Brings arrays up to changes that the rules have taken.
+    fn relocate(&mut self, changes: &[Change]) {
+        self.clock += 1;
+        for change in changes {
+            let from = self.at[change.piece];
+            self.load.remove(from, &self.share(change.piece, from));
+            self.load.add(change.to, &self.share(change.piece, change.to));
+            self.on[from].retain(|&piece| piece != change.piece);
+            self.on[change.to].push(change.piece);
+            self.at[change.piece] = change.to;
+            for host in [from, change.to] {
+                self.changed[host] = self.clock;
+            }
+        }
+        let touched = (0..self.scores.len()).filter(|&host| self.changed[host] == self.clock);
+        for host in touched.collect::<Vec<_>>() {
+            self.scores[host] = self.load.score(host);
+        }
+        if !self.mean_is_fixed {
+            self.mean = self.load.mean();
+        }
+    }
+
+    /// Back to the best assignment.
+    fn go_back(&mut self) {
+        self.rules.undo(self.taken.len());
+        while let Some(back) = self.taken.pop() {
+            self.relocate(&back);
+        }
+    }
+
+    /// The host with the largest distance among those wanted; the first of equals.
+    fn worst(&self, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let wanted = (0..self.scores.len()).filter(|&host| wanted(host));
+        wanted.reduce(|worst, host| if self.scores[host] > self.scores[worst] { host } else { worst })
+    }
+}

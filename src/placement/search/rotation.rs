@@ -1,0 +1,106 @@
+//! Chains over three hosts: a piece of the worst host pushes one of a second host on to a
+//! third, from which one may come back.
+
+use super::descent::Candidates;
+use super::{Change, Rules, Search};
+use crate::placement::interference::SAME;
+use crate::placement::space::Share;
+
+/// The worst host is combined with pairs among so many others at each end.
+const PARTNERS: usize = 6;
+
+/// Steps of one look at a host.
+const LOOK: usize = 2;
+
+impl<R: Rules> Search<'_, R> {
+    /// Relieves the worst host by a chain, if it has changed since the last time.
+    pub(super) fn rotate(&mut self) -> bool {
+        let Some(worst) = self.worst(|_| true) else { return false };
+        if self.rotated == self.clock {
+            return false;
+        }
+        let now = self.clock;
+        let mut candidates = Candidates::default();
+        let partners = self.partners(worst);
+        'all: for &second in &partners {
+            for &third in &partners {
+                if second != third {
+                    let looks = self.chains([worst, second, third], &mut candidates);
+                    if !self.rules.go_on(looks * LOOK) {
+                        break 'all;
+                    }
+                }
+            }
+        }
+        let found = candidates.into_changes().any(|changes| self.take(&changes));
+        if !found {
+            self.rotated = now;
+        }
+        found
+    }
+
+    /// The hosts that use most and those that use least, apart from the one.
+    fn partners(&mut self, host: usize) -> Vec<usize> {
+        let mut others: Vec<usize> = (0..self.scores.len()).filter(|&other| other != host).collect();
+        if others.len() > 2 * PARTNERS {
+            self.rules.go_on(self.scores.len());
+            let used: Vec<f64> = (0..self.scores.len()).map(|at| self.load.utilisation(at).iter().sum()).collect();
+            others.sort_by(|&a, &b| used[a].total_cmp(&used[b]).then(a.cmp(&b)));
+            others.drain(PARTNERS..others.len() - PARTNERS);
+        }
+        others
+    }
+
+    /// All chains worst -> second -> third -> worst, of which the first or the last link
+    /// may be empty, that leave each host better than the worst is.
+    fn chains(&self, [worst, second, third]: [usize; 3], candidates: &mut Candidates) -> usize {
+        let limit = self.scores[worst] - SAME;
+        let none = Share::default();
+        let mut looks = 0;
+        for out in self.on[worst].iter().copied().map(Some).chain([None]) {
+            if out.is_some_and(|out| !self.may_go(out, second)) {
+                continue;
+            }
+            let less = out.map_or(none, |piece| self.share(piece, worst));
+            let comes = out.map_or(none, |piece| self.share(piece, second));
+            // who may come back to the worst host, and what that makes of it
+            let backs = self.on[third].iter().copied().map(Some).chain([None]);
+            let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
+                let more = back.map_or(none, |piece| self.share(piece, worst));
+                let score = self.load.score_changed(worst, &less, &more);
+                let may = back.is_none_or(|piece| self.may_go(piece, worst));
+                (score < limit && may).then_some((back, score))
+            });
+            let backs: Vec<(Option<usize>, f64)> = backs.collect();
+            looks += self.on[third].len() + 1;
+            if backs.is_empty() {
+                continue;
+            }
+            for &middle in &self.on[second] {
+                looks += 1;
+                let score_second = self.load.score_changed(second, &self.share(middle, second), &comes);
+                if score_second >= limit || !self.may_go(middle, third) {
+                    continue;
+                }
+                let more = self.share(middle, third);
+                for &(back, score_worst) in &backs {
+                    looks += 1;
+                    let less = back.map_or(none, |piece| self.share(piece, third));
+                    let score_third = self.load.score_changed(third, &less, &more);
+                    let links = [out.map(|piece| (piece, second)), Some((middle, third)), back.map(|p| (p, worst))];
+                    if score_third < limit && self.links_have_room(links, [worst, second, third]) {
+                        let changes: Vec<Change> =
+                            links.into_iter().flatten().map(|(piece, to)| Change { piece, to }).collect();
+                        candidates.offer([score_worst, score_second, score_third], &changes);
+                    }
+                }
+            }
+        }
+        looks
+    }
+
+    fn links_have_room(&self, links: [Option<(usize, usize)>; 3], hosts: [usize; 3]) -> bool {
+        let leaves = |host: usize| hosts.iter().position(|&at| at == host).and_then(|at| links[at]).map(|(p, _)| p);
+        links.into_iter().flatten().all(|(piece, to)| self.rules.has_room(piece, to, leaves(to)))
+    }
+}
