@@ -23,6 +23,8 @@ const HOSTS: i32 = 100;
 const VMS: i32 = 30;
 const REQUESTS: usize = 1000;
 const IDLE: usize = 200;
+/// mm_sched asks every 15 s; so long the log and the store have their time.
+const PAUSE: Duration = Duration::from_millis(5);
 const SOAK: usize = 100_000;
 
 fn main() {
@@ -34,7 +36,7 @@ fn main() {
     let answers = [("one.hostpool.info", hosts(&pool)), ("one.vmpool.infoextended", pending(&waiting))];
     let oned = ScriptedOned::start(&answers);
     let store = format!("history.store=sqlite:{}", folder.path().join("history.db").display());
-    let settings = [store.as_str(), "serve.oned_refresh=10", "log=warn"];
+    let settings = [store.as_str(), "serve.oned_refresh=10"];
     let service = Service::start_with(folder.path(), Some(&oned), &[], |command| {
         // the last setting of a key counts
         command.args(settings.iter().flat_map(|text| ["--set", text])).env_remove("ML_MODEL_PORT");
@@ -75,10 +77,10 @@ fn latencies(service: &Service) {
     core.print("the core alone, in process");
     let kept = {
         let mut client = Client::new(service);
-        measure(|| client.post(&body))
+        measure(|| client.post(&body), Duration::ZERO)
     };
-    kept.print("over one kept connection");
-    let each = measure(|| Client::new(service).post(&body));
+    kept.print("over one kept connection, back to back");
+    let each = measure(|| Client::new(service).post(&body), PAUSE);
     each.print("a connection each, as mm_sched");
     let (idle, alone) = beside_idle_clients(service, &body);
     alone.print(&format!("a connection each, just before the {IDLE}"));
@@ -100,6 +102,7 @@ fn beside_idle_clients(service: &Service, body: &str) -> (Times, Times) {
     // in turns, so that both see the same machine
     for _ in 0..4 {
         for _ in 0..REQUESTS / 4 {
+            std::thread::sleep(PAUSE);
             alone.time(|| Client::new(service).post(body));
         }
         let mut clients: Vec<TcpStream> = (0..IDLE).map(|_| open()).collect();
@@ -113,6 +116,7 @@ fn beside_idle_clients(service: &Service, body: &str) -> (Times, Times) {
                     },
                 );
             }
+            std::thread::sleep(PAUSE);
             idle.time(|| Client::new(service).post(body));
         }
     }
@@ -129,7 +133,7 @@ fn memory(service: &Service) {
             println!("| {sent} | {:.1} | {p50:.3} |", resident(service.child.id()));
             times = Times::default();
         }
-        let body = batch(sent as i32 % 100);
+        let body = batch(sent as i32 % 10);
         let begun = Instant::now();
         if !client.post(&body) {
             client = Client::new(service);
@@ -223,9 +227,10 @@ impl Times {
     }
 }
 
-fn measure(mut what: impl FnMut() -> bool) -> Times {
+fn measure(mut what: impl FnMut() -> bool, pause: Duration) -> Times {
     let mut times = Times::default();
     for _ in 0..REQUESTS {
+        std::thread::sleep(pause);
         times.time(&mut what);
     }
     times

@@ -1,11 +1,14 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
+use crate::commands::classify::ClassifyArgs;
 use crate::commands::collect::CollectArgs;
 use crate::commands::db::DbCommand;
 use crate::commands::drain::DrainArgs;
+use crate::commands::evaluate::EvaluateArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::train::TrainArgs;
 use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
 
@@ -37,6 +40,14 @@ enum Command {
     Collect(CollectArgs),
     /// Read usage tables (CSV, also gz) into the store of history.
     Import(ImportArgs),
+    /// Make a model of the store's history, judge it, and renew all estimates by it.
+    Train(TrainArgs),
+    /// Show class and estimate of VMs, and where they come from.
+    Classify(ClassifyArgs),
+    /// Show the classes of the model in words and numbers.
+    Classes(ConfigArgs),
+    /// Show how good estimates are, on VMs and at times that nothing was fitted on.
+    Evaluate(EvaluateArgs),
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
@@ -63,6 +74,10 @@ pub fn run() -> Exit {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Collect(args) => commands::collect::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Classify(args) => commands::classify::run(&args),
+        Command::Classes(args) => commands::classes::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Db(command) => commands::db::run(&command),
         Command::Config => commands::config::run(),
     }

@@ -3,8 +3,9 @@
 //! running twice, or on two front-ends at once, changes nothing.
 
 use super::intake::{AHEAD, CHUNK, Intake};
-use super::{ConfigArgs, Exit, store};
+use super::{ConfigArgs, Exit, modelfile, store};
 use crate::config::Store;
+use crate::demand::model::Model;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
 use crate::learn;
@@ -42,8 +43,8 @@ pub struct CollectArgs {
 /// Collects once, or for ever.
 #[must_use]
 pub fn run(args: &CollectArgs) -> Exit {
-    let chosen = match store::configured(&args.config) {
-        Ok((_, chosen)) => chosen,
+    let (settings, chosen) = match store::configured(&args.config) {
+        Ok(configured) => configured,
         Err(exit) => return exit,
     };
     let oned = match oned(Limits::default()) {
@@ -54,7 +55,9 @@ pub fn run(args: &CollectArgs) -> Exit {
         }
     };
     loop {
-        let outcome = once(&oned, &chosen);
+        // read each time: training may have written a new one
+        let model = modelfile::or_without(&settings);
+        let outcome = once(&oned, &chosen, model.as_ref());
         if let Err(error) = &outcome {
             log::error!("nothing more was collected: {error:#}");
         }
@@ -73,14 +76,14 @@ pub(super) fn oned(limits: Limits) -> Result<Oned> {
     Ok(Oned::new(endpoint, credentials, limits, None)?)
 }
 
-fn once(oned: &Oned, chosen: &Store) -> Result<()> {
+fn once(oned: &Oned, chosen: &Store, model: Option<&Model>) -> Result<()> {
     let told = |error: StoreError| anyhow!("the store {chosen:?} cannot be used: {error}");
     let mut store = store::open(chosen, Duration::from_secs(30)).map_err(told)?;
     let known = store.counters(Kind::Vm).map_err(told)?;
     let now = store::now();
     let newest = known.iter().map(|counters| counters.at).filter(|at| *at <= now).max();
     let look_back = newest.map_or(FIRST_LOOK, |at| (now - at + OVERLAP).min(LONGEST_LOOK));
-    let mut intake = Intake::new(store.as_mut(), known, now);
+    let mut intake = Intake::new(store.as_mut(), model, known, now);
     let window = Window::Seconds(u32::try_from(look_back).unwrap_or(u32::MAX));
     let skipped = oned.vm_monitoring(window, &mut |counters| intake.take(&counters));
     intake.flush();
@@ -92,6 +95,7 @@ fn once(oned: &Oned, chosen: &Store) -> Result<()> {
     let skipped = skipped?;
     let hosts = hosts(oned, store.as_mut(), window, now).map_err(told)??;
     let identities = identities(oned, store.as_mut()).map_err(told)??;
+    learn::relate(store.as_mut()).map_err(told)?;
     log::info!(
         "collected: new samples {fresh}, samples of hosts {hosts}, VMs known {identities}, unreadable records {skipped}"
     );

@@ -1,12 +1,16 @@
 //! `oneaio import`: usage tables into the store of history.
 
-use super::{ConfigArgs, Exit, store};
+use super::{ConfigArgs, Exit, modelfile, store};
+use crate::config::Settings;
+use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
 use crate::history::{Batch, HistoryStore, StoreError};
 use crate::learn;
-use crate::model::sample::VmSample;
+use crate::model::ids::VmId;
+use crate::model::sample::{VmIdentity, VmSample};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -36,13 +40,13 @@ pub struct ImportArgs {
 /// Imports all files, one after the other.
 #[must_use]
 pub fn run(args: &ImportArgs) -> Exit {
-    let chosen = match store::configured(&args.config) {
-        Ok((_, chosen)) => chosen,
+    let (settings, chosen) = match store::configured(&args.config) {
+        Ok(configured) => configured,
         Err(exit) => return exit,
     };
     let outcome = store::open(&chosen, Duration::from_secs(60))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"))
-        .and_then(|mut store| all(args, store.as_mut()));
+        .and_then(|mut store| all(args, &settings, store.as_mut()));
     match outcome {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -52,7 +56,7 @@ pub fn run(args: &ImportArgs) -> Exit {
     }
 }
 
-fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
+fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> Result<()> {
     let capacities = match &args.vms {
         Some(path) => {
             let read = Capacities::read(open(path)?).with_context(|| path.display().to_string());
@@ -63,9 +67,17 @@ fn all(args: &ImportArgs, store: &mut dyn HistoryStore) -> Result<()> {
     for pair in args.carbon.chunks_exact(2) {
         carbon(&pair[0], Path::new(&pair[1]), store).with_context(|| pair[1].clone())?;
     }
+    let told = |error: StoreError| anyhow!("the store cannot be written: {error}");
+    let sizes = capacities.identities();
+    // what oned has told of a VM is more than its size
+    let known: HashSet<VmId> = store.identities(None).map_err(told)?.into_iter().map(|(vm, _)| vm).collect();
+    let sizes: Vec<(VmId, VmIdentity)> = sizes.into_iter().filter(|(vm, _)| !known.contains(vm)).collect();
+    learn::absorb(store, &Batch { identities: &sizes, ..Batch::default() }).map_err(told)?;
+    let model = modelfile::or_without(settings);
     for path in &args.files {
-        one(path, &capacities, store).with_context(|| path.display().to_string())?;
+        one(path, &capacities, store, model.as_ref()).with_context(|| path.display().to_string())?;
     }
+    learn::relate(store).map_err(told)?;
     Ok(())
 }
 
@@ -88,11 +100,11 @@ fn carbon(zone: &str, path: &Path, store: &mut dyn HistoryStore) -> Result<()> {
 }
 
 /// Streams one file into the store, chunk by chunk.
-fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore) -> Result<()> {
+fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore, model: Option<&Model>) -> Result<()> {
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let origin = Origin { vm: vm_of_file(&name), capacities };
-    let mut sink = Sink { store, chunk: Vec::with_capacity(CHUNK), fresh: 0, failure: None };
+    let mut sink = Sink { store, model, chunk: Vec::with_capacity(CHUNK), fresh: 0, failure: None };
     let bar = std::io::stderr().is_terminal();
     let mut progress = |at: crate::history::import::Progress| {
         if bar {
@@ -124,6 +136,7 @@ fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore) -> Re
 /// Collects samples and hands them on in chunks; after a failure it takes no more.
 struct Sink<'s> {
     store: &'s mut dyn HistoryStore,
+    model: Option<&'s Model>,
     chunk: Vec<VmSample>,
     fresh: usize,
     failure: Option<StoreError>,
@@ -141,7 +154,7 @@ impl Sink<'_> {
 
     fn flush(&mut self) {
         let batch = Batch { samples: &self.chunk, ..Batch::default() };
-        match learn::absorb(self.store, &batch) {
+        match learn::absorb_with(self.store, &batch, self.model) {
             Ok(absorbed) => self.fresh += absorbed.new_samples,
             Err(error) => self.failure = Some(error),
         }

@@ -1,6 +1,7 @@
 //! Counters of VMs on their way into the store: to rates, in chunks, by `learn::absorb`.
 //! The collector and cluster optimization share it.
 
+use crate::demand::model::Model;
 use crate::history::rates::RateMeter;
 use crate::history::{Batch, HistoryStore, Kind, StoreError};
 use crate::learn;
@@ -17,6 +18,7 @@ pub const AHEAD: i64 = 300;
 /// Takes counters; after a failure it takes no more.
 pub struct Intake<'s> {
     store: &'s mut dyn HistoryStore,
+    model: Option<&'s Model>,
     meter: RateMeter,
     samples: Vec<VmSample>,
     newest: HashMap<i32, Counters>,
@@ -28,10 +30,10 @@ pub struct Intake<'s> {
 
 impl<'s> Intake<'s> {
     /// Goes on from the counters that the store knows.
-    pub fn new(store: &'s mut dyn HistoryStore, known: Vec<Counters>, now: i64) -> Self {
+    pub fn new(store: &'s mut dyn HistoryStore, model: Option<&'s Model>, known: Vec<Counters>, now: i64) -> Self {
         let mut meter = RateMeter::load(known);
         meter.set_horizon(now + AHEAD);
-        Self { store, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
+        Self { store, model, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }
     }
 
     /// Takes one record.
@@ -53,7 +55,7 @@ impl<'s> Intake<'s> {
         let mut counters: Vec<(Kind, Counters)> = self.newest.drain().map(|(_, newest)| (Kind::Vm, newest)).collect();
         counters.sort_by_key(|(_, counters)| counters.id);
         let batch = Batch { samples: &self.samples, counters: &counters, ..Batch::default() };
-        match learn::absorb(self.store, &batch) {
+        match learn::absorb_with(self.store, &batch, self.model) {
             Ok(absorbed) => self.fresh += absorbed.new_samples,
             Err(error) => self.failure = Some(error),
         }

@@ -1,21 +1,28 @@
 //! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
 
 pub mod bundle;
+pub mod classes;
+pub mod classify;
 pub mod collect;
 pub mod config;
 pub mod db;
 pub mod drain;
+pub mod evaluate;
 pub mod import;
 pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod train;
 
 mod intake;
 mod logger;
 mod migrations_table;
+mod modelfile;
+mod plot;
 mod remembered;
 mod store;
+mod study;
 mod table;
 
 use crate::config::{Problem, Settings, settings};

@@ -4,7 +4,7 @@
 
 use super::place::stdout_is_closed;
 use super::store::{self, History};
-use super::{ConfigArgs, Exit, load_settings, logger};
+use super::{ConfigArgs, Exit, load_settings, logger, modelfile};
 use crate::config::Settings;
 use crate::decide;
 use crate::model::ids::ClusterId;
@@ -30,7 +30,8 @@ pub fn run(args: &OptimizeArgs) -> Exit {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    let history = store::chosen(&settings).map(|store| History::start(store, settings.history_deadline));
+    let history = store::chosen(&settings)
+        .map(|store| History::start(store, settings.history_deadline).with_model(modelfile::or_without(&settings)));
     let snapshot = match decide::read(request) {
         Ok(snapshot) => snapshot,
         Err(error) => {

@@ -8,6 +8,7 @@ use crate::model::history::Recall;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
 use crate::server::{Memory, StoreHealth};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct Remembered {
     store: Option<Store>,
     deadline: f64,
+    model: PathBuf,
     live: Mutex<Option<History>>,
     stand: Mutex<Stand>,
 }
@@ -31,9 +33,10 @@ struct Stand {
 
 impl Remembered {
     /// Begins to keep a store open; `None` for none. The first opening is waited for.
-    pub fn start(store: Option<Store>, deadline: f64) -> Arc<Self> {
+    /// `model` is where the model of demands lies, if there is one.
+    pub fn start(store: Option<Store>, deadline: f64, model: PathBuf) -> Arc<Self> {
         let has_store = store.is_some();
-        let all = Self { store, deadline, live: Mutex::default(), stand: Mutex::default() };
+        let all = Self { store, deadline, model, live: Mutex::default(), stand: Mutex::default() };
         let remembered = Arc::new(all);
         if has_store {
             remembered.look();
@@ -136,7 +139,9 @@ impl Memory for Remembered {
     }
 
     fn model_age(&self) -> Option<Duration> {
-        None
+        let made = std::fs::metadata(&self.model).and_then(|file| file.modified()).ok()?;
+        // a file from the future is new
+        Some(made.elapsed().unwrap_or_default())
     }
 }
 

@@ -10,6 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// Where the packages make room for the model of demands.
+const MODEL_FILE: &str = "/var/lib/one/oneaio/model.safetensors";
+
 /// Serves until it is told to stop.
 #[must_use]
 pub fn run(args: &ConfigArgs) -> Exit {
@@ -35,7 +38,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     let parts = Parts {
         chosen: chosen(&settings),
         token,
-        memory: Remembered::start(store::chosen(&settings), settings.history_deadline),
+        memory: Remembered::start(store::chosen(&settings), settings.history_deadline, MODEL_FILE.into()),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,
         settings,

@@ -4,6 +4,7 @@ use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::decide;
+use crate::demand::model::Model;
 use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
@@ -16,6 +17,7 @@ use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -80,6 +82,7 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 pub struct History {
     worker: Worker,
     classes: bool,
+    model: Arc<Option<Model>>,
 }
 
 impl History {
@@ -90,7 +93,7 @@ impl History {
             Store::Postgres(address) => timescale::reader(address, deadline),
             other => open(other, deadline),
         });
-        Self { worker: Worker::start(opening, deadline), classes: false }
+        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
     }
 
     /// Starts opening a file that is only read.
@@ -99,7 +102,12 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline), classes: false }
+        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
+    }
+
+    /// Makes estimates of what requests tell by a model.
+    pub fn with_model(self, model: Option<Model>) -> Self {
+        Self { model: Arc::new(model), ..self }
     }
 
     /// Asks for class vectors too, for `resources: classes`.
@@ -119,9 +127,10 @@ impl History {
     pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
         let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
         let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
             let known = store.counters(Kind::Vm)?;
-            let mut intake = Intake::new(store, known, now);
+            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
             counters.iter().for_each(|counters| intake.take(counters));
             intake.flush();
             intake.failure.map_or(Ok(intake.fresh), Err)

@@ -217,6 +217,16 @@ const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "model",
+        default: "/var/lib/one/oneaio/model.safetensors",
+        help: "The file that `oneaio train` writes: classes, and how history becomes estimates. `collect` and\n\
+               `import` use it; without it estimates are simple means and percentiles. An absolute path.",
+        set: |s, text| {
+            s.model = (text != DEFAULT_MODEL).then(|| text.into());
+            if text.starts_with('/') { Ok(()) } else { Err("an absolute path") }
+        },
+    },
+    Key {
         name: "log",
         default: "info",
         help: "What is told on stderr, and so in oned.log and the logs of VMs:\n\
@@ -247,6 +257,9 @@ const KEYS: &[Key] = &[
 fn number(text: &str, max: f64) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| (0.0..=max).contains(value))
 }
+
+/// Where the packages make room for the model.
+const DEFAULT_MODEL: &str = "/var/lib/one/oneaio/model.safetensors";
 
 /// The store that the packages prepare.
 const DEFAULT_STORE: &str = "sqlite:/var/lib/one/oneaio/history.db";

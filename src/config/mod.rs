@@ -25,6 +25,8 @@ pub struct Settings {
     pub log_placements: usize,
     /// Where history is kept; `None` is the default place.
     pub history: Option<Store>,
+    /// The model file; `None` is the default place.
+    pub model: Option<PathBuf>,
     /// Seconds after which history that has not answered is done without.
     pub history_deadline: f64,
     /// The HTTP service.
@@ -59,6 +61,7 @@ impl Default for Settings {
             log: LogLevel::default(),
             log_placements: 200,
             history: None,
+            model: None,
             history_deadline: 2.0,
             serve: serve::Serve::default(),
         }

@@ -7,14 +7,19 @@
 //!
 //! [`Demands`]: crate::model::demand::Demands
 
+pub mod calibration;
 pub mod classifier;
 pub mod estimator;
+pub mod evaluation;
 pub mod features;
+pub mod fitting;
 pub mod histogram;
 pub mod linear;
 pub mod memory;
+pub mod model;
 pub mod monitored;
 pub mod observed;
 pub mod relatives;
 pub mod requested;
+pub mod study;
 pub mod window;

@@ -25,7 +25,7 @@ pub enum PayloadError {
         at: u64,
     },
     /// Another document, or none.
-    #[error("oned sent {found:?} where {root} was expected; check that ONED_ADDR leads to OpenNebula 7")]
+    #[error("oned sent {found:?} where {root} was expected; check that ONED_ADDR leads to oned")]
     Root {
         /// The root that was expected.
         root: &'static str,

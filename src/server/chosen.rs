@@ -2,7 +2,8 @@
 //! where a file is named for it.
 
 use super::lock;
-use crate::model::policy::{Policy, Scheduler};
+use crate::model::ids::VmId;
+use crate::model::policy::{Policy, Resources, Scheduler};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -13,6 +14,8 @@ use std::sync::{Arc, Mutex};
 pub const CLASSIFIERS: [&str; 4] = ["RandomClassifier", "DLIR", "DLClassifier", "ClassicalClassifier"];
 /// The seed's names of schedulers; the last one is spelt as its code spells it.
 pub const SCHEDULERS: [&str; 3] = ["RandomScheduler", "InterferenceAwareScheduler", "InteferenceAwareScheduler"];
+/// Classes of the RandomClassifier, as in the seed.
+const CLASSES: u64 = 3;
 /// The largest s_green.
 pub const LARGEST_SCALAR: f64 = 1000.0;
 
@@ -39,11 +42,22 @@ impl Chosen {
         if let Some(scalar) = self.energy_cost_scalar {
             policy.s_green = scalar;
         }
+        // the seed balances what its classifier tells, whichever that is
+        if self.classifier.is_some() {
+            policy.resources = Resources::Classes;
+        }
         if let Some(name) = &self.scheduler {
             let random = name == SCHEDULERS[0];
             policy.scheduler = if random { Scheduler::Random } else { Scheduler::Interference };
         }
         policy
+    }
+
+    /// What the RandomClassifier tells of a VM, always the same; `None` when it is not chosen.
+    #[must_use]
+    pub fn random_vector(&self, vm: VmId) -> Option<Vec<f64>> {
+        let chosen = self.classifier.as_deref() == Some(CLASSIFIERS[0]);
+        chosen.then(|| (0..CLASSES).map(|class| uniform(vm, class)).collect())
     }
 
     /// What a file of ours says; nothing for a file that is not there.
@@ -79,6 +93,14 @@ impl Chosen {
         file.sync_all()?;
         fs::rename(&beside, path)
     }
+}
+
+/// From 0 to 1, by mixing the bits of id and class (SplitMix64).
+fn uniform(vm: VmId, class: u64) -> f64 {
+    let mut x = (u64::from(vm.0.unsigned_abs()) << 8 | class).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// What is set now.
@@ -134,6 +156,18 @@ mod tests {
         let nowhere = Choice::new(Chosen::default(), Some(folder.path().join("no/folder")));
         assert!(nowhere.change(|chosen| chosen.energy_cost_scalar = Some(3.0)).is_err());
         assert_eq!(*nowhere.now(), Chosen::default());
+    }
+
+    #[test]
+    fn a_classifier_makes_classes_what_is_balanced() {
+        let chosen = |name: &str| Chosen { classifier: Some(name.to_owned()), ..Chosen::default() };
+        assert_eq!(Chosen::default().over(&Policy::default()).resources, Resources::Metrics);
+        assert_eq!(chosen("DLIR").over(&Policy::default()).resources, Resources::Classes);
+        assert_eq!(chosen("DLIR").random_vector(VmId(1)), None);
+        let vectors: Vec<_> = (0..1000).filter_map(|vm| chosen("RandomClassifier").random_vector(VmId(vm))).collect();
+        let mean = vectors.iter().flatten().sum::<f64>() / 3000.0;
+        assert!((mean - 0.5).abs() < 0.05 && vectors[1] != vectors[2], "{mean}");
+        assert!(vectors.iter().flatten().all(|x| (0.0..1.0).contains(x)));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,8 +45,13 @@ pub struct Asker<'a> {
     /// Whether a VM whose size nobody knows is placed all the same: the seed's calls
     /// carry none.
     pub sizeless: bool,
-    /// Nobody waits for the answer any more: then nothing is remembered.
-    pub gone: &'a AtomicBool,
+}
+
+/// What is left to do when the answer is on its way.
+pub struct After {
+    decided: Decided,
+    request: String,
+    now: i64,
 }
 
 /// What became of a batch.
@@ -59,6 +63,8 @@ pub struct Outcome {
     pub refused: Vec<Refusal>,
     /// VMs that cannot be judged.
     pub left_out: Vec<LeftOut>,
+    /// Age of the state of oned that this rests on; `None` when it rests on none.
+    pub oned_age: Option<Duration>,
 }
 
 /// Decides.
@@ -92,10 +98,11 @@ impl Decider {
     }
 
     /// Decides a batch; takes at most what the planner takes, and the store's deadline.
-    pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> Outcome {
+    pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> (Outcome, Option<After>) {
         let (begun, now) = (Instant::now(), now());
         let mut past = lock(&self.past);
         let cloud = self.view.cloud();
+        let oned_age = cloud.as_ref().map(|cloud| cloud.at.elapsed());
         past.booked.forget(cloud.as_deref());
         let size = asker.sizeless.then_some(PLAIN_SIZE);
         let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size, now);
@@ -107,28 +114,39 @@ impl Decider {
             self.metrics.refused(out.why.field());
         }
         if snapshot.candidates.is_empty() {
-            return Outcome { left_out, ..Outcome::default() };
+            return (Outcome { left_out, oned_age, ..Outcome::default() }, None);
         }
-        let policy = self.choice.now().over(&self.settings.policy);
+        let chosen = self.choice.now();
+        let policy = chosen.over(&self.settings.policy);
         let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
+        recall
+            .vectors
+            .extend(decide::concerned(&snapshot).into_iter().filter_map(|vm| Some((vm, chosen.random_vector(vm)?))));
         let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
         let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
-        if !asker.gone.load(Ordering::Acquire) {
-            for action in &decided.planned.plan.actions {
-                if let Some(vm) = decided.snapshot.vm(action.vm) {
-                    past.booked.add(vm, action.host, now);
-                }
-            }
-            self.memory.remember(&decided.planned, now);
-        }
         let report = &decided.planned.report;
-        self.tell(report, asker.request, &mut past.notices);
         report.refusals.iter().for_each(|refusal| self.metrics.refused(reason(&refusal.text)));
         let placed = decided.planned.plan.actions.len();
         self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
-        outcome(&decided, left_out)
+        let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };
+        (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
+    }
+
+    /// Tells why, and remembers what was `answered`; before the next decision.
+    pub fn finish(&self, after: &After, answered: bool) {
+        let After { decided, request, now } = after;
+        let mut past = lock(&self.past);
+        if answered {
+            for action in &decided.planned.plan.actions {
+                if let Some(vm) = decided.snapshot.vm(action.vm) {
+                    past.booked.add(vm, action.host, *now);
+                }
+            }
+            self.memory.remember(&decided.planned, *now);
+        }
+        self.tell(&decided.planned.report, request, &mut past.notices);
     }
 
     fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {
@@ -153,11 +171,11 @@ impl Decider {
     }
 }
 
-fn outcome(decided: &Decided, left_out: Vec<LeftOut>) -> Outcome {
+fn outcome(decided: &Decided) -> Outcome {
     let actions = decided.planned.plan.actions.iter();
     let mut placed: Vec<(VmId, HostId)> = actions.map(|action| (action.vm, action.host)).collect();
     placed.sort_unstable();
-    Outcome { placed, refused: decided.planned.report.refusals.clone(), left_out }
+    Outcome { placed, refused: decided.planned.report.refusals.clone(), ..Outcome::default() }
 }
 
 /// Plans with at most as many VMs per host as mm_sched starts in one cycle, or as few more

@@ -2,6 +2,7 @@
 
 use super::chosen::{CLASSIFIERS, Chosen, LARGEST_SCALAR, SCHEDULERS};
 use crate::model::ids::{HostId, VmId};
+use crate::model::policy::{Policy, Scheduler};
 use crate::opennebula::external::{Asked, BodyError, Id, Kind, Object, OfHost, OfVm, document};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -72,9 +73,10 @@ pub fn classifier_now(chosen: &Chosen) -> Value {
     json!({ "model_name": chosen.classifier, "options": CLASSIFIERS })
 }
 
-/// The scheduler as set.
-pub fn scheduler_now(chosen: &Chosen) -> Value {
-    json!({ "model_name": chosen.scheduler.as_deref().unwrap_or(SCHEDULERS[1]), "options": SCHEDULERS })
+/// The scheduler as set or configured.
+pub fn scheduler_now(chosen: &Chosen, policy: &Policy) -> Value {
+    let configured = if policy.scheduler == Scheduler::Random { SCHEDULERS[0] } else { SCHEDULERS[1] };
+    json!({ "model_name": chosen.scheduler.as_deref().unwrap_or(configured), "options": SCHEDULERS })
 }
 
 /// s_green as set or configured; a whole number is written as one.

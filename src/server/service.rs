@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// More requests than this never wait for decisions before them.
@@ -226,7 +226,7 @@ impl Service {
     fn tell(&self, what: What) -> Result<Content, Refused> {
         Ok(match what {
             What::Classifier => Content::json(&rest::classifier_now(&self.choice.now())),
-            What::Scheduler => Content::json(&rest::scheduler_now(&self.choice.now())),
+            What::Scheduler => Content::json(&rest::scheduler_now(&self.choice.now(), &self.policy)),
             What::EnergyScalar => Content::json(&rest::scalar_now(self.choice.now().over(&self.policy).s_green)),
             What::Ready => {
                 let (ready, value) =
@@ -312,10 +312,11 @@ impl Service {
             log::info!("request={id} the answer holds {written} VMs: mm_sched reads no longer one");
         }
         let note = format!(
-            " vms={vms} placed={} waiting={} left_out={}",
+            " vms={vms} placed={} waiting={} left_out={}{}",
             outcome.placed.len(),
             outcome.refused.len(),
-            outcome.left_out.len()
+            outcome.left_out.len(),
+            rests_on(&outcome)
         );
         Ok(Content { text, note, ..Content::json(&Value::Null) })
     }
@@ -329,7 +330,7 @@ impl Service {
         }
         match outcome.placed.first() {
             Some((vm, host)) => {
-                let note = format!(" vm={vm} host={host}");
+                let note = format!(" vm={vm} host={host}{}", rests_on(&outcome));
                 Ok(Content { note, ..Content::json(&rest::placed(*vm, *host)) })
             }
             None => {
@@ -357,18 +358,26 @@ impl Service {
             _ => return Err(late()),
         };
         drop(place);
-        let gone = Gone(Arc::new(AtomicBool::new(false)));
-        let (decider, request, flag) = (self.decider.clone(), id.to_owned(), gone.0.clone());
-        let work = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        let (decider, request) = (self.decider.clone(), id.to_owned());
+        tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            decider.decide(&batch, Asker { request: &request, sizeless, gone: &flag })
+            let (outcome, after) = decider.decide(&batch, Asker { request: &request, sizeless });
+            // who has given up gets no answer: then nothing of it is remembered
+            let heard = answer.send(outcome).is_ok();
+            after.iter().for_each(|after| decider.finish(after, heard));
         });
-        match timeout_at(until, work).await {
+        match timeout_at(until, answered).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(fault()),
             Err(_) => Err(late()),
         }
     }
+}
+
+/// For the log line: how old what is known of the cloud was.
+fn rests_on(outcome: &Outcome) -> String {
+    outcome.oned_age.map_or_else(|| " oned_age=none".to_owned(), |age| format!(" oned_age={:.1}", age.as_secs_f64()))
 }
 
 fn fault() -> Refused {
@@ -394,14 +403,5 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Tells a decision in progress that its client is gone.
-struct Gone(Arc<AtomicBool>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }

@@ -4,16 +4,20 @@ use super::fault::{Fault, ImportError, TableSummary};
 use super::table::{Column, Table};
 use super::{moment::moment, number};
 use crate::model::ids::VmId;
+use crate::model::sample::VmIdentity;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-const COLUMNS: [Column; 3] = [Column::needed("vmid"), Column::needed("cores"), Column::optional("ts")];
+const COLUMNS: [Column; 4] =
+    [Column::needed("vmid"), Column::needed("cores"), Column::optional("ts"), Column::optional("mem_capacity_kb")];
 
 /// The cores of many VMs over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Capacities {
     /// Per VM, moments and the cores from then on, in order of time.
     cores: BTreeMap<i32, Vec<(i64, f64)>>,
+    /// Per VM, the KiB of memory that stand last.
+    memory: BTreeMap<i32, f64>,
 }
 
 impl Capacities {
@@ -23,11 +27,14 @@ impl Capacities {
     /// When the table cannot be read or lacks a column.
     pub fn read(input: impl BufRead) -> Result<(Self, TableSummary), ImportError> {
         let mut capacities = Self::default();
-        let summary = Table::open(input)?.each_row(&COLUMNS, &mut |_| {}, |[vm, cores, from]| {
+        let summary = Table::open(input)?.each_row(&COLUMNS, &mut |_| {}, |[vm, cores, from, memory]| {
             let vm = vm_number(vm, "vmid")?;
             let cores = amount(cores, "cores")?;
             let from = if from.is_empty() { i64::MIN } else { moment(from).ok_or(Fault::NoMoment("ts"))? };
             capacities.set(vm, from, cores);
+            if !memory.is_empty() {
+                capacities.memory.insert(vm.0, amount(memory, "mem_capacity_kb")?);
+            }
             Ok(())
         })?;
         Ok((capacities, summary))
@@ -48,6 +55,19 @@ impl Capacities {
         let steps = self.cores.get(&vm.0)?;
         let after = steps.partition_point(|(from, _)| *from <= at);
         steps.get(after.saturating_sub(1)).map(|(_, cores)| *cores)
+    }
+
+    /// The size of a VM, as it is at the end; `None` where cores or memory are not told.
+    #[must_use]
+    pub fn identity(&self, vm: VmId) -> Option<VmIdentity> {
+        let (cores, memory) = (self.cores(vm, i64::MAX)?, *self.memory.get(&vm.0)?);
+        Some(VmIdentity { cpu: (cores * 100.0).round() as i64, memory: memory as i64, ..VmIdentity::default() })
+    }
+
+    /// The sizes of all VMs that have one.
+    #[must_use]
+    pub fn identities(&self) -> Vec<(VmId, VmIdentity)> {
+        self.cores.keys().filter_map(|vm| Some((VmId(*vm), self.identity(VmId(*vm))?))).collect()
     }
 
     /// Whether nothing is known.

@@ -6,7 +6,7 @@ use crate::model::units::{Cpu, Memory};
 use crate::opennebula::number;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// What mm_sched asks for.
@@ -31,23 +31,32 @@ pub struct Asked {
     pub flavours: String,
 }
 
+/// More different hosts no cloud has; without oned each would have to be made up.
+const MOST_HOSTS: usize = 50_000;
+
 /// Reads `{"VMS":[...]}`; `null` and an empty list are no VMs.
 ///
 /// # Errors
-/// When it is no JSON, a field has the wrong type, one that is needed is missing, or a VM
-/// stands there twice.
+/// When it is no JSON, a field has the wrong type, one that is needed is missing, a VM
+/// stands there twice, or there are more than 50,000 different hosts.
 pub fn read(bytes: &[u8]) -> Result<Batch, BodyError> {
     let Object(raw): Object<RawBatch> = document(bytes)?;
     let Some(vms) = raw.vms else {
         return Err(BodyError::new("VMS", "is missing; it must be a list of VMs, or null"));
     };
     let mut seen = HashMap::new();
+    let mut hosts: HashSet<HostId> = HashSet::new();
     let mut batch = Batch::default();
     for (index, Object(raw)) in vms.unwrap_or_default().into_iter().enumerate() {
         let asked = raw.check(index)?;
         if let Some(first) = seen.insert(asked.vm, index) {
             let problem = format!("VM {} stands there twice, first at VMS[{first}]", asked.vm);
             return Err(BodyError::new(format!("VMS[{index}].ID"), problem));
+        }
+        hosts.extend(asked.hosts.iter().copied());
+        if hosts.len() > MOST_HOSTS {
+            let problem = format!("brings the batch to more than {MOST_HOSTS} different hosts");
+            return Err(BodyError::new(format!("VMS[{index}].HOST_IDS"), problem));
         }
         batch.vms.push(asked);
     }

@@ -25,7 +25,7 @@ pub enum AnswerError {
         text: String,
     },
     /// The call did not reach the method.
-    #[error("oned cannot serve the call (fault {code}): {text}; check that ONED_ADDR leads to OpenNebula 7")]
+    #[error("oned cannot serve the call (fault {code}): {text}; check that ONED_ADDR leads to oned")]
     Fault {
         /// faultCode.
         code: i32,
@@ -73,7 +73,7 @@ fn advice(code: i32) -> &'static str {
         AUTHORIZATION => "use the ONE_AUTH of oneadmin, or give the user that right",
         NO_SUCH_OBJECT => "the object is gone or never was; ask again for those that are there",
         ACTION => "the object is in a state that does not allow this; look at it with onevm or onehost",
-        ARGUMENT => "oneaio and this version of OpenNebula differ; check that it is version 7",
+        ARGUMENT => "oneaio and this version of OpenNebula differ; please report it with the version",
         INTERNAL => "look into oned.log",
         _ => "look the code up in OpenNebula's XML-RPC reference",
     }

@@ -75,6 +75,9 @@ fn each_fault_names_its_field() {
         assert!(!error.problem.is_empty());
     }
     assert_eq!(read(b"{\"VMS\":[\xff]}").expect_err("not UTF-8").problem, "is not UTF-8 at byte 8");
+    let hosts: Vec<i32> = (0..=50_000).collect();
+    let many = read(vm(&format!("{{\"ID\":2,\"HOST_IDS\":{hosts:?}}}")).as_bytes()).expect_err("many hosts");
+    assert_eq!(many.field, "VMS[1].HOST_IDS");
     let deep = format!("{{\"VMS\":[{{\"ID\":1,\"X\":{}", "[".repeat(100_000));
     assert!(read(deep.as_bytes()).is_err());
 }

@@ -1,0 +1,119 @@
+//! `oneaio classes`: what the classes of the model are, in words and numbers.
+
+use super::{ConfigArgs, Exit, load_settings, logger, modelfile};
+use crate::config::LogLevel;
+use crate::demand::model::{ClassSummary, Header};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use std::io::Write;
+
+/// Prints the classes.
+#[must_use]
+pub fn run(args: &ConfigArgs) -> Exit {
+    logger::start(LogLevel::default());
+    let settings = match load_settings(args, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            return Exit::Usage;
+        }
+    };
+    let path = modelfile::path(&settings);
+    let text = match modelfile::read(&path) {
+        Ok(Some(model)) => text(&model.header),
+        Ok(None) => {
+            log::error!("there is no model at {}: `oneaio train` makes one", path.display());
+            return Exit::Unusable;
+        }
+        Err(error) => {
+            log::error!("{error:#}");
+            return Exit::Unusable;
+        }
+    };
+    if std::io::stdout().write_all(text.as_bytes()).is_ok() { Exit::Done } else { Exit::Output }
+}
+
+fn text(header: &Header) -> String {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "class",
+        "what",
+        "share",
+        "cores",
+        "GiB",
+        "CPU",
+        "p95",
+        "memory",
+        "disk KiB/s",
+        "net KiB/s",
+        "CPU by hour, UTC",
+    ]);
+    (2..10).for_each(|column| {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    });
+    for (number, class) in header.classes.iter().enumerate() {
+        table.add_row([
+            number.to_string(),
+            words(class),
+            format!("{:.0} %", 100.0 * class.share),
+            format!("{:.1}", class.cores),
+            format!("{:.1}", class.memory),
+            format!("{:.0} %", class.cpu.0),
+            format!("{:.0} %", class.cpu.1),
+            format!("{:.0} %", class.memory_used),
+            format!("{:.0}", class.io.0),
+            format!("{:.0}", class.io.1),
+            curve(&class.day),
+        ]);
+    }
+    format!(
+        "{table}\n\n{}, fitted on {} windows of {} VMs; CPU in percent of a VM's cores, memory of its memory\n",
+        header.classifier, header.windows, header.vms
+    )
+}
+
+/// A class in a few words.
+fn words(class: &ClassSummary) -> String {
+    let (level, peak) = class.cpu;
+    let load = match level {
+        level if class.share <= 0.0 || level.is_nan() => return "empty".to_owned(),
+        ..3.0 => "idle",
+        ..15.0 => "light",
+        ..45.0 => "moderate",
+        ..75.0 => "busy",
+        _ => "full",
+    };
+    let shape = if peak > 2.0 * level && peak - level > 5.0 { ", with bursts" } else { ", steady" };
+    let most = class.day.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least = class.day.iter().copied().fold(f64::INFINITY, f64::min);
+    let hour = class.day.iter().position(|cpu| *cpu >= most).unwrap_or(0);
+    let day =
+        if most - least > 5.0 && most - least > level / 2.0 { format!(", most at {hour} h") } else { String::new() };
+    format!("{load}{shape}{day}")
+}
+
+/// A day as a row of blocks, from 0 to the largest.
+fn curve(day: &[f64]) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = day.iter().copied().fold(0.0, f64::max);
+    let block = |cpu: &f64| if most > 0.0 { BLOCKS[((cpu / most * 7.0).round() as usize).min(7)] } else { BLOCKS[0] };
+    day.iter().map(block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_told_in_words() {
+        let class = |cpu, day: &[f64]| ClassSummary { share: 0.2, cpu, day: day.to_vec(), ..ClassSummary::default() };
+        assert_eq!(words(&class((1.0, 2.0), &[1.0; 24])), "idle, steady");
+        assert_eq!(words(&class((10.0, 40.0), &[5.0, 25.0])), "light, with bursts, most at 1 h");
+        assert_eq!(words(&class((90.0, 99.0), &[90.0; 24])), "full, steady");
+        assert_eq!(words(&ClassSummary::default()), "empty");
+        assert_eq!(curve(&[0.0, 5.0, 10.0]), "▁▅█");
+        assert_eq!(curve(&[0.0; 3]), "▁▁▁");
+    }
+}

@@ -1,0 +1,177 @@
+//! `oneaio classify VM...`: what history says of a VM: its class, its estimate, and where
+//! that comes from.
+
+use super::{ConfigArgs, Exit, modelfile, store};
+use crate::demand::estimator::HORIZON_NAMES;
+use crate::demand::memory::Memory;
+use crate::demand::model::Model;
+use crate::demand::relatives::{self, Relatives};
+use crate::demand::study::size;
+use crate::history::{HistoryStore, StoreError};
+use crate::model::demand::{Demand, Usage};
+use crate::model::history::Group;
+use crate::model::ids::VmId;
+use crate::model::sample::VmIdentity;
+use anyhow::anyhow;
+use clap::Args;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::Duration;
+
+/// Whom to classify.
+#[derive(Clone, Debug, Args)]
+pub struct ClassifyArgs {
+    /// Ids of VMs.
+    #[arg(required = true, value_name = "VM")]
+    pub vms: Vec<i32>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Prints a paragraph for each VM.
+#[must_use]
+pub fn run(args: &ClassifyArgs) -> Exit {
+    let (settings, chosen) = match store::configured(&args.config) {
+        Ok(configured) => configured,
+        Err(exit) => return exit,
+    };
+    let model = modelfile::or_without(&settings);
+    if model.is_none() {
+        log::warn!("there is no model, so there are no classes: `oneaio train` makes one");
+    }
+    let vms: Vec<VmId> = args.vms.iter().copied().map(VmId).collect();
+    let told = store::open_as_it_is(&chosen, Duration::from_secs(30))
+        .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
+        .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
+    match told {
+        Ok((text, all)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) if all => Exit::Done,
+            Ok(()) => Exit::Unusable,
+            Err(_) => Exit::Output,
+        },
+        Err(error) => {
+            log::error!("{error:#}");
+            Exit::Unusable
+        }
+    }
+}
+
+/// What to print, and whether every VM is known.
+fn tell(store: &mut dyn HistoryStore, vms: &[VmId], model: Option<&Model>) -> Result<(String, bool), StoreError> {
+    let identities: HashMap<VmId, VmIdentity> = store.identities(Some(vms))?.into_iter().collect();
+    let mut states = HashMap::new();
+    for (vm, _, state) in store.states(vms)? {
+        states.insert(vm, Memory::from_bytes(&state));
+    }
+    let mut keys: Vec<String> =
+        identities.values().flat_map(|who| relatives::keys(who).into_iter().map(|(_, key)| key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let groups: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
+    let relatives = Relatives::new(&groups);
+    let (mut text, mut all) = (String::new(), true);
+    for vm in vms {
+        let identity = identities.get(vm);
+        let prior = identity.and_then(|who| {
+            let (prior, source) = relatives.prior(who)?;
+            Some(relatives::demand(&prior, source, who.cpu as f64, who.memory as f64))
+        });
+        // writing to a String cannot fail
+        let _ = match states.get(vm) {
+            Some(Some(memory)) => write!(text, "{}", with_history(*vm, memory, identity, prior.as_ref(), model)),
+            Some(None) => writeln!(text, "VM {vm}: its state is of another version: run `oneaio train`"),
+            None => match &prior {
+                Some(prior) => writeln!(text, "VM {vm}: no history; by {}: {}", prior.source.name(), amounts(prior)),
+                None => {
+                    all = false;
+                    writeln!(text, "VM {vm}: nothing is known of it; it counts as what it asks for")
+                }
+            },
+        };
+    }
+    Ok((text, all))
+}
+
+fn with_history(
+    vm: VmId,
+    memory: &Memory,
+    identity: Option<&VmIdentity>,
+    prior: Option<&Demand>,
+    model: Option<&Model>,
+) -> String {
+    let traits = memory.traits();
+    let (estimate, vector) = match model {
+        Some(model) => model.learn(memory, identity),
+        None => (memory.estimate(), Vec::new()),
+    };
+    let mut text = format!(
+        "VM {vm}{}: {} samples over {:.1} days\n",
+        identity.map_or(String::new(), |who| format!(
+            " {} ({} cores, {:.1} GiB)",
+            who.name,
+            who.cpu as f64 / 100.0,
+            who.memory as f64 / 1_048_576.0
+        )),
+        traits.samples,
+        traits.span as f64 / 86_400.0
+    );
+    let demand = relatives::mixed(&estimate, prior);
+    let rest = match (estimate.trust < 1.0, prior) {
+        (true, Some(prior)) => {
+            format!(" ({:.0} % own history, the rest {})", 100.0 * estimate.trust, prior.source.name())
+        }
+        _ => String::new(),
+    };
+    let _ = writeln!(text, "  estimate: {}{rest}", amounts(&demand));
+    let window = identity.map(|who| memory.window(size(who)));
+    match (model, window) {
+        (Some(model), Some(Ok(window))) => {
+            let found = model.classify(&window);
+            let list = |values: &[f64]| values.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(", ");
+            let _ = writeln!(
+                text,
+                "  class {} of {} by {}, confidence {:.2}; distances {}; vector {}",
+                found.class,
+                found.distances.len(),
+                model.header.classifier,
+                found.confidence,
+                list(&found.distances),
+                list(&vector)
+            );
+            for (horizon, name) in HORIZON_NAMES.iter().enumerate() {
+                let cores = identity.map_or(0.0, |who| who.cpu as f64 / 100.0);
+                let (level, peak) = model.fit().usage(&traits, horizon);
+                let class = model.by_class(&window, horizon).map_or(String::new(), |class| {
+                    format!("; by class alone {:.0} % and {:.0} %", class.level[0] * cores, class.peak[0] * cores)
+                });
+                let (level, peak) = (level.cpu, peak.cpu);
+                let _ = writeln!(text, "  next {name}: CPU level {level:.0} %, peak {peak:.0} % of a core{class}");
+            }
+        }
+        (Some(_), Some(Err(error))) => {
+            let _ = writeln!(text, "  no class: {error}");
+        }
+        (Some(_), None) => {
+            let _ = writeln!(text, "  no class: its size is not known; `oneaio collect` asks oned for it");
+        }
+        (None, _) => {}
+    }
+    text
+}
+
+/// Level and peak in words.
+fn amounts(demand: &Demand) -> String {
+    let io = |value: Option<f64>| value.map_or("-".to_owned(), |bytes| format!("{:.0} KiB/s", bytes / 1024.0));
+    let of = |usage: &Usage| {
+        format!(
+            "CPU {:.0} % of a core, memory {:.1} GiB, disk {}, network {}",
+            usage.cpu,
+            usage.memory / 1_048_576.0,
+            io(usage.disk_io),
+            io(usage.net_io)
+        )
+    };
+    format!("level {} (CPU +- {:.0} %); peak {}", of(&demand.level), demand.cpu_deviation, of(&demand.peak))
+}

@@ -1,0 +1,183 @@
+//! `oneaio evaluate`: how good estimates are, on VMs and at times that nothing was fitted on.
+//! From the store, or straight from tables.
+
+use super::study::{self, Source};
+use super::{ConfigArgs, Exit, logger, plot};
+use crate::config::LogLevel;
+use crate::demand::estimator::HORIZON_NAMES;
+use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY};
+use crate::demand::fitting::Options;
+use clap::{Args, ValueEnum};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What to evaluate and how.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// Usage tables to evaluate on, as `import` reads them; without any, the store.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A table of VM sizes (vmid, cores, ...), for tables.
+    #[arg(long, value_name = "FILE")]
+    pub vms: Option<PathBuf>,
+    /// How to fit.
+    #[command(flatten)]
+    pub fitting: FittingArgs,
+    /// VMs are split so many times; the errors of all go together.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub draws: u64,
+    /// What the table is about.
+    #[arg(long, value_enum, default_value_t = About::Cpu)]
+    pub resource: About,
+    /// Write a plot of estimated against used there (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// How to fit.
+#[derive(Clone, Debug, Args)]
+pub struct FittingArgs {
+    /// The classifier: kmeans, mc2pca, ...; the seed's names do as well.
+    #[arg(long, default_value = "kmeans", value_name = "NAME")]
+    pub classifier: String,
+    /// How many classes; without it the classifier chooses.
+    #[arg(long, value_name = "COUNT")]
+    pub classes: Option<usize>,
+    /// A setting of the classifier, such as ncp=2. May be repeated.
+    #[arg(long = "with", value_name = "KEY=NUMBER")]
+    pub with: Vec<String>,
+    /// For everything random.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl FittingArgs {
+    /// As options; what is no number is told.
+    pub fn options(&self) -> Result<Options, String> {
+        let mut settings = std::collections::BTreeMap::new();
+        for pair in &self.with {
+            let number = pair.split_once('=').and_then(|(key, value)| Some((key.trim(), value.trim().parse().ok()?)));
+            let (key, value) = number.ok_or_else(|| format!("--with {pair}: wants KEY=NUMBER"))?;
+            settings.insert(key.to_owned(), value);
+        }
+        let classifier =
+            crate::demand::classifier::kind(&self.classifier).map_err(|error| error.to_string())?.name.to_owned();
+        Ok(Options { classifier, classes: self.classes, settings, seed: self.seed })
+    }
+}
+
+/// A resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum About {
+    /// Percent of the VM's cores.
+    Cpu,
+    /// Percent of the VM's memory.
+    Memory,
+    /// KiB/s.
+    Disk,
+    /// KiB/s.
+    Network,
+}
+
+/// Evaluates and prints the table.
+#[must_use]
+pub fn run(args: &EvaluateArgs) -> Exit {
+    logger::start(LogLevel::default());
+    let options = match args.fitting.options() {
+        Ok(options) => options,
+        Err(text) => {
+            log::error!("{text}");
+            return Exit::Usage;
+        }
+    };
+    let source = match Source::open(&args.files, args.vms.as_deref(), &args.config) {
+        Ok(source) => source,
+        Err(exit) => return exit,
+    };
+    let progress = study::progress();
+    let outcome = source
+        .study(options.seed, &progress)
+        .and_then(|found| Ok((evaluation::evaluate(&found, &options, args.draws, &progress)?, found)));
+    let (evaluation, _) = match outcome {
+        Ok(found) => found,
+        Err(error) => {
+            log::error!("{error:#}");
+            return Exit::Unusable;
+        }
+    };
+    let text = format!("{}\n{}", table(&evaluation, args.resource), explained(&evaluation, args));
+    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+        return Exit::Output;
+    }
+    if let Some(path) = &args.plot {
+        let drawn = plot::estimated_against_used(&evaluation, args.resource as usize)
+            .and_then(|svg| std::fs::write(path, svg).map_err(Into::into));
+        if let Err(error) = drawn {
+            log::error!("{} cannot be written: {error:#}", path.display());
+            return Exit::Output;
+        }
+    }
+    Exit::Done
+}
+
+/// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the
+/// absolute error, share underestimated.
+#[must_use]
+pub fn table(evaluation: &Evaluation, about: About) -> String {
+    let mut table = Table::new();
+    let targets = [(0, false), (0, true), (1, false), (1, true)];
+    let mut header = vec!["history".to_owned(), "estimate".to_owned()];
+    for (horizon, peak) in targets {
+        let what = if peak { "peak" } else { "level" };
+        header.push(format!("{what} {}: R2", HORIZON_NAMES[horizon]));
+        header.extend(["MAE", "p95", "under"].map(str::to_owned));
+    }
+    let columns = header.len();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    (2..columns).for_each(|column| {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    });
+    for row in 0..ROWS {
+        let mut cells =
+            vec![if row < WITH_HISTORY { "none" } else { "own" }.to_owned(), evaluation::name(row).to_owned()];
+        for (horizon, peak) in targets {
+            match evaluation.score(row, horizon, peak, about as usize) {
+                Some(score) => cells.extend([
+                    format!("{:.3}", score.r2),
+                    format!("{:.1}", score.mae),
+                    format!("{:.1}", score.p95),
+                    format!("{:.0} %", 100.0 * score.under),
+                ]),
+                None => cells.extend(["-"; 4].map(str::to_owned)),
+            }
+        }
+        table.add_row(cells);
+    }
+    table.to_string()
+}
+
+fn explained(evaluation: &Evaluation, args: &EvaluateArgs) -> String {
+    let unit = match args.resource {
+        About::Cpu => "percent of the VM's cores",
+        About::Memory => "percent of the VM's memory",
+        About::Disk | About::Network => "KiB/s",
+    };
+    let count = |row| evaluation.score(row, 0, false, args.resource as usize).map_or(0, |score| score.count);
+    format!(
+        "\nErrors in {unit}. Level is the mean, peak the 95th percentile of the time ahead. Of {} VMs, 60 % were \
+         fitted on the first half of the time, the others scored on its last quarter; {} draws, {} estimates per row \
+         ({} without history, {} with a class).\n",
+        evaluation.vms,
+        args.draws,
+        count(OURS),
+        count(COLD),
+        count(6),
+    )
+}

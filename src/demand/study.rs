@@ -1,0 +1,191 @@
+//! Histories cut into examples: what was known of a VM at a moment, and what it used after.
+//!
+//! One VM after another goes through; of each, only examples stay. Moments are five hours
+//! apart, so that all hours of a day come. An example counts only where its whole time ahead
+//! is known. [`MOST_VMS`] bounds memory: about 1.2 MB per VM and month, windows included.
+
+use super::estimator::{Example, HORIZONS, Outcome, SPANS};
+use super::features::{mean, percentile};
+use super::memory::{Memory, PEAK, RESOURCES, Traits};
+use super::window::{Size, Window};
+use crate::model::ids::VmId;
+use crate::model::sample::{VmIdentity, VmSample};
+
+/// More VMs than this add little; others are left out by chance.
+pub const MOST_VMS: usize = 600;
+
+/// Seconds between examples.
+const SPACING: i64 = 5 * 3600;
+
+/// Of the five-hourly examples, every so-many-th has a window.
+const WINDOW_EVERY: i64 = 2;
+
+/// An example needs a history of so many seconds.
+const SETTLED: i64 = 2 * 86_400;
+
+/// Young histories begin so many seconds apart.
+const YOUNG_EVERY: i64 = 3 * 86_400;
+
+/// Of the samples of a time ahead, so many must be there for it to be known.
+const KNOWN: f64 = 0.6;
+
+/// How long back the simple estimates look: last hour, window, day, week.
+pub const SIMPLE: [i64; 4] = [3600, 112 * 300, 86_400, 7 * 86_400];
+
+/// What was known at a moment and came after.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The VM.
+    pub vm: VmId,
+    /// Its size and relations.
+    pub identity: VmIdentity,
+    /// The moment.
+    pub at: i64,
+    /// What its memory tells.
+    pub traits: Traits,
+    /// Its last window, for some.
+    pub window: Option<Window>,
+    /// Mean and 95th percentile over the last hour, window, day, week.
+    pub simple: [Outcome; 4],
+    /// What came, by horizon; CPU and memory in percent of what it asks for, disk and network
+    /// in KiB/s.
+    pub outcome: [Option<Outcome>; 2],
+}
+
+/// All examples of some VMs.
+#[derive(Clone, Debug, Default)]
+pub struct Study {
+    /// Of settled histories.
+    pub cases: Vec<Case>,
+    /// Of histories cut short: those of a length of [`SPANS`], with what came in 9.3 hours.
+    pub young: Vec<Case>,
+    /// First and last sample of all.
+    pub span: Option<(i64, i64)>,
+}
+
+/// What usage is divided by, by resource.
+#[must_use]
+pub fn scale(identity: &VmIdentity) -> [f64; RESOURCES] {
+    [identity.cpu.max(1) as f64 / 100.0, identity.memory.max(1) as f64 / 100.0, 1024.0, 1024.0]
+}
+
+/// The size that a VM asks for.
+#[must_use]
+pub fn size(identity: &VmIdentity) -> Size {
+    Size { cores: identity.cpu as f64 / 100.0, memory: identity.memory as f64 }
+}
+
+impl Case {
+    /// For fitting.
+    #[must_use]
+    pub fn example(&self) -> Example<'_> {
+        Example { traits: &self.traits, scale: scale(&self.identity), outcome: self.outcome }
+    }
+}
+
+impl Study {
+    /// Adds a VM by its samples, which are sorted here. Samples that are no amounts are passed
+    /// over; a VM without a size has nothing to compare with, and is left out.
+    pub fn add(&mut self, vm: VmId, identity: &VmIdentity, mut samples: Vec<VmSample>) {
+        samples.retain(|sample| sample.usage.cpu >= 0.0 && sample.usage.memory >= 0.0 && sample.usage.cpu.is_finite());
+        samples.sort_by_key(|sample| sample.at);
+        samples.dedup_by_key(|sample| sample.at);
+        let (Some(first), Some(last)) = (samples.first().map(|s| s.at), samples.last().map(|s| s.at)) else { return };
+        if identity.cpu <= 0 || identity.memory <= 0 {
+            return;
+        }
+        let (begin, end) = self.span.unwrap_or((first, last));
+        self.span = Some((begin.min(first), end.max(last)));
+        let one = One { vm, identity, samples: &samples, scale: scale(identity), step: step(&samples) };
+        one.settled(&mut self.cases);
+        let mut start = first;
+        while start + SPANS[SPANS.len() - 1] < last {
+            one.young(start, &mut self.young);
+            start += YOUNG_EVERY;
+        }
+    }
+}
+
+/// The usual time between samples.
+fn step(samples: &[VmSample]) -> f64 {
+    let steps: Vec<f64> = samples.windows(2).map(|pair| (pair[1].at - pair[0].at) as f64).collect();
+    percentile(&steps, 0.5).max(1.0)
+}
+
+/// One VM on its way to examples.
+struct One<'a> {
+    vm: VmId,
+    identity: &'a VmIdentity,
+    samples: &'a [VmSample],
+    scale: [f64; RESOURCES],
+    step: f64,
+}
+
+impl One<'_> {
+    fn settled(&self, cases: &mut Vec<Case>) {
+        let mut memory = Memory::new();
+        let mut due = self.samples[0].at.div_euclid(SPACING) + 1;
+        for (index, sample) in self.samples.iter().enumerate() {
+            if sample.at >= due * SPACING {
+                due = sample.at.div_euclid(SPACING) + 1;
+                let old_enough = sample.at - self.samples[0].at >= SETTLED;
+                let case = old_enough.then(|| self.case(index, &memory)).flatten();
+                cases.extend(case.map(|case| Case {
+                    window: (due % WINDOW_EVERY == 0).then(|| memory.window(size(self.identity)).ok()).flatten(),
+                    ..case
+                }));
+            }
+            memory.add(sample);
+        }
+    }
+
+    /// A history that begins at `start`, at the lengths that trust is fitted for.
+    fn young(&self, start: i64, cases: &mut Vec<Case>) {
+        let mut memory = Memory::new();
+        let mut spans = SPANS.iter().peekable();
+        let from = self.samples.partition_point(|sample| sample.at < start);
+        for (index, sample) in self.samples.iter().enumerate().skip(from) {
+            let Some(span) = spans.peek() else { return };
+            if sample.at >= start + **span {
+                if let Some(mut case) = self.case(index, &memory) {
+                    case.traits.span = **span;
+                    case.window = memory.window(size(self.identity)).ok();
+                    cases.push(case);
+                }
+                spans.next();
+            }
+            memory.add(sample);
+        }
+    }
+
+    /// What was known before a sample, and what came from it on; `None` when nothing is known
+    /// of either.
+    fn case(&self, index: usize, memory: &Memory) -> Option<Case> {
+        let (before, after) = self.samples.split_at(index);
+        let at = before.last()?.at;
+        let outcome = HORIZONS.map(|horizon| {
+            let ahead = &after[..after.partition_point(|sample| sample.at <= at + horizon)];
+            let whole = self.samples.last().is_some_and(|last| last.at >= at + horizon);
+            (whole && ahead.len() as f64 * self.step >= KNOWN * horizon as f64).then(|| self.used(ahead))
+        });
+        outcome[0]?;
+        let simple = SIMPLE.map(|back| self.used(&before[before.partition_point(|sample| sample.at <= at - back)..]));
+        let (traits, identity) = (memory.traits(), self.identity.clone());
+        Some(Case { vm: self.vm, identity, at, traits, window: None, simple, outcome })
+    }
+
+    fn used(&self, samples: &[VmSample]) -> Outcome {
+        let value = |sample: &VmSample, resource: usize| {
+            let usage = &sample.usage;
+            let all = [usage.cpu, usage.memory, usage.disk_io.unwrap_or(0.0), usage.net_io.unwrap_or(0.0)];
+            all[resource] / self.scale[resource]
+        };
+        let mut outcome = Outcome::default();
+        for resource in 0..RESOURCES {
+            let values: Vec<f64> = samples.iter().map(|sample| value(sample, resource)).collect();
+            outcome.level[resource] = mean(values.iter().copied());
+            outcome.peak[resource] = percentile(&values, PEAK);
+        }
+        outcome
+    }
+}
