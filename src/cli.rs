@@ -8,6 +8,7 @@ use crate::commands::evaluate::EvaluateArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
 use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Command {
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Decide a usage trace by several policies side by side, and judge them by what followed.
+    Simulate(SimulateArgs),
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -79,6 +82,7 @@ pub fn run() -> Exit {
         Command::Classes(args) => commands::classes::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Db(command) => commands::db::run(&command),
+        Command::Simulate(args) => commands::simulate::run(&args),
         Command::Config => commands::config::run(),
     }
 }

@@ -13,8 +13,10 @@ pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod simulate;
 pub mod train;
 
+mod checkpoint;
 mod intake;
 mod logger;
 mod migrations_table;

@@ -6,7 +6,7 @@
 
 pub mod keys;
 pub mod serve;
-mod yaml;
+pub mod yaml;
 
 use crate::model::policy::Policy;
 use keys::Key;

@@ -91,6 +91,8 @@ pub fn planned(
             score_before,
             score_after: load.score(host),
             demand: input.demands.vms[request].source,
+            class: input.demands.vms[request].class,
+            cpu_deviation: input.demands.vms[request].cpu_deviation,
             why: draft.why[request].clone(),
         });
     }
