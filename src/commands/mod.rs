@@ -16,6 +16,7 @@ pub mod serve;
 pub mod simulate;
 pub mod train;
 
+mod checkpoint;
 mod intake;
 mod logger;
 mod migrations_table;
