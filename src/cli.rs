@@ -11,6 +11,7 @@ use crate::commands::explain::ExplainArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
 use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
@@ -58,6 +59,8 @@ enum Command {
     Explain(ExplainArgs),
     /// Look whether everything is set up and well, and say what to change.
     Check(CheckArgs),
+    /// Decide a usage trace by several policies side by side, and judge them by what followed.
+    Simulate(SimulateArgs),
     /// Print the configuration file with every key at its default.
     Config(PrintArgs),
 }
@@ -89,5 +92,6 @@ pub fn run() -> Exit {
         Command::Explain(args) => commands::explain::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Config(args) => commands::config::run(&args),
+        Command::Simulate(args) => commands::simulate::run(&args),
     }
 }

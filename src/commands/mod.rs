@@ -15,9 +15,11 @@ pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod simulate;
 pub mod train;
 
 mod answering;
+mod checkpoint;
 mod decision_log;
 mod differences;
 mod installation;

@@ -3,6 +3,7 @@
 use crate::decide::Decided;
 use crate::model::explanation::{Explanation, Outcome};
 use crate::model::ids::{HostId, VmId};
+use crate::model::report::Decision;
 use crate::model::snapshot::Snapshot;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -125,11 +126,23 @@ fn placed(decided: &Decided) -> String {
             format!("host {} {}", decision.host, host.unwrap_or("")),
             format!("{:.3}", decision.score_before),
             format!("{:.3}", decision.score_after),
-            decision.demand.name().to_owned(),
+            demand(decision),
             decision.why.clone(),
         ]);
     }
     table.to_string()
+}
+
+/// Where the demand comes from, how far off it may be, and the class.
+fn demand(decision: &Decision) -> String {
+    let mut text = decision.demand.name().to_owned();
+    if decision.cpu_deviation > 0.0 {
+        text.push_str(&format!(", CPU +- {:.0} %", decision.cpu_deviation));
+    }
+    if let Some(class) = decision.class {
+        text.push_str(&format!(", class {}", class.number));
+    }
+    text
 }
 
 fn label(snapshot: &Snapshot, vm: VmId) -> String {

@@ -8,7 +8,7 @@ pub mod keys;
 pub mod operate;
 pub mod reference;
 pub mod serve;
-mod yaml;
+pub mod yaml;
 
 use crate::model::policy::Policy;
 use keys::Key;
