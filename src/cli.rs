@@ -1,13 +1,17 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
+use crate::commands::check::CheckArgs;
 use crate::commands::classify::ClassifyArgs;
 use crate::commands::collect::CollectArgs;
+use crate::commands::config::PrintArgs;
 use crate::commands::db::DbCommand;
 use crate::commands::drain::DrainArgs;
 use crate::commands::evaluate::EvaluateArgs;
+use crate::commands::explain::ExplainArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
 use crate::commands::{self, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
@@ -51,8 +55,14 @@ enum Command {
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Tell why VMs go where they go, or why they wait.
+    Explain(ExplainArgs),
+    /// Look whether everything is set up and well, and say what to change.
+    Check(CheckArgs),
+    /// Decide a usage trace by several policies side by side, and judge them by what followed.
+    Simulate(SimulateArgs),
     /// Print the configuration file with every key at its default.
-    Config,
+    Config(PrintArgs),
 }
 
 /// Runs the command line of this process.
@@ -79,6 +89,9 @@ pub fn run() -> Exit {
         Command::Classes(args) => commands::classes::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Db(command) => commands::db::run(&command),
-        Command::Config => commands::config::run(),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Config(args) => commands::config::run(&args),
+        Command::Simulate(args) => commands::simulate::run(&args),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::demand::observed;
 use crate::model::demand::Demands;
+use crate::model::explanation::Explanation;
 use crate::model::history::Recall;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
@@ -11,7 +12,7 @@ use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::check::{self, Breach};
-use crate::placement::{PlanningInput, green, plan};
+use crate::placement::{PlanningInput, Stop, explain, green, plan};
 use thiserror::Error;
 
 mod clusters;
@@ -36,8 +37,19 @@ pub struct Decided {
     pub snapshot: Snapshot,
     /// Plan and report. The plan breaks no rule.
     pub planned: Planned,
+    /// What VMs were expected to use, and hosts do.
+    pub demands: Demands,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+}
+
+impl Decided {
+    /// Takes the decision about one VM apart; `None` for one that was not to be placed.
+    #[must_use]
+    pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
+        let input = PlanningInput::new(&self.snapshot, &self.demands);
+        explain::explain(&input, policy, &self.planned, vm)
+    }
 }
 
 /// Reads a request as oned sends it.
@@ -78,24 +90,39 @@ const COMPARED: usize = 50_000;
 
 /// Decides a snapshot with what history tells.
 #[must_use]
-pub fn place_snapshot(mut snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
+pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
+    place_until(snapshot, recall, policy, Stop::default())
+}
+
+/// As [`place_snapshot`], ended early with the best plan so far when `stop` says so.
+#[must_use]
+pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, stop: Stop<'_>) -> Decided {
     snapshot.carbon.clone_from(&recall.carbon);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
-    let mut planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
+    let mut planned = plan(&PlanningInput { stop, ..PlanningInput::new(&snapshot, &demands) }, policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
-    planned.report.green = green_effect(&snapshot, &demands, policy, &planned);
-    Decided { snapshot, planned, dropped }
+    planned.report.green = green_effect(&snapshot, &demands, policy, &planned, stop);
+    Decided { snapshot, planned, demands, dropped }
 }
 
 /// The plan against the one that s_green = 0 would have given.
-fn green_effect(snapshot: &Snapshot, demands: &Demands, policy: &Policy, planned: &Planned) -> Option<GreenEffect> {
+fn green_effect(
+    snapshot: &Snapshot,
+    demands: &Demands,
+    policy: &Policy,
+    planned: &Planned,
+    stop: Stop<'_>,
+) -> Option<GreenEffect> {
     let pairs = planned.plan.actions.len().saturating_mul(snapshot.hosts.len());
     if pairs == 0 || pairs > COMPARED || !green::matters(snapshot, policy) {
         return None;
     }
-    let ignoring = plan(&PlanningInput::new(snapshot, demands), &Policy { s_green: 0.0, ..policy.clone() });
+    let ignoring = plan(
+        &PlanningInput { stop, ..PlanningInput::new(snapshot, demands) },
+        &Policy { s_green: 0.0, ..policy.clone() },
+    );
     Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan))
 }
 

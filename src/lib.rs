@@ -30,3 +30,4 @@ pub mod oned;
 pub mod opennebula;
 pub mod placement;
 pub mod server;
+pub mod simulation;

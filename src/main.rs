@@ -8,10 +8,7 @@ fn main() -> ExitCode {
     // a fault must look like every other message: one line that oned understands
     std::panic::set_hook(Box::new(|fault| {
         let place = fault.location().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(
-            std::io::stderr(),
-            "ERROR: oneaio has a fault ({place}) and made no plan; please report it with the request"
-        );
+        let _ = writeln!(std::io::stderr(), "ERROR: oneaio has a fault ({place}); please report it with the request");
     }));
     let exit = std::panic::catch_unwind(oneaio::cli::run).unwrap_or(Exit::Fault);
     ExitCode::from(exit as u8)

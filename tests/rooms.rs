@@ -16,15 +16,28 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("oned", &["model", "opennebula"]),
     ("learn", &["model", "demand", "history"]),
     ("server", &["model", "opennebula", "config", "decide", "oned"]),
+    ("simulation", &["model", "demand", "placement", "learn"]),
     (
         "commands",
-        &["server", "model", "opennebula", "demand", "history", "placement", "config", "decide", "oned", "learn"],
+        &[
+            "server",
+            "model",
+            "opennebula",
+            "demand",
+            "history",
+            "placement",
+            "config",
+            "decide",
+            "oned",
+            "learn",
+            "simulation",
+        ],
     ),
     ("cli", &["commands"]),
 ];
 
 /// Rooms that may do nothing but compute.
-const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "decide"];
+const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "simulation", "decide"];
 
 /// What computing does not need.
 const OUTSIDE: &[&str] = &[

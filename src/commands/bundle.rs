@@ -3,16 +3,35 @@
 //! ```text
 //! request.xml | request.b64 [.gz]    what oned sent
 //! oneaio.conf                        settings, if not the defaults
-//! history.db                         what was known of its VMs, if anything
+//! history.db | recall.json.gz        what was known of its VMs, if anything
 //! expected/plan.xml                  the plan that is known to be right
 //! expected/messages.txt              what was said about it
 //! ```
 
+use crate::model::history::Recall;
 use anyhow::{Context, Result, bail};
-use std::io::ErrorKind;
+use flate2::read::MultiGzDecoder;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+/// What the store told for a recorded request.
+pub const RECALL: &str = "recall.json.gz";
+
 const REQUESTS: [&str; 4] = ["request.xml", "request.b64", "request.xml.gz", "request.b64.gz"];
+
+/// The bundles of a folder that is none itself, by name; none for anything else.
+#[must_use]
+pub fn inside(folder: &Path) -> Vec<PathBuf> {
+    if Bundle::open(folder).is_ok() {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.is_dir() && !hidden(path) && Bundle::open(path).is_ok()).collect();
+    found.sort();
+    found
+}
 
 /// A bundle on disk.
 #[derive(Clone, Debug)]
@@ -46,6 +65,22 @@ impl Bundle {
     /// When the file cannot be read.
     pub fn request(&self) -> Result<Vec<u8>> {
         std::fs::read(&self.request).with_context(|| format!("{} cannot be read", self.request.display()))
+    }
+
+    /// What the store told when it was recorded, if that was kept.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn recall(&self) -> Result<Option<Recall>> {
+        let file = self.path.join(RECALL);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let told = || format!("{} cannot be read", file.display());
+        let mut text = String::new();
+        let open = std::fs::File::open(&file).with_context(told)?;
+        MultiGzDecoder::new(open).read_to_string(&mut text).with_context(told)?;
+        serde_json::from_str(&text).map(Some).with_context(told)
     }
 
     /// Its own history, if it has some.

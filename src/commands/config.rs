@@ -1,13 +1,23 @@
 //! `oneaio config`: the configuration file, generated from the keys in the code.
 
 use super::Exit;
-use crate::config::keys;
+use crate::config::{keys, reference};
+use clap::Args;
 use std::io::Write;
 
-/// Prints the file.
+/// What to print.
+#[derive(Clone, Debug, Args)]
+pub struct PrintArgs {
+    /// Print a reference in Markdown instead of the file.
+    #[arg(long)]
+    pub reference: bool,
+}
+
+/// Prints the file, or the reference.
 #[must_use]
-pub fn run() -> Exit {
-    match std::io::stdout().write_all(keys::file().as_bytes()) {
+pub fn run(args: &PrintArgs) -> Exit {
+    let text = if args.reference { reference::markdown() } else { keys::file() };
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Exit::Done,
         Err(_) => Exit::Output,
     }

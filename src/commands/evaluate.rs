@@ -43,7 +43,7 @@ pub struct EvaluateArgs {
 #[derive(Clone, Debug, Args)]
 pub struct FittingArgs {
     /// The classifier: kmeans, mc2pca, ...; the seed's names do as well.
-    #[arg(long, default_value = "kmeans", value_name = "NAME")]
+    #[arg(long, alias = "model", default_value = "kmeans", value_name = "NAME")]
     pub classifier: String,
     /// How many classes; without it the classifier chooses.
     #[arg(long, value_name = "COUNT")]

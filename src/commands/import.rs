@@ -81,7 +81,8 @@ fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> 
     Ok(())
 }
 
-fn open(path: &Path) -> Result<BufReader<File>> {
+/// A file to read, by large steps.
+pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(BufReader::with_capacity(1 << 20, file))
 }

@@ -1,6 +1,7 @@
 //! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
 
 pub mod bundle;
+pub mod check;
 pub mod classes;
 pub mod classify;
 pub mod collect;
@@ -8,18 +9,26 @@ pub mod config;
 pub mod db;
 pub mod drain;
 pub mod evaluate;
+pub mod explain;
 pub mod import;
 pub mod optimize;
 pub mod place;
 pub mod replay;
 pub mod serve;
+pub mod simulate;
 pub mod train;
 
+mod answering;
+mod checkpoint;
+mod decision_log;
+mod differences;
+mod installation;
 mod intake;
 mod logger;
 mod migrations_table;
 mod modelfile;
 mod plot;
+mod record;
 mod remembered;
 mod store;
 mod study;
@@ -27,7 +36,7 @@ mod table;
 
 use crate::config::{Problem, Settings, settings};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,13 +66,9 @@ pub struct ConfigArgs {
     pub set: Vec<String>,
 }
 
-/// Where the packages put the configuration.
-const CONFIG_FILE: &str = "/etc/one/schedulers/oneaio.conf";
-
 /// The settings of a run: the named file, or the installed one, or one of `fallback`.
 fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
-    let installed = Path::new(CONFIG_FILE);
-    let file = args.config.clone().or(fallback).or_else(|| installed.exists().then(|| installed.to_owned()));
+    let file = config_file(args, fallback);
     let overrides: Vec<String> = store_of_environment().into_iter().chain(args.set.iter().cloned()).collect();
     let Some(file) = file else { return settings(None, &overrides) };
     let name = file.display().to_string();
@@ -74,6 +79,12 @@ fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Setting
             Err(vec![Problem { place: name, text }])
         }
     }
+}
+
+/// The named file, or one of `fallback`, or the installed one, if there is one.
+fn config_file(args: &ConfigArgs, fallback: Option<PathBuf>) -> Option<PathBuf> {
+    let installed = || Some(installation::Installation::here().config_file()).filter(|file| file.exists());
+    args.config.clone().or(fallback).or_else(installed)
 }
 
 /// The seed's names for its database, as one override.

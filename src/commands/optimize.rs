@@ -2,15 +2,19 @@
 //! standard input and reads a plan of migrations from standard output. What the request
 //! tells of its VMs also feeds the store of history.
 
-use super::place::stdout_is_closed;
+use super::answering::within;
+use super::place::{answer, nothing};
+use super::record::{Made, Recording};
 use super::store::{self, History};
-use super::{ConfigArgs, Exit, load_settings, logger, modelfile};
+use super::{ConfigArgs, Exit, decision_log, load_settings, logger, modelfile};
 use crate::config::Settings;
 use crate::decide;
 use crate::model::ids::ClusterId;
 use crate::opennebula::plan_xml;
 use clap::Args;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
@@ -30,40 +34,48 @@ pub fn run(args: &OptimizeArgs) -> Exit {
         Ok(found) => found,
         Err(exit) => return exit,
     };
+    let until = Instant::now() + Duration::from_secs_f64(settings.operate.deadline);
+    let now = store::now();
+    let recording = Recording::begin("optimize", &args.config, &settings, &request, now);
+    let patience = settings.history_deadline.min(settings.operate.deadline);
     let history = store::chosen(&settings)
-        .map(|store| History::start(store, settings.history_deadline).with_model(modelfile::or_without(&settings)));
-    let snapshot = match decide::read(request) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
+        .map(|store| History::start(store, patience).with_model(modelfile::or_without(&settings)));
+    let snapshot = match within(until, move || decide::read(request)) {
+        Ok(Ok(snapshot)) => snapshot,
+        Ok(Err(error)) => {
             log::error!("{error}");
             return Exit::Unusable;
         }
+        Err(lost) => return nothing(lost, args.cluster, &settings, &recording, Made::default()),
     };
-    let now = store::now();
     let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
     // kept while we plan; what is not kept in time comes again with the next request
     let keeping = history.as_ref().map(|history| history.absorb(&snapshot, now));
-    let optimized = match decide::optimize(snapshot, Some(ClusterId(args.cluster)), &recall, &settings.policy) {
-        Ok(optimized) => optimized,
-        Err(error) => {
+    let recall = Arc::new(recall);
+    let (known, policy, cluster) = (Arc::clone(&recall), settings.policy.clone(), ClusterId(args.cluster));
+    let optimized = match within(until, move || decide::optimize(snapshot, Some(cluster), &known, &policy)) {
+        Ok(Ok(optimized)) => optimized,
+        Ok(Err(error)) => {
             log::error!("{error}");
             return Exit::Unusable;
+        }
+        Err(lost) => {
+            let made = Made { recall: Some(&recall), ..Made::default() };
+            return nothing(lost, args.cluster, &settings, &recording, made);
         }
     };
     logger::migrated(&optimized.migrated, settings.log_placements);
     let plan = plan_xml::write(&optimized.migrated.plan, args.cluster);
-    if stdout_is_closed() {
-        log::error!("the plan cannot be written: standard output is closed");
-        return Exit::Output;
-    }
-    let mut stdout = std::io::stdout().lock();
-    if let Err(error) = stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
-        log::error!("the plan cannot be written to standard output: {error}");
-        return Exit::Output;
+    let exit = answer(&plan);
+    if exit != Exit::Done {
+        return exit;
     }
     if let Some(keeping) = keeping {
         keeping.finish();
     }
+    let bundle = recording.keep(Made { recall: Some(&recall), plan: Some(&plan), ..Made::default() });
+    let entry = decision_log::optimization(&optimized, args.cluster, now, bundle.as_deref());
+    decision_log::append(&settings, &entry);
     Exit::Done
 }
 

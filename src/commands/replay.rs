@@ -1,18 +1,19 @@
 //! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
 //! from a store that is named; nothing is written but what `--bless` asks for.
 
-use super::bundle::Bundle;
+use super::bundle::{self, Bundle};
+use super::differences::{Summary, differences};
 use super::store::History;
 use super::{ConfigArgs, Exit, load_settings, logger, migrations_table, table};
-use crate::config::Store;
+use crate::config::{Settings, Store};
 use crate::decide::{self, Decided, Optimized};
+use crate::model::history::Recall;
 use crate::model::policy::Resources;
-use crate::model::snapshot::{Notice, Subject};
+use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
     /// Folders with request.xml or request.b64 (also .gz), or such files themselves. A
-    /// folder may hold oneaio.conf and expected/.
+    /// folder may hold oneaio.conf and expected/. A folder of bundles (record.dir) stands for all.
     #[arg(required = true, value_name = "BUNDLE")]
     pub bundles: Vec<PathBuf>,
     /// Print the plan as oned would get it.
@@ -30,6 +31,9 @@ pub struct ReplayArgs {
     /// Print one JSON document per bundle and line.
     #[arg(long)]
     pub json: bool,
+    /// Print only a summary of all bundles: what is decided otherwise than expected.
+    #[arg(long, conflicts_with_all = ["plan", "json", "bless"])]
+    pub summary: bool,
     /// Write what was decided to expected/ of each folder, instead of comparing.
     #[arg(long)]
     pub bless: bool,
@@ -43,10 +47,17 @@ pub struct ReplayArgs {
 pub fn run(args: &ReplayArgs) -> Exit {
     logger::start(crate::config::LogLevel::Warn);
     let mut worst = Exit::Done;
-    for path in &args.bundles {
-        let outcome = Bundle::open(path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| one(args, &bundle));
+    let mut summary = Summary::default();
+    let paths = args.bundles.iter().flat_map(|path| match bundle::inside(path) {
+        bundles if bundles.is_empty() => vec![path.clone()],
+        bundles => bundles,
+    });
+    for path in paths {
+        let outcome = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| one(args, &bundle));
+        summary.count(&path, outcome.as_ref().ok().map(|(_, _, differences)| differences.as_slice()));
         let exit = match outcome {
-            Ok((exit, text)) => {
+            Ok((exit, _, _)) if args.summary => exit,
+            Ok((exit, text, _)) => {
                 let mut stdout = std::io::stdout().lock();
                 if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
                     return Exit::Output;
@@ -60,25 +71,16 @@ pub fn run(args: &ReplayArgs) -> Exit {
         };
         worst = worst.max(exit);
     }
+    if args.summary && std::io::stdout().write_all(printable(&summary.text()).as_bytes()).is_err() {
+        return Exit::Output;
+    }
     worst
 }
 
-/// Decides one bundle; what to print and how it compares.
-fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyhow::Error)> {
-    let settings = load_settings(&args.config, bundle.config()).map_err(|problems| {
-        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        (Exit::Usage, anyhow::anyhow!(text.join("; ")))
-    })?;
+/// Decides one bundle; what to print, and how it compares.
+fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>), (Exit, anyhow::Error)> {
     let name = bundle.path.display();
-    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
-    let snapshot = decide::read(request).with_context(|| name.to_string()).map_err(|error| (Exit::Unusable, error))?;
-    let history = match (bundle.history(), &settings.history) {
-        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
-        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
-        _ => None,
-    };
-    let classes = settings.policy.resources == Resources::Classes;
-    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, i64::MAX)).unwrap_or_default();
+    let (settings, snapshot, recall) = read(bundle, &args.config)?;
     let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
     let outcome = if optimizes {
         let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
@@ -115,7 +117,33 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String), (Exit, anyh
         differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
     }
     let exit = if differences.is_empty() { Exit::Done } else { Exit::Different };
-    Ok((exit, text))
+    Ok((exit, text, differences))
+}
+
+/// What a bundle's decision rests on: its settings, its request, and what the store told,
+/// which is its own where it has some.
+pub(super) fn read(
+    bundle: &Bundle,
+    config: &ConfigArgs,
+) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
+    let settings = load_settings(config, bundle.config()).map_err(|problems| {
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        (Exit::Usage, anyhow::anyhow!(text.join("; ")))
+    })?;
+    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
+    let told = || bundle.path.display().to_string();
+    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
+    if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
+        return Ok((settings, snapshot, recall));
+    }
+    let history = match (bundle.history(), &settings.history) {
+        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
+        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
+        _ => None,
+    };
+    let classes = settings.policy.resources == Resources::Classes;
+    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, i64::MAX)).unwrap_or_default();
+    Ok((settings, snapshot, recall))
 }
 
 /// Names come from users: what a terminal would obey is taken out.
@@ -171,7 +199,7 @@ fn said(notice: &Notice) -> String {
 }
 
 /// What `place` would say about oddities and waiting VMs, one line each.
-fn messages(decided: &Decided) -> String {
+pub(super) fn messages(decided: &Decided) -> String {
     let report = &decided.planned.report;
     let notices = report.notices.iter().map(said);
     let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
@@ -193,60 +221,4 @@ fn json(decided: &Decided) -> serde_json::Value {
         "notices": notices,
         "plan": decided.planned.plan,
     })
-}
-
-/// Readable differences from `expected/`, none when it is not there.
-fn differences(bundle: &Bundle, plan: &str, messages: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    if let Some(expected) = bundle.expected("plan.xml")?.filter(|expected| expected != plan) {
-        let before = found.len();
-        compare_plans(&expected, plan, &mut found);
-        if found.len() == before {
-            found.push("the plan has the same actions in another order or form".to_owned());
-        }
-    }
-    if let Some(expected) = bundle.expected("messages.txt")? {
-        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let (old, new) = (lines(&expected), lines(messages));
-        found.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("no longer said: {line}")));
-        found.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("newly said: {line}")));
-    }
-    Ok(found)
-}
-
-/// Per VM: where it was expected and where it goes.
-fn compare_plans(expected: &str, plan: &str, found: &mut Vec<String>) {
-    let (old, new) = (actions(expected), actions(plan));
-    let vms: std::collections::BTreeSet<&i64> = old.keys().chain(new.keys()).collect();
-    for vm in vms {
-        match (old.get(vm), new.get(vm)) {
-            (Some(a), Some(b)) if a != b => found.push(format!("VM {vm}: expected {a}, got {b}")),
-            (Some(a), None) => found.push(format!("VM {vm}: expected {a}, got no action")),
-            (None, Some(b)) => found.push(format!("VM {vm}: expected no action, got {b}")),
-            _ => {}
-        }
-    }
-}
-
-/// The actions of a plan document that we wrote, in words, by VM.
-fn actions(xml: &str) -> BTreeMap<i64, String> {
-    let value = |block: &str, tag: &str| {
-        let start = block.find(&format!("<{tag}>"))? + tag.len() + 2;
-        let end = block[start..].find('<')? + start;
-        Some(block[start..end].trim().to_owned())
-    };
-    let blocks = xml.split("<ACTION>").skip(1);
-    blocks
-        .filter_map(|block| {
-            let vm = value(block, "VM_ID")?.parse().ok()?;
-            let networks: Vec<String> =
-                block.split("<NIC>").skip(1).filter_map(|nic| value(nic, "NETWORK_ID")).collect();
-            let (operation, host) = (value(block, "OPERATION")?, value(block, "HOST_ID")?);
-            let mut text = format!("{operation} on host {host}, datastore {}", value(block, "DS_ID")?);
-            if !networks.is_empty() {
-                let _ = write!(text, ", networks {}", networks.join(", "));
-            }
-            Some((vm, text))
-        })
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of the seed.
 
 use super::remembered::Remembered;
-use super::{ConfigArgs, Exit, collect, load_settings, logger, store};
+use super::{ConfigArgs, Exit, collect, load_settings, logger, modelfile, store};
 use crate::config::{LogLevel, Problem, Settings};
 use crate::oned::{Limits, Oned};
 use crate::server::{self, Chosen, Parts, ServeError, Token};
@@ -9,9 +9,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
-
-/// Where the packages make room for the model of demands.
-const MODEL_FILE: &str = "/var/lib/one/oneaio/model.safetensors";
 
 /// Serves until it is told to stop.
 #[must_use]
@@ -38,7 +35,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     let parts = Parts {
         chosen: chosen(&settings),
         token,
-        memory: Remembered::start(store::chosen(&settings), settings.history_deadline, MODEL_FILE.into()),
+        memory: Remembered::start(store::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,
         settings,

@@ -1,5 +1,6 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
+use super::installation::{Installation, folder_exists};
 use super::intake::Intake;
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
@@ -16,13 +17,10 @@ use crate::model::report::Planned;
 use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Where the packages make room for the default file.
-const DEFAULT_FILE: &str = "/var/lib/one/oneaio/history.db";
 
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
@@ -41,7 +39,10 @@ pub fn chosen(settings: &Settings) -> Option<Store> {
     match &settings.history {
         Some(Store::None) => None,
         Some(store) => Some(store.clone()),
-        None => Path::new(DEFAULT_FILE).parent().is_some_and(Path::is_dir).then(|| Store::Sqlite(DEFAULT_FILE.into())),
+        None => {
+            let file = Installation::here().history();
+            folder_exists(&file).then_some(Store::Sqlite(file))
+        }
     }
 }
 

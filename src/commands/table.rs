@@ -1,7 +1,9 @@
 //! Tables for people: what was decided, who waits, how the hosts stand.
 
 use crate::decide::Decided;
-use crate::model::ids::VmId;
+use crate::model::explanation::{Explanation, Outcome};
+use crate::model::ids::{HostId, VmId};
+use crate::model::report::Decision;
 use crate::model::snapshot::Snapshot;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -36,6 +38,68 @@ pub fn decision(decided: &Decided) -> String {
     text
 }
 
+/// A decision about one VM, taken apart.
+pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
+    let snapshot = &decided.snapshot;
+    let name = |host: HostId| snapshot.host_index(host).map_or("", |index| snapshot.hosts[index].name.as_str());
+    let vm = explanation.vm;
+    let mut text = match &explanation.outcome {
+        Outcome::Placed { host, datastore } => {
+            format!("VM {vm} {} goes to host {host} {}, datastore {datastore}\n", label(snapshot, vm), name(*host))
+        }
+        Outcome::Waits(why) => format!("VM {vm} {} waits: it {why}\n", label(snapshot, vm)),
+    };
+    if !explanation.with.is_empty() {
+        let with: Vec<String> = explanation.with.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("It must share its host with VM {}; scores are for all of them.\n", with.join(", ")));
+    }
+    if !explanation.tipped.is_empty() {
+        text.push_str(&format!("What tipped it: {}.\n", explanation.tipped));
+    }
+    if let Some(remedy) = &explanation.remedy {
+        let changes = remedy.changes.join(", and ");
+        text.push_str(&format!("What would place it: on host {} {}, {changes}.\n", remedy.host, name(remedy.host)));
+    }
+    if explanation.hosts.is_empty() {
+        return text;
+    }
+    format!("{text}\n{}\n", verdicts(explanation))
+}
+
+/// Every candidate host, those that would do first.
+fn verdicts(explanation: &Explanation) -> Table {
+    let ranked = explanation.hosts.iter().any(|host| host.verdict.as_ref().is_ok_and(|score| score.rank.is_some()));
+    let mut header = vec!["host", "name"];
+    header.extend(ranked.then_some("rank"));
+    header.extend(explanation.resources.iter().map(String::as_str));
+    header.extend(["energy", "D before", "after", ""]);
+    let numeric: Vec<usize> = (0..header.len() - 1).filter(|column| *column != 1).collect();
+    let mut table = table(&header, &numeric);
+    let chosen = match explanation.outcome {
+        Outcome::Placed { host, .. } => Some(host),
+        Outcome::Waits(_) => None,
+    };
+    let number = |value: f64| format!("{value:.3}");
+    let (fit, excluded): (Vec<_>, Vec<_>) = explanation.hosts.iter().partition(|host| host.verdict.is_ok());
+    for host in fit.into_iter().chain(excluded) {
+        let mut row = vec![host.host.to_string(), host.name.clone()];
+        match &host.verdict {
+            Ok(score) => {
+                row.extend(ranked.then(|| score.rank.map_or(String::new(), |rank| rank.to_string())));
+                row.extend(score.terms.iter().map(|term| number(*term)));
+                row.extend([score.green, score.before, score.after].map(number));
+                row.push(if chosen == Some(host.host) { "taken".to_owned() } else { String::new() });
+            }
+            Err(rule) => {
+                row.resize(header.len() - 1, "-".to_owned());
+                row.push(rule.clone());
+            }
+        }
+        table.add_row(row);
+    }
+    table
+}
+
 pub(super) fn table(header: &[&str], numeric: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
@@ -62,11 +126,23 @@ fn placed(decided: &Decided) -> String {
             format!("host {} {}", decision.host, host.unwrap_or("")),
             format!("{:.3}", decision.score_before),
             format!("{:.3}", decision.score_after),
-            decision.demand.name().to_owned(),
+            demand(decision),
             decision.why.clone(),
         ]);
     }
     table.to_string()
+}
+
+/// Where the demand comes from, how far off it may be, and the class.
+fn demand(decision: &Decision) -> String {
+    let mut text = decision.demand.name().to_owned();
+    if decision.cpu_deviation > 0.0 {
+        text.push_str(&format!(", CPU +- {:.0} %", decision.cpu_deviation));
+    }
+    if let Some(class) = decision.class {
+        text.push_str(&format!(", class {}", class.number));
+    }
+    text
 }
 
 fn label(snapshot: &Snapshot, vm: VmId) -> String {

@@ -1,12 +1,14 @@
 //! `oneaio train`: from the history of the store to a model file, and to new estimates of
 //! all VMs. A model is judged on VMs and times that it has not seen before it is kept.
 
+use super::checkpoint::Checkpoint;
 use super::evaluate::FittingArgs;
 use super::{ConfigArgs, Exit, modelfile, store, study};
 use crate::config::Settings;
+use crate::demand::classifier::{Checkpoint as State, Parts};
 use crate::demand::estimator::HORIZON_NAMES;
 use crate::demand::evaluation::{self, Evaluation, OURS};
-use crate::demand::fitting::fit;
+use crate::demand::fitting::fit_kept;
 use crate::demand::model::{Model, Scores};
 use crate::demand::study::Case;
 use crate::history::HistoryStore;
@@ -35,6 +37,9 @@ pub struct TrainArgs {
     /// Write the model there, instead of where the settings say.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Keep the state of a training that takes long (idec) there, and go on from it.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
     /// Keep the model even if it is worse than the one that is there, or cannot be judged.
     #[arg(long)]
     pub force: bool,
@@ -84,10 +89,14 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
         bail!("the new one is worse than {} ({text}); --force replaces it all the same", path.display());
     }
     let (cases, young): (Vec<&Case>, Vec<&Case>) = (found.cases.iter().collect(), found.young.iter().collect());
-    let fitted = fit(&cases, &young, &options, &progress)?;
+    let kept = args.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
+    let keep = |state: &dyn Fn() -> Parts| kept.iter().for_each(|kept| kept.keep(state));
+    let checkpoint = kept.as_ref().map(|kept| State { resume: kept.resume.as_ref(), keep: &keep });
+    let fitted = fit_kept(&cases, &young, &options, &progress, checkpoint)?;
     let until = found.span.map_or(0, |(_, last)| last);
     let model = Model::new(fitted, &cases, &options, until, scores);
     modelfile::write(&path, &model.to_bytes()?)?;
+    kept.iter().for_each(Checkpoint::done);
     let told = |error| anyhow!("the model is written, but not all estimates are renewed: {error}");
     let vms = learn::revise(store, Some(&model), &progress).map_err(told)?;
     learn::relate(store).map_err(told)?;

@@ -1,5 +1,6 @@
 //! Every key of the configuration: name, default, meaning, and how it is set.
 
+mod operate;
 mod optimize;
 mod serve;
 
@@ -20,7 +21,7 @@ pub struct Key {
 
 /// All keys, in the order of the shipped file.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS)
+    KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS).chain(operate::KEYS)
 }
 
 /// Those of all commands.
@@ -118,8 +119,9 @@ const KEYS: &[Key] = &[
     Key {
         name: "risk",
         default: "0.5",
-        help: "How much uncertainty counts: a host's CPU is the sum of what its VMs will use, and risk times\n\
-               the deviation of that sum. 0 trusts the estimates. A number from 0 to 10.",
+        help: "Weight of uncertainty in the distance D, in weights of CPU: how far what a host's VMs use\n\
+               together may be off (a standard deviation) is evened out over the hosts as a\n\
+               resource is. 0 trusts the estimates. A number from 0 to 10.",
         set: |s, text| number(text, 10.0).map(|value| s.policy.risk = value).ok_or("a number from 0 to 10"),
     },
     Key {

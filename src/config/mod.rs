@@ -5,8 +5,10 @@
 //! defaults, the file, `--set key=value`.
 
 pub mod keys;
+pub mod operate;
+pub mod reference;
 pub mod serve;
-mod yaml;
+pub mod yaml;
 
 use crate::model::policy::Policy;
 use keys::Key;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub history_keep: u32,
     /// The HTTP service.
     pub serve: serve::Serve,
+    /// Records, decision log, deadline, pauses.
+    pub operate: operate::Operate,
 }
 
 /// A store of history.
@@ -67,6 +71,7 @@ impl Default for Settings {
             history_deadline: 2.0,
             history_keep: 90,
             serve: serve::Serve::default(),
+            operate: operate::Operate::default(),
         }
     }
 }
@@ -102,6 +107,16 @@ impl fmt::Display for Problem {
 
 /// More problems than this are summed up.
 const TOLD: usize = 20;
+
+/// Every key and value that a file and overrides give, in their order; the last of a key
+/// counts. Empty where they cannot be read.
+#[must_use]
+pub fn assignments(file: Option<&str>, overrides: &[String]) -> Vec<(String, String)> {
+    let entries = file.and_then(|text| yaml::entries(text).ok()).unwrap_or_default();
+    let given = overrides.iter().filter_map(|text| text.split_once('='));
+    let given = given.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    entries.into_iter().map(|entry| (entry.key, entry.value)).chain(given).collect()
+}
 
 /// Settings from a file's text (if any) and `key=value` overrides.
 ///

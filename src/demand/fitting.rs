@@ -2,7 +2,7 @@
 //! what relatives use. One path for evaluation and for the model that is kept.
 
 use super::calibration::Calibration;
-use super::classifier::{self, Classifier, FitError, Training};
+use super::classifier::{self, Checkpoint, Classifier, FitError, Training};
 use super::estimator::{Fit, Outcome, SPANS};
 use super::relatives::{self, Relatives};
 use super::study::{Case, scale};
@@ -48,12 +48,26 @@ pub struct Fitted {
 /// # Errors
 /// When the classifier cannot be fitted.
 pub fn fit(cases: &[&Case], young: &[&Case], options: &Options, progress: &dyn Fn(&str)) -> Result<Fitted, FitError> {
+    fit_kept(cases, young, options, progress, None)
+}
+
+/// The same; a classifier whose training takes long keeps its state and goes on from it.
+///
+/// # Errors
+/// As `fit`, and when the state is of another training.
+pub fn fit_kept(
+    cases: &[&Case],
+    young: &[&Case],
+    options: &Options,
+    progress: &dyn Fn(&str),
+    checkpoint: Option<Checkpoint<'_>>,
+) -> Result<Fitted, FitError> {
     let with_window: Vec<&&Case> = cases.iter().filter(|case| case.window.is_some()).collect();
     let every = with_window.len().div_ceil(WINDOWS).max(1);
     let windows: Vec<Window> = with_window.iter().step_by(every).filter_map(|case| case.window.clone()).collect();
     progress(&format!("fitting {} on {} windows", options.classifier, windows.len()));
     let Options { classes, settings, seed, .. } = options;
-    let training = Training { windows: &windows, seed: *seed, classes: *classes, settings, progress, checkpoint: None };
+    let training = Training { windows: &windows, seed: *seed, classes: *classes, settings, progress, checkpoint };
     let classifier = classifier::fit(&options.classifier, &training)?;
     progress("fitting classes to resources");
     let rows: Vec<(Vec<f64>, [Option<Outcome>; 2])> = with_window

@@ -330,9 +330,12 @@ fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
+/// Sum and count by hour.
+type Day = [(f64, f64); 24];
+
 /// The classes in numbers, from all windows.
 fn summaries(classifier: &dyn Classifier, cases: &[&Case]) -> Vec<ClassSummary> {
-    let mut sums: Vec<(ClassSummary, f64, [(f64, f64); 24])> = Vec::new();
+    let mut sums: Vec<(ClassSummary, f64, Day)> = Vec::new();
     let mut windows = 0.0;
     for case in cases {
         let Some(window) = &case.window else { continue };
@@ -355,7 +358,7 @@ fn summaries(classifier: &dyn Classifier, cases: &[&Case]) -> Vec<ClassSummary> 
             day[hour] = (day[hour].0 + cpu, day[hour].1 + 1.0);
         }
     }
-    let mean = |(sum, count, day): (ClassSummary, f64, [(f64, f64); 24])| {
+    let mean = |(sum, count, day): (ClassSummary, f64, Day)| {
         let over = |sum: f64, count: f64| rounded(sum / f64::max(count, 1.0));
         ClassSummary {
             share: over(count, windows),

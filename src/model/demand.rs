@@ -7,7 +7,7 @@ use super::history::Class;
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Percent of one core.
     pub cpu: f64,

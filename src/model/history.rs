@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The expected use of a VM, computed when its data arrived.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Expected mean over the time ahead.
     pub level: Usage,
@@ -28,7 +28,7 @@ pub struct Estimate {
 }
 
 /// A class of VMs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// Counted from 0.
     pub number: u16,
@@ -54,7 +54,7 @@ pub struct Group {
 }
 
 /// A VM that one of our plans has sent to a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// The VM.
     pub vm: VmId,
@@ -65,7 +65,8 @@ pub struct Placement {
 }
 
 /// What the store told for one request; empty when there is none or it was lost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Recall {
     /// By VM.
     pub estimates: HashMap<VmId, Estimate>,

@@ -5,10 +5,12 @@
 
 pub mod cluster;
 pub mod demand;
+pub mod explanation;
 pub mod expression;
 pub mod history;
 pub mod ids;
 pub mod migration;
+pub mod moment;
 pub mod plan;
 pub mod policy;
 pub mod report;

@@ -2,6 +2,7 @@
 //! stand before and after. Shells print it; nothing decides by it.
 
 use super::demand::{Basis, Source};
+use super::history::Class;
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::snapshot::Notice;
@@ -128,6 +129,10 @@ pub struct Decision {
     pub score_after: f64,
     /// Where the demand behind the score comes from.
     pub demand: Source,
+    /// The class of its last window, where a model could tell.
+    pub class: Option<Class>,
+    /// How far its CPU level may be off, percent of a core.
+    pub cpu_deviation: f64,
     /// In a few words.
     pub why: String,
 }

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod message;
 pub mod monitoring;
 pub mod plan_xml;
+pub mod redact;
 pub mod request;
 pub mod xmlrpc;
 

@@ -12,7 +12,7 @@
 
 use super::interference::Load;
 use super::search::Piece;
-use super::space::{CPU, MOST, Share, Space, Vector};
+use super::space::{MOST, Share, Space, Vector};
 
 /// So many of the largest VMs are looked at one by one.
 const LARGE: usize = 16;
@@ -57,14 +57,6 @@ fn range(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> Range {
         range.low[j] += total.part[j] * least[j] / hosts;
         range.high[j] += total.part[j] * most[j] / hosts;
     }
-    // deviations add least on one host, and most when spread evenly (Cauchy and Schwarz)
-    let deviation = |host: usize| before.used(host).variance.max(0.0).sqrt();
-    let known: f64 = (0..before.hosts()).map(deviation).sum();
-    let variances: f64 = (0..before.hosts()).map(|host| before.used(host).variance.max(0.0)).sum();
-    let together = (hosts * (variances + total.variance * most[CPU] * most[CPU])).sqrt();
-    let alone = (variances + total.variance * least[CPU] * least[CPU]).sqrt();
-    range.low[CPU] += space.risk * known.max(alone) / hosts;
-    range.high[CPU] += space.risk * known.max(together) / hosts;
     range
 }
 

@@ -6,11 +6,14 @@
 //!
 //! U_ij is the utilisation of resource j on host i as a fraction of the host's
 //! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean over all
-//! hosts of the request. CPU counts with its uncertainty: level + risk x sqrt(variance),
-//! so that VMs of equal mean are not equal risks. Pure formulas; no rule is looked at here.
+//! hosts of the request. The uncertainty of CPU is evened out like a resource, with weight
+//! risk x w_cpu: its U is the standard deviation of what the host's VMs use together. Counted as load on top of the
+//! level, it would pay to put all that is uncertain on one host, where deviations
+//! add least; that host is then the likeliest to be full. Pure formulas; no rule is looked
+//! at here.
 
 use super::green::Green;
-use super::space::{CPU, MOST, Share, Space, Vector};
+use super::space::{CPU, DEVIATION, MOST, Share, Space, Vector};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
@@ -62,7 +65,7 @@ impl Load {
         self.used.len()
     }
 
-    /// Fractions of a host in use, risk included.
+    /// Fractions of a host in use, and the deviation of CPU.
     #[must_use]
     pub fn utilisation(&self, host: usize) -> Vector {
         self.with_risk(&self.used[host])
@@ -141,6 +144,13 @@ impl Load {
         self.green_distance(host, &self.with_risk(&self.used[host].plus(more)), &self.mean)
     }
 
+    /// The terms of D of a host, by resource, if `more` came to it.
+    #[must_use]
+    pub fn terms(&self, host: usize, more: &Share) -> Vec<f64> {
+        let used = self.with_risk(&self.used[host].plus(more));
+        (0..self.count).map(|j| self.weights[j] * (used[j] - self.mean[j]).abs()).collect()
+    }
+
     /// As [`Load::score_with`] without the absolute values, as the seed's program has it.
     #[must_use]
     pub fn signed_score_with(&self, host: usize, more: &Share) -> f64 {
@@ -160,7 +170,7 @@ impl Load {
             *part = used.part[j] - less.part[j] + more.part[j];
         }
         if self.risk > 0.0 {
-            parts[CPU] += self.risk * (used.variance - less.variance + more.variance).max(0.0).sqrt();
+            parts[DEVIATION] = (used.variance - less.variance + more.variance).max(0.0).sqrt();
         }
         self.green_distance(host, &parts, &self.mean)
     }
@@ -258,7 +268,7 @@ impl Load {
     fn with_risk(&self, used: &Share) -> Vector {
         let mut parts = used.part;
         if self.risk > 0.0 {
-            parts[CPU] += self.risk * used.variance.max(0.0).sqrt();
+            parts[DEVIATION] = used.variance.max(0.0).sqrt();
         }
         parts
     }
@@ -266,7 +276,8 @@ impl Load {
     /// The one place where energy comes in.
     fn green_distance(&self, host: usize, used: &Vector, mean: &Vector) -> f64 {
         let count = self.count;
-        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]);
+        let uncertain = self.risk * self.weights[CPU] * (used[DEVIATION] - mean[DEVIATION]).abs();
+        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]) + uncertain;
         self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
     }
 }

@@ -10,7 +10,7 @@ use super::networks::Networks;
 use super::occupancy::CurrentVms;
 use super::rank::{Brought, RankCache, Ranks};
 use super::reason::Reason;
-use super::space::{Share, Space};
+use super::space::{DEVIATION, Share, Space};
 use super::storage::Storage;
 use super::work::Work;
 use super::{numa, pci};
@@ -104,7 +104,12 @@ impl<'a> Ledger<'a> {
         let mut load = Load::new(context.space, snapshot, context.policy);
         let mut mean = load.mean();
         let more = context.space.fair_share(0..snapshot.candidates.len());
+        // deviations add in quadrature
+        let deviation = mean[DEVIATION].hypot(more[DEVIATION]);
         mean.iter_mut().zip(more).for_each(|(mean, more)| *mean += more);
+        if context.space.risk > 0.0 {
+            mean[DEVIATION] = deviation;
+        }
         if !follow_the_mean {
             load.aim(mean);
         }

@@ -21,12 +21,14 @@
 //! | `work` | the bound on what a plan may cost |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
 //! | `migration` | running VMs to better hosts: optimizations and evacuations |
+//! | `explain` | a decision taken apart: every candidate host, what tipped it, what would help |
 //! | `check` | an independent judge of any plan |
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
 
 pub mod bound;
 pub mod check;
+pub mod explain;
 pub mod green;
 pub mod interference;
 pub mod migration;

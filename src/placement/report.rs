@@ -4,17 +4,17 @@
 use super::bound::lower_bound;
 use super::draft::{Draft, PlanningInput};
 use super::greedy::Preference;
-use super::green;
 use super::interference::Load;
 use super::ledger::Context;
 use super::order::interleave;
 use super::search::Piece;
 use super::space::Space;
 use super::unit::Unit;
+use super::{green, storage};
 use crate::model::plan::{Action, Operation};
 use crate::model::policy::Policy;
 use crate::model::report::{Decision, HostReport, Planned, Refusal, Report};
-use crate::model::snapshot::{Notice, Snapshot};
+use crate::model::snapshot::{Notice, Snapshot, Vm};
 use std::collections::HashMap;
 
 /// What tipped the choice for every request.
@@ -69,7 +69,10 @@ pub fn planned(
     let snapshot = input.snapshot;
     let request_of: HashMap<_, _> =
         snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
-    let by_host = draft.order.iter().map(|guests| guests.iter().filter_map(|&r| action(snapshot, draft, r)).collect());
+    let by_host = draft.order.iter().map(|guests| {
+        let guests = slow_ones_last(snapshot, guests);
+        guests.into_iter().filter_map(|request| action(snapshot, draft, request)).collect()
+    });
     let plan = interleave(by_host.collect());
     let before = Load::new(space, snapshot, policy);
     let mut load = before.clone();
@@ -91,6 +94,8 @@ pub fn planned(
             score_before,
             score_after: load.score(host),
             demand: input.demands.vms[request].source,
+            class: input.demands.vms[request].class,
+            cpu_deviation: input.demands.vms[request].cpu_deviation,
             why: draft.why[request].clone(),
         });
     }
@@ -119,6 +124,19 @@ pub fn planned(
         green: None,
     };
     Planned { plan, report }
+}
+
+/// Who brings large images along starts after the others on its host: oned begins nothing
+/// behind it until it is done. Where devices are handed out, or VMs ask for each other, the
+/// order stays.
+fn slow_ones_last(snapshot: &Snapshot, guests: &[usize]) -> Vec<usize> {
+    let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+    let mut sorted = guests.to_vec();
+    let bound = |vm: &Vm| !vm.pci.is_empty() || vm.topology.is_some() || !vm.current_vms_rules.is_empty();
+    if !guests.iter().any(|&request| bound(vm(request))) {
+        sorted.sort_by_key(|&request| storage::copied(vm(request)));
+    }
+    sorted
 }
 
 /// No plan for the same VMs has a smaller objective.

@@ -19,6 +19,9 @@ pub type Vector = [f64; MOST];
 /// The resource whose uncertainty is known.
 pub const CPU: usize = 0;
 
+/// Where that uncertainty stands, as a standard deviation; only where `Space::risk` is not 0.
+pub const DEVIATION: usize = MOST - 1;
+
 /// What a demand takes of one host.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Share {
@@ -74,7 +77,7 @@ pub struct Space {
     pub count: usize,
     /// Weight of each in the distance D.
     pub weights: Vector,
-    /// How many deviations of CPU count as load.
+    /// Weight of the deviation of CPU, in weights of CPU.
     pub risk: f64,
     /// For the report: names, weights, and what is left out.
     pub resources: Vec<ResourceReport>,
@@ -258,7 +261,9 @@ impl Space {
     #[must_use]
     pub fn fair_share(&self, requests: impl Iterator<Item = usize>) -> Vector {
         let mut sum = [0.0; MOST];
+        let mut variance = 0.0;
         for request in requests {
+            variance += self.amounts[request].variance;
             for (sum, amount) in sum.iter_mut().zip(&self.amounts[request].part) {
                 *sum += amount;
             }
@@ -266,6 +271,11 @@ impl Space {
         for (j, sum) in sum.iter_mut().enumerate() {
             let capacity: f64 = self.scale.iter().filter(|scale| scale[j] > 0.0).map(|scale| 1.0 / scale[j]).sum();
             *sum = if capacity > 0.0 { *sum / capacity } else { 0.0 };
+        }
+        if self.risk > 0.0 {
+            let hosts = self.scale.len().max(1) as f64;
+            let squares: f64 = self.scale.iter().map(|scale| scale[CPU] * scale[CPU]).sum();
+            sum[DEVIATION] = (variance * squares).sqrt() / hosts;
         }
         sum
     }

@@ -133,6 +133,12 @@ fn brings_disks(vm: &Vm) -> bool {
     !vm.resched && !vm.resume
 }
 
+/// What is copied or made before a VM can start.
+pub fn copied(vm: &Vm) -> Disk {
+    let images = vm.image_disks.iter().map(|(_, size)| size.0).fold(0, i64::saturating_add);
+    if brings_disks(vm) { Disk(vm.system_disk.0.saturating_add(images)) } else { Disk(0) }
+}
+
 /// What a VM needs on its system datastore, memory included where configured.
 pub fn system_disk(vm: &Vm, policy: &Policy) -> Disk {
     let checkpoint = vm.memory.0 as f64 / 1024.0 * policy.memory_system_ds_scale.max(0.0);

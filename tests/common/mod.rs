@@ -20,6 +20,8 @@ pub struct Vm {
     pub template: String,
     /// Inside USER_TEMPLATE.
     pub user_template: String,
+    /// Directly inside VM, such as MONITORING or LCM_STATE.
+    pub more: String,
     /// (HID, DS_ID, ACTION) of its last HISTORY record.
     pub history: Option<(i32, i32, i32)>,
     /// `None`: not in REQUIREMENTS.
@@ -38,6 +40,7 @@ pub fn vm(id: i32, hosts: &[i32]) -> Vm {
         resched: false,
         template: String::new(),
         user_template: String::new(),
+        more: String::new(),
         history: None,
         hosts: Some(hosts.to_vec()),
         datastores: vec![0],
@@ -105,10 +108,11 @@ impl Vm {
         });
         format!(
             "<VM><ID>{id}</ID><NAME>vm{id}</NAME><STATE>{}</STATE><RESCHED>{}</RESCHED>\
-             <TEMPLATE><CPU><![CDATA[{}]]></CPU><MEMORY><![CDATA[{}]]></MEMORY>{}</TEMPLATE>\
+             {}<TEMPLATE><CPU><![CDATA[{}]]></CPU><MEMORY><![CDATA[{}]]></MEMORY>{}</TEMPLATE>\
              <USER_TEMPLATE>{}</USER_TEMPLATE>{history}</VM>",
             self.state,
             i32::from(self.resched),
+            self.more,
             self.cpu,
             self.memory_mb,
             self.template,
@@ -241,6 +245,8 @@ pub struct Request {
     pub datastores: Vec<String>,
     pub vnets: Vec<String>,
     pub groups: Vec<String>,
+    /// Inside CLUSTER_POOL.
+    pub clusters: String,
 }
 
 /// Hosts and VMs with a roomy shared system datastore 0 for clusters 0 and 1.
@@ -310,10 +316,11 @@ impl Request {
         format!(
             "<SCHEDULER_DRIVER_ACTION><VM_POOL>{vms}</VM_POOL><HOST_POOL>{hosts}</HOST_POOL>\
              <DATASTORE_POOL>{}</DATASTORE_POOL><VNET_POOL>{}</VNET_POOL><VM_GROUP_POOL>{}</VM_GROUP_POOL>\
-             <CLUSTER_POOL></CLUSTER_POOL><REQUIREMENTS>{requirements}</REQUIREMENTS></SCHEDULER_DRIVER_ACTION>",
+             <CLUSTER_POOL>{}</CLUSTER_POOL><REQUIREMENTS>{requirements}</REQUIREMENTS></SCHEDULER_DRIVER_ACTION>",
             self.datastores.concat(),
             self.vnets.concat(),
             self.groups.concat(),
+            self.clusters,
         )
     }
 

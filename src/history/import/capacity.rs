@@ -57,6 +57,17 @@ impl Capacities {
         steps.get(after.saturating_sub(1)).map(|(_, cores)| *cores)
     }
 
+    /// Those whose cores are known, by id.
+    pub fn vms(&self) -> impl Iterator<Item = VmId> + '_ {
+        self.cores.keys().map(|vm| VmId(*vm))
+    }
+
+    /// The memory of a VM in KiB, where the table has a column mem_capacity_kb.
+    #[must_use]
+    pub fn memory(&self, vm: VmId) -> Option<i64> {
+        self.memory.get(&vm.0).map(|memory| *memory as i64)
+    }
+
     /// The size of a VM, as it is at the end; `None` where cores or memory are not told.
     #[must_use]
     pub fn identity(&self, vm: VmId) -> Option<VmIdentity> {

@@ -5,7 +5,7 @@
 //! D_i = sum_j w_j | U_ij - mean_j |,    D_green_i = D_i + F(g_i, D_i)
 //! ```
 //!
-//! as for a placement (CPU with its risk), with two resources more: CPU and memory as allocated. Disk and
+//! as for a placement (with the deviation of CPU, weight risk), with two resources more: CPU and memory as allocated. Disk and
 //! network have no known capacity; the fleet's mean host counts as half full, which no
 //! migration changes. A host with more allocated than it has comes before all others.
 
@@ -61,8 +61,10 @@ pub struct Load {
     inverse: Vec<Vector>,
     mean: Vector,
     weights: [f64; RESOURCES],
-    /// How many deviations of CPU count as load.
+    /// Weight of the deviation of CPU, in weights of CPU.
     risk: f64,
+    /// Mean deviation of CPU.
+    deviation: f64,
     green: Green,
 }
 
@@ -81,6 +83,7 @@ impl Load {
             inverse,
             mean: NONE,
             risk: policy.risk,
+            deviation: 0.0,
             weights: weights(policy),
             green: Green::new(snapshot, policy),
         };
@@ -93,13 +96,13 @@ impl Load {
     /// Adds (`sign` 1) or takes (-1) what a VM brings.
     pub fn change(&mut self, host: usize, amounts: &Vector, sign: f64) {
         let count = self.used.len() as f64;
-        let before = self.risk(&self.used[host]);
+        let before = deviation(&self.used[host]);
         for (j, amount) in amounts.iter().enumerate() {
             let share = sign * amount * self.inverse[host][j];
             self.used[host][j] += share;
             self.mean[j] += share / count;
         }
-        self.mean[0] += (self.risk(&self.used[host]) - before) / count;
+        self.deviation += (deviation(&self.used[host]) - before) / count;
     }
 
     /// Utilisation of a host.
@@ -138,16 +141,11 @@ impl Load {
     fn distance(&self, host: usize, change: &Vector, shift: &Vector) -> f64 {
         let (used, mean) = (&self.used[host], &self.mean);
         let mut sum = 0.0;
-        for j in 1..RESOURCES {
+        for j in 0..RESOURCES {
             sum += self.weights[j] * (used[j] + change[j] - mean[j] - shift[j]).abs();
         }
-        let risk = self.risk * (used[VARIANCE] + change[VARIANCE]).max(0.0).sqrt();
-        sum + self.weights[0] * (used[0] + change[0] + risk - mean[0] - shift[0]).abs()
-    }
-
-    /// What uncertainty adds to the CPU of a host.
-    fn risk(&self, used: &Vector) -> f64 {
-        self.risk * used[VARIANCE].max(0.0).sqrt()
+        let deviation = (used[VARIANCE] + change[VARIANCE]).max(0.0).sqrt();
+        sum + self.risk * self.weights[0] * (deviation - self.deviation).abs()
     }
 
     /// How far allocation exceeds capacity.
@@ -191,4 +189,9 @@ fn inverse(host: &Host, half_full: [f64; 2]) -> Vector {
     let over = |capacity: f64| if capacity > 0.0 { 1.0 / capacity } else { 0.0 };
     let (cpu, memory) = (over(host.cpu.0 as f64), over(host.memory.0 as f64));
     [cpu, cpu, memory, memory, over(half_full[0]), over(half_full[1]), cpu * cpu]
+}
+
+/// The standard deviation of CPU on a host.
+fn deviation(used: &Vector) -> f64 {
+    used[VARIANCE].max(0.0).sqrt()
 }

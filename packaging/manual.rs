@@ -1,0 +1,53 @@
+//! Man pages, shell completions and the configuration reference, from the program's own
+//! command line and keys: `cargo run --example manual -- FOLDER`. A part of packaging, so
+//! that the program does not carry what only packages need.
+#![allow(clippy::print_stdout)]
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use oneaio::cli::Cli;
+use oneaio::config::reference;
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args_os().nth(1).ok_or("usage: manual FOLDER")?;
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder.join("man1"))?;
+    fs::create_dir_all(folder.join("man5"))?;
+    let mut command = Cli::command();
+    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+        clap_complete::generate_to(shell, &mut command, "oneaio", folder)?;
+    }
+    // generate_to names the file of bash `oneaio.bash`, of zsh `_oneaio`
+    command.build();
+    pages(&command, "oneaio", &folder.join("man1"))?;
+    compressed(&folder.join("man5/oneaio.conf.5"), reference::man_page().as_bytes())?;
+    fs::write(folder.join("configuration.md"), reference::markdown())?;
+    Ok(())
+}
+
+/// One page for a command and each below it: oneaio-db-prune(1).
+fn pages(command: &Command, name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
+    compressed(&folder.join(format!("{name}.1")), &page)?;
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
+        pages(below, &format!("{name}-{}", below.get_name()), folder)?;
+    }
+    Ok(())
+}
+
+/// `file`.gz without a date, so that equal content gives equal packages.
+fn compressed(file: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".gz");
+    let mut encoder = GzEncoder::new(fs::File::create(name)?, Compression::best());
+    encoder.write_all(bytes)?;
+    encoder.finish()?.flush()?;
+    Ok(())
+}

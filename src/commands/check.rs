@@ -1,0 +1,196 @@
+//! `oneaio check`: is everything set up and well? One line per finding, each with the remedy;
+//! the exit status is for monitoring. Looks only, changes nothing.
+
+mod files;
+
+use super::installation::Installation;
+use super::{ConfigArgs, Exit, collect, load_settings, logger, store};
+use crate::config::{LogLevel, Settings, Store};
+use crate::history::{StoreError, StoreStatus};
+use crate::oned::Limits;
+use clap::Args;
+use serde::Serialize;
+use std::io::Write;
+use std::time::Duration;
+
+/// Samples older than this tell that nobody collects.
+const FRESH: i64 = 1800;
+
+/// How to check.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Do not ask oned.
+    #[arg(long)]
+    pub offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Ok,
+    /// VMs are placed, but not as well as they could be.
+    Warning,
+    /// VMs are not placed, or soon will not be.
+    Error,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    grade: Grade,
+    what: &'static str,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// All findings, in the order in which they were looked for.
+#[derive(Clone, Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, what: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Ok, what, text: text.into(), fix: None });
+    }
+
+    fn warning(&mut self, what: &'static str, text: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Warning, what, text: text.into(), fix: Some(fix.into()) });
+    }
+
+    fn error(&mut self, what: &'static str, text: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding { grade: Grade::Error, what, text: text.into(), fix: Some(fix.into()) });
+    }
+}
+
+/// Looks at everything. 0 when all is well, 1 for warnings, 2 for errors: as monitoring wants it.
+#[must_use]
+pub fn run(args: &CheckArgs) -> Exit {
+    logger::start(LogLevel::Error);
+    let mut findings = Findings::default();
+    let settings = configuration(args, &mut findings);
+    let installation = Installation::here();
+    history(&settings, &mut findings);
+    files::wrappers(&installation, &mut findings);
+    files::oned_conf(&installation, &mut findings);
+    files::folders(&installation, &settings, &mut findings);
+    if !args.offline {
+        oned(&mut findings);
+    }
+    let mut text = String::new();
+    for finding in &findings.0 {
+        if args.json {
+            text.push_str(&serde_json::to_string(finding).unwrap_or_default());
+        } else {
+            let grade = match finding.grade {
+                Grade::Ok => "ok      ",
+                Grade::Warning => "WARNING ",
+                Grade::Error => "ERROR   ",
+            };
+            text.push_str(&format!("{grade} {}: {}", finding.what, finding.text));
+            if let Some(fix) = &finding.fix {
+                text.push_str(&format!("\n         -> {fix}"));
+            }
+        }
+        text.push('\n');
+    }
+    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+        return Exit::Output;
+    }
+    match findings.0.iter().map(|finding| finding.grade).max() {
+        Some(Grade::Error) => Exit::Usage,
+        Some(Grade::Warning) => Exit::Different,
+        _ => Exit::Done,
+    }
+}
+
+/// The settings, or the defaults where they cannot be used.
+fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
+    let file = super::config_file(&args.config, None);
+    match load_settings(&args.config, None) {
+        Ok(settings) => {
+            let from = file.map_or("no file, all at their defaults".to_owned(), |file| file.display().to_string());
+            findings.ok("configuration", from);
+            settings
+        }
+        Err(problems) => {
+            for problem in problems {
+                let fix = "mend this line; `oneaio config` prints every key with its meaning";
+                findings.error("configuration", problem.to_string(), fix);
+            }
+            Settings::default()
+        }
+    }
+}
+
+fn history(settings: &Settings, findings: &mut Findings) {
+    let Some(chosen) = store::chosen(settings) else {
+        let fix = "make the folder /var/lib/one/oneaio for oneadmin, or set history.store";
+        return findings.warning("history", "there is no store: VMs count as what they ask for", fix);
+    };
+    if let Store::Sqlite(path) = &chosen
+        && !path.exists()
+    {
+        let fix = "systemctl enable --now oneaio-collect.timer";
+        return findings.warning("history", format!("{} is not there yet", path.display()), fix);
+    }
+    let status = store::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
+    match status {
+        Ok(status) => stored(&chosen, &status, findings),
+        Err(error) => {
+            let fix = match error {
+                StoreError::Schema(_) => "oneaio db init",
+                _ => "until then VMs count as what they ask for; see the reason above",
+            };
+            findings.error("history", format!("{chosen:?}: {error}"), fix);
+        }
+    }
+}
+
+fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
+    let (vms, samples) = (status.vms, status.samples);
+    findings.ok("history", format!("{chosen:?}, {}: {samples} samples of {vms} VMs", status.engine));
+    for remark in &status.remarks {
+        findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
+    }
+    let age = status.span.map(|(_, last)| store::now() - last);
+    let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
+    match age {
+        None => findings.warning("history", "it holds no samples", fix),
+        Some(age) if age > FRESH => {
+            findings.warning("history", format!("the newest sample is {} minutes old", age / 60), fix);
+        }
+        Some(age) if age < -FRESH => {
+            let text = format!("the newest sample lies {} minutes in the future", -age / 60);
+            findings.warning("history", text, "compare the clocks of this machine and of the hosts");
+        }
+        Some(age) => findings.ok("history", format!("the newest sample is {} s old", age.max(0))),
+    }
+}
+
+fn oned(findings: &mut Findings) {
+    let seconds = Duration::from_secs;
+    let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
+    let asked = collect::oned(limits).and_then(|oned| Ok(oned.system_version()?));
+    match asked {
+        Ok(version) if version.starts_with("7.") => findings.ok("oned", format!("version {version}")),
+        Ok(version) if version.starts_with("6.") => {
+            let fix = "use `oneaio serve` as EXTERNAL_SCHEDULER of sched.conf";
+            findings.warning("oned", format!("version {version}: it has no scheduler drivers"), fix);
+        }
+        Ok(version) => {
+            findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
+        }
+        Err(error) => {
+            let fix = "run as oneadmin on the front-end, or set ONED_ADDR and ONE_AUTH; --offline leaves this out";
+            findings.warning("oned", format!("{error:#}"), fix);
+        }
+    }
+}

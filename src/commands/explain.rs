@@ -1,0 +1,153 @@
+//! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
+
+use super::bundle::Bundle;
+use super::{ConfigArgs, Exit, decision_log, load_settings, logger, replay, table};
+use crate::config::LogLevel;
+use crate::decide;
+use crate::model::ids::VmId;
+use crate::opennebula::message;
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// More VMs than this are not explained unasked.
+const UNASKED: usize = 20;
+
+/// What to explain.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The VM; without one, all that wait, or else those that were placed.
+    #[arg(value_name = "VM")]
+    pub vm: Option<i32>,
+    /// A bundle (a folder, or a request file), or `last`: the last decision (about that VM) of
+    /// the decision log.
+    #[arg(long, value_name = "BUNDLE", default_value = "last")]
+    pub from: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Explains.
+#[must_use]
+pub fn run(args: &ExplainArgs) -> Exit {
+    logger::start(LogLevel::Warn);
+    let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from) };
+    match told {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => Exit::Done,
+            Err(_) => Exit::Output,
+        },
+        Err((exit, error)) => {
+            log::error!("{error:#}");
+            exit
+        }
+    }
+}
+
+/// From a recorded request, decided again.
+fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow::Error)> {
+    let bundle = Bundle::open(path).map_err(|error| (Exit::Usage, error))?;
+    let (settings, snapshot, recall) = replay::read(&bundle, &args.config)?;
+    let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
+    let report = &decided.planned.report;
+    let vms: Vec<VmId> = match args.vm {
+        Some(vm) => vec![VmId(vm)],
+        None if report.refusals.is_empty() => report.decisions.iter().map(|decision| decision.vm).collect(),
+        None => report.refusals.iter().map(|refusal| refusal.vm).collect(),
+    };
+    let mut text = String::new();
+    for &vm in vms.iter().take(if args.vm.is_some() { 1 } else { UNASKED }) {
+        let Some(explanation) = decided.explain(vm, &settings.policy) else {
+            let placed: Vec<String> = decided
+                .snapshot
+                .candidates
+                .iter()
+                .take(20)
+                .map(|c| decided.snapshot.vms[c.vm].id.to_string())
+                .collect();
+            let error = anyhow!("VM {vm} was not to be placed by this request; it is about {}", placed.join(", "));
+            return Err((Exit::Usage, error));
+        };
+        if args.json {
+            let line = serde_json::to_string(&explanation).map_err(|error| (Exit::Fault, error.into()))?;
+            let _ = writeln!(text, "{line}");
+        } else {
+            let _ = writeln!(text, "{}", table::explanation(&decided, &explanation));
+        }
+    }
+    if vms.len() > UNASKED && !args.json {
+        let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
+    }
+    Ok(text.lines().map(|line| message::safe(line) + "\n").collect())
+}
+
+/// From the decision log; in full where the request was recorded.
+fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
+    let settings = load_settings(&args.config, None).map_err(|problems| {
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        (Exit::Usage, anyhow!(text.join("; ")))
+    })?;
+    let file = decision_log::file(&settings).context(
+        "there is no decision log: set `decision_log`, or make the folder /var/log/one; \
+         or name a bundle with --from",
+    );
+    let file = file.map_err(|error| (Exit::Usage, error))?;
+    let about = |entry: &Value| entry["command"] == "place" && args.vm.is_none_or(|vm| !of_vm(entry, vm).is_empty());
+    let entry = decision_log::newest(&file, about).map_err(|error| (Exit::Unusable, error))?;
+    let whom = args.vm.map_or("decision".to_owned(), |vm| format!("decision about VM {vm}"));
+    let entry = entry.with_context(|| format!("{} holds no {whom}", file.display()));
+    let entry = entry.map_err(|error| (Exit::Usage, error))?;
+    let bundle = entry["bundle"].as_str().map(Path::new).filter(|path| path.is_dir());
+    match bundle {
+        Some(bundle) if args.json => from_bundle(args, bundle),
+        Some(bundle) => {
+            let text = from_bundle(args, bundle)?;
+            Ok(format!("decided at {}, recorded in {}\n\n{text}", said(&entry["at"]), bundle.display()))
+        }
+        None if args.json => Ok(format!("{entry}\n")),
+        None => Ok(brief(&entry, args.vm)),
+    }
+}
+
+/// What an entry says about a VM.
+fn of_vm(entry: &Value, vm: i32) -> Vec<&Value> {
+    let lists = ["placed", "waiting"].into_iter().filter_map(|list| entry[list].as_array());
+    lists.flatten().filter(|one| one["vm"] == vm).collect()
+}
+
+/// An entry in words, without the request behind it.
+fn brief(entry: &Value, vm: Option<i32>) -> String {
+    let list = |name: &str| entry[name].as_array().cloned().unwrap_or_default();
+    let chosen = |one: &Value| vm.is_none_or(|vm| one["vm"] == vm);
+    let mut text = format!("decided at {} by oneaio {}\n", said(&entry["at"]), said(&entry["version"]));
+    for one in list("placed").iter().filter(|one| chosen(one)).take(200) {
+        let score = |name: &str| one[name].as_f64().unwrap_or(0.0);
+        let _ = writeln!(
+            text,
+            "VM {} goes to host {}, datastore {}: {} (D {:.3} -> {:.3}, demand from {})",
+            one["vm"],
+            one["host"],
+            one["datastore"],
+            said(&one["why"]),
+            score("score_before"),
+            score("score_after"),
+            said(&one["demand"]),
+        );
+    }
+    for one in list("waiting").iter().filter(|one| chosen(one)).take(200) {
+        let _ = writeln!(text, "VM {} waits: it {}", one["vm"], said(&one["text"]));
+    }
+    text.push_str("The request was not recorded: with `record.dir` set, all candidate hosts are told.\n");
+    text.lines().map(|line| message::safe(line) + "\n").collect()
+}
+
+fn said(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}

@@ -1,0 +1,87 @@
+//! The outcome of a simulation, for people and for programs.
+
+use super::{SimulateArgs, new_vms};
+use crate::simulation::stage::Moment;
+use crate::simulation::summary::Summary;
+use crate::simulation::trace::Trace;
+use crate::simulation::{Arrivals, Experiment};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use serde_json::json;
+
+const HEADER: [&str; 13] = [
+    "policy",
+    "fullest / mean",
+    "± moments",
+    "worst",
+    "subsets",
+    "by step",
+    "p95",
+    "time over",
+    "demand over",
+    "hosts",
+    "kWh/day",
+    "kgCO2/day",
+    "moved",
+];
+
+/// What was tried, a row per policy, what the columns mean.
+pub fn text(args: &SimulateArgs, trace: &Trace, stage: &[Moment], experiment: &Experiment, rows: &[Summary]) -> String {
+    let hosts: usize = experiment.cloud.kinds.iter().map(|kind| kind.count).sum();
+    let coming = match experiment.arrivals {
+        Arrivals::Together => "all placed at once",
+        Arrivals::Gradual => "half placed at first, the others group by group,",
+    };
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(HEADER);
+    for column in 1..HEADER.len() {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for row in rows {
+        table.add_row(cells(row));
+    }
+    let mut text = format!(
+        "{} VMs ({} of them new) on {hosts} hosts, {coming} at {} moments; load of the following {:.1} h\n\n{table}\n\n",
+        trace.vms.len(),
+        new_vms(args, trace),
+        stage.len(),
+        (args.horizon as i64 * experiment.seconds) as f64 / 3600.0,
+    );
+    text.push_str(&format!(
+        "fullest / mean: load of the fullest host over that of the mean host in that time, averaged over moments;\n\
+         subsets: the same on {} random subsets of {:.0} % of the VMs; by step: every five minutes for themselves;\n\
+         over: beyond capacity; kWh and CO2 are of all hosts, idle power included.\n",
+        experiment.subsets,
+        experiment.subset_share * 100.0
+    ));
+    for row in rows.iter().filter(|row| row.waiting > 0) {
+        text.push_str(&format!("{}: up to {} VMs found no host\n", row.name, row.waiting));
+    }
+    text
+}
+
+fn cells(row: &Summary) -> [String; 13] {
+    let subsets = row.subsets.map_or("-".to_owned(), |(mean, deviation)| format!("{mean:.2} ± {deviation:.2}"));
+    [
+        row.name.clone(),
+        format!("{:.3}", row.fullest),
+        format!("{:.2}", row.deviation),
+        format!("{:.2}", row.worst),
+        subsets,
+        format!("{:.2}", row.by_step.0),
+        format!("{:.2}", row.by_step.1),
+        format!("{:.2} %", row.time_over * 100.0),
+        format!("{:.2} %", row.demand_over * 100.0),
+        format!("{:.1}", row.hosts_used),
+        format!("{:.1}", row.kwh_per_day),
+        format!("{:.1}", row.carbon_kg_per_day),
+        row.migrations.to_string(),
+    ]
+}
+
+/// One line.
+pub fn json(rows: &[Summary]) -> String {
+    json!({ "policies": rows }).to_string() + "\n"
+}

@@ -1,0 +1,108 @@
+//! The keys of operation: records, decision log, deadline, pauses.
+
+use super::{Key, number, yes_no};
+use crate::config::operate::DecisionLog;
+
+const DEFAULT_LOG: &str = "/var/log/one/oneaio-decisions.log";
+
+/// In the order of the shipped file.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "deadline",
+        default: "30",
+        help: "Seconds for one request of `place` or `optimize`, history included. oned waits for ever; we\n\
+               give an empty plan then and say so, and the VMs come with the next request. A number\n\
+               from 0.1 to 3600.",
+        set: |s, text| {
+            let value = number(text, 3600.0).filter(|value| *value >= 0.1);
+            value.map(|value| s.operate.deadline = value).ok_or("a number from 0.1 to 3600")
+        },
+    },
+    Key {
+        name: "decision_log",
+        default: DEFAULT_LOG,
+        help: "A file with one JSON object per request and line: what was decided and why. The default\n\
+               file is used where its folder exists; none is no log. `oneaio explain` reads it.",
+        set: |s, text| {
+            s.operate.decision_log = match text {
+                "none" => DecisionLog::None,
+                DEFAULT_LOG => DecisionLog::Default,
+                "" => return Err("a file, or none"),
+                file => DecisionLog::File(file.into()),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "record.dir",
+        default: "none",
+        help: "A folder that keeps the last requests as bundles, with answer, settings and estimates, for\n\
+               `oneaio explain` and `oneaio replay`. Bundles may be read by oneadmin only.",
+        set: |s, text| {
+            s.operate.record = match text {
+                "none" => None,
+                "" => return Err("a folder, or none"),
+                folder => Some(folder.into()),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "record.keep",
+        default: "100",
+        help: "So many bundles are kept, the newest. A whole number from 1 to 1000000.",
+        set: |s, text| {
+            let value: usize = text.parse().map_err(|_| "a whole number from 1 to 1000000")?;
+            if !(1..=1_000_000).contains(&value) {
+                return Err("a whole number from 1 to 1000000");
+            }
+            s.operate.record_keep = value;
+            Ok(())
+        },
+    },
+    Key {
+        name: "record.max_size",
+        default: "256",
+        help: "MiB that all bundles take together at most; older ones go. A number from 1 to 1000000.",
+        set: |s, text| {
+            let value = number(text, 1e6).filter(|value| *value >= 1.0).ok_or("a number from 1 to 1000000")?;
+            s.operate.record_max_size = (value * f64::from(1 << 20)) as u64;
+            Ok(())
+        },
+    },
+    Key {
+        name: "record.redact",
+        default: "no",
+        help: "Whether bundles leave out what users wrote into CONTEXT and USER_TEMPLATE, but for what\n\
+               decisions rest on (SCHED_*, FLAVOURS and the like): yes or no.",
+        set: |s, text| yes_no(text).map(|value| s.operate.record_redact = value),
+    },
+    Key {
+        name: "retry.after",
+        default: "3",
+        help: "A VM that comes back pending after so many placements of ours has to pause before the next\n\
+               one, so that it does not hold room that others need. 0 never pauses. A whole number.",
+        set: |s, text| {
+            s.operate.retry_after = text.parse().map_err(|_| "a whole number, 0 for no pauses")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "retry.pause",
+        default: "120",
+        help: "Seconds of the first pause; each further one is twice as long. A whole number.",
+        set: |s, text| {
+            s.operate.retry_pause = text.parse().map_err(|_| "a whole number of seconds")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "retry.max_pause",
+        default: "1800",
+        help: "Seconds of the longest pause. A whole number.",
+        set: |s, text| {
+            s.operate.retry_max_pause = text.parse().map_err(|_| "a whole number of seconds")?;
+            Ok(())
+        },
+    },
+];

@@ -1,0 +1,53 @@
+//! What concerns the operation of `place` and `optimize`: records, deadlines, pauses.
+
+use std::path::PathBuf;
+
+/// Settings of operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operate {
+    /// Requests are kept here; `None` keeps none.
+    pub record: Option<PathBuf>,
+    /// So many of them.
+    pub record_keep: usize,
+    /// Bytes that they may take together.
+    pub record_max_size: u64,
+    /// Without what users wrote into their templates.
+    pub record_redact: bool,
+    /// Where decisions are logged.
+    pub decision_log: DecisionLog,
+    /// Seconds for one request, after which an answer is given whatever it is.
+    pub deadline: f64,
+    /// Placements of a VM that came back pending before it has to pause.
+    pub retry_after: u32,
+    /// The first pause, in seconds; each further one is twice as long.
+    pub retry_pause: u32,
+    /// The longest pause, in seconds.
+    pub retry_max_pause: u32,
+}
+
+/// Where decisions are logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecisionLog {
+    /// The default file, where its folder exists.
+    Default,
+    /// Nowhere.
+    None,
+    /// This file.
+    File(PathBuf),
+}
+
+impl Default for Operate {
+    fn default() -> Self {
+        Self {
+            record: None,
+            record_keep: 100,
+            record_max_size: 256 << 20,
+            record_redact: false,
+            decision_log: DecisionLog::Default,
+            deadline: 30.0,
+            retry_after: 3,
+            retry_pause: 120,
+            retry_max_pause: 1800,
+        }
+    }
+}

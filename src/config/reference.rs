@@ -1,0 +1,79 @@
+//! The keys as documents: a reference for readers and a man page. Only formatting; what
+//! the keys mean is told in [`super::keys`].
+
+use super::keys::{Key, all};
+use std::fmt::Write;
+
+/// All keys in Markdown, by section.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Configuration of oneaio\n\n\
+         `/etc/one/schedulers/oneaio.conf`, YAML. Nothing has to be set. `--set key=value` on the command\n\
+         line goes over the file. A key `a.b` stands as `b` indented below `a:`.\n\n\
+         Made by `oneaio config --reference`.\n",
+    );
+    let mut section = None;
+    for key in all() {
+        let own = key.name.split_once('.').map_or("general", |(section, _)| section);
+        if section != Some(own) {
+            let _ = write!(text, "\n## {own}\n");
+            section = Some(own);
+        }
+        let _ = write!(text, "\n### `{}`\n\n{}\n\nDefault: `{}`\n", key.name, meaning(key), key.default);
+    }
+    text
+}
+
+/// oneaio.conf(5), in roff.
+#[must_use]
+pub fn man_page() -> String {
+    let mut text = String::from(
+        ".TH oneaio.conf 5 \"\" \"\" \"oneaio\"\n.SH NAME\noneaio.conf \\- configuration of the oneaio scheduler\n\
+         .SH SYNOPSIS\n/etc/one/schedulers/oneaio.conf\n.SH DESCRIPTION\nYAML; every key has a default. A key a.b stands as b \
+         indented below a:. Unknown keys and impossible values are refused with their line and what would do.\n.SH KEYS\n",
+    );
+    for key in all() {
+        let _ = write!(
+            text,
+            ".TP\n.B {}\n{} Default: {}\n",
+            escaped(key.name),
+            escaped(&meaning(key)),
+            escaped(key.default)
+        );
+    }
+    text.push_str(".SH SEE ALSO\noneaio(1), oneaio-config(1), oneaio-check(1)\n");
+    text
+}
+
+fn meaning(key: &Key) -> String {
+    key.help.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    // a line that begins with a dot or quote would be a command
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_both_documents() {
+        let (markdown, page) = (markdown(), man_page());
+        for key in all() {
+            assert!(markdown.contains(&format!("### `{}`", key.name)), "{}", key.name);
+            assert!(page.contains(&format!(".B {}\n", escaped(key.name))), "{}", key.name);
+        }
+        assert!(
+            !page.lines().any(|line| line.starts_with('.')
+                && !line.starts_with(".TP")
+                && !line.starts_with(".B ")
+                && !line.starts_with(".SH")
+                && !line.starts_with(".TH")),
+            "{page}"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! A decision about one VM, taken apart: what became of it, and why not elsewhere.
+
+use super::ids::{DatastoreId, HostId, VmId};
+use serde::Serialize;
+
+/// Why a VM goes where it goes, or nowhere.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The VM.
+    pub vm: VmId,
+    /// VMs that must share its host.
+    pub with: Vec<VmId>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Names of the resources whose terms `Score::terms` holds.
+    pub resources: Vec<String>,
+    /// Every candidate host, by id, with all other decisions of the plan standing.
+    pub hosts: Vec<Verdict>,
+    /// What made the difference, in a sentence; empty where there was no choice.
+    pub tipped: String,
+    /// The smallest change that would place a VM that waits.
+    pub remedy: Option<Remedy>,
+}
+
+/// What became of a VM.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It goes there.
+    Placed {
+        /// Its host.
+        host: HostId,
+        /// Its system datastore.
+        datastore: DatastoreId,
+    },
+    /// It waits, for this reason.
+    Waits(String),
+}
+
+/// What speaks for or against one host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// The rule against it, in words, or how good it would be.
+    pub verdict: Result<Score, String>,
+}
+
+/// How good a host would be: smaller is better, rank aside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Value of SCHED_RANK, where the VM has one; larger is better and goes first.
+    pub rank: Option<f64>,
+    /// The terms of D with the VM, by resource: weight x distance from the mean.
+    pub terms: Vec<f64>,
+    /// What energy adds: `after` less the sum of `terms`.
+    pub green: f64,
+    /// D_green of the host without the VM.
+    pub before: f64,
+    /// D_green of the host with it.
+    pub after: f64,
+}
+
+/// Changes that together would place a VM on one host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Remedy {
+    /// Where.
+    pub host: HostId,
+    /// What to do, one entry per change.
+    pub changes: Vec<String>,
+}

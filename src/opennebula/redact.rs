@@ -1,0 +1,73 @@
+//! A request without what users wrote for themselves: passwords and keys stand in CONTEXT,
+//! anything at all in USER_TEMPLATE. What decisions rest on stays.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+/// The sections that are emptied.
+const PRIVATE: [&str; 2] = ["USER_TEMPLATE", "CONTEXT"];
+
+/// What stays in them, and everything that begins with SCHED_.
+const KEPT: [&str; 5] = ["FLAVOURS", "RANK", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY"];
+
+/// The document without the private values; `None` where it cannot be read to its end, so
+/// that nothing private is kept by mistake.
+#[must_use]
+pub fn redacted(xml: &str) -> Option<String> {
+    let mut reader = Reader::from_str(xml);
+    let (mut text, mut open) = (String::with_capacity(xml.len()), Vec::<bool>::new());
+    let at = |reader: &Reader<&[u8]>| usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+    loop {
+        let before = at(&reader);
+        let inside = open.last().copied().unwrap_or(false);
+        match reader.read_event().ok()? {
+            Event::Eof => return open.is_empty().then_some(text),
+            Event::Start(start) => {
+                if inside && !kept(start.name().as_ref()) {
+                    reader.read_to_end(start.to_end().name()).ok()?;
+                    continue;
+                }
+                open.push(!inside && PRIVATE.contains(&start.name().as_ref()));
+            }
+            Event::Empty(element) if inside && !kept(element.name().as_ref()) => continue,
+            Event::End(_) => {
+                open.pop();
+            }
+            Event::Text(_) | Event::CData(_) if inside => continue,
+            _ => {}
+        }
+        text.push_str(xml.get(before..at(&reader))?);
+    }
+}
+
+fn kept(name: &str) -> bool {
+    let name = name.to_uppercase();
+    name.starts_with("SCHED_") || KEPT.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_values_go_and_what_decides_stays() {
+        let xml = "<?xml version=\"1.0\"?><A><VM><ID>1</ID><TEMPLATE><CPU>1</CPU><CONTEXT><PASSWORD><![CDATA[geheim]]></PASSWORD>\
+                   </CONTEXT></TEMPLATE><USER_TEMPLATE><NOTE>geheim</NOTE><E/><SCHED_RANK><![CDATA[FREE_CPU]]></SCHED_RANK>\
+                   <Flavours>web</Flavours><N><SCHED_RANK>geheim</SCHED_RANK></N></USER_TEMPLATE></VM></A>";
+        let found = redacted(xml).expect("reads");
+        assert!(!found.contains("geheim"), "{found}");
+        for stays in
+            ["<ID>1</ID>", "<CPU>1</CPU>", "<SCHED_RANK><![CDATA[FREE_CPU]]></SCHED_RANK>", "<Flavours>web</Flavours>"]
+        {
+            assert!(found.contains(stays), "{stays}: {found}");
+        }
+        assert!(found.starts_with("<?xml") && found.ends_with("</A>"), "{found}");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_kept_at_all() {
+        for xml in ["<A><USER_TEMPLATE><B>geheim</B>", "<A><USER_TEMPLATE><B>geheim</A>", "<A><CONTEXT>"] {
+            assert_eq!(redacted(xml), None, "{xml}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A decision taken apart, after the fact: with everything else of a plan standing, what
+//! speaks for and against each candidate host of one VM, what tipped the choice, and the
+//! smallest change that would place a VM that waits. Decides nothing.
+
+mod remedy;
+
+use super::draft::PlanningInput;
+use super::groups::Groups;
+use super::interference::Effect;
+use super::interference::compare;
+use super::ledger::{Context, Ledger, Seat};
+use super::occupancy::CurrentVms;
+use super::rank::Ranks;
+use super::space::Space;
+use super::unit::{Unit, units};
+use super::work::Work;
+use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
+use crate::model::ids::VmId;
+use crate::model::policy::Policy;
+use crate::model::report::Planned;
+use crate::model::snapshot::Snapshot;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// Takes a decision apart; `None` for a VM that the request does not want placed.
+/// O(candidate hosts), and for a VM that waits some plans' worth of booking more.
+#[must_use]
+pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm: VmId) -> Option<Explanation> {
+    let snapshot = input.snapshot;
+    let refusal = planned.report.refusals.iter().find(|refusal| refusal.vm == vm);
+    let action = planned.plan.actions.iter().find(|action| action.vm == vm);
+    let outcome = match (action, refusal) {
+        (Some(action), _) => Outcome::Placed { host: action.host, datastore: action.datastore },
+        (None, Some(refusal)) => Outcome::Waits(refusal.text.clone()),
+        (None, None) => return None,
+    };
+    let nothing = Explanation {
+        vm,
+        with: Vec::new(),
+        outcome,
+        resources: Vec::new(),
+        hosts: Vec::new(),
+        tipped: String::new(),
+        remedy: None,
+    };
+    let Some(request) = request_of(snapshot, vm) else { return Some(nothing) };
+    let explained = standing(input, policy, planned, request, |unit, ledger| {
+        let hosts = verdicts(unit, ledger);
+        let with = unit.members.iter().filter(|&&m| m != request).map(|&m| snapshot.vms[snapshot.candidates[m].vm].id);
+        let tipped = match &nothing.outcome {
+            Outcome::Placed { host, .. } => tipped(&hosts, *host, &resources(ledger.context())),
+            Outcome::Waits(_) => String::new(),
+        };
+        Explanation { with: with.collect(), resources: resources(ledger.context()), hosts, tipped, ..nothing.clone() }
+    });
+    let mut explained = explained.unwrap_or(nothing);
+    if let Outcome::Waits(_) = explained.outcome {
+        explained.remedy = remedy::smallest(input, policy, planned, request);
+    }
+    Some(explained)
+}
+
+fn request_of(snapshot: &Snapshot, vm: VmId) -> Option<usize> {
+    snapshot.candidates.iter().position(|candidates| snapshot.vms[candidates.vm].id == vm)
+}
+
+/// Calls `look` with the unit of a request, and a ledger on which all of the plan but that
+/// unit is booked; `None` where the request is refused whatever the host.
+fn standing<T>(
+    input: &PlanningInput<'_>,
+    policy: &Policy,
+    planned: &Planned,
+    request: usize,
+    look: impl FnOnce(&Unit, &mut Ledger<'_>) -> T,
+) -> Option<T> {
+    let snapshot = input.snapshot;
+    let ranks = Ranks::new(snapshot, policy, &mut Vec::new());
+    let space = Space::new(snapshot, input.demands, policy);
+    let mut groups = Groups::new(snapshot, &HashMap::new());
+    let (current_vms, unreadable) = CurrentVms::new(snapshot, &HashMap::new());
+    for (request, reason) in &unreadable {
+        groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
+    }
+    let work = Work::new(policy.deadline, input.stop);
+    let context = Context {
+        snapshot,
+        demands: input.demands,
+        space: &space,
+        policy,
+        groups: &groups,
+        current_vms: &current_vms,
+        ranks: &ranks,
+        work: &work,
+    };
+    let (units, _) = units(&context);
+    let unit = units.iter().find(|unit| unit.members.contains(&request))?;
+    let mut ledger = Ledger::new(&context, false);
+    for (other, seat) in seats(snapshot, planned) {
+        if !unit.members.contains(&other) {
+            ledger.book(other, seat);
+        }
+    }
+    Some(look(unit, &mut ledger))
+}
+
+/// The plan as seats, in its order.
+fn seats<'a>(snapshot: &'a Snapshot, planned: &'a Planned) -> impl Iterator<Item = (usize, Seat)> + 'a {
+    let requests: HashMap<VmId, usize> =
+        snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+    planned.plan.actions.iter().filter_map(move |action| {
+        let vnet = |id| snapshot.vnets.iter().position(|vnet| vnet.id == id);
+        let seat = Seat {
+            host: snapshot.host_index(action.host)?,
+            datastore: snapshot.datastore_index(action.datastore)?,
+            nics: action.nics.iter().filter_map(|(nic, id)| Some((*nic, vnet(*id)?))).collect(),
+            order: None,
+        };
+        Some((*requests.get(&action.vm)?, seat))
+    })
+}
+
+fn resources(context: &Context<'_>) -> Vec<String> {
+    context.space.resources.iter().take(context.space.count).map(|resource| resource.name.clone()).collect()
+}
+
+/// Every candidate host of a unit.
+fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
+    let context = ledger.context();
+    let ranked = context.ranks.of_request(unit.members[0]).is_some();
+    let mut found = Vec::with_capacity(unit.hosts.len());
+    for &host in unit.hosts.iter() {
+        let host = host as usize;
+        let verdict = match unit.seats(ledger, host) {
+            Err(reason) => Err(reason.text()),
+            Ok(_) => {
+                let share = context.share(&unit.members, host);
+                let terms = ledger.load().terms(host, &share);
+                let after = ledger.load().score_with(host, &share);
+                Ok(Score {
+                    rank: ranked.then(|| ledger.rank(unit.members[0], host)),
+                    green: after - terms.iter().sum::<f64>(),
+                    terms,
+                    before: ledger.load().score(host),
+                    after,
+                })
+            }
+        };
+        let there = &context.snapshot.hosts[host];
+        found.push(Verdict { host: there.id, name: there.name.clone(), verdict });
+    }
+    found
+}
+
+/// What made the chosen host better than the next best one.
+fn tipped(hosts: &[Verdict], chosen: crate::model::ids::HostId, resources: &[String]) -> String {
+    let scored = || hosts.iter().filter_map(|host| Some((host, host.verdict.as_ref().ok()?)));
+    let Some((_, ours)) = scored().find(|(host, _)| host.host == chosen) else { return String::new() };
+    let mut others: Vec<_> = scored().filter(|(host, _)| host.host != chosen).collect();
+    others.sort_by(|(a, x), (b, y)| order(x, y).then(a.host.cmp(&b.host)));
+    let Some((next, theirs)) = others.first() else {
+        return match hosts.len() {
+            1 => "it is the only candidate host".to_owned(),
+            count => format!("it is the only one of {count} candidate hosts that no rule excludes"),
+        };
+    };
+    let label = format!("host {}, {}", next.host, next.name);
+    match (ours.rank, theirs.rank) {
+        (Some(a), Some(b)) if a > b => return format!("SCHED_RANK is {a} there and {b} on the next best ({label})"),
+        _ => {}
+    }
+    if order(ours, theirs) == Ordering::Greater {
+        return format!(
+            "taken alone it would go to {label} (D {:.3} instead of {:.3}); the plan as a whole is better this way",
+            theirs.after, ours.after
+        );
+    }
+    if order(ours, theirs) == Ordering::Equal {
+        return format!("{label} is as good (D {:.3}); of equal hosts one is taken", theirs.after);
+    }
+    let parts = ours.terms.iter().zip(&theirs.terms).zip(resources).map(|((a, b), name)| (name.as_str(), a - b));
+    // placing on the emptier host also relieves it: what changes counts, not what is
+    let relieved = (ours.after - ours.before) - (theirs.after - theirs.before);
+    let best = parts.chain([("energy", ours.green - theirs.green)]).min_by(|(_, a), (_, b)| a.total_cmp(b));
+    match best {
+        Some((name, difference)) if difference < 0.0 => format!(
+            "{name}: {:.3} less than on the next best ({label}); D {:.3} against {:.3}",
+            -difference, ours.after, theirs.after
+        ),
+        _ => format!("it relieves the host by {:.3} more than the next best ({label})", -relieved),
+    }
+}
+
+/// `Less` is the better host, as the planner compares two.
+fn order(a: &Score, b: &Score) -> Ordering {
+    let effect = |score: &Score| Effect { before: score.before, after: score.after };
+    let rank = b.rank.unwrap_or(0.0).total_cmp(&a.rank.unwrap_or(0.0));
+    rank.then(compare(effect(a), effect(b)))
+}

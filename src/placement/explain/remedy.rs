@@ -1,0 +1,153 @@
+//! The smallest change that would place a VM: each of the nearest hosts is given what it
+//! lacks, one rule after another, until the VM fits; the host with the fewest rules to relax
+//! and then the least to free is named. Everything happens on copies.
+
+use super::super::draft::PlanningInput;
+use super::super::reason::Reason;
+use super::standing;
+use crate::model::explanation::Remedy;
+use crate::model::ids::VmId;
+use crate::model::policy::Policy;
+use crate::model::report::Planned;
+use crate::model::snapshot::Snapshot;
+
+/// Hosts that are tried, the nearest ones.
+const HOSTS: usize = 8;
+
+/// More changes than this are no small change.
+const CHANGES: usize = 6;
+
+/// How much would have to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+struct Cost {
+    /// Rules to relax.
+    rules: usize,
+    /// Shortages as shares of what is asked, summed.
+    shortage: f64,
+}
+
+/// The best of the nearest hosts; `None` where no change of ours to name would help.
+pub fn smallest(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, request: usize) -> Option<Remedy> {
+    let hosts = nearest(input, policy, planned, request)?;
+    let found = hosts.into_iter().filter_map(|host| on(input, policy, planned, request, host));
+    let best = found.min_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    best.map(|(_, remedy)| remedy)
+}
+
+/// Candidate hosts (indices), those first that lack least.
+fn nearest(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, request: usize) -> Option<Vec<usize>> {
+    let misses = standing(input, policy, planned, request, |unit, ledger| {
+        let mut misses = Vec::with_capacity(unit.hosts.len());
+        for &host in unit.hosts.iter() {
+            if let Err(reason) = unit.seats(ledger, host as usize) {
+                misses.push((reason.miss(), host as usize));
+            }
+        }
+        misses
+    });
+    let mut misses = misses?;
+    misses.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    Some(misses.into_iter().take(HOSTS).map(|(_, host)| host).collect())
+}
+
+/// What one host would take.
+fn on(
+    input: &PlanningInput<'_>,
+    policy: &Policy,
+    planned: &Planned,
+    request: usize,
+    host: usize,
+) -> Option<(Cost, Remedy)> {
+    let (mut snapshot, mut policy) = (input.snapshot.clone(), policy.clone());
+    let id = snapshot.hosts[host].id;
+    let (mut cost, mut changes) = (Cost::default(), Vec::new());
+    for _ in 0..CHANGES {
+        let input = PlanningInput { snapshot: &snapshot, ..*input };
+        let reason = standing(&input, &policy, planned, request, |unit, ledger| unit.seats(ledger, host).err())?;
+        let Some(reason) = reason else {
+            // a host that would do as it is was left out for the sake of others
+            return (!changes.is_empty()).then_some((cost, Remedy { host: id, changes }));
+        };
+        changes.push(relax(&mut snapshot, &mut policy, request, host, &reason)?);
+        if reason.is_shortage() {
+            cost.shortage += reason.miss();
+        } else {
+            cost.rules += 1;
+        }
+    }
+    None
+}
+
+/// Takes one reason out of the way and says how; `None` where we cannot.
+fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usize, reason: &Reason) -> Option<String> {
+    let vm = snapshot.candidates[request].vm;
+    let there = &mut snapshot.hosts[host];
+    Some(match reason {
+        Reason::Disabled => {
+            there.enabled = true;
+            "enable the host".to_owned()
+        }
+        Reason::PinPolicy { pinned } => {
+            there.pinned = *pinned;
+            format!("set PIN_POLICY of the host to {}", if *pinned { "PINNED" } else { "NONE" })
+        }
+        Reason::Cpu { need, free } => {
+            there.cpu += *need - *free;
+            format!("free {}", (*need - *free).text())
+        }
+        Reason::Memory { need, free } => {
+            there.memory += *need - *free;
+            format!("free {} of memory", (*need - *free).text())
+        }
+        Reason::Quota(max) => {
+            policy.max_per_host = None;
+            format!("raise max_per_host above {max}")
+        }
+        Reason::Role(rule) => {
+            snapshot.vms[vm].group = None;
+            format!("relax its VM group ({rule})")
+        }
+        Reason::Elsewhere(what) => {
+            snapshot.vms[vm].group = None;
+            format!("relax its VM group ({what})")
+        }
+        Reason::Apart(other) => {
+            snapshot.vms[vm].group = None;
+            format!("relax the anti-affinity with VM {other}")
+        }
+        Reason::CurrentVms(rule) => {
+            snapshot.vms[vm].current_vms_rules.clear();
+            format!("relax its requirement {rule}")
+        }
+        Reason::CurrentVmsOf(other) => {
+            forget_rules(snapshot, *other)?;
+            format!("relax CURRENT_VMS of VM {other}")
+        }
+        Reason::SystemDatastore { need, best: (id, free) } => {
+            let datastore = snapshot.datastore_index(*id)?;
+            if !snapshot.datastores[datastore].shared {
+                return None;
+            }
+            snapshot.datastores[datastore].free += *need - *free;
+            format!("free {} on datastore {id}", (*need - *free).text())
+        }
+        Reason::ImageDatastore { id, need, free } => {
+            let datastore = snapshot.datastore_index(*id)?;
+            snapshot.datastores[datastore].free += *need - *free;
+            format!("free {} on image datastore {id}", (*need - *free).text())
+        }
+        Reason::Leases { vnet, .. } => {
+            let found = snapshot.vnets.iter_mut().find(|known| known.id == *vnet)?;
+            found.free_leases = found.free_leases.max(0) + 1;
+            format!("add an address to virtual network {vnet}")
+        }
+        Reason::NoDatastore | Reason::NoNetwork(_) | Reason::SameNetwork(_) | Reason::Pci(_) | Reason::Numa(_) => {
+            return None;
+        }
+    })
+}
+
+fn forget_rules(snapshot: &mut Snapshot, vm: VmId) -> Option<()> {
+    snapshot.vms.iter_mut().find(|known| known.id == vm)?.current_vms_rules.clear();
+    Some(())
+}
