@@ -87,7 +87,7 @@ fn objective(request: &[u8], plan: &[u8]) -> f64 {
     let demands = observed::demands(&snapshot, &Recall::default(), policy.monitoring_max_age);
     let space = Space::new(&snapshot, &demands, &policy);
     let mut load = Load::new(&space, &snapshot, &policy);
-    for (vm, host) in actions(&String::from_utf8(plan.to_vec()).unwrap()) {
+    for (vm, host) in actions(std::str::from_utf8(plan).unwrap()) {
         let request = snapshot.candidates.iter().position(|c| snapshot.vms[c.vm].id.0 == vm).unwrap();
         load.book(&space, request, snapshot.host_index(HostId(host)).unwrap());
     }
