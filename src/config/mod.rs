@@ -33,7 +33,7 @@ pub struct Settings {
     pub history_deadline: f64,
     /// The HTTP service.
     pub serve: serve::Serve,
-    /// Records, decision log, deadline, pauses.
+    /// Records, decision log, deadline.
     pub operate: operate::Operate,
 }
 
