@@ -35,7 +35,7 @@ pub struct Settings {
     pub history_keep: u32,
     /// The HTTP service.
     pub serve: serve::Serve,
-    /// Records, decision log, deadline, pauses.
+    /// Records, decision log, deadline.
     pub operate: operate::Operate,
 }
 

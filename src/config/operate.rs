@@ -1,4 +1,4 @@
-//! What concerns the operation of `place` and `optimize`: records, deadlines, pauses.
+//! What concerns the operation of `place` and `optimize`: records and deadlines.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,6 @@ pub struct Operate {
     pub decision_log: DecisionLog,
     /// Seconds for one request, after which an answer is given whatever it is.
     pub deadline: f64,
-    /// Placements of a VM that came back pending before it has to pause.
-    pub retry_after: u32,
-    /// The first pause, in seconds; each further one is twice as long.
-    pub retry_pause: u32,
-    /// The longest pause, in seconds.
-    pub retry_max_pause: u32,
 }
 
 /// Where decisions are logged.
@@ -45,9 +39,6 @@ impl Default for Operate {
             record_redact: false,
             decision_log: DecisionLog::Default,
             deadline: 30.0,
-            retry_after: 3,
-            retry_pause: 120,
-            retry_max_pause: 1800,
         }
     }
 }

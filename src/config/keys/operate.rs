@@ -1,4 +1,4 @@
-//! The keys of operation: records, decision log, deadline, pauses.
+//! The keys of operation: records, decision log, deadline.
 
 use super::{Key, number, yes_no};
 use crate::config::operate::DecisionLog;
@@ -76,33 +76,5 @@ pub const KEYS: &[Key] = &[
         help: "Whether bundles leave out what users wrote into CONTEXT and USER_TEMPLATE, but for what\n\
                decisions rest on (SCHED_*, FLAVOURS and the like): yes or no.",
         set: |s, text| yes_no(text).map(|value| s.operate.record_redact = value),
-    },
-    Key {
-        name: "retry.after",
-        default: "3",
-        help: "A VM that comes back pending after so many placements of ours has to pause before the next\n\
-               one, so that it does not hold room that others need. 0 never pauses. A whole number.",
-        set: |s, text| {
-            s.operate.retry_after = text.parse().map_err(|_| "a whole number, 0 for no pauses")?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "retry.pause",
-        default: "120",
-        help: "Seconds of the first pause; each further one is twice as long. A whole number.",
-        set: |s, text| {
-            s.operate.retry_pause = text.parse().map_err(|_| "a whole number of seconds")?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "retry.max_pause",
-        default: "1800",
-        help: "Seconds of the longest pause. A whole number.",
-        set: |s, text| {
-            s.operate.retry_max_pause = text.parse().map_err(|_| "a whole number of seconds")?;
-            Ok(())
-        },
     },
 ];
