@@ -2,9 +2,11 @@
 //! on the VM's own history, and how far to trust it.
 //!
 //! Each estimate is a simple one (a decaying mean, a percentile of some days) plus a fitted
-//! correction towards the others. The ridge that holds the corrections back was chosen by
-//! cross-validation over VMs and time; three-day peaks hardly move from what they usually
-//! were, because nothing that was tried beats that. Without a fit the simple ones stand.
+//! correction towards the others. Forms and strengths of the ridge that holds the corrections
+//! back were chosen on the public trace of the evaluation, while looking at its scores: only
+//! VMs held back from all of that decide how good they are. Three-day peaks hardly move from
+//! what they usually were, because nothing that was tried beats that. Without a fit the
+//! simple ones stand.
 //!
 //! A short history is trusted in part: the rest is the prior, what the VM's class or its
 //! relatives use. The trust by length of history is fitted on histories cut short.
