@@ -10,8 +10,8 @@ mod server;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const VMS: i64 = 20_000;
 const SAMPLES: i64 = 2;
@@ -34,21 +34,37 @@ fn measure(name: &str, store: &str) {
     std::thread::spawn(move || answers.iter().for_each(|text| give(&listener, text)));
     let before = children();
     let begun = Instant::now();
-    let output = Command::new(env!("CARGO_BIN_EXE_oneaio"))
+    let child = Command::new(env!("CARGO_BIN_EXE_oneaio"))
         .args(["collect", "--set", &format!("history.store={store}")])
         .env("ONED_ADDR", format!("http://{address}/RPC2"))
         .env("ONED_PASS", "password")
-        .output()
-        .expect("runs");
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let peak = std::thread::spawn({
+        let status = format!("/proc/{}/status", child.id());
+        move || peak(&status)
+    });
+    let output = child.wait_with_output().expect("runs");
     let wall = begun.elapsed().as_secs_f64();
+    let peak = peak.join().expect("ends");
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(messages.contains(&format!("new samples {}", VMS * SAMPLES)), "{messages}");
-    let after = children();
-    println!(
-        "| {name} | {VMS} x {SAMPLES} | {megabytes:.0} | {wall:.2} | {:.2} | {:.0} |",
-        after.0 - before.0,
-        after.1
-    );
+    let used = children() - before;
+    println!("| {name} | {VMS} x {SAMPLES} | {megabytes:.0} | {wall:.2} | {used:.2} | {peak:.0} |");
+}
+
+/// The peak of memory of a process in MB, looked at until it ends. What the kernel tells of
+/// ended children counts the memory of this process too, from before they became theirs.
+fn peak(status: &str) -> f64 {
+    let mut peak: f64 = 0.0;
+    while let Ok(text) = std::fs::read_to_string(status) {
+        let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) else { break };
+        let kib = line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0);
+        peak = peak.max(kib / 1e3);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
 }
 
 /// Answers one call over HTTP, as oned does.
@@ -125,13 +141,13 @@ fn answer(payload: &str) -> String {
     )
 }
 
-/// CPU seconds, and the peak of memory in MB, of the processes that have ended.
+/// CPU seconds of the processes that have ended.
 #[allow(unsafe_code)]
-fn children() -> (f64, f64) {
+fn children() -> f64 {
     // SAFETY: rusage is plain numbers, for which all zeros is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a live variable of the type getrusage writes.
     unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    (seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_maxrss as f64 / 1e3)
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
