@@ -18,7 +18,7 @@ pub fn improve(units: &[Unit], ledger: &mut Ledger<'_>) {
         .collect::<Vec<_>>();
     let at = booked.iter().map(|(_, host)| *host).collect();
     let load = ledger.load().clone();
-    context.work.allow_search();
+    context.work.allow_search(booked.len());
     let units = booked.into_iter().map(|(unit, _)| unit).collect();
     let mut rules = Booked { units, ledger, journal: Journal::default(), marks: Vec::new(), work: context.work };
     Search::new(context.space, &pieces, at, load, &mut rules).run();

@@ -13,9 +13,11 @@ const STEPS_PER_SECOND: f64 = 1e8;
 /// Steps that one attempt may spend on placing what did not fit at once.
 const SECOND_THOUGHTS: u64 = 15_000_000;
 
-/// Steps that improving a plan may take at least, and so many times those of placing all
-/// VMs once.
-const SEARCH: u64 = 3_000_000;
+/// Steps that improving a plan may take for each pair of VMs, since pairs are what it tries,
+/// within bounds; or so many times those of placing all VMs once, where that is more.
+const SEARCH_PER_PAIR: u64 = 60;
+const SEARCH_LEAST: u64 = 20_000;
+const SEARCH_MOST: u64 = 3_000_000;
 const SEARCH_TIMES: u64 = 3;
 
 /// Steps between two looks at the stop.
@@ -97,8 +99,10 @@ impl<'a> Work<'a> {
     }
 
     /// A plan is to be improved; more than a few times what it took to make it does not pay.
-    pub fn allow_search(&self) {
-        self.allow(SEARCH.max(self.once.get().saturating_mul(SEARCH_TIMES)));
+    pub fn allow_search(&self, vms: usize) {
+        let pairs = (vms as u64).saturating_mul(vms as u64) / 2;
+        let by_pairs = pairs.saturating_mul(SEARCH_PER_PAIR).clamp(SEARCH_LEAST, SEARCH_MOST);
+        self.allow(by_pairs.max(self.once.get().saturating_mul(SEARCH_TIMES)));
     }
 
     fn allow(&self, steps: u64) {
