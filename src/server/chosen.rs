@@ -23,10 +23,10 @@ pub const LARGEST_SCALAR: f64 = 1000.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chosen {
-    /// One of [`CLASSIFIERS`].
+    /// One of `CLASSIFIERS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classifier: Option<String>,
-    /// One of [`SCHEDULERS`].
+    /// One of `SCHEDULERS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
     /// s_green.
