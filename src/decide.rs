@@ -7,7 +7,7 @@ use crate::model::explanation::Explanation;
 use crate::model::history::Recall;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
-use crate::model::report::{GreenEffect, Planned, Refusal, Report};
+use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
@@ -44,6 +44,18 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// Works out what green changed, for the report. It takes a second plan, so nobody who waits
+    /// for this one should wait for it.
+    pub fn compare_green(&mut self, policy: &Policy) {
+        let Self { snapshot, planned, demands, .. } = self;
+        if planned.plan.actions.is_empty() || !green::matters(snapshot, policy) {
+            return;
+        }
+        let indifferent = Policy { s_green: 0.0, ..policy.clone() };
+        let ignoring = plan(&PlanningInput::new(snapshot, demands), &indifferent);
+        planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
+    }
+
     /// Takes the decision about one VM apart; `None` for one that was not to be placed.
     #[must_use]
     pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
@@ -85,9 +97,6 @@ pub fn concerned(snapshot: &Snapshot) -> Vec<VmId> {
     vms
 }
 
-/// What green changed takes a second plan; for more VMs x hosts than this it is not worked out.
-const COMPARED: usize = 50_000;
-
 /// Decides a snapshot with what history tells.
 #[must_use]
 pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> Decided {
@@ -103,27 +112,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
-    planned.report.green = green_effect(&snapshot, &demands, policy, &planned, stop);
     Decided { snapshot, planned, demands, dropped }
-}
-
-/// The plan against the one that s_green = 0 would have given.
-fn green_effect(
-    snapshot: &Snapshot,
-    demands: &Demands,
-    policy: &Policy,
-    planned: &Planned,
-    stop: Stop<'_>,
-) -> Option<GreenEffect> {
-    let pairs = planned.plan.actions.len().saturating_mul(snapshot.hosts.len());
-    if pairs == 0 || pairs > COMPARED || !green::matters(snapshot, policy) {
-        return None;
-    }
-    let ignoring = plan(
-        &PlanningInput { stop, ..PlanningInput::new(snapshot, demands) },
-        &Policy { s_green: 0.0, ..policy.clone() },
-    );
-    Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan))
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

@@ -39,7 +39,8 @@ fn of_two_equal_hosts_the_cleaner_is_chosen_and_s_green_0_does_not_care() {
         let asked = request(&[host_of(1, first), host_of(2, second)], &[one]);
         let cleaner = if first < second { 1 } else { 2 };
         assert_eq!(asked.decide_with(&energy(1.0)).host(1), Some(cleaner), "{first} {second} {used}");
-        let ignored = asked.decide_with(&energy(0.0));
+        let mut ignored = asked.decide_with(&energy(0.0));
+        ignored.0.compare_green(&energy(0.0));
         assert_eq!(ignored.host(1), Some(1), "s_green 0 takes the first of equals");
         assert!(ignored.0.planned.report.green.is_none());
     }
@@ -58,7 +59,9 @@ fn energy_counts_even_where_d_is_0() {
 #[test]
 fn the_report_tells_what_green_changed() {
     let hosts = [with_carbon(host(1), 500), with_carbon(host(2), 50)];
-    let decided = request(&hosts, &[vm(1, &[1, 2]).cpu("4"), running(9, 1)]).decide_with(&energy(1.0));
+    let mut decided = request(&hosts, &[vm(1, &[1, 2]).cpu("4"), running(9, 1)]).decide_with(&energy(1.0));
+    assert!(decided.0.planned.report.green.is_none(), "nobody waits for a second plan");
+    decided.0.compare_green(&energy(1.0));
     let green = decided.0.planned.report.green.as_ref().expect("green mattered");
     // 4 of 8 cores: half of 300 W for a day, at 50 instead of 500 g/kWh
     assert!((green.chosen.kwh_per_day - 3.6).abs() < 1e-9, "{green:?}");

@@ -127,7 +127,4 @@ pub fn report(planned: &Planned, placements: usize) {
     }
     log::debug!("D is made of {}", report.resources_text());
     log::info!("{}", report.summary());
-    if let Some(green) = &report.green {
-        log::info!("green: {}", green.text());
-    }
 }

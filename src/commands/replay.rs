@@ -87,7 +87,9 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
         let optimized = optimized.with_context(|| name.to_string()).map_err(|error| (Exit::Unusable, error))?;
         Outcome::of_optimization(&optimized)
     } else {
-        Outcome::of_placement(&decide::place_snapshot(snapshot, &recall, &settings.policy))
+        let mut decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
+        decided.compare_green(&settings.policy);
+        Outcome::of_placement(&decided)
     };
     let Outcome { plan, messages, table, json } = outcome;
     if args.bless && !bundle.is_folder() {

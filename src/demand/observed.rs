@@ -97,7 +97,8 @@ impl Known<'_> {
         let mut sum = Usage::default();
         let (mut strangers, mut guessed, mut cpu_variance) = (0, 0, 0.0);
         for vm in &host.vms {
-            // VMs with history of their own, or with a sample of the host that shows them
+            // what relatives use helps, but where nobody has history of its own the host's sample
+            // is worth more
             match self.demand(*vm) {
                 Some(demand) => {
                     guessed += usize::from(self.estimate(*vm).is_none());

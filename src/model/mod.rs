@@ -11,6 +11,7 @@ pub mod history;
 pub mod ids;
 pub mod migration;
 pub mod moment;
+pub mod plain;
 pub mod plan;
 pub mod policy;
 pub mod report;

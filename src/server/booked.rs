@@ -83,8 +83,8 @@ impl Booked {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compose::plain;
     use super::*;
+    use crate::model::snapshot::Vm;
 
     fn cloud(at: Instant) -> Cloud {
         Cloud { hosts: Vec::new(), vms: std::collections::HashMap::new(), at }
@@ -94,7 +94,7 @@ mod tests {
     fn an_answer_is_kept_until_a_later_look() {
         let mut booked = Booked::default();
         for host in [3, 4] {
-            booked.add(&plain(VmId(7), (Cpu(100), Memory(1))), HostId(host), 50);
+            booked.add(&Vm::plain(VmId(7), Cpu(100), Memory(1)), HostId(host), 50);
         }
         booked.forget(None);
         booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(20))));
@@ -107,7 +107,7 @@ mod tests {
     fn no_flood_of_answers_takes_all_memory() {
         let mut booked = Booked::default();
         for vm in 0..2 * MOST as i32 {
-            booked.add(&plain(VmId(vm % 30_000), (Cpu(1), Memory(1))), HostId(1), 0);
+            booked.add(&Vm::plain(VmId(vm % 30_000), Cpu(1), Memory(1)), HostId(1), 0);
         }
         assert_eq!((booked.by_vm.len(), booked.order.len()), (MOST, MOST));
     }

@@ -6,7 +6,6 @@
 use super::booked::Booked;
 use super::view::Cloud;
 use crate::model::ids::{ClusterId, DatastoreId, HostId, VmId};
-use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use crate::opennebula::external::{Asked, Batch};
@@ -103,7 +102,7 @@ pub fn compose(
             hosts[at].cpu_allocated += booking.cpu;
             hosts[at].memory_allocated += booking.memory;
         }
-        let vm = plain(id, (booking.cpu, booking.memory));
+        let vm = Vm::plain(id, booking.cpu, booking.memory);
         let identity = booking.identity.clone();
         snapshot.vms.push(Vm { state: VmState::Active, host: Some(booking.host), identity, ..vm });
     }
@@ -156,26 +155,7 @@ fn equal_hosts(batch: &Batch, sizes: impl Iterator<Item = (Cpu, Memory)>, booked
     let ids: BTreeSet<HostId> = batch.vms.iter().flat_map(|asked| asked.hosts.iter().copied()).collect();
     let all = sizes.chain(booked.iter().map(|(_, booking)| (booking.cpu, booking.memory)));
     let (cpu, memory) = all.fold((Cpu(100), Memory(1024)), |(cpu, memory), (c, m)| (cpu + c, memory + m));
-    let host = |id: HostId| Host {
-        id,
-        name: String::new(),
-        enabled: true,
-        cluster: ClusterId(0),
-        cpu,
-        cpu_allocated: Cpu(0),
-        memory,
-        memory_allocated: Memory(0),
-        running_vms: 0,
-        vms: Vec::new(),
-        free_disk: Disk(0),
-        local_datastores: Vec::new(),
-        pci: Vec::new(),
-        numa: Vec::new(),
-        pinned: false,
-        monitoring: None,
-        attributes: Attributes::default(),
-    };
-    ids.into_iter().map(host).collect()
+    ids.into_iter().map(|id| Host::plain(id, cpu, memory)).collect()
 }
 
 /// A VM as asked, with what oned knows of it where that matters for a host.
@@ -193,9 +173,9 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
             current_vms_rules: known.current_vms_rules.clone(),
             rank: known.rank.clone(),
             identity: known.identity.clone(),
-            ..plain(asked.vm, size)
+            ..Vm::plain(asked.vm, size.0, size.1)
         },
-        None => plain(asked.vm, size),
+        None => Vm::plain(asked.vm, size.0, size.1),
     };
     if !asked.flavours.is_empty() {
         vm.identity.flavours.clone_from(&asked.flavours);
@@ -208,34 +188,6 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
         vm.datastore = Some(ANY);
     }
     Some(vm)
-}
-
-/// A pending VM of which nothing but its size is known.
-pub fn plain(id: VmId, (cpu, memory): (Cpu, Memory)) -> Vm {
-    Vm {
-        id,
-        name: String::new(),
-        state: VmState::Pending,
-        resched: false,
-        resume: false,
-        host: None,
-        datastore: None,
-        cpu,
-        memory,
-        system_disk: Disk(0),
-        image_disks: Vec::new(),
-        auto_nics: Vec::new(),
-        pci: Vec::new(),
-        topology: None,
-        group: None,
-        current_vms_rules: Vec::new(),
-        rank: String::new(),
-        datastore_rank: String::new(),
-        identity: VmIdentity::default(),
-        transient: false,
-        blocked: false,
-        monitoring: None,
-    }
 }
 
 fn datastore(clusters: Vec<ClusterId>) -> Datastore {

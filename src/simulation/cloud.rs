@@ -3,7 +3,7 @@
 use super::trace::TraceVm;
 use crate::model::ids::{ClusterId, DatastoreId, HostId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, HostMonitoring, Section, Snapshot, Vm, VmState};
+use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, HostMonitoring, Section, Snapshot, Vm};
 use crate::model::units::{Cpu, Disk, Memory};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,55 +116,16 @@ impl Cloud {
     }
 
     fn pending(&self, vm: &TraceVm) -> Vm {
-        Vm {
-            id: vm.id,
-            name: format!("vm{}", vm.id),
-            state: VmState::Pending,
-            resched: false,
-            resume: false,
-            host: None,
-            datastore: None,
-            cpu: self.asked(vm),
-            memory: Memory(vm.memory),
-            system_disk: Disk(0),
-            image_disks: Vec::new(),
-            auto_nics: Vec::new(),
-            pci: Vec::new(),
-            topology: None,
-            group: None,
-            current_vms_rules: Vec::new(),
-            rank: String::new(),
-            datastore_rank: String::new(),
-            identity: VmIdentity::default(),
-            blocked: false,
-            transient: false,
-            monitoring: None,
-        }
+        let name = format!("vm{}", vm.id);
+        Vm { name, ..Vm::plain(vm.id, self.asked(vm), Memory(vm.memory)) }
     }
 }
 
 fn host(index: usize, kind: &HostKind) -> Host {
     let mut attributes = Attributes::default();
     kind.attributes.iter().for_each(|(name, value)| attributes.push(Section::Template, name, value));
-    Host {
-        id: HostId(index as i32),
-        name: format!("host{index}"),
-        enabled: true,
-        cluster: ClusterId(0),
-        cpu: Cpu((kind.cores * 100.0).round() as i64),
-        cpu_allocated: Cpu(0),
-        memory: Memory(kind.memory),
-        memory_allocated: Memory(0),
-        running_vms: 0,
-        vms: Vec::new(),
-        free_disk: Disk(0),
-        local_datastores: Vec::new(),
-        pci: Vec::new(),
-        numa: Vec::new(),
-        pinned: false,
-        monitoring: None,
-        attributes,
-    }
+    let (cpu, memory) = (Cpu((kind.cores * 100.0).round() as i64), Memory(kind.memory));
+    Host { name: format!("host{index}"), attributes, ..Host::plain(HostId(index as i32), cpu, memory) }
 }
 
 fn datastore() -> Datastore {

@@ -116,31 +116,14 @@ fn unreadable(host: &Host, name: &str, reads: impl Fn(&str) -> bool, remedy: &st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{ClusterId, HostId};
-    use crate::model::units::{Cpu, Disk, Memory};
+    use crate::model::ids::HostId;
+    use crate::model::units::{Cpu, Memory};
 
     /// Hosts of 8 cores with these attributes.
     pub fn cloud(hosts: &[&[(&str, &str)]]) -> Snapshot {
         let host = |(id, attributes): (usize, &&[(&str, &str)])| {
-            let mut host = Host {
-                id: HostId(id as i32),
-                name: format!("node{id}"),
-                enabled: true,
-                cluster: ClusterId(0),
-                cpu: Cpu(800),
-                cpu_allocated: Cpu(0),
-                memory: Memory(1 << 24),
-                memory_allocated: Memory(0),
-                running_vms: 0,
-                vms: Vec::new(),
-                free_disk: Disk(0),
-                local_datastores: Vec::new(),
-                pci: Vec::new(),
-                numa: Vec::new(),
-                pinned: false,
-                monitoring: None,
-                attributes: Default::default(),
-            };
+            let plain = Host::plain(HostId(id as i32), Cpu(800), Memory(1 << 24));
+            let mut host = Host { name: format!("node{id}"), ..plain };
             attributes.iter().for_each(|(name, value)| host.attributes.push(Section::Template, name, value));
             host
         };

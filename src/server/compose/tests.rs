@@ -85,7 +85,7 @@ fn answers_of_late_take_their_room_unless_shown_or_asked_again() {
     let mut booked = Booked::default();
     for vm in [1, 2, 70] {
         let size = (Cpu(300), Memory(30));
-        booked.add(&Vm { host: Some(HostId(4)), ..plain(VmId(vm), size) }, HostId(4), 0);
+        booked.add(&Vm { host: Some(HostId(4)), ..Vm::plain(VmId(vm), size.0, size.1) }, HostId(4), 0);
     }
     let batch = batch("{\"ID\":1,\"HOST_IDS\":[4,5],\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1}}");
     let with = compose(&batch, Some(&known()), &booked, None, 0).snapshot;
