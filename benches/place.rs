@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench place -- 100x300 1250x5000` makes up a request of each size (hosts x
 //! VMs) and runs `xmllint --noout` on it and `oneaio place` with it, in turns. The table shows
-//! medians of the CPU time (user + system) and of the peak memory of the processes.
+//! medians of the CPU time (user + system) and of the peak memory of the processes; and of
+//! planning alone, in this process, VM after VM (greedy) and together (joint).
 #![allow(clippy::print_stdout, missing_docs)]
 
 #[path = "generate/generator/mod.rs"]
@@ -13,10 +14,14 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::str::FromStr;
+use std::time::Instant;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
 use generator::{Shape, write_request};
+use oneaio::decide;
+use oneaio::model::history::Recall;
+use oneaio::model::policy::Policy;
 
 const DEFAULT_SIZES: [Size; 2] = [Size { hosts: 100, vms: 300 }, Size { hosts: 500, vms: 1000 }];
 
@@ -74,9 +79,9 @@ fn print_table(sizes: &[Size]) -> Result<(), String> {
     }
     println!(
         "| hosts x VMs | XML MB | xmllint CPU s | oneaio CPU s | ratio | oneaio peak MB \
-         | peak / document | placed of VMs |"
+         | peak / document | placed of VMs | planner: greedy s | joint s | joint / greedy |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for size in sizes {
         println!("{}", measure(*size, &folder.0, xmllint)?);
     }
@@ -95,7 +100,25 @@ fn measure(size: Size, folder: &Path, xmllint: bool) -> Result<String, String> {
         oneaio.push(run(&mut place_command(&base64, &plan)?, folder)?);
     }
     let placed = count_actions(&plan)?;
-    Ok(table_line(size, bytes, &lint, &oneaio, placed))
+    let (greedy, joint) = planner(&xml, runs(bytes))?;
+    let planner = format!(" {greedy:.4} | {joint:.4} | {:.1} |", joint / greedy);
+    Ok(table_line(size, bytes, &lint, &oneaio, placed) + &planner)
+}
+
+/// Seconds that planning alone takes, in this process: VMs one after another, and together.
+fn planner(xml: &Path, runs: usize) -> Result<(f64, f64), String> {
+    let bytes = fs::read(xml).map_err(|problem| named(xml, &problem))?;
+    let snapshot = decide::read(bytes).map_err(|problem| problem.to_string())?;
+    let time = |deadline: f64| {
+        let policy = Policy { deadline, ..Policy::default() };
+        median((0..runs).map(|_| {
+            let snapshot = snapshot.clone();
+            let begun = Instant::now();
+            std::hint::black_box(decide::place_snapshot(snapshot, &Recall::default(), &policy));
+            begun.elapsed().as_secs_f64()
+        }))
+    };
+    Ok((time(0.0), time(Policy::default().deadline)))
 }
 
 /// Large documents take long, and differ less from run to run.

@@ -122,7 +122,7 @@ fn tell_dropped(report: &mut Report, dropped: &[Breach]) {
         report.decisions.retain(|decision| decision.vm != breach.vm);
         if report.decisions.len() < placed {
             let text = format!("was not placed: the plan broke a rule ({breach}); please report this");
-            report.refusals.push(Refusal { vm: breach.vm, text });
+            report.refusals.push(Refusal { vm: breach.vm, text, lack: None });
         }
     }
     report.refusals.sort_by_key(|refusal| refusal.vm);

@@ -118,6 +118,28 @@ fn every_capture_gets_a_valid_plan_that_places_no_fewer_than_any_valid_peer() {
 }
 
 #[test]
+fn on_the_loads_that_the_validator_measures_no_peer_leaves_a_smaller_distance() {
+    let (Some(captures), Some(tool)) = (shared("captures"), shared("tools/check_plan.py")) else { return };
+    // it knows of allocation alone: neither what samples of hosts show nor energy
+    let args = ["place", "--set", "history.store=none", "--set", "monitoring_max_age=0", "--set", "s_green=0"];
+    let mut compared = 0;
+    for folder in captures_of(&captures, "place") {
+        let request = request(&folder);
+        let ours = judge(&tool, &request, &answer(&args, &request));
+        for peer in ["rank.plan.xml", "one_drs.plan.xml"] {
+            let Ok(theirs) = fs::read(folder.join(peer)) else { continue };
+            let theirs = judge(&tool, &request, &theirs);
+            if theirs["valid"] == true && theirs["placed"] == ours["placed"] {
+                let largest = |result: &Value| result["metrics"]["l1_distance"]["max"].as_f64().unwrap();
+                assert!(largest(&ours) <= largest(&theirs) + 1e-6, "{}: {peer}", folder.display());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 0, "no peer places as many VMs");
+}
+
+#[test]
 fn clusters_are_evened_out_at_least_as_well_as_by_one_drs_in_no_more_rounds() {
     let (Some(captures), Some(tool)) = (shared("captures"), shared("tools/check_plan.py")) else { return };
     for folder in captures_of(&captures, "optimize") {

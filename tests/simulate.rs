@@ -73,6 +73,21 @@ fn who_knows_more_spreads_better_and_every_run_is_the_same() {
 }
 
 #[test]
+fn migrations_even_out_what_came_little_by_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let args = [&usage, "--vms", &vms, "--hosts", "4", "--cores", "12", "--warm-up", "0.5", "--horizon", "48"];
+    let args = [&args[..], &["--moments", "6", "--subsets", "0", "--set", "weights.memory=0", "--json"]].concat();
+    let gradual = [&args[..], &["--arrivals", "gradual"]].concat();
+    let found: Value = serde_json::from_str(&answer(&gradual)).unwrap();
+    let moved = |name: &str| row(&found, name)["migrations"].as_u64().unwrap();
+    assert!(moved("optimize") > 0 && moved("joint") == 0, "{found}");
+    assert!(fullest(&found, "optimize") < fullest(&found, "joint"), "{found}");
+    let together: Value = serde_json::from_str(&answer(&[&args[..], &["--arrivals", "together"]].concat())).unwrap();
+    assert!(together["policies"].as_array().unwrap().iter().all(|row| row["name"] != "optimize"), "{together}");
+}
+
+#[test]
 fn energy_and_carbon_follow_hosts_and_zones() {
     let folder = tempfile::tempdir().unwrap();
     let (usage, vms) = made_up(folder.path());

@@ -319,17 +319,8 @@ fn sslmode_means_what_libpq_means_by_it() {
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
 }
 
-/// The seed's tables and units, as its EnvServer writes them.
+/// What the seed's EnvServer has written, and a role that may only read.
 const SEED: &str = "
-CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
-    usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,
-    net_rx double precision, net_tx double precision, energy_usage double precision);
-CREATE TABLE prod_vms (vmid text PRIMARY KEY, stateid int, deployed bool, hostid text, hoststateid int,
-    total_cpu double precision, total_mem double precision, usage_cpu double precision, usage_mem double precision,
-    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision);
-CREATE TABLE prod_metrics (id text, type int, ts timestamptz, cpu double precision, memory double precision,
-    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision,
-    energy_usage double precision);
 INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
 INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;
 INSERT INTO prod_metrics SELECT '92', 1, to_timestamp(40 * i), 0.1, 512, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
@@ -339,7 +330,7 @@ CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 #[test]
 fn a_database_of_the_seed_is_read_as_it_is() {
     let Some(server) = postgres::Server::start() else { return };
-    server.client().batch_execute(SEED).unwrap();
+    server.client().batch_execute(&format!("{}{SEED}", postgres::SEED_TABLES)).unwrap();
     let address = server.address().replace("user=oneaio", "user=reader");
     let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
     let found = store.estimates(&[VmId(91), VmId(92), VmId(7)]).unwrap();

@@ -37,7 +37,7 @@ pub struct SimulateArgs {
     /// other years is moved by whole years of 52 weeks. May be repeated.
     #[arg(long, num_args = 2, value_names = ["ZONE", "FILE"])]
     pub carbon: Vec<String>,
-    /// Policies to compare, separated by commas; all by default.
+    /// Policies to compare, separated by commas; all by default (`optimize` with VMs that stay).
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub policies: Vec<String>,
     /// Moments of decision, evenly spread.
@@ -96,7 +96,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
         }
     };
     logger::start(settings.log);
-    let contenders = match contenders(&args.policies).and_then(|known| sensible(args).map(|()| known)) {
+    let contenders = match contenders(args).and_then(|known| sensible(args).map(|()| known)) {
         Ok(contenders) => contenders,
         Err(error) => {
             log::error!("{error:#}");
@@ -117,15 +117,17 @@ pub fn run(args: &SimulateArgs) -> Exit {
     }
 }
 
-fn contenders(names: &[String]) -> Result<Vec<&'static Contender>> {
-    if names.is_empty() {
-        return Ok(ALL.iter().collect());
+fn contenders(args: &SimulateArgs) -> Result<Vec<&'static Contender>> {
+    if args.policies.is_empty() {
+        // where all come anew at every moment nothing runs that could be migrated
+        let stay = args.arrivals == Coming::Gradual;
+        return Ok(ALL.iter().filter(|contender| stay || !contender.migrates).collect());
     }
     let find = |name: &String| {
         let known: Vec<&str> = ALL.iter().map(|contender| contender.name).collect();
         named(name).ok_or_else(|| anyhow!("--policies: {name:?} is none; there are {}", known.join(", ")))
     };
-    names.iter().map(find).collect()
+    args.policies.iter().map(find).collect()
 }
 
 fn sensible(args: &SimulateArgs) -> Result<()> {

@@ -13,12 +13,12 @@ use std::collections::HashMap;
 
 /// Demands of every schedulable VM and use of every host. O(VMs + VMs on hosts).
 ///
-/// `predictive` is the share of the forecast in what a VM will use, 0 to 1; a sample older
-/// than `max_age` seconds, against the newest of the request, does not count.
+/// `predictive` is the share of the forecast in what a VM will use, 0 to 1; a sample counts
+/// while it is fresh ([`Snapshot::is_fresh`]).
 #[must_use]
 pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64, predictive: f64) -> Demands {
     let mut demands = observed::demands(snapshot, recall, max_age);
-    let fresh = |at: i64| snapshot.taken_at.saturating_sub(at) <= max_age;
+    let fresh = |at: i64| snapshot.is_fresh(at, max_age);
     let mut used: HashMap<VmId, (Usage, f64)> = HashMap::new();
     for (demand, candidates) in demands.vms.iter_mut().zip(&snapshot.candidates) {
         let vm = &snapshot.vms[candidates.vm];

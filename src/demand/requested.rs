@@ -6,14 +6,12 @@ use crate::model::snapshot::{Host, Snapshot, Vm};
 
 /// Demands of every schedulable VM and use of every host.
 ///
-/// A host sample counts while it is at most `max_age` seconds older than the
-/// newest one of the request: the request itself is the clock, so that equal
-/// bytes give equal answers.
+/// A host sample counts while it is fresh ([`Snapshot::is_fresh`]).
 #[must_use]
 pub fn demands(snapshot: &Snapshot, max_age: i64) -> Demands {
     Demands {
         vms: snapshot.candidates.iter().map(|c| requested(&snapshot.vms[c.vm])).collect(),
-        hosts: snapshot.hosts.iter().map(|host| host_use(host, snapshot.taken_at, max_age)).collect(),
+        hosts: snapshot.hosts.iter().map(|host| host_use(snapshot, host, max_age)).collect(),
         classes: None,
     }
 }
@@ -23,8 +21,8 @@ fn requested(vm: &Vm) -> Demand {
     Demand { level: usage, peak: usage, cpu_deviation: 0.0, source: Source::Request, class: None }
 }
 
-fn host_use(host: &Host, taken_at: i64, max_age: i64) -> HostUse {
-    let fresh = host.monitoring.filter(|sample| taken_at.saturating_sub(sample.timestamp) <= max_age);
+fn host_use(snapshot: &Snapshot, host: &Host, max_age: i64) -> HostUse {
+    let fresh = host.monitoring.filter(|sample| snapshot.is_fresh(sample.timestamp, max_age));
     let (cpu, memory, basis) = match fresh {
         Some(sample) => (sample.cpu_used, sample.memory_used, Basis::Monitoring),
         None => (host.cpu_allocated, host.memory_allocated, Basis::Allocation),

@@ -144,6 +144,67 @@ pub struct Refusal {
     pub vm: VmId,
     /// One sentence: what lacks, with numbers, and the nearest miss.
     pub text: String,
+    /// What most candidate hosts lack, where it is hosts that keep it waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lack: Option<Lack>,
+}
+
+/// What a host lacks for a VM. In the order in which equal ones are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lack {
+    /// CPU of hosts.
+    Cpu,
+    /// Memory of hosts.
+    Memory,
+    /// System or image datastores.
+    Storage,
+    /// Virtual networks.
+    Network,
+    /// PCI devices.
+    Pci,
+    /// NUMA nodes.
+    Numa,
+    /// Groups and CURRENT_VMS.
+    Affinity,
+    /// The policy's limit per host.
+    Quota,
+    /// State or pinning of the host.
+    State,
+}
+
+impl Lack {
+    /// For lists: `too little CPU on 7`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Cpu => "too little CPU",
+            Self::Memory => "too little memory",
+            Self::Storage => "no datastore",
+            Self::Network => "no network",
+            Self::Pci => "no PCI device",
+            Self::Numa => "no NUMA node",
+            Self::Affinity => "affinity rules",
+            Self::Quota => "max_per_host",
+            Self::State => "host state",
+        }
+    }
+
+    /// In one word, for machines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Storage => "storage",
+            Self::Network => "network",
+            Self::Pci => "pci",
+            Self::Numa => "numa",
+            Self::Affinity => "affinity",
+            Self::Quota => "max_per_host",
+            Self::State => "state",
+        }
+    }
 }
 
 /// How a host stands.

@@ -59,6 +59,14 @@ impl Snapshot {
     pub fn vm(&self, id: VmId) -> Option<&Vm> {
         self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
+
+    /// Whether a sample was less than `max_age` seconds old when the newest of the document
+    /// was taken: the request itself is the clock, so that equal bytes give equal answers.
+    /// With 0 none is.
+    #[must_use]
+    pub fn is_fresh(&self, timestamp: i64, max_age: i64) -> bool {
+        self.taken_at.saturating_sub(timestamp) < max_age
+    }
 }
 
 /// Something odd about one object: never an error, always reported.

@@ -8,7 +8,9 @@ use super::ledger::{Context, Ledger};
 use super::room::RoomSearch;
 use super::unit::{Unit, book};
 use super::{refusal, report};
+use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
+use crate::model::report::Refusal;
 use std::collections::HashMap;
 
 /// An order of the units, and which of the allowed hosts each one gets.
@@ -107,17 +109,19 @@ impl<'a> Attempt<'a> {
     pub fn finish(mut self, units: &[Unit], refused: &[(usize, String)]) -> Draft {
         let context = self.ledger.context();
         let snapshot = context.snapshot;
-        let mut refusals = snapshot.set_aside.clone();
-        refusals.extend(refused.iter().map(|(request, reason)| (context.vm(*request).id, reason.clone())));
+        let refusal = |vm: VmId, text: &str, lack| Refusal { vm, text: text.to_owned(), lack };
+        let mut refusals: Vec<Refusal> =
+            snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, reason, None)).collect();
+        refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None)));
         for &index in &self.waiting {
-            let text = if context.work.stopped() {
-                "waits: planning was stopped before its turn; it comes with the next request".to_owned()
+            let (text, lack) = if context.work.stopped() {
+                ("waits: planning was stopped before its turn; it comes with the next request".to_owned(), None)
             } else {
                 refusal::explain(&units[index], &mut self.ledger)
             };
-            refusals.extend(units[index].members.iter().map(|&m| (context.vm(m).id, text.clone())));
+            refusals.extend(units[index].members.iter().map(|&m| refusal(context.vm(m).id, &text, lack)));
         }
-        refusals.sort_by_key(|(vm, _)| *vm);
+        refusals.sort_by_key(|refusal| refusal.vm);
         let requests = 0..snapshot.candidates.len();
         Draft {
             seats: requests.map(|request| self.ledger.seat_of(request).cloned()).collect(),

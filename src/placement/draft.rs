@@ -3,7 +3,7 @@
 use super::ledger::Seat;
 use super::work::Stop;
 use crate::model::demand::Demands;
-use crate::model::ids::VmId;
+use crate::model::report::Refusal;
 use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
 
@@ -35,7 +35,7 @@ pub struct Draft {
     /// By request: what tipped the choice.
     pub why: Vec<String>,
     /// Who waits, and why.
-    pub refusals: Vec<(VmId, String)>,
+    pub refusals: Vec<Refusal>,
     /// What makes one draft better than another.
     pub quality: Quality,
 }

@@ -94,8 +94,8 @@ fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
     if waiting.iter().all(|&request| vm(request).resched) {
         return HashMap::new();
     }
-    let reason = |request: usize| draft.refusals.iter().find(|(id, _)| *id == vm(request).id);
+    let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(request).id);
     let runs = |request: usize| vm(request).state == VmState::Active && vm(request).host.is_some();
     let stranded = waiting.into_iter().filter(|&request| vm(request).resched && runs(request));
-    stranded.filter_map(|request| Some((request, reason(request)?.1.clone()))).collect()
+    stranded.filter_map(|request| Some((request, reason(request)?.text.clone()))).collect()
 }

@@ -1,6 +1,7 @@
 //! Why a host cannot take a VM: one reason per host, the first rule that fails.
 
 use crate::model::ids::{DatastoreId, NicId, VmId, VnetId};
+use crate::model::report::Lack;
 use crate::model::units::{Cpu, Disk, Memory};
 use std::sync::Arc;
 
@@ -75,61 +76,21 @@ pub enum Reason {
     Numa(String),
 }
 
-/// Reasons of one kind are told together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// CPU of hosts.
-    Cpu,
-    /// Memory of hosts.
-    Memory,
-    /// System or image datastores.
-    Storage,
-    /// Virtual networks.
-    Network,
-    /// PCI devices.
-    Pci,
-    /// NUMA nodes.
-    Numa,
-    /// Groups and CURRENT_VMS.
-    Affinity,
-    /// The policy's limit per host.
-    Quota,
-    /// State or pinning of the host.
-    State,
-}
-
-impl Kind {
-    /// For lists: `too little CPU on 7`.
-    pub fn lack(self) -> &'static str {
-        match self {
-            Self::Cpu => "too little CPU",
-            Self::Memory => "too little memory",
-            Self::Storage => "no datastore",
-            Self::Network => "no network",
-            Self::Pci => "no PCI device",
-            Self::Numa => "no NUMA node",
-            Self::Affinity => "affinity rules",
-            Self::Quota => "max_per_host",
-            Self::State => "host state",
-        }
-    }
-}
-
 impl Reason {
     /// What it is about.
-    pub fn kind(&self) -> Kind {
+    pub fn lack(&self) -> Lack {
         match self {
-            Self::Disabled | Self::PinPolicy { .. } => Kind::State,
-            Self::Cpu { .. } => Kind::Cpu,
-            Self::Memory { .. } => Kind::Memory,
-            Self::Quota(_) => Kind::Quota,
+            Self::Disabled | Self::PinPolicy { .. } => Lack::State,
+            Self::Cpu { .. } => Lack::Cpu,
+            Self::Memory { .. } => Lack::Memory,
+            Self::Quota(_) => Lack::Quota,
             Self::Role(_) | Self::Elsewhere(_) | Self::Apart(_) | Self::CurrentVms(_) | Self::CurrentVmsOf(_) => {
-                Kind::Affinity
+                Lack::Affinity
             }
-            Self::NoDatastore | Self::SystemDatastore { .. } | Self::ImageDatastore { .. } => Kind::Storage,
-            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Kind::Network,
-            Self::Pci(_) => Kind::Pci,
-            Self::Numa(_) => Kind::Numa,
+            Self::NoDatastore | Self::SystemDatastore { .. } | Self::ImageDatastore { .. } => Lack::Storage,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Lack::Network,
+            Self::Pci(_) => Lack::Pci,
+            Self::Numa(_) => Lack::Numa,
         }
     }
 

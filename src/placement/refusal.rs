@@ -2,25 +2,32 @@
 //! miss. Users see the first 150 characters, so the essence comes first.
 
 use super::ledger::Ledger;
-use super::reason::{Kind, Reason};
+use super::reason::Reason;
 use super::unit::Unit;
+use crate::model::report::Lack;
 use crate::model::snapshot::Host;
 use std::collections::BTreeMap;
 
-/// The sentence for every VM of a unit that found no host. O(candidate hosts).
-pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
+/// The sentence for every VM of a unit that found no host, and what most of its hosts lack.
+/// O(candidate hosts).
+pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
     let mut reasons: Vec<(usize, Reason)> = Vec::with_capacity(unit.hosts.len());
     for &host in unit.hosts.iter() {
         let host = host as usize;
         match unit.seats(ledger, host) {
             Err(reason) => reasons.push((host, reason)),
             // only possible when the search for a plan was given up early
-            Ok(_) => return "was left out to place more VMs; it will be tried again".to_owned(),
+            Ok(_) => return ("was left out to place more VMs; it will be tried again".to_owned(), None),
         }
     }
+    let lacks = tally(&reasons);
+    (sentence(unit, ledger, &reasons, &lacks), lacks.first().map(|(lack, _)| *lack))
+}
+
+fn sentence(unit: &Unit, ledger: &Ledger<'_>, reasons: &[(usize, Reason)], lacks: &[(Lack, usize)]) -> String {
     let hosts = &ledger.context().snapshot.hosts;
     let set = set_name(unit);
-    let Some((nearest, reason)) = nearest(&reasons) else {
+    let Some((nearest, reason)) = nearest(reasons) else {
         return match unit.members.len() {
             1 => "cannot be placed: oned offers no host for it that is usable now".to_owned(),
             _ => format!("{set}cannot be placed: no host is a candidate for all of them"),
@@ -28,20 +35,24 @@ pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> String {
     };
     let near = label(&hosts[*nearest]);
     let count = reasons.len();
-    let one_kind = reasons.iter().all(|(_, other)| other.kind() == reason.kind());
     match (reason, count) {
         (_, 1) => format!("{set}{}cannot go to its only candidate, {near}: {}", need(reason), reason.text()),
-        (Reason::Cpu { free, .. }, _) if one_kind => {
+        (Reason::Cpu { free, .. }, _) if lacks.len() == 1 => {
             format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.cores())
         }
-        (Reason::Memory { need: asked, free }, _) if one_kind => {
+        (Reason::Memory { need: asked, free }, _) if lacks.len() == 1 => {
             let free = asked.texts(*free).1;
             format!("{set}{}the best of {count} candidate hosts ({near}) has {free} free", need(reason))
         }
         _ => format!(
             "{set}{}finds no place on {count} candidate hosts ({}); nearest is {near}: {}",
             need(reason),
-            tally(&reasons),
+            lacks
+                .iter()
+                .take(3)
+                .map(|(lack, hosts)| format!("{} on {hosts}", lack.text()))
+                .collect::<Vec<_>>()
+                .join(", "),
             reason.text()
         ),
     }
@@ -69,15 +80,15 @@ fn need(reason: &Reason) -> String {
     }
 }
 
-/// `CPU on 7, memory on 5`, most frequent first.
-fn tally(reasons: &[(usize, Reason)]) -> String {
-    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+/// What hosts lack, and how many of them, most frequent first.
+fn tally(reasons: &[(usize, Reason)]) -> Vec<(Lack, usize)> {
+    let mut counts: BTreeMap<Lack, usize> = BTreeMap::new();
     for (_, reason) in reasons {
-        *counts.entry(reason.kind()).or_default() += 1;
+        *counts.entry(reason.lack()).or_default() += 1;
     }
-    let mut counts: Vec<(Kind, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(kind, count)| (std::cmp::Reverse(*count), *kind));
-    counts.iter().take(3).map(|(kind, count)| format!("{} on {count}", kind.lack())).collect::<Vec<_>>().join(", ")
+    let mut counts: Vec<(Lack, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(lack, count)| (std::cmp::Reverse(*count), *lack));
+    counts
 }
 
 /// `host 4, node-04`.

@@ -13,7 +13,7 @@ use super::unit::Unit;
 use super::{green, storage};
 use crate::model::plan::{Action, Operation};
 use crate::model::policy::Policy;
-use crate::model::report::{Decision, HostReport, Planned, Refusal, Report};
+use crate::model::report::{Decision, HostReport, Planned, Report};
 use crate::model::snapshot::{Notice, Snapshot, Vm};
 use std::collections::HashMap;
 
@@ -116,7 +116,7 @@ pub fn planned(
     let report = Report {
         hosts: hosts.collect(),
         decisions,
-        refusals: draft.refusals.iter().map(|(vm, text)| Refusal { vm: *vm, text: text.clone() }).collect(),
+        refusals: draft.refusals.clone(),
         notices,
         objective: (before.objective(), load.objective()),
         bound: bound(snapshot, space, draft, &before),

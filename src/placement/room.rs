@@ -5,8 +5,9 @@
 use super::greedy::{self, Preference};
 use super::journal::Journal;
 use super::ledger::Ledger;
-use super::reason::{Kind, Reason};
+use super::reason::Reason;
 use super::unit::Unit;
+use crate::model::report::Lack;
 use crate::model::units::{Cpu, Memory};
 
 /// Failed units that are remembered, to spare those like them the same search.
@@ -157,7 +158,7 @@ impl<'u> RoomSearch<'u> {
                 }
                 Err(reason) => reason,
             };
-            let shared = matches!(reason.kind(), Kind::Network | Kind::Storage);
+            let shared = matches!(reason.lack(), Lack::Network | Lack::Storage);
             shared_lacks += usize::from(shared);
             if shared && shared_lacks > SHARED_TRIES {
                 continue;
@@ -176,9 +177,9 @@ impl<'u> RoomSearch<'u> {
     /// just the same.
     fn victims(&self, unit: usize, host: usize, reason: &Reason, ledger: &Ledger<'_>, kept: &[usize]) -> Vec<usize> {
         let context = ledger.context();
-        let mut victims: Vec<usize> = match reason.kind() {
-            Kind::State => Vec::new(),
-            lack @ (Kind::Network | Kind::Storage) => {
+        let mut victims: Vec<usize> = match reason.lack() {
+            Lack::State => Vec::new(),
+            lack @ (Lack::Network | Lack::Storage) => {
                 context.work.spend(4 * self.units.len());
                 (0..self.units.len()).filter(|&other| self.competes(unit, other, lack, ledger)).collect()
             }
@@ -195,11 +196,11 @@ impl<'u> RoomSearch<'u> {
 
     /// Whether `other` is booked and holds what lacks: a lease or a datastore's space
     /// that `unit` could use.
-    fn competes(&self, unit: usize, other: usize, lack: Kind, ledger: &Ledger<'_>) -> bool {
+    fn competes(&self, unit: usize, other: usize, lack: Lack, ledger: &Ledger<'_>) -> bool {
         let context = ledger.context();
         let members = &self.units[unit].members;
         let seats = || self.units[other].members.iter().filter_map(|&member| ledger.seat_of(member));
-        if lack == Kind::Network {
+        if lack == Lack::Network {
             let wants = |vnet: usize| {
                 let nics = members.iter().flat_map(|&m| &context.candidates(m).nics);
                 nics.into_iter().any(|nic| nic.vnets.binary_search(&(vnet as u32)).is_ok())

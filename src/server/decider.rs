@@ -6,14 +6,14 @@ use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, compose};
 use super::health::StoreHealth;
 use super::lock;
-use super::metrics::{Metrics, reason};
+use super::metrics::Metrics;
 use super::view::View;
 use crate::config::Settings;
 use crate::decide::{self, Decided};
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::{Policy, Resources};
-use crate::model::report::{Planned, Refusal, Report};
+use crate::model::report::{Lack, Planned, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
@@ -127,7 +127,9 @@ impl Decider {
         recall.placements.extend(own.into_values());
         let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
         let report = &decided.planned.report;
-        report.refusals.iter().for_each(|refusal| self.metrics.refused(reason(&refusal.text)));
+        for refusal in &report.refusals {
+            self.metrics.refused(refusal.lack.map_or("other", Lack::name));
+        }
         let placed = decided.planned.plan.actions.len();
         self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
         let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };

@@ -142,27 +142,6 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// What a refusal is about, from its sentence: the most frequent reason, which comes first.
-pub fn reason(text: &str) -> &'static str {
-    const SIGNS: [(&str, &str); 14] = [
-        ("(too little CPU", "cpu"),
-        ("(too little memory", "memory"),
-        ("(no PCI", "pci"),
-        ("(no NUMA", "numa"),
-        ("(affinity", "affinity"),
-        ("(max_per_host", "max_per_host"),
-        ("(host state", "state"),
-        ("of memory", "memory"),
-        ("core", "cpu"),
-        ("PCI", "pci"),
-        ("NUMA", "numa"),
-        ("CURRENT_VMS", "affinity"),
-        ("max_per_host", "max_per_host"),
-        ("PIN", "state"),
-    ];
-    SIGNS.iter().find(|(sign, _)| text.contains(sign)).map_or("other", |(_, reason)| reason)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +151,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered("/", 200, Duration::from_millis(3));
         metrics.decided(4, 0.25, Some(0.5), Duration::from_millis(2));
-        metrics.refused(reason("needs 16 cores; the best of 3 candidate hosts (host 31, g-h0) has 0 free"));
+        metrics.refused("cpu");
         let moment = Moment { oned_age: Some(Duration::from_secs(7)), ..Moment::default() };
         let text = metrics.text(&moment).expect("writes");
         for line in [
@@ -188,21 +167,5 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn reasons_come_from_sentences() {
-        for (text, expected) in [
-            ("needs 2 GiB of memory; the best of 3 candidate hosts (a) has 1 GiB free", "memory"),
-            (
-                "needs 2 cores; finds no place on 9 candidate hosts (too little CPU on 6, no network on 3); nearest",
-                "cpu",
-            ),
-            ("finds no place on 4 candidate hosts (affinity rules on 4); nearest is host 1", "affinity"),
-            ("cannot go to its only candidate, host 1: no free PCI device x", "pci"),
-            ("was left out to place more VMs", "other"),
-        ] {
-            assert_eq!(reason(text), expected, "{text}");
-        }
     }
 }

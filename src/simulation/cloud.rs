@@ -1,9 +1,10 @@
 //! The hosts of a simulation, and a request of all its VMs, as oned would send it.
 
 use super::trace::TraceVm;
-use crate::model::ids::{ClusterId, DatastoreId, HostId};
+use crate::model::cluster::Cluster;
+use crate::model::ids::{ClusterId, DatastoreId, HostId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, HostMonitoring, Section, Snapshot, Vm};
+use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, HostMonitoring, Section, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,6 +114,22 @@ impl Cloud {
             carbon: self.carbon_at(at),
             ..Snapshot::default()
         }
+    }
+
+    /// What oned asks about the cluster of all hosts: where each of `running` should be.
+    #[must_use]
+    pub fn optimize_request(&self, at: i64, running: &[Running<'_>]) -> Snapshot {
+        let vms: Vec<&TraceVm> = running.iter().map(|running| running.vm).collect();
+        let mut snapshot = self.request(at, &vms, running);
+        let home: BTreeMap<VmId, usize> = running.iter().map(|running| (running.vm.id, running.host)).collect();
+        for vm in &mut snapshot.vms {
+            vm.state = VmState::Active;
+            vm.host = home.get(&vm.id).map(|index| snapshot.hosts[*index].id);
+            vm.datastore = Some(DATASTORE);
+        }
+        let hosts = snapshot.hosts.iter().map(|host| host.id).collect();
+        snapshot.clusters = vec![Cluster { hosts, ..Cluster::default() }];
+        snapshot
     }
 
     fn pending(&self, vm: &TraceVm) -> Vm {

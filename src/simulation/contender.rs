@@ -12,6 +12,8 @@ pub struct Contender {
     pub knows: Knows,
     /// What makes it differ from the configured policy.
     pub adjust: fn(&mut Policy),
+    /// Whether it also migrates, at every moment, what already runs.
+    pub migrates: bool,
 }
 
 /// What a contender decides by.
@@ -34,12 +36,14 @@ pub const ALL: &[Contender] = &[
         about: "any host with room",
         knows: Knows::Request,
         adjust: |policy| policy.scheduler = Scheduler::Random,
+        migrates: false,
     },
     Contender {
         name: "requested",
         about: "evens out the cores that VMs ask for",
         knows: Knows::Request,
         adjust: |_| {},
+        migrates: false,
     },
     Contender {
         name: "seed",
@@ -49,19 +53,35 @@ pub const ALL: &[Contender] = &[
             policy.resources = Resources::Classes;
             policy.objective = Objective::Seed;
         },
+        migrates: false,
     },
     Contender {
         name: "greedy",
         about: "ours by history, VMs one after another",
         knows: Knows::History,
         adjust: |policy| policy.deadline = 0.0,
+        migrates: false,
     },
-    Contender { name: "joint", about: "ours by history, all VMs together", knows: Knows::History, adjust: |_| {} },
+    Contender {
+        name: "joint",
+        about: "ours by history, all VMs together",
+        knows: Knows::History,
+        adjust: |_| {},
+        migrates: false,
+    },
+    Contender {
+        name: "optimize",
+        about: "the same, and what runs is migrated as `oneaio optimize` would",
+        knows: Knows::History,
+        adjust: |_| {},
+        migrates: true,
+    },
     Contender {
         name: "perfect",
         about: "ours with perfect knowledge of what follows",
         knows: Knows::Future,
         adjust: |_| {},
+        migrates: false,
     },
 ];
 

@@ -20,13 +20,14 @@ pub mod stage;
 pub mod summary;
 pub mod trace;
 
-use crate::demand::observed;
 use crate::demand::relatives::groups;
-use crate::model::demand::Demands;
+use crate::demand::{monitored, observed};
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::VmId;
+use crate::model::plan::Plan;
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
+use crate::placement::migration::{self, MigrationInput};
 use crate::placement::{PlanningInput, plan};
 use cloud::{Cloud, Running};
 use contender::{Contender, Knows};
@@ -125,7 +126,10 @@ fn moments(
             takes_part(vm) && has_come(experiment, vm, index, stage.len())
         };
         let actors: Vec<&Actor> = moment.actors.iter().filter(here).collect();
-        let snapshot = decide(trace, moment, &actors, experiment, contender, &policy, &mut homes);
+        let round =
+            Round { trace, at: moment.at, actors: &actors, experiment, knows: contender.knows, policy: &policy };
+        let snapshot = round.place(&mut homes);
+        let migrations = if contender.migrates { round.migrate(&mut homes) } else { 0 };
         let mut loads = Loads::new(&snapshot, actors.first().map_or(0, |actor| actor.cpu.len()));
         let mut waiting = 0;
         for actor in &actors {
@@ -135,7 +139,7 @@ fn moments(
             }
         }
         let outcome = loads.outcome(&snapshot, &experiment.cloud, experiment.seconds);
-        outcomes.push(Outcome { waiting, ..outcome });
+        outcomes.push(Outcome { waiting, migrations, ..outcome });
     }
     outcomes
 }
@@ -149,63 +153,92 @@ fn has_come(experiment: &Experiment, vm: &TraceVm, moment: usize, moments: usize
     }
 }
 
-/// Plans for those who have no home yet; the request that it was decided by.
-fn decide(
-    trace: &Trace,
-    moment: &Moment,
-    actors: &[&Actor],
-    experiment: &Experiment,
-    contender: &Contender,
-    policy: &Policy,
-    homes: &mut HashMap<VmId, usize>,
-) -> Snapshot {
-    let home = |actor: &&&Actor| homes.get(&trace.vms[actor.vm].id).copied();
-    let pending: Vec<&TraceVm> = actors.iter().filter(|a| home(a).is_none()).map(|a| &trace.vms[a.vm]).collect();
-    let running: Vec<Running<'_>> = actors
-        .iter()
-        .filter_map(|actor| Some(Running { vm: &trace.vms[actor.vm], host: home(&actor)?, used: actor.now }))
-        .collect();
-    let snapshot = experiment.cloud.request(moment.at, &pending, &running);
-    let demands = demands(trace, &snapshot, actors, experiment, contender.knows, policy);
-    let planned = plan(&PlanningInput::new(&snapshot, &demands), policy);
-    for action in &planned.plan.actions {
+/// One moment as one contender sees it.
+struct Round<'a> {
+    trace: &'a Trace,
+    at: i64,
+    actors: &'a [&'a Actor],
+    experiment: &'a Experiment,
+    knows: Knows,
+    policy: &'a Policy,
+}
+
+impl Round<'_> {
+    fn vm(&self, actor: &Actor) -> &TraceVm {
+        &self.trace.vms[actor.vm]
+    }
+
+    fn running(&self, homes: &HashMap<VmId, usize>) -> Vec<Running<'_>> {
+        let at_home = |actor: &&Actor| {
+            let vm = self.vm(actor);
+            Some(Running { vm, host: *homes.get(&vm.id)?, used: actor.now })
+        };
+        self.actors.iter().filter_map(at_home).collect()
+    }
+
+    /// Plans for those who have no home yet; the request that it was decided by.
+    fn place(&self, homes: &mut HashMap<VmId, usize>) -> Snapshot {
+        let all = self.actors.iter().map(|actor| self.vm(actor));
+        let pending: Vec<&TraceVm> = all.filter(|vm| !homes.contains_key(&vm.id)).collect();
+        let snapshot = self.experiment.cloud.request(self.at, &pending, &self.running(homes));
+        let demands = observed::demands(&snapshot, &self.recall(), self.max_age());
+        let planned = plan(&PlanningInput::new(&snapshot, &demands), self.policy);
+        settle(homes, &snapshot, &planned.plan);
+        snapshot
+    }
+
+    /// Evens out those who have one; how many were moved.
+    fn migrate(&self, homes: &mut HashMap<VmId, usize>) -> usize {
+        let snapshot = self.experiment.cloud.optimize_request(self.at, &self.running(homes));
+        let demands = monitored::demands(&snapshot, &self.recall(), self.max_age(), 0.0);
+        let input = MigrationInput { snapshot: &snapshot, cluster: &snapshot.clusters[0], demands: &demands };
+        let migrated = migration::plan(&input, self.policy);
+        settle(homes, &snapshot, &migrated.plan);
+        migrated.plan.actions.len()
+    }
+
+    /// What the contender believes.
+    fn recall(&self) -> Recall {
+        let identity = |actor: &Actor| self.experiment.cloud.identity(self.vm(actor));
+        let estimate = |actor: &Actor| match self.knows {
+            Knows::Request | Knows::Classes => None,
+            Knows::History => actor.history,
+            Knows::Future => Some(actor.future),
+        };
+        let known: Vec<(&Actor, Estimate)> =
+            self.actors.iter().filter_map(|actor| Some((*actor, estimate(actor)?))).collect();
+        let relatives: Vec<_> = known.iter().map(|(actor, estimate)| (identity(actor), *estimate)).collect();
+        let vector = |actor: &&Actor| Some((self.vm(actor).id, actor.classes.clone()?));
+        let classes = self.knows == Knows::Classes;
+        Recall {
+            estimates: known.iter().map(|(actor, estimate)| (self.vm(actor).id, *estimate)).collect(),
+            // perfect knowledge leaves nothing to relatives
+            relatives: match self.knows {
+                Knows::History => groups(&relatives).into_iter().collect(),
+                _ => HashMap::new(),
+            },
+            identities: self.actors.iter().map(|actor| (self.vm(actor).id, identity(actor))).collect(),
+            vectors: if classes { self.actors.iter().filter_map(vector).collect() } else { HashMap::new() },
+            ..Recall::default()
+        }
+    }
+
+    /// Requests and the future need no samples of hosts.
+    fn max_age(&self) -> i64 {
+        match self.knows {
+            Knows::History | Knows::Classes => self.policy.monitoring_max_age,
+            Knows::Request | Knows::Future => 0,
+        }
+    }
+}
+
+/// Where a plan brings VMs.
+fn settle(homes: &mut HashMap<VmId, usize>, snapshot: &Snapshot, plan: &Plan) {
+    for action in &plan.actions {
         if let Some(host) = snapshot.host_index(action.host) {
             homes.insert(action.vm, host);
         }
     }
-    snapshot
-}
-
-/// What a contender believes.
-fn demands(
-    trace: &Trace,
-    snapshot: &Snapshot,
-    actors: &[&Actor],
-    experiment: &Experiment,
-    knows: Knows,
-    policy: &Policy,
-) -> Demands {
-    let vm = |actor: &Actor| &trace.vms[actor.vm];
-    let identity = |actor: &Actor| experiment.cloud.identity(vm(actor));
-    let estimate = |actor: &Actor| match knows {
-        Knows::Request | Knows::Classes => None,
-        Knows::History => actor.history,
-        Knows::Future => Some(actor.future),
-    };
-    let known: Vec<(&Actor, Estimate)> = actors.iter().filter_map(|actor| Some((*actor, estimate(actor)?))).collect();
-    let relatives: Vec<_> = known.iter().map(|(actor, estimate)| (identity(actor), *estimate)).collect();
-    let vector = |actor: &&Actor| Some((vm(actor).id, actor.classes.clone()?));
-    let recall = Recall {
-        estimates: known.iter().map(|(actor, estimate)| (vm(actor).id, *estimate)).collect(),
-        // perfect knowledge leaves nothing to relatives
-        relatives: if knows == Knows::History { groups(&relatives).into_iter().collect() } else { HashMap::new() },
-        identities: actors.iter().map(|actor| (vm(actor).id, identity(actor))).collect(),
-        vectors: if knows == Knows::Classes { actors.iter().filter_map(vector).collect() } else { HashMap::new() },
-        ..Recall::default()
-    };
-    // requests and the future need no samples of hosts: none is fresh enough to count
-    let samples_count = matches!(knows, Knows::History | Knows::Classes);
-    observed::demands(snapshot, &recall, if samples_count { policy.monitoring_max_age } else { -1 })
 }
 
 /// A number from 0 to 1 for a VM, the same for the same seed (splitmix64).

@@ -6,6 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The tables of the seed's EnvServer, without an index on metrics, as it makes them.
+pub const SEED_TABLES: &str = "
+CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
+    usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,
+    net_rx double precision, net_tx double precision, energy_usage double precision);
+CREATE TABLE prod_vms (vmid text PRIMARY KEY, stateid int, deployed bool, hostid text, hoststateid int,
+    total_cpu double precision, total_mem double precision, usage_cpu double precision, usage_mem double precision,
+    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision);
+CREATE TABLE prod_metrics (id text, type int, ts timestamptz, cpu double precision, memory double precision,
+    disk_read double precision, disk_write double precision, net_rx double precision, net_tx double precision,
+    energy_usage double precision);
+";
+
 /// A running server; stopped and removed when dropped.
 pub struct Server {
     process: Child,
