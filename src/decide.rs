@@ -4,7 +4,7 @@
 use crate::demand::observed;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
-use crate::model::history::Recall;
+use crate::model::history::{Attempts, Recall};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::{Planned, Refusal, Report};
@@ -12,6 +12,7 @@ use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::check::{self, Breach};
+use crate::placement::retry::Retries;
 use crate::placement::{PlanningInput, Stop, explain, green, plan};
 use thiserror::Error;
 
@@ -39,6 +40,8 @@ pub struct Decided {
     pub planned: Planned,
     /// What VMs were expected to use, and hosts do.
     pub demands: Demands,
+    /// Which VMs have failed to start before.
+    pub retries: Retries,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
 }
@@ -47,19 +50,25 @@ impl Decided {
     /// Works out what green changed, for the report. It takes a second plan, so nobody who waits
     /// for this one should wait for it.
     pub fn compare_green(&mut self, policy: &Policy) {
-        let Self { snapshot, planned, demands, .. } = self;
+        let Self { snapshot, planned, demands, retries, .. } = self;
         if planned.plan.actions.is_empty() || !green::matters(snapshot, policy) {
             return;
         }
         let indifferent = Policy { s_green: 0.0, ..policy.clone() };
-        let ignoring = plan(&PlanningInput::new(snapshot, demands), &indifferent);
+        let ignoring = plan(&PlanningInput { retries, ..PlanningInput::new(snapshot, demands) }, &indifferent);
         planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
+    }
+
+    /// What to remember of the VMs that the plan deploys, for when one of them comes back.
+    #[must_use]
+    pub fn attempts(&self, now: i64) -> Vec<(VmId, Attempts)> {
+        self.retries.after(&self.snapshot, &self.planned.plan, now)
     }
 
     /// Takes the decision about one VM apart; `None` for one that was not to be placed.
     #[must_use]
     pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
-        let input = PlanningInput::new(&self.snapshot, &self.demands);
+        let input = PlanningInput { retries: &self.retries, ..PlanningInput::new(&self.snapshot, &self.demands) };
         explain::explain(&input, policy, &self.planned, vm)
     }
 }
@@ -108,11 +117,13 @@ pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> D
 pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, stop: Stop<'_>) -> Decided {
     snapshot.carbon.clone_from(&recall.carbon);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
-    let mut planned = plan(&PlanningInput { stop, ..PlanningInput::new(&snapshot, &demands) }, policy);
+    let retries = Retries::new(&snapshot, recall, policy);
+    let input = PlanningInput { stop, retries: &retries, ..PlanningInput::new(&snapshot, &demands) };
+    let mut planned = plan(&input, policy);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
-    Decided { snapshot, planned, demands, dropped }
+    Decided { snapshot, planned, demands, retries, dropped }
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

@@ -8,10 +8,10 @@ use common::{host, request, vm};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
-use oneaio::history::{Archive, Batch, HistoryStore, Kind, StoreError};
+use oneaio::history::{Archive, Batch, HistoryStore, Kind, Sent, StoreError};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
-use oneaio::model::history::Placement;
+use oneaio::model::history::{Attempts, Placement};
 use oneaio::model::ids::{HostId, VmId};
 use oneaio::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use std::path::Path;
@@ -61,10 +61,21 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     assert_eq!(store.counters(Kind::Host).unwrap(), []);
 
     let place = |vm, at| Placement { vm: VmId(vm), host: HostId(4), at };
-    store.remember(&[place(1, 100), place(2, 200)], 0).unwrap();
-    store.remember(&[place(2, 300)], 150).unwrap();
+    let sent = Sent { until: 1000, ..Sent::default() };
+    store.remember(&Sent { placements: &[place(1, 100), place(2, 200)], ..sent }).unwrap();
+    store.remember(&Sent { placements: &[place(2, 300)], placements_since: 150, ..sent }).unwrap();
     assert_eq!(store.placements(0).unwrap(), [place(2, 300)]);
     assert_eq!(store.placements(301).unwrap(), []);
+
+    // what was made by a clock that was ahead goes, as what is old
+    let tried = |vm, failed, at| (VmId(vm), Attempts { failed, at, sequence: 4, error: "it's \"no\"".to_owned() });
+    let all = [tried(1, 0, 500), tried(2, u32::MAX, 600), tried(3, 1, 2000)];
+    store.remember(&Sent { placements: &[place(9, 2000)], attempts: &all, ..sent }).unwrap();
+    store.remember(&Sent { attempts: &[tried(4, 2, 900)], attempts_since: 501, ..sent }).unwrap();
+    assert_eq!(store.placements(0).unwrap(), [place(2, 300)]);
+    let mut found = store.attempts(&[1, 2, 3, 4, 5].map(VmId)).unwrap();
+    found.sort_by_key(|(vm, _)| *vm);
+    assert_eq!(found, [tried(2, u32::MAX, 600), tried(4, 2, 900)]);
 
     // one collects; who comes meanwhile stands down
     assert!(store.claim_collection().unwrap());
@@ -154,7 +165,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     drop(store);
     let old = rusqlite::Connection::open(&file).unwrap();
     old.execute_batch(
-        "DROP TABLE carbon; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
+        "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
          ALTER TABLE estimates DROP COLUMN vector; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
@@ -163,7 +174,11 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     assert_eq!(as_it_is.carbon(0, 1).unwrap(), [], "an old file that is only read has no carbon, and no fault");
     assert_eq!(as_it_is.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
     assert_eq!(as_it_is.relatives(&["everyone".to_owned()]).unwrap(), []);
+    assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
+    store.remember(&Sent { attempts: &tried, until: 9, ..Sent::default() }).unwrap();
+    assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
     assert_eq!(store.keep_carbon("BE", &[(0, 1.0)]).unwrap(), 1);
     assert_eq!(store.status().unwrap().samples, 1);
     assert_eq!(store.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
@@ -345,7 +360,7 @@ fn a_database_of_the_seed_is_read_as_it_is() {
     assert!(status.remarks[0].contains("CREATE INDEX ON prod_metrics (id, ts)"), "{:?}", status.remarks);
     server.client().batch_execute("CREATE INDEX ON prod_metrics (id, ts)").unwrap();
     assert_eq!(store.status().unwrap().remarks, Vec::<String>::new());
-    assert!(store.remember(&[], 0).is_err(), "nothing is written");
+    assert!(store.remember(&Sent::default()).is_err(), "nothing is written");
 
     // the placement goes by it, without a warning
     let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
@@ -512,4 +527,27 @@ fn the_seeds_names_in_the_environment_name_the_database() {
     let output = status("/nowhere");
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(3) && !messages.contains("secret"), "{messages}");
+}
+
+#[test]
+fn tables_of_version_3_are_read_and_get_the_table_of_attempts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("three.db");
+    drop(SqliteStore::open(&file, PATIENCE).unwrap());
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch("DROP TABLE attempts; PRAGMA user_version = 3").unwrap();
+    assert_eq!(SqliteStore::open_read_only(&file, PATIENCE).unwrap().attempts(&[VmId(7)]).unwrap(), []);
+    assert_eq!(SqliteStore::open(&file, PATIENCE).unwrap().attempts(&[VmId(7)]).unwrap(), []);
+    let Some(server) = postgres::Server::start() else { return };
+    drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
+    server.client().batch_execute("DROP TABLE oneaio.attempts; UPDATE oneaio.meta SET version = 3").unwrap();
+    let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
+    let sent = Sent { attempts: &tried, until: 9, ..Sent::default() };
+    // the placement path meets them as they are
+    let mut as_it_is = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
+    as_it_is.remember(&sent).unwrap();
+    assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    store.remember(&sent).unwrap();
+    assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
 }

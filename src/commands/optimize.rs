@@ -48,7 +48,7 @@ pub fn run(args: &OptimizeArgs) -> Exit {
         }
         Err(lost) => return nothing(lost, args.cluster, &settings, &recording, Made::default()),
     };
-    let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
+    let recall = history.as_ref().map(|history| history.recall(&snapshot, Some(now))).unwrap_or_default();
     // kept while we plan; what is not kept in time comes again with the next request
     let keeping = history.as_ref().map(|history| history.absorb(&snapshot, now));
     let recall = Arc::new(recall);

@@ -68,7 +68,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
         }
         Err(lost) => return nothing(lost, plan_xml::PLACEMENT, &settings, &recording, Made::default()),
     };
-    let recall = history.as_ref().map(|history| history.recall(&snapshot, History::recent(now))).unwrap_or_default();
+    let recall = history.as_ref().map(|history| history.recall(&snapshot, Some(now))).unwrap_or_default();
     let recall = Arc::new(recall);
     let (known, policy) = (Arc::clone(&recall), settings.policy.clone());
     // the planner is asked to come to an end while there is time to print what it has
@@ -88,7 +88,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
         return exit;
     }
     if let Some(history) = history {
-        history.remember(&decided.planned, now);
+        history.remember(&decided, now);
     }
     let messages = messages(&decided);
     let bundle = recording.keep(Made { recall: Some(&recall), plan: Some(&plan), messages: Some(&messages) });

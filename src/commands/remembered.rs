@@ -3,9 +3,9 @@
 
 use super::store::History;
 use crate::config::Store;
+use crate::decide::Decided;
 use crate::history::StoreError;
 use crate::model::history::Recall;
-use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
 use crate::server::{Memory, StoreHealth};
 use std::path::PathBuf;
@@ -114,18 +114,18 @@ impl Memory for Remembered {
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return Recall::default() };
         let history = history.with_classes(classes);
-        let (history, recall) = self.ask(history, |history| history.try_recall(snapshot, History::recent(now)));
+        let (history, recall) = self.ask(history, |history| history.try_recall(snapshot, Some(now)));
         *live = history;
         recall.unwrap_or_default()
     }
 
-    fn remember(&self, planned: &Planned, now: i64) {
-        if planned.plan.actions.is_empty() {
+    fn remember(&self, decided: &Decided, now: i64) {
+        if decided.planned.plan.actions.is_empty() {
             return;
         }
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return };
-        *live = self.ask(history, |history| history.try_remember(planned, now)).0;
+        *live = self.ask(history, |history| history.try_remember(decided, now)).0;
     }
 
     fn health(&self) -> StoreHealth {

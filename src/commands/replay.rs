@@ -144,7 +144,7 @@ pub(super) fn read(
         _ => None,
     };
     let classes = settings.policy.resources == Resources::Classes;
-    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, i64::MAX)).unwrap_or_default();
+    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, None)).unwrap_or_default();
     Ok((settings, snapshot, recall))
 }
 

@@ -1,21 +1,21 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
 use super::installation::{Installation, folder_exists};
-use super::intake::Intake;
+use super::intake::{AHEAD, Intake};
 use super::{ConfigArgs, Exit, load_settings, logger};
 use crate::config::{LogLevel, Settings, Store};
-use crate::decide;
+use crate::decide::{self, Decided};
 use crate::demand::model::Model;
 use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, Kind, StoreError};
-use crate::model::history::{Estimate, Group, Placement, Recall};
+use crate::history::{HistoryStore, Kind, Sent, StoreError};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Recall};
 use crate::model::ids::VmId;
-use crate::model::report::Planned;
 use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
+use crate::placement::retry::FORGOTTEN;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,9 +122,9 @@ impl History {
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
-    pub fn recall(&self, snapshot: &Snapshot, since: i64) -> Recall {
-        self.try_recall(snapshot, since).unwrap_or_else(|error| {
-            log::warn!("history is not used, VMs count as what they ask for: {error}");
+    pub fn recall(&self, snapshot: &Snapshot, now: Option<i64>) -> Recall {
+        self.try_recall(snapshot, now).unwrap_or_else(|error| {
+            log::warn!("history is not used, VMs count as what they ask for, none pauses: {error}");
             Recall::default()
         })
     }
@@ -145,14 +145,15 @@ impl History {
     }
 
     /// As [`Self::recall`], or why there is nothing. Half a dozen round trips, however large
-    /// the request is.
-    pub fn try_recall(&self, snapshot: &Snapshot, since: i64) -> Result<Recall, StoreError> {
+    /// the request is. Our own placements matter for a request of `now`, not for an old one.
+    pub fn try_recall(&self, snapshot: &Snapshot, now: Option<i64>) -> Result<Recall, StoreError> {
         let vms = decide::concerned(snapshot);
         let keys = observed::keys_of(snapshot);
         // those of whom the request says more than their size
         let told: HashSet<VmId> =
             snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
         let (at, classes) = (snapshot.taken_at, self.classes);
+        let placed: Vec<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
         self.worker.ask(move |store| {
             let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
             let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
@@ -163,7 +164,14 @@ impl History {
             let identities = store.identities(Some(asked))?.into_iter().collect();
             let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
-            Ok(Recall { estimates, placements: store.placements(since)?, relatives, identities, vectors, carbon })
+            let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
+            if let Some(now) = now {
+                let recent = |placement: &Placement| placement.at <= now + AHEAD;
+                recall.placements = store.placements(now - REMEMBERED)?.into_iter().filter(recent).collect();
+                recall.attempts = store.attempts(&placed)?.into_iter().collect();
+                recall.now = now;
+            }
+            Ok(recall)
         })
     }
 
@@ -177,28 +185,33 @@ impl History {
         self.worker.renew();
     }
 
-    /// The moment since which our placements matter.
-    pub fn recent(now: i64) -> i64 {
-        now - REMEMBERED
-    }
-
     /// Keeps the placements of a plan, for the next request.
-    pub fn remember(&self, planned: &Planned, now: i64) {
-        match self.try_remember(planned, now) {
+    pub fn remember(&self, decided: &Decided, now: i64) {
+        match self.try_remember(decided, now) {
             Ok(()) => {}
-            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => {
-                log::warn!("placements are not remembered, two quick requests may pile onto one host: {error}");
-            }
+            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => log::warn!(
+                "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
+                 do not pause: {error}"
+            ),
             Err(error) => log::debug!("placements are not remembered: {error}"),
         }
     }
 
     /// As [`Self::remember`], or why not.
-    pub fn try_remember(&self, planned: &Planned, now: i64) -> Result<(), StoreError> {
-        let actions = planned.plan.actions.iter();
+    pub fn try_remember(&self, decided: &Decided, now: i64) -> Result<(), StoreError> {
+        let actions = decided.planned.plan.actions.iter();
         let placements: Vec<Placement> =
             actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
-        self.worker.ask(move |store| store.remember(&placements, Self::recent(now)))
+        let attempts: Vec<(VmId, Attempts)> = decided.attempts(now);
+        self.worker.ask(move |store| {
+            store.remember(&Sent {
+                placements: &placements,
+                attempts: &attempts,
+                placements_since: now - REMEMBERED,
+                attempts_since: now - FORGOTTEN,
+                until: now + AHEAD,
+            })
+        })
     }
 }
 

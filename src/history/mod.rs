@@ -13,7 +13,7 @@ pub mod worker;
 
 pub use archive::Archive;
 
-use crate::model::history::{Estimate, Placement};
+use crate::model::history::{Attempts, Estimate, Placement};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
@@ -79,6 +79,21 @@ pub struct Absorbed {
     pub vms: usize,
 }
 
+/// What a plan leaves behind, and what is forgotten then.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent<'a> {
+    /// Where VMs were sent.
+    pub placements: &'a [Placement],
+    /// How the deployments of these VMs went so far.
+    pub attempts: &'a [(VmId, Attempts)],
+    /// Placements made before this moment are forgotten, seconds since 1970.
+    pub placements_since: i64,
+    /// Attempts made before this moment are forgotten.
+    pub attempts_since: i64,
+    /// Whatever was made after this moment was made by a wrong clock, and is forgotten too.
+    pub until: i64,
+}
+
 /// Makes a VM's new estimate and estimator state from the old state and its new samples,
 /// which come by time.
 pub type Learn<'a> = dyn FnMut(VmId, Option<&[u8]>, &[VmSample]) -> Learnt + 'a;
@@ -132,11 +147,18 @@ pub trait HistoryStore: Archive {
     /// When the store cannot answer.
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError>;
 
-    /// Keeps placements, and forgets those made before a moment.
+    /// How our last placements of those of the VMs went that have some. A store without such a
+    /// table has none.
     ///
     /// # Errors
-    /// When the store cannot be written.
-    fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError>;
+    /// When the store cannot answer.
+    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError>;
+
+    /// Keeps what a plan has sent where, and forgets what is old.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was kept.
+    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError>;
 
     /// The newest raw counters, by id.
     ///

@@ -64,6 +64,19 @@ pub struct Placement {
     pub at: i64,
 }
 
+/// Our placements of a VM, as far as they matter for the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// Placements after which it did not start, before the last one.
+    pub failed: u32,
+    /// When it was placed last, seconds since 1970.
+    pub at: i64,
+    /// SEQ of its last HISTORY record then; -1 without one.
+    pub sequence: i64,
+    /// The beginning of its USER_TEMPLATE/ERROR then.
+    pub error: String,
+}
+
 /// What the store told for one request; empty when there is none or it was lost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -80,4 +93,8 @@ pub struct Recall {
     pub vectors: HashMap<VmId, Vec<f64>>,
     /// Carbon intensity by zone at the moment of the request, gCO2/kWh.
     pub carbon: BTreeMap<String, f64>,
+    /// How our placements of the VMs to be placed went.
+    pub attempts: HashMap<VmId, Attempts>,
+    /// When this was asked, seconds since 1970.
+    pub now: i64,
 }

@@ -56,6 +56,8 @@ impl Vm {
             rank: String::new(),
             datastore_rank: String::new(),
             identity: VmIdentity::default(),
+            last_run: None,
+            error: String::new(),
             transient: false,
             blocked: false,
             monitoring: None,

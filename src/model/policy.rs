@@ -43,8 +43,27 @@ pub struct Policy {
     /// A host sample older than this, in seconds before the newest one of the
     /// request, does not count.
     pub monitoring_max_age: i64,
+    /// How VMs are tried again that do not start.
+    pub retry: Retry,
     /// How clusters are optimized.
     pub optimize: Optimize,
+}
+
+/// How VMs are tried again that were placed and did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// With so many failures a VM goes after others and has to pause; 0 never.
+    pub after: u32,
+    /// Seconds of the first pause; each further one is twice as long.
+    pub pause: u32,
+    /// Seconds of the longest pause.
+    pub longest: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { after: 3, pause: 120, longest: 1800 }
+    }
 }
 
 /// How clusters are optimized, unless their ONE_DRS says otherwise.
@@ -187,6 +206,7 @@ impl Default for Policy {
             different_vnets: true,
             memory_system_ds_scale: 0.0,
             monitoring_max_age: 600,
+            retry: Retry::default(),
             optimize: Optimize::default(),
         }
     }

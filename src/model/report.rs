@@ -24,6 +24,8 @@ pub struct Report {
     pub decisions: Vec<Decision>,
     /// One per schedulable VM without an action, by VM id.
     pub refusals: Vec<Refusal>,
+    /// How many of the refused are held back because they failed to start.
+    pub held: usize,
     /// One per host, by host id.
     pub hosts: Vec<HostReport>,
     /// What was odd in the request or the policy's inputs.
@@ -83,7 +85,9 @@ impl Report {
         let (placed, all) = (self.decisions.len(), self.decisions.len() + self.refusals.len());
         let gap = (after - self.bound).max(0.0);
         let bound = if placed > 0 { format!(" (lower bound {:.3}, gap {gap:.3})", self.bound) } else { String::new() };
-        format!("placed {placed} of {all} VMs; largest interference D {before:.3} -> {after:.3}{bound}")
+        let held =
+            if self.held > 0 { format!(" ({} held back after failed starts)", self.held) } else { String::new() };
+        format!("placed {placed} of {all} VMs{held}; largest interference D {before:.3} -> {after:.3}{bound}")
     }
 
     /// What D is made of, in one line, with what is left out.

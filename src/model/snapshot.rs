@@ -167,10 +167,26 @@ pub struct Vm {
     pub datastore_rank: String,
     /// Who it is, for finding relatives; name and size stand above.
     pub identity: VmIdentity,
+    /// The last HISTORY record, where it has one.
+    pub last_run: Option<LastRun>,
+    /// USER_TEMPLATE/ERROR: what oned said when something failed, with the moment.
+    pub error: String,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
     pub blocked: bool,
     /// MONITORING, where the request tells it (optimize requests do).
     pub monitoring: Option<Box<VmMonitoring>>,
+}
+
+/// The last HISTORY record of a VM: its latest stay on a host. oned makes one for each
+/// deployment that it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// SEQ; grows with each record.
+    pub sequence: i64,
+    /// STIME, seconds since 1970; 0 where it is not told.
+    pub began: i64,
+    /// ETIME, seconds since 1970; 0 while it goes on.
+    pub ended: i64,
 }
 
 /// The latest sample of a VM, as oned keeps it.

@@ -8,7 +8,7 @@ use quick_xml::events::Event;
 const PRIVATE: [&str; 2] = ["USER_TEMPLATE", "CONTEXT"];
 
 /// What stays in them, and everything that begins with SCHED_.
-const KEPT: [&str; 5] = ["FLAVOURS", "RANK", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY"];
+const KEPT: [&str; 6] = ["FLAVOURS", "RANK", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY", "ERROR"];
 
 /// The document without the private values; `None` where it cannot be read to its end, so
 /// that nothing private is kept by mistake.

@@ -7,7 +7,7 @@ use super::xml::{Walker, XmlError};
 use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{AutoNic, Vm, VmState};
+use crate::model::snapshot::{AutoNic, LastRun, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
 
@@ -64,6 +64,15 @@ impl First {
     }
 }
 
+/// The latest HISTORY record.
+#[derive(Clone, Copy)]
+struct Record {
+    run: LastRun,
+    host: Option<i32>,
+    datastore: Option<i32>,
+    action: i64,
+}
+
 #[derive(Default)]
 struct RawVm {
     name: First,
@@ -88,8 +97,8 @@ struct RawVm {
     group: Option<Vector>,
     blocked: First,
     monitoring: Option<Vector>,
-    /// (SEQ, HID, DS_ID, ACTION) of the latest record.
-    last: Option<(i64, Option<i32>, Option<i32>, i64)>,
+    error: First,
+    last: Option<Record>,
 }
 
 impl RawVm {
@@ -129,6 +138,7 @@ impl RawVm {
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
             name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
+            "ERROR" => self.error.fill(w),
             tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
@@ -138,9 +148,14 @@ impl RawVm {
         walker.children(|w, _| {
             let record = Vector::read(w)?;
             let sequence = number::integer(record.get("SEQ")).unwrap_or(0);
-            if self.last.is_none_or(|(latest, ..)| sequence > latest) {
-                let action = number::integer(record.get("ACTION")).unwrap_or(-1);
-                self.last = Some((sequence, number::id(record.get("HID")), number::id(record.get("DS_ID")), action));
+            if self.last.is_none_or(|latest| sequence > latest.run.sequence) {
+                let moment = |name: &str| number::integer(record.get(name)).unwrap_or(0);
+                self.last = Some(Record {
+                    run: LastRun { sequence, began: moment("STIME"), ended: moment("ETIME") },
+                    host: number::id(record.get("HID")),
+                    datastore: number::id(record.get("DS_ID")),
+                    action: number::integer(record.get("ACTION")).unwrap_or(-1),
+                });
             }
             Ok(())
         })
@@ -158,7 +173,7 @@ impl RawVm {
             Some(5 | 8) => VmState::Parked,
             _ => VmState::Other,
         };
-        let (_, host, datastore, action) = self.last.unwrap_or((0, None, None, -1));
+        let action = self.last.map_or(-1, |last| last.action);
         for (name, list) in [("NUMA_NODE", &self.numa_nodes), ("PCI", &self.pci), ("NIC", &self.nics)] {
             if list.len() > MAX_DEVICES {
                 odd.set_aside(format!("TEMPLATE has {} {name} elements, more than {MAX_DEVICES}", list.len()));
@@ -173,8 +188,8 @@ impl RawVm {
             transient: state == VmState::Active && !self.is_steady(),
             resched: number::integer(self.resched.text()) == Some(1),
             resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,
-            host: host.map(HostId),
-            datastore: datastore.map(DatastoreId),
+            host: self.last.and_then(|last| last.host).map(HostId),
+            datastore: self.last.and_then(|last| last.datastore).map(DatastoreId),
             cpu: cpu(self.cpu.text(), odd),
             memory: Memory(odd.amount("TEMPLATE/MEMORY", self.memory.text()).saturating_mul(1024)),
             system_disk,
@@ -197,6 +212,8 @@ impl RawVm {
                 owner: number::id(self.owner.text()),
                 ..VmIdentity::default()
             },
+            last_run: self.last.map(|last| last.run),
+            error: self.error.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }

@@ -54,7 +54,9 @@ impl<'a> Attempt<'a> {
         let mut ledger = Ledger::new(context, preference.follows_the_mean());
         let mut waiting = Vec::new();
         let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
-        for index in wanted_first(context, units, greedy::sequence(units, order, special)) {
+        let mut sequence = greedy::sequence(units, order, special);
+        sequence.sort_by_key(|&index| units[index].late);
+        for index in wanted_first(context, units, sequence) {
             let found =
                 if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
             match found {
@@ -63,7 +65,7 @@ impl<'a> Attempt<'a> {
             }
         }
         context.work.end_pass();
-        let quality = Quality { placed: 0, size: 0.0, objective: 0.0 };
+        let quality = Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 };
         let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference, quality };
         attempt.seek_room(units);
         attempt
@@ -98,8 +100,10 @@ impl<'a> Attempt<'a> {
 
     fn judge(&mut self, units: &[Unit]) {
         let placed = || units.iter().filter(|unit| unit.host(&self.ledger).is_some());
+        let count = |late: bool| placed().filter(|unit| unit.late == late).map(|unit| unit.members.len()).sum();
         self.quality = Quality {
-            placed: placed().map(|unit| unit.members.len()).sum(),
+            placed: count(false),
+            late: count(true),
             size: placed().map(|unit| unit.size).sum(),
             objective: self.ledger.load().objective(),
         };

@@ -1,6 +1,7 @@
 //! What goes into a plan and what comes out of one attempt at it.
 
 use super::ledger::Seat;
+use super::retry::{NO_RETRIES, Retries};
 use super::work::Stop;
 use crate::model::demand::Demands;
 use crate::model::report::Refusal;
@@ -14,15 +15,17 @@ pub struct PlanningInput<'a> {
     pub snapshot: &'a Snapshot,
     /// What VMs will use and hosts do use.
     pub demands: &'a Demands,
+    /// Who has failed to start, and is held back or goes last.
+    pub retries: &'a Retries,
     /// Ends the search early, with the best plan so far.
     pub stop: Stop<'a>,
 }
 
 impl<'a> PlanningInput<'a> {
-    /// A plan that takes the time it needs.
+    /// A plan that takes the time it needs, of VMs that are all tried for the first time.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, demands: &'a Demands) -> Self {
-        Self { snapshot, demands, stop: Stop::default() }
+        Self { snapshot, demands, retries: &NO_RETRIES, stop: Stop::default() }
     }
 }
 
@@ -40,11 +43,14 @@ pub struct Draft {
     pub quality: Quality,
 }
 
-/// More VMs, then more of the asked capacity, then a smaller largest D_green.
+/// More VMs, those that failed to start counting last, then more of the asked capacity, then a
+/// smaller largest D_green.
 #[derive(Clone, Copy, Debug)]
 pub struct Quality {
-    /// VMs placed.
+    /// VMs placed that have not failed too often.
     pub placed: usize,
+    /// VMs placed that have.
+    pub late: usize,
     /// The capacity that they ask for, in mean hosts.
     pub size: f64,
     /// The largest D_green afterwards.
@@ -58,5 +64,6 @@ pub fn better(a: Draft, b: Draft) -> Draft {
 
 /// `Greater` is better.
 pub fn compare(a: Quality, b: Quality) -> Ordering {
-    a.placed.cmp(&b.placed).then(a.size.total_cmp(&b.size)).then(b.objective.total_cmp(&a.objective))
+    let vms = a.placed.cmp(&b.placed).then(a.late.cmp(&b.late));
+    vms.then(a.size.total_cmp(&b.size)).then(b.objective.total_cmp(&a.objective))
 }

@@ -10,6 +10,7 @@ use super::networks::Networks;
 use super::occupancy::CurrentVms;
 use super::rank::{Brought, RankCache, Ranks};
 use super::reason::Reason;
+use super::retry::Retries;
 use super::space::{DEVIATION, Share, Space};
 use super::storage::Storage;
 use super::work::Work;
@@ -54,6 +55,8 @@ pub struct Context<'a> {
     pub current_vms: &'a CurrentVms<'a>,
     /// SCHED_RANK and the like.
     pub ranks: &'a Ranks,
+    /// Who has failed to start.
+    pub retries: &'a Retries,
     /// What was spent so far.
     pub work: &'a Work<'a>,
 }

@@ -18,6 +18,7 @@
 //! | `space` | which resources are balanced, and what a demand takes of each host |
 //! | `interference`, `green`, `rank` | what makes one allowed host better than another |
 //! | `reason`, `refusal` | why not, with numbers and the nearest miss |
+//! | `retry` | VMs that were placed and did not start: who waits until when |
 //! | `work` | the bound on what a plan may cost |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
 //! | `migration` | running VMs to better hosts: optimizations and evacuations |
@@ -35,6 +36,7 @@ pub mod migration;
 pub mod objective;
 pub mod planner;
 pub mod random;
+pub mod retry;
 pub mod search;
 pub mod space;
 

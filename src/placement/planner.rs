@@ -41,9 +41,9 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         for (request, reason) in &unreadable {
             groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
         }
-        let (snapshot, demands) = (input.snapshot, input.demands);
+        let PlanningInput { snapshot, demands, retries, .. } = *input;
         let (groups, current_vms, ranks, work, space) = (&groups, &current_vms, &ranks, &work, &space);
-        let context = Context { snapshot, demands, space, policy, groups, current_vms, ranks, work };
+        let context = Context { snapshot, demands, space, policy, groups, current_vms, ranks, retries, work };
         best_draft(&context)
     };
     let first = draft(&HashMap::new());

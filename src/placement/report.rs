@@ -117,6 +117,7 @@ pub fn planned(
         hosts: hosts.collect(),
         decisions,
         refusals: draft.refusals.clone(),
+        held: input.retries.count_held(),
         notices,
         objective: (before.objective(), load.objective()),
         bound: bound(snapshot, space, draft, &before),

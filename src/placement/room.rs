@@ -94,8 +94,7 @@ impl<'u> RoomSearch<'u> {
             self.journal.take(&self.units[out], ledger);
             if ledger.consistent(from) {
                 let entered = self.enter(waiting, ledger);
-                let count: usize = entered.iter().map(|&unit| self.units[unit].members.len()).sum();
-                if count > self.units[out].members.len() {
+                if self.worth(&entered) > self.worth(&[out]) {
                     waiting.retain(|unit| !entered.contains(unit));
                     waiting.push(out);
                     self.hopeless.clear();
@@ -105,6 +104,14 @@ impl<'u> RoomSearch<'u> {
             self.journal.undo(0, ledger);
         }
         false
+    }
+
+    /// How many VMs units have: those that failed to start too often count behind all others.
+    fn worth(&self, units: &[usize]) -> (usize, usize) {
+        let count = |late: bool| {
+            units.iter().map(|&u| &self.units[u]).filter(|u| u.late == late).map(|u| u.members.len()).sum()
+        };
+        (count(false), count(true))
     }
 
     /// Books those of the waiting units that fit as things stand, small ones first.

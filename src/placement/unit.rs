@@ -22,6 +22,8 @@ pub struct Unit {
     pub size: f64,
     /// The same of what they will use.
     pub demand: f64,
+    /// One of them has failed to start too often: others go first.
+    pub late: bool,
 }
 
 /// Requests with their seats, in the order in which they must be booked.
@@ -46,12 +48,25 @@ pub fn units(context: &Context<'_>) -> (Vec<Unit>, Vec<(usize, String)>) {
     for members in all {
         let refusal =
             |&member: &usize| groups.rules[member].refused.clone().or_else(|| wrong_state(context.vm(member)));
+        if let Some(&held) = members.iter().find(|&&member| context.retries.held(member).is_some()) {
+            refused.extend(members.into_iter().map(|member| (member, waits_for(context, member, held))));
+            continue;
+        }
         match members.iter().find_map(refusal) {
             Some(reason) => refused.extend(members.into_iter().map(|member| (member, reason.clone()))),
             None => units.push(unit(context, members, mean)),
         }
     }
     (units, refused)
+}
+
+/// Why a VM waits of whose affined set (or by itself) one is held back.
+fn waits_for(context: &Context<'_>, member: usize, held: usize) -> String {
+    let why = context.retries.held(held).unwrap_or_default();
+    if member == held {
+        return why.to_owned();
+    }
+    format!("waits for VM {} of its affined set, which {why}", context.vm(held).id)
 }
 
 /// oned would deploy a held or a running VM without a question.
@@ -86,7 +101,8 @@ fn unit(context: &Context<'_>, members: Vec<usize>, mean: (f64, f64)) -> Unit {
     let used_cpu: f64 = planned().map(|usage| usage.cpu).sum();
     let used_memory: f64 = planned().map(|usage| usage.memory).sum();
     let demand = (used_cpu / mean.0).max(used_memory / mean.1);
-    Unit { members, hosts, cpu, memory, size, demand }
+    let late = members.iter().any(|&member| context.retries.is_late(member));
+    Unit { members, hosts, cpu, memory, size, demand, late }
 }
 
 impl Unit {
@@ -157,7 +173,7 @@ impl Unit {
         let hosts = self.hosts.iter().copied().filter(|host| other.hosts.binary_search(host).is_ok()).collect();
         let (cpu, memory) = (self.cpu + other.cpu, self.memory + other.memory);
         let (size, demand) = (self.size + other.size, self.demand + other.demand);
-        Self { members, hosts, cpu, memory, size, demand }
+        Self { members, hosts, cpu, memory, size, demand, late: self.late || other.late }
     }
 
     /// The host that the unit is booked on.

@@ -173,6 +173,8 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
             current_vms_rules: known.current_vms_rules.clone(),
             rank: known.rank.clone(),
             identity: known.identity.clone(),
+            last_run: known.last_run.filter(|_| !known.resume),
+            error: known.error.clone(),
             ..Vm::plain(asked.vm, size.0, size.1)
         },
         None => Vm::plain(asked.vm, size.0, size.1),

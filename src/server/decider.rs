@@ -12,8 +12,8 @@ use crate::config::Settings;
 use crate::decide::{self, Decided};
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
-use crate::model::policy::{Policy, Resources};
-use crate::model::report::{Lack, Planned, Refusal, Report};
+use crate::model::policy::{Policy, Resources, Retry};
+use crate::model::report::{Lack, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
@@ -30,7 +30,7 @@ pub trait Memory: Send + Sync {
     /// What is known about the VMs of a request, with their class vectors where wanted.
     fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall;
     /// Keeps the placements of a plan.
-    fn remember(&self, planned: &Planned, now: i64);
+    fn remember(&self, decided: &Decided, now: i64);
     /// How it stands.
     fn health(&self) -> StoreHealth;
     /// Age of the model that demands are estimated with, where there is one.
@@ -117,7 +117,9 @@ impl Decider {
             return (Outcome { left_out, oned_age, ..Outcome::default() }, None);
         }
         let chosen = self.choice.now();
-        let policy = chosen.over(&self.settings.policy);
+        // mm_sched starts at once, and anywhere, whom we leave out: who failed to start goes last
+        let no_pauses = Retry { pause: 0, ..self.settings.policy.retry };
+        let policy = Policy { retry: no_pauses, ..chosen.over(&self.settings.policy) };
         let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
         recall
             .vectors
@@ -146,7 +148,7 @@ impl Decider {
                     past.booked.add(vm, action.host, *now);
                 }
             }
-            self.memory.remember(&decided.planned, *now);
+            self.memory.remember(decided, *now);
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
     }

@@ -1,4 +1,4 @@
-//! The keys of operation: records, decision log, deadline.
+//! The keys of operation: records, decision log, deadline, pauses of VMs that do not start.
 
 use super::{Key, number, yes_no};
 use crate::config::operate::DecisionLog;
@@ -77,4 +77,31 @@ pub const KEYS: &[Key] = &[
                decisions rest on (SCHED_*, FLAVOURS and the like): yes or no.",
         set: |s, text| yes_no(text).map(|value| s.operate.record_redact = value),
     },
+    Key {
+        name: "retry.after",
+        default: "3",
+        help: "A VM that was placed and did not start so many times comes after all others and has to pause\n\
+               before the next attempt, so that it does not hold room that others need. 0 never pauses. Needs\n\
+               a store (history.store). A whole number from 0 to 1000.",
+        set: |s, text| Ok(s.policy.retry.after = whole(text, 1000).ok_or("a whole number from 0 to 1000")?),
+    },
+    Key {
+        name: "retry.pause",
+        default: "120",
+        help: "Seconds of the first pause; each further one is twice as long. A whole number from 0 to 86400.",
+        set: |s, text| Ok(s.policy.retry.pause = whole(text, DAY).ok_or("a whole number from 0 to 86400")?),
+    },
+    Key {
+        name: "retry.max_pause",
+        default: "1800",
+        help: "Seconds of the longest pause. A whole number from 0 to 86400.",
+        set: |s, text| Ok(s.policy.retry.longest = whole(text, DAY).ok_or("a whole number from 0 to 86400")?),
+    },
 ];
+
+/// Seconds.
+const DAY: u32 = 86_400;
+
+fn whole(text: &str, most: u32) -> Option<u32> {
+    text.parse().ok().filter(|number| *number <= most)
+}

@@ -3,8 +3,8 @@
 
 mod archive;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
-use crate::model::history::{Class, Estimate, Placement};
+use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
+use crate::model::history::{Attempts, Class, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -35,11 +35,13 @@ CREATE TABLE IF NOT EXISTS identities (
     vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS attempts (
+    vm INTEGER PRIMARY KEY, failed INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, error TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 ";
 
-/// Columns that came with version 3; before that, versions only added tables.
+/// Columns that came with version 3; the other versions only added tables.
 const TO_3: &str = "
 ALTER TABLE estimates ADD COLUMN trust REAL NOT NULL DEFAULT 1;
 ALTER TABLE estimates ADD COLUMN class INTEGER;
@@ -93,6 +95,7 @@ impl SqliteStore {
         match store.version()? {
             VERSION => {}
             1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
+            3 => {}
             other => return Err(other_version(other)),
         }
         Ok(store)
@@ -109,6 +112,7 @@ impl SqliteStore {
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
                 1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
+                3 => transaction.execute_batch(SCHEMA)?,
                 other => return Ok(other),
             }
             transaction.pragma_update(None, "user_version", VERSION)?;
@@ -145,12 +149,31 @@ impl HistoryStore for SqliteStore {
         rows.and_then(Iterator::collect).map_err(|error| failure(&error))
     }
 
-    fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError> {
+    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        if !self.has_table("attempts")? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT vm, failed, at, sequence, error FROM attempts WHERE vm = ?1";
+        archive::each(&mut self.connection, sql, vms, |row| {
+            let (failed, at, sequence, error) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok((VmId(row.get(0)?), Attempts { failed, at, sequence, error }))
+        })
+    }
+
+    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
         self.writing(|transaction| {
-            transaction.execute("DELETE FROM placements WHERE at < ?1", [forget_before])?;
+            let forget = |table: &str, since: i64| {
+                transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"), [since, sent.until])
+            };
+            forget("placements", sent.placements_since)?;
+            forget("attempts", sent.attempts_since)?;
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
-            for placement in placements {
+            for placement in sent.placements {
                 insert.execute(params![placement.vm.0, placement.host.0, placement.at])?;
+            }
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (vm, one) in sent.attempts {
+                insert.execute(params![vm.0, one.failed, one.at, one.sequence, one.error])?;
             }
             Ok(())
         })
@@ -243,9 +266,7 @@ impl HistoryStore for SqliteStore {
     }
 
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        // a file of an older version that is only read has no such table
-        let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'carbon')";
-        if !self.connection.query_row(there, [], |row| row.get(0)).map_err(|error| failure(&error))? {
+        if !self.has_table("carbon")? {
             return Ok(Vec::new());
         }
         // with max(), SQLite takes the other columns from that very row
@@ -269,6 +290,12 @@ impl HistoryStore for SqliteStore {
 }
 
 impl SqliteStore {
+    /// A file of an older version that is only read may lack one.
+    fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = ?1)";
+        self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|error| failure(&error))
+    }
+
     /// One writing transaction, all or nothing.
     fn writing<T>(
         &mut self,

@@ -8,9 +8,9 @@ mod seed;
 mod tls;
 mod writing;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, StoreError, StoreStatus, fields};
+use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
 use crate::model::demand::Usage;
-use crate::model::history::{Class, Estimate, Placement};
+use crate::model::history::{Attempts, Class, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
 use postgres::config::SslMode;
@@ -19,10 +19,10 @@ use postgres::types::FromSql;
 use postgres::{Client, Config, NoTls, Transaction};
 use std::time::Duration;
 use tls::Mode;
-use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities};
+use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities, save_sent};
 
 /// Version of the schema below.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -49,11 +49,13 @@ CREATE TABLE IF NOT EXISTS oneaio.counters (
     PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.attempts (
+    vm int PRIMARY KEY, failed bigint NOT NULL, at bigint NOT NULL, sequence bigint NOT NULL, error text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 ";
 
-/// Columns that came with version 3; before that, versions only added tables.
+/// Columns that came with version 3; the other versions only added tables.
 const TO_3: &str = "
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS trust float8 NOT NULL DEFAULT 1;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS class int;
@@ -184,16 +186,25 @@ impl HistoryStore for TimescaleStore {
         rows.iter().map(placement).collect()
     }
 
-    fn remember(&mut self, placements: &[Placement], forget_before: i64) -> Result<(), StoreError> {
-        let vms: Vec<i32> = placements.iter().map(|p| p.vm.0).collect();
-        let hosts: Vec<i32> = placements.iter().map(|p| p.host.0).collect();
-        let times: Vec<i64> = placements.iter().map(|p| p.at).collect();
-        self.writing(|transaction| {
-            transaction.execute("DELETE FROM oneaio.placements WHERE at < $1", &[&forget_before])?;
-            let sql = "INSERT INTO oneaio.placements SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[]) \
-                       ON CONFLICT (vm) DO UPDATE SET host = excluded.host, at = excluded.at";
-            transaction.execute(sql, &[&vms, &hosts, &times]).map(|_| ())
-        })
+    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        if !self.has_table("attempts")? {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
+        let sql = "SELECT vm, failed, at, sequence, error FROM oneaio.attempts WHERE vm = ANY($1)";
+        let rows = self.client.query(sql, &[&ids]).map_err(|error| failure(&error))?;
+        let attempts = |row: &postgres::Row| {
+            let failed = u32::try_from(column::<i64>(row, 1)?).unwrap_or(u32::MAX);
+            let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, column(row, 4)?);
+            Ok((VmId(column(row, 0)?), Attempts { failed, at, sequence, error }))
+        };
+        rows.iter().map(attempts).collect()
+    }
+
+    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
+        // tables of an older version: made by the next collection
+        let with_attempts = self.has_table("attempts")?;
+        self.writing(|transaction| save_sent(transaction, sent, with_attempts))
     }
 
     fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
@@ -265,9 +276,8 @@ impl HistoryStore for TimescaleStore {
     }
 
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        let there = self.client.query_one("SELECT to_regclass('oneaio.carbon') IS NOT NULL", &[]);
-        if !there.map_err(|error| failure(&error))?.get::<_, bool>(0) {
-            return Ok(Vec::new()); // tables of an older version
+        if !self.has_table("carbon")? {
+            return Ok(Vec::new());
         }
         let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
                    ORDER BY zone, at DESC";
@@ -281,6 +291,12 @@ impl HistoryStore for TimescaleStore {
 }
 
 impl TimescaleStore {
+    /// Tables of an older version that nobody has migrated yet may lack one.
+    fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
+        let row = self.client.query_one("SELECT to_regclass('oneaio.' || $1::text) IS NOT NULL", &[&name]);
+        row.map(|row| row.get(0)).map_err(|error| failure(&error))
+    }
+
     /// One transaction, all or nothing.
     fn writing<T>(
         &mut self,

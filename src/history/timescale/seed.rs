@@ -4,10 +4,10 @@
 //! Its units: VM CPU as a fraction of the VM's cores (`prod_vms.total_cpu`), memory in MiB,
 //! disk and network in MiB per window of 40 seconds. Ids are decimal text.
 
-use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, StoreError, StoreStatus};
+use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, Sent, StoreError, StoreStatus};
 use super::failure;
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Group, Placement};
+use crate::model::history::{Attempts, Estimate, Group, Placement};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmIdentity, VmSample};
 use postgres::{Client, Row};
@@ -93,7 +93,11 @@ impl HistoryStore for SeedStore {
         Ok(Vec::new())
     }
 
-    fn remember(&mut self, _placements: &[Placement], _forget_before: i64) -> Result<(), StoreError> {
+    fn attempts(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn remember(&mut self, _sent: &Sent<'_>) -> Result<(), StoreError> {
         Err(only_read())
     }
 

@@ -1,9 +1,9 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
 use super::super::archive::vector_text;
-use super::super::{Batch, Learn, Learnt};
+use super::super::{Batch, Learn, Learnt, Sent};
 use crate::model::demand::Usage;
-use crate::model::history::Estimate;
+use crate::model::history::{Attempts, Estimate};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
 use postgres::Transaction;
@@ -187,4 +187,34 @@ pub fn save_carbon(
     let count = "SELECT count(*) FROM oneaio.carbon WHERE zone = $1";
     let count: i64 = transaction.query_one(count, &[&zone])?.get(0);
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Keeps what a plan has sent where, and forgets what is old.
+pub fn save_sent(
+    transaction: &mut Transaction<'_>,
+    sent: &Sent<'_>,
+    with_attempts: bool,
+) -> Result<(), postgres::Error> {
+    let forget = "DELETE FROM oneaio.placements WHERE at < $1 OR at > $2";
+    transaction.execute(forget, &[&sent.placements_since, &sent.until])?;
+    let vms: Vec<i32> = sent.placements.iter().map(|p| p.vm.0).collect();
+    let hosts: Vec<i32> = sent.placements.iter().map(|p| p.host.0).collect();
+    let times: Vec<i64> = sent.placements.iter().map(|p| p.at).collect();
+    let sql = "INSERT INTO oneaio.placements SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[]) \
+               ON CONFLICT (vm) DO UPDATE SET host = excluded.host, at = excluded.at";
+    transaction.execute(sql, &[&vms, &hosts, &times])?;
+    if !with_attempts {
+        return Ok(());
+    }
+    let forget = "DELETE FROM oneaio.attempts WHERE at < $1 OR at > $2";
+    transaction.execute(forget, &[&sent.attempts_since, &sent.until])?;
+    let vms: Vec<i32> = sent.attempts.iter().map(|(vm, _)| vm.0).collect();
+    let of = |number: fn(&Attempts) -> i64| -> Vec<i64> { sent.attempts.iter().map(|(_, one)| number(one)).collect() };
+    let errors: Vec<&str> = sent.attempts.iter().map(|(_, one)| one.error.as_str()).collect();
+    let sql = "INSERT INTO oneaio.attempts \
+               SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
+               ON CONFLICT (vm) DO UPDATE SET failed = excluded.failed, at = excluded.at, \
+               sequence = excluded.sequence, error = excluded.error";
+    let numbers = (of(|one| i64::from(one.failed)), of(|one| one.at), of(|one| one.sequence));
+    transaction.execute(sql, &[&vms, &numbers.0, &numbers.1, &numbers.2, &errors]).map(|_| ())
 }

@@ -90,6 +90,7 @@ fn standing<T>(
         groups: &groups,
         current_vms: &current_vms,
         ranks: &ranks,
+        retries: input.retries,
         work: &work,
     };
     let (units, _) = units(&context);

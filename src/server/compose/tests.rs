@@ -19,7 +19,9 @@ fn known() -> Cloud {
     cloud::hosts(pool.as_bytes(), &mut |host| cloud.hosts.push(host)).expect("reads");
     let pool = "<VM_POOL><VM><ID>8</ID><STATE>1</STATE><TEMPLATE><CPU>2</CPU><MEMORY>1</MEMORY><NIC><NIC_ID>0</NIC_ID>\
                 <NETWORK_MODE>auto</NETWORK_MODE></NIC><DISK><SIZE>99</SIZE><TYPE>fs</TYPE></DISK></TEMPLATE>\
-                <USER_TEMPLATE><SCHED_RANK>FREE_CPU</SCHED_RANK></USER_TEMPLATE></VM></VM_POOL>";
+                <USER_TEMPLATE><SCHED_RANK>FREE_CPU</SCHED_RANK><ERROR>no lease</ERROR></USER_TEMPLATE><HISTORY_RECORDS>\
+                <HISTORY><SEQ>3</SEQ><HID>4</HID><STIME>10</STIME><ETIME>20</ETIME><ACTION>14</ACTION></HISTORY>\
+                </HISTORY_RECORDS></VM></VM_POOL>";
     cloud::vms(pool.as_bytes(), &mut |vm| drop(cloud.vms.insert(vm.id, vm))).expect("reads");
     cloud
 }
@@ -95,4 +97,11 @@ fn answers_of_late_take_their_room_unless_shown_or_asked_again() {
     assert_eq!(without.hosts.iter().map(|host| host.id.0).collect::<Vec<_>>(), [4, 5]);
     assert_eq!(without.hosts[0].cpu, Cpu(100 + 100 + 900));
     assert_eq!((without.hosts[0].cpu_allocated, without.hosts[1].cpu_allocated), (Cpu(600), Cpu(0)));
+}
+
+#[test]
+fn what_oned_tells_of_failed_starts_comes_along() {
+    let batch = batch("{\"ID\":8,\"HOST_IDS\":[4,5]}");
+    let vm = compose(&batch, Some(&known()), &Booked::default(), None, 0).snapshot.vms.remove(0);
+    assert_eq!((vm.last_run.map(|run| run.sequence), vm.error.as_str(), vm.host), (Some(3), "no lease", None));
 }
