@@ -100,6 +100,7 @@ impl Recording {
         }
         kept?;
         rotate(folder, keep, max_size);
+        sweep(folder);
         Ok(bundle)
     }
 
@@ -168,11 +169,24 @@ fn put_compressed(file: &Path, bytes: &[u8]) -> Result<()> {
     put(file, &encoder.finish()?)
 }
 
-/// When a bundle of ours was made, by its name.
-fn made_at(name: &str) -> Option<i64> {
+/// When a bundle of ours was made, and by which process, by its name.
+fn made(name: &str) -> Option<(i64, u32)> {
     let mut parts = name.trim_start_matches('.').split('-');
     let at = parts.next()?.parse().ok()?;
-    (matches!(parts.next()?, "place" | "optimize") && parts.next()?.parse::<u32>().is_ok()).then_some(at)
+    let is_ours = matches!(parts.next()?, "place" | "optimize");
+    parts.next()?.parse().ok().filter(|_| is_ours).map(|process| (at, process))
+}
+
+/// Drops what processes left unfinished that were killed.
+fn sweep(folder: &Path) {
+    let names =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|name| name.starts_with('.')) {
+        let lives = |process: u32| Path::new("/proc").join(process.to_string()).exists();
+        if made(&name).is_some_and(|(_, process)| lives(std::process::id()) && !lives(process)) {
+            let _ = fs::remove_dir_all(folder.join(name));
+        }
+    }
 }
 
 /// The bundles of a folder, oldest first.
@@ -181,7 +195,7 @@ pub fn bundles(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(i64, String)> = names
         .filter_map(|name| name.into_string().ok())
         .filter(|name| !name.starts_with('.'))
-        .filter_map(|name| Some((made_at(&name)?, name)))
+        .filter_map(|name| Some((made(&name)?.0, name)))
         .collect();
     found.sort();
     found.into_iter().map(|(_, name)| folder.join(name)).collect()

@@ -83,19 +83,25 @@ pub const KEYS: &[Key] = &[
         help: "A VM that was placed and did not start so many times comes after all others and has to pause\n\
                before the next attempt, so that it does not hold room that others need. 0 never pauses. Needs\n\
                a store (history.store). A whole number from 0 to 1000.",
-        set: |s, text| Ok(s.policy.retry.after = whole(text, 1000).ok_or("a whole number from 0 to 1000")?),
+        set: |s, text| {
+            whole(text, 1000).map(|value| s.policy.retry.after = value).ok_or("a whole number from 0 to 1000")
+        },
     },
     Key {
         name: "retry.pause",
         default: "120",
         help: "Seconds of the first pause; each further one is twice as long. A whole number from 0 to 86400.",
-        set: |s, text| Ok(s.policy.retry.pause = whole(text, DAY).ok_or("a whole number from 0 to 86400")?),
+        set: |s, text| {
+            whole(text, DAY).map(|value| s.policy.retry.pause = value).ok_or("a whole number from 0 to 86400")
+        },
     },
     Key {
         name: "retry.max_pause",
         default: "1800",
         help: "Seconds of the longest pause. A whole number from 0 to 86400.",
-        set: |s, text| Ok(s.policy.retry.longest = whole(text, DAY).ok_or("a whole number from 0 to 86400")?),
+        set: |s, text| {
+            whole(text, DAY).map(|value| s.policy.retry.longest = value).ok_or("a whole number from 0 to 86400")
+        },
     },
 ];
 
