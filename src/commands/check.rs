@@ -2,6 +2,7 @@
 //! the exit status is for monitoring. Looks only, changes nothing.
 
 mod files;
+mod model;
 
 use super::installation::Installation;
 use super::{ConfigArgs, Exit, collect, load_settings, logger, store};
@@ -77,7 +78,8 @@ pub fn run(args: &CheckArgs) -> Exit {
     let mut findings = Findings::default();
     let settings = configuration(args, &mut findings);
     let installation = Installation::here();
-    history(&settings, &mut findings);
+    let stored = history(&settings, &mut findings);
+    model::model(&settings, stored.as_ref(), store::now(), &mut findings);
     files::wrappers(&installation, &mut findings);
     files::oned_conf(&installation, &mut findings);
     files::folders(&installation, &settings, &mut findings);
@@ -130,26 +132,34 @@ fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
     }
 }
 
-fn history(settings: &Settings, findings: &mut Findings) {
+/// What the store holds, if it answers.
+fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> {
     let Some(chosen) = store::chosen(settings) else {
         let fix = "make the folder /var/lib/one/oneaio for oneadmin, or set history.store";
-        return findings.warning("history", "there is no store: VMs count as what they ask for", fix);
+        let text = "there is no store: VMs count as what they ask for, and none pauses that does not start";
+        findings.warning("history", text, fix);
+        return None;
     };
     if let Store::Sqlite(path) = &chosen
         && !path.exists()
     {
         let fix = "systemctl enable --now oneaio-collect.timer";
-        return findings.warning("history", format!("{} is not there yet", path.display()), fix);
+        findings.warning("history", format!("{} is not there yet", path.display()), fix);
+        return None;
     }
     let status = store::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
     match status {
-        Ok(status) => stored(&chosen, &status, findings),
+        Ok(status) => {
+            stored(&chosen, &status, findings);
+            Some(status)
+        }
         Err(error) => {
             let fix = match error {
                 StoreError::Schema(_) => "oneaio db init",
                 _ => "until then VMs count as what they ask for; see the reason above",
             };
             findings.error("history", format!("{chosen:?}: {error}"), fix);
+            None
         }
     }
 }

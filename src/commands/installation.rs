@@ -34,6 +34,11 @@ impl Installation {
         self.home().join("history.db")
     }
 
+    /// The default model of demands.
+    pub fn model(&self) -> PathBuf {
+        self.home().join("model.safetensors")
+    }
+
     /// Bundles of requests that met a fault.
     pub fn faults(&self) -> PathBuf {
         self.home().join("faults")

@@ -1,17 +1,15 @@
 //! The model file on disk: read where it is, written whole or not at all.
 
+use super::installation::Installation;
 use crate::config::Settings;
 use crate::demand::model::{MOST_BYTES, Model};
 use anyhow::{Context, Result, bail};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Where the packages make room for it.
-const DEFAULT_FILE: &str = "/var/lib/one/oneaio/model.safetensors";
-
 /// The file of the settings.
 pub fn path(settings: &Settings) -> PathBuf {
-    settings.model.clone().unwrap_or_else(|| DEFAULT_FILE.into())
+    settings.model.clone().unwrap_or_else(|| Installation::here().model())
 }
 
 /// The model, or `None` where there is no such file.
