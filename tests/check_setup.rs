@@ -2,6 +2,7 @@
 //! not well has a remedy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
+mod common;
 mod scripted;
 
 use oneaio::history::Batch;
@@ -120,6 +121,18 @@ fn the_model_is_looked_at_where_one_location_keeps_it() {
     let good = check(&[]);
     assert!(good.starts_with(&format!("ok       model: {}: kmeans, of 6 VMs", file.display())), "{good}");
     assert_eq!(good.lines().count(), 1, "{good}");
+    // a recorded request tells which model was there
+    let folder = home.path().join("bundles");
+    std::fs::write(home.path().join("request.xml"), common::request(&[], &[]).xml()).unwrap();
+    let mut place = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+    place.args(["place", "--set", &format!("record.dir={}", folder.display())]).env("ONE_LOCATION", home.path());
+    let output = place.stdin(std::fs::File::open(home.path().join("request.xml")).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bundle = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let identity = std::fs::read_to_string(bundle.join("model.json")).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&identity).unwrap();
+    assert_eq!((&identity["classifier"], &identity["vms"]), (&"kmeans".into(), &6.into()), "{identity}");
+    assert!(identity["checksum"].as_str().is_some_and(|sum| sum.len() >= 8), "{identity}");
     // samples of three more weeks, of which it knows nothing
     fill(home.path(), now() + 21 * 86_400);
     let old = check(&[]);

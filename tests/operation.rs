@@ -209,6 +209,68 @@ fn a_fault_leaves_an_empty_plan_and_a_bundle() {
 }
 
 #[test]
+fn a_fault_on_a_request_that_is_too_large_to_hold_says_so() {
+    let front_end = FrontEnd::new("");
+    let mut command = front_end.command(&["place"]);
+    command.env("ONEAIO_FAULT", "panic");
+    let ran = ran(command, &format!("{}{}", sample(), " ".repeat(17 << 20)));
+    assert_eq!((ran.status, is_empty(&ran.out)), (Some(0), true), "{}", ran.said);
+    let told =
+        "the request could not be kept: it has 17 MiB, and beyond 16 none is held in memory for this; set record.dir";
+    assert!(ran.said.contains(told), "{}", ran.said);
+    assert!(bundles(&front_end.path("var/oneaio/faults")).is_empty());
+}
+
+#[test]
+fn shortly_before_the_deadline_the_best_plan_so_far_is_given() {
+    let front_end = FrontEnd::new("deadline: 8\n");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/k1_place_100h_300vm");
+    let request = oneaio::commands::bundle::Bundle::open(&fixture).unwrap().request().unwrap();
+    let request = std::io::read_to_string(flate2::read::GzDecoder::new(request.as_slice())).unwrap();
+    // reading and planning each begin late: planning after four fifths of the deadline
+    let mut command = front_end.command(&["place"]);
+    command.env("ONEAIO_FAULT", "3.3");
+    let ran = ran(command, &request);
+    assert_eq!(ran.status, Some(0), "{}", ran.said);
+    assert!(!ran.said.contains("the deadline of"), "{}", ran.said);
+    assert!(ran.said.contains("waits: planning was stopped before its turn; it comes with the next request"));
+    let placed = ran.out.matches("<ACTION>").count();
+    assert!((1..300).contains(&placed) && ran.out.trim_end().ends_with("</PLAN>"), "{placed}");
+}
+
+#[test]
+fn optimizations_are_recorded_replayed_and_logged_beside_placements() {
+    let front_end = FrontEnd::new("");
+    let folder = front_end.path("bundles");
+    let config = format!("record:\n  dir: {}\n  keep: 3\n", folder.display());
+    fs::write(front_end.path("etc/schedulers/oneaio.conf"), config).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20/request.xml");
+    let request = fs::read_to_string(fixture).unwrap();
+    let id = request.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let optimized = front_end.run(&["optimize", id], &request);
+    assert_eq!(optimized.status, Some(0), "{}", optimized.said);
+    assert!(optimized.out.contains("<OPERATION>migrate</OPERATION>"), "{}", optimized.out);
+    let recorded = bundles(&folder);
+    assert!(recorded.len() == 1 && recorded[0].to_string_lossy().contains("-optimize-"), "{recorded:?}");
+    assert!(fs::read_to_string(recorded[0].join("README")).unwrap().starts_with("optimize request"));
+    assert_eq!(fs::read_to_string(recorded[0].join("expected/plan.xml")).unwrap(), optimized.out);
+    front_end.run(&["place"], &sample());
+    let replayed = front_end.run(&["replay", "--summary", folder.to_str().unwrap()], "");
+    assert_eq!(replayed.status, Some(0), "{}{}", replayed.out, replayed.said);
+    assert!(replayed.out.contains("bundles 2: decided as expected 2"), "{}", replayed.out);
+    let decisions = front_end.decisions();
+    assert_eq!(decisions.iter().map(|one| &one["command"]).collect::<Vec<_>>(), ["optimize", "place"]);
+    assert_eq!(decisions[0]["actions"].as_array().map(Vec::len), Some(optimized.out.matches("<ACTION>").count()));
+    // a fault leaves a plan of nothing for this cluster, and the request
+    let mut command = front_end.command(&["optimize", id]);
+    command.env("ONEAIO_FAULT", "panic");
+    let faulty = ran(command, &request);
+    let nothing = format!("<PLAN><ID>{id}</ID></PLAN>");
+    assert!(faulty.out.split_whitespace().collect::<String>().ends_with(&nothing), "{}", faulty.out);
+    assert!(faulty.said.contains("the request is kept in"), "{}", faulty.said);
+}
+
+#[test]
 fn a_deadline_that_passes_leaves_an_empty_plan() {
     let front_end = FrontEnd::new("deadline: 0.3\n");
     let mut command = front_end.command(&["place"]);

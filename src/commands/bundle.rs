@@ -4,6 +4,7 @@
 //! request.xml | request.b64 [.gz]    what oned sent
 //! oneaio.conf                        settings, if not the defaults
 //! history.db | recall.json.gz        what was known of its VMs, if anything
+//! model.json                         which model was there: its header, with a checksum
 //! expected/plan.xml                  the plan that is known to be right
 //! expected/messages.txt              what was said about it
 //! ```
@@ -16,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// What the store told for a recorded request.
 pub const RECALL: &str = "recall.json.gz";
+
+/// The header of the model that was there.
+pub const MODEL: &str = "model.json";
 
 const REQUESTS: [&str; 4] = ["request.xml", "request.b64", "request.xml.gz", "request.b64.gz"];
 

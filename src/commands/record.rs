@@ -3,9 +3,9 @@
 //! A bundle is written under a name that nobody reads and then renamed, so that there are
 //! whole ones only. Nothing here changes a decision: what fails is told, once.
 
-use super::bundle::RECALL;
+use super::bundle::{MODEL, RECALL};
 use super::installation::Installation;
-use super::{ConfigArgs, config_file};
+use super::{ConfigArgs, config_file, modelfile};
 use crate::config::{Settings, assignments};
 use crate::model::history::Recall;
 use crate::opennebula::{envelope, redact};
@@ -17,7 +17,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Requests beyond this many bytes are not held back for a bundle that only a fault would need.
+/// Requests beyond this many bytes are not held back for a bundle that only a fault would
+/// need: they are planned in two to three times their size, and a copy would add one more.
 const HELD: usize = 16 << 20;
 
 /// Bundles that faults leave.
@@ -30,7 +31,8 @@ const FAULTS_SIZE: u64 = 64 << 20;
 pub struct Recording {
     command: &'static str,
     at: i64,
-    request: Option<Vec<u8>>,
+    request: Result<Vec<u8>, usize>,
+    model: PathBuf,
     config: Vec<(String, String)>,
     folder: Option<PathBuf>,
     keep: usize,
@@ -57,7 +59,8 @@ impl Recording {
         Self {
             command,
             at,
-            request: held.then(|| request.to_vec()),
+            request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
+            model: modelfile::path(settings),
             config: written(args),
             folder: operate.record.clone(),
             keep: operate.record_keep,
@@ -85,7 +88,14 @@ impl Recording {
     }
 
     fn write(&self, folder: &Path, keep: usize, max_size: u64, made: Made<'_>) -> Result<PathBuf> {
-        let Some(request) = &self.request else { bail!("it is too large; set record.dir to keep such requests") };
+        let request = match &self.request {
+            Ok(request) => request,
+            Err(size) => bail!(
+                "it has {} MiB, and beyond {} none is held in memory for this; set record.dir to keep such requests",
+                size >> 20,
+                HELD >> 20
+            ),
+        };
         make_folder(folder)?;
         let name = format!("{}-{}-{}", self.at, self.command, std::process::id());
         let unfinished = folder.join(format!(".{name}"));
@@ -119,6 +129,10 @@ impl Recording {
         put(&bundle.join("oneaio.conf"), config.as_bytes())?;
         if let Some(recall) = made.recall {
             put_compressed(&bundle.join(RECALL), &serde_json::to_vec(recall)?)?;
+        }
+        // estimates of the store come from it; one that cannot be read is told by who uses it
+        if let Ok(Some(model)) = modelfile::read(&self.model) {
+            put(&bundle.join(MODEL), &serde_json::to_vec_pretty(&model.header)?)?;
         }
         if made.plan.is_some() {
             make_folder(&bundle.join("expected"))?;
