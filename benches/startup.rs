@@ -4,7 +4,6 @@
 //! `cargo bench --bench startup`
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[allow(dead_code)]
 #[path = "../tests/serving/mod.rs"]
 mod serving;
 
