@@ -117,7 +117,10 @@ impl<'u> RoomSearch<'u> {
     /// Books those of the waiting units that fit as things stand, small ones first.
     fn enter(&mut self, waiting: &[usize], ledger: &mut Ledger<'_>) -> Vec<usize> {
         let mut open = waiting.to_vec();
-        open.sort_by(|&a, &b| self.units[a].size.total_cmp(&self.units[b].size).then(a.cmp(&b)));
+        let late = |unit: usize| self.units[unit].late;
+        open.sort_by(|&a, &b| {
+            late(a).cmp(&late(b)).then(self.units[a].size.total_cmp(&self.units[b].size)).then(a.cmp(&b))
+        });
         open.retain(|&unit| match greedy::best(&self.units[unit], ledger, self.preference) {
             Some(seats) => {
                 self.journal.book(seats, ledger);
