@@ -2,9 +2,9 @@
 //! in the embedded space, time of inference, and how well its coordinates tell the mean CPU
 //! of the next window, beside k-means.
 //!
-//! `cargo bench --bench idec -- [full] [late] [vms] [NAME=NUMBER...]`: `full` is the size of the
-//! original (784-500-500-1000-10), `late` only the split by time, `vms` only the one by VMs;
-//! other words are settings of the classifier.
+//! `cargo bench --bench idec -- [full] [late] [vms] [seed=NUMBER] [NAME=NUMBER...]`: `full` is the
+//! size of the original (784-500-500-1000-10), `late` only the split by time, `vms` only the one by
+//! VMs; other words are settings of the classifier. With QUIET set, epochs are not told.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -36,29 +36,45 @@ fn main() {
         }
     }
     let classes = settings.remove("classes").map(|classes| classes as usize);
+    let seed = settings.remove("seed").map_or(1, |seed| seed as u64);
     let Some(vms) = vms() else { return };
+    let mut splits = Vec::new();
     if !has("vms") {
-        let early: Vec<&Window> = vms.iter().flat_map(|vm| &vm[..EARLY]).collect();
+        let early = vms.iter().flat_map(|vm| &vm[..EARLY]).collect();
         let pairs = |range: std::ops::Range<usize>| -> Vec<Pair<'_>> {
             vms.iter().flat_map(|vm| range.clone().map(move |w| (&vm[w], next(vm, w)))).collect()
         };
-        println!("split by time: fitted on the first {EARLY} windows of each VM, scored on the rest");
-        let table = [score(&settings, classes, &early, &pairs(0..EARLY - 1), &pairs(EARLY..vms[0].len() - 1))];
-        print(&table);
+        splits.push(Split {
+            name: "late".to_owned(),
+            windows: early,
+            train: pairs(0..EARLY - 1),
+            test: pairs(EARLY..vms[0].len() - 1),
+        });
     }
     if !has("late") {
-        println!("split by VMs: {FOLDS} folds, each scored by a fit on the others");
-        let mut table = Vec::new();
         for fold in 0..FOLDS {
             let of = |seen: bool| vms.iter().enumerate().filter(move |(i, _)| (i % FOLDS != fold) == seen);
-            let windows: Vec<&Window> = of(true).flat_map(|(_, vm)| vm).collect();
             let pairs = |seen: bool| -> Vec<Pair<'_>> {
                 of(seen).flat_map(|(_, vm)| (0..vm.len() - 1).map(move |w| (&vm[w], next(vm, w)))).collect()
             };
-            table.push(score(&settings, classes, &windows, &pairs(true), &pairs(false)));
+            splits.push(Split {
+                name: format!("unseen VMs, fold {}", fold + 1),
+                windows: of(true).flat_map(|(_, vm)| vm).collect(),
+                train: pairs(true),
+                test: pairs(false),
+            });
         }
-        print(&table);
     }
+    let scored: Vec<Scored> = splits.iter().map(|split| score(split, seed, &settings, classes)).collect();
+    print(&splits, &scored);
+}
+
+/// What is fitted, and what it is scored on.
+struct Split<'a> {
+    name: String,
+    windows: Vec<&'a Window>,
+    train: Vec<Pair<'a>>,
+    test: Vec<Pair<'a>>,
 }
 
 /// A window and what is to be told from it.
@@ -68,16 +84,21 @@ fn next(vm: &[Window], window: usize) -> f64 {
     mean(vm[window + 1].column(CPU))
 }
 
-/// By name: outcomes and what a linear fit on the coordinates said.
-type Scores = Vec<(String, Vec<(f64, f64)>)>;
+/// Outcomes and what was told of them.
+type Told = Vec<(f64, f64)>;
 
-fn score(
-    settings: &Settings,
-    classes: Option<usize>,
-    windows: &[&Window],
-    train: &[Pair<'_>],
-    test: &[Pair<'_>],
-) -> Scores {
+/// What came of one split.
+struct Scored {
+    /// CPU seconds of training, and of classifying 1,000 windows.
+    seconds: (f64, f64),
+    /// In the embedded space: of the training windows, and of those that are scored.
+    silhouettes: (f64, f64),
+    /// By name of what told.
+    told: Vec<(String, Told)>,
+}
+
+fn score(split: &Split<'_>, seed: u64, settings: &Settings, classes: Option<usize>) -> Scored {
+    let Split { windows, train, test, .. } = split;
     let owned: Vec<Window> = windows.iter().map(|window| (*window).clone()).collect();
     let quiet = std::env::var_os("QUIET").is_some();
     let progress = |text: &str| {
@@ -85,38 +106,43 @@ fn score(
             println!("  {text}");
         }
     };
+    println!("{}: {} windows", split.name, owned.len());
     let begun = cpu_seconds();
-    let training = Training { windows: &owned, seed: 1, classes, settings, progress: &progress, checkpoint: None };
+    let training = Training { windows: &owned, seed, classes, settings, progress: &progress, checkpoint: None };
     let idec = fit("idec", &training).expect("IDEC is fitted");
-    println!("IDEC on {} windows: {:.1} CPU s", owned.len(), cpu_seconds() - begun);
+    let fitting = cpu_seconds() - begun;
     let soft = (oneaio::demand::classifier::kind("idec-soft").unwrap().load)(&idec.parts()).unwrap();
     let tested: Vec<Window> = test.iter().map(|(window, _)| (*window).clone()).collect();
     let begun = cpu_seconds();
     let thousand = tested.iter().cycle().take(1000).map(|window| idec.classify(window).class).sum::<usize>();
-    println!("1,000 windows classified in {:.3} CPU s (classes sum to {thousand})", cpu_seconds() - begun);
-    println!("silhouette: training {:.3}, unseen {:.3}", silhouette(&*idec, &owned), silhouette(&*idec, &tested));
-    let mut scores = vec![("persistence".to_owned(), test.iter().map(|(w, y)| (*y, mean(w.column(CPU)))).collect())];
-    scores.push(("linear on IDEC's z".to_owned(), linear(&*idec, train, test)));
-    scores.push(("linear on IDEC's q".to_owned(), linear(&*soft, train, test)));
-    scores.push((String::from("linear on IDEC's distances"), linear_by(&|w| idec.distances(w), train, test)));
+    let classifying = cpu_seconds() - begun;
+    println!("  1,000 windows are classified (sum of classes {thousand})");
+    let silhouettes = (silhouette(&*idec, &owned), silhouette(&*idec, &tested));
+    let mut told = vec![("the window's own mean".to_owned(), own_mean(test))];
     let none = Settings::new();
     for k in [3, 8, 10] {
         let training = Training { classes: Some(k), settings: &none, progress: &|_| {}, ..training };
         let begun = cpu_seconds();
         let kmeans = fit("kmeans", &training).expect("k-means is fitted");
-        let name = format!("linear on distances of k-means {k}");
-        println!("k-means {k}: {:.1} CPU s", cpu_seconds() - begun);
-        scores.push((name, linear(&*kmeans, train, test)));
+        println!("  k-means {k}: {:.1} CPU s", cpu_seconds() - begun);
+        told.push((format!("k-means, {k} classes"), linear(&*kmeans, train, test)));
     }
-    scores
+    told.push(("IDEC z".to_owned(), linear(&*idec, train, test)));
+    told.push(("IDEC q".to_owned(), linear(&*soft, train, test)));
+    told.push(("IDEC distances".to_owned(), linear_by(&|w| idec.distances(w), train, test)));
+    Scored { seconds: (fitting, classifying), silhouettes, told }
 }
 
-fn linear(classifier: &dyn Classifier, train: &[Pair<'_>], test: &[Pair<'_>]) -> Vec<(f64, f64)> {
+fn own_mean(test: &[Pair<'_>]) -> Told {
+    test.iter().map(|(window, outcome)| (*outcome, mean(window.column(CPU)))).collect()
+}
+
+fn linear(classifier: &dyn Classifier, train: &[Pair<'_>], test: &[Pair<'_>]) -> Told {
     linear_by(&|window| classifier.coordinates(window), train, test)
 }
 
 /// Least squares with a constant.
-fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<'_>]) -> Vec<(f64, f64)> {
+fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<'_>]) -> Told {
     let row = |window: &Window| {
         let mut row = by(window);
         row.push(1.0);
@@ -130,17 +156,36 @@ fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<
     test.iter().map(|(window, outcome)| (*outcome, told(window))).collect()
 }
 
-fn print(tables: &[Scores]) {
-    println!("\n| next window's mean CPU from | R2 | MAE |\n|---|---:|---:|");
-    for (index, (name, _)) in tables[0].iter().enumerate() {
-        let all: Vec<(f64, f64)> = tables.iter().flat_map(|scores| scores[index].1.clone()).collect();
-        let level = mean(all.iter().map(|(outcome, _)| *outcome));
-        let spread = mean(all.iter().map(|(outcome, _)| (outcome - level).powi(2)));
-        let missed = mean(all.iter().map(|(outcome, told)| (outcome - told).powi(2)));
-        let absolute = mean(all.iter().map(|(outcome, told)| (outcome - told).abs()));
-        println!("| {name} | {:.3} | {absolute:.2} |", 1.0 - missed / spread);
-    }
+/// R2 and mean absolute error.
+fn errors(told: &Told) -> (f64, f64) {
+    let level = mean(told.iter().map(|(outcome, _)| *outcome));
+    let spread = mean(told.iter().map(|(outcome, _)| (outcome - level).powi(2)));
+    let missed = mean(told.iter().map(|(outcome, told)| (outcome - told).powi(2)));
+    (1.0 - missed / spread, mean(told.iter().map(|(outcome, told)| (outcome - told).abs())))
+}
+
+/// One column per split, and one for all folds together.
+fn print(splits: &[Split<'_>], scored: &[Scored]) {
+    let row = |name: &str, cells: Vec<String>| println!("| {name} | {} |", cells.join(" | "));
+    let folds: Vec<&Scored> =
+        splits.iter().zip(scored).filter(|(split, _)| split.name != "late").map(|(_, scored)| scored).collect();
+    let mut names: Vec<String> = splits.iter().map(|split| split.name.clone()).collect();
+    names.extend((!folds.is_empty()).then(|| "all folds".to_owned()));
     println!();
+    row("", names.clone());
+    println!("|---|{}", "---:|".repeat(names.len()));
+    let each = |value: &dyn Fn(&Scored) -> String| scored.iter().map(value).collect::<Vec<_>>();
+    for (index, (name, _)) in scored[0].told.iter().enumerate() {
+        let cell = |told: &Told| format!("{:.3} ({:.2})", errors(told).0, errors(told).1);
+        let mut cells = each(&|scored| cell(&scored.told[index].1));
+        let all: Told = folds.iter().flat_map(|scored| scored.told[index].1.clone()).collect();
+        cells.extend((!all.is_empty()).then(|| cell(&all)));
+        row(&format!("R2 (MAE) by {name}"), cells);
+    }
+    row("silhouette, training windows", each(&|scored| format!("{:.3}", scored.silhouettes.0)));
+    row("silhouette, scored windows", each(&|scored| format!("{:.3}", scored.silhouettes.1)));
+    row("training, CPU s", each(&|scored| format!("{:.1}", scored.seconds.0)));
+    row("1,000 windows, CPU s", each(&|scored| format!("{:.3}", scored.seconds.1)));
 }
 
 /// In the embedded space, over evenly chosen windows.

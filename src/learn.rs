@@ -52,11 +52,11 @@ pub fn absorb_with(
 }
 
 fn learnt(memory: &Memory, identity: Option<&VmIdentity>, model: Option<&Model>) -> Learnt {
-    let (estimate, vector) = match model {
+    let (estimate, vectors) = match model {
         Some(model) => model.learn(memory, identity),
         None => (memory.estimate(), Vec::new()),
     };
-    Learnt { estimate, vector, state: memory.to_bytes() }
+    Learnt { estimate, vectors, state: memory.to_bytes() }
 }
 
 /// Renews all estimates by a model, chunk by chunk. A state that this program cannot read is

@@ -102,7 +102,7 @@ fn with_history(
     model: Option<&Model>,
 ) -> String {
     let traits = memory.traits();
-    let (estimate, vector) = match model {
+    let (estimate, vectors) = match model {
         Some(model) => model.learn(memory, identity),
         None => (memory.estimate(), Vec::new()),
     };
@@ -132,13 +132,13 @@ fn with_history(
             let list = |values: &[f64]| values.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(", ");
             let _ = writeln!(
                 text,
-                "  class {} of {} by {}, confidence {:.2}; distances {}; vector {}",
+                "  class {} of {} by {}, confidence {:.2}; distances {}{}",
                 found.class,
                 found.distances.len(),
                 model.header.classifier,
                 found.confidence,
                 list(&found.distances),
-                list(&vector)
+                vectors.iter().map(|(name, vector)| format!("; vector of {name} {}", list(vector))).collect::<String>()
             );
             for (horizon, name) in HORIZON_NAMES.iter().enumerate() {
                 let cores = identity.map_or(0.0, |who| who.cpu as f64 / 100.0);

@@ -2,11 +2,13 @@
 //! From the store, or straight from tables.
 
 use super::study::{self, Source};
-use super::{ConfigArgs, Exit, logger, plot};
-use crate::config::LogLevel;
+use super::{ConfigArgs, Exit, load_settings, logger, plot};
+use crate::config::{LogLevel, Problem};
+use crate::demand::classifier::{REGISTRY, kind};
 use crate::demand::estimator::HORIZON_NAMES;
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY};
 use crate::demand::fitting::Options;
+use crate::model::policy::Policy;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -42,9 +44,10 @@ pub struct EvaluateArgs {
 /// How to fit.
 #[derive(Clone, Debug, Args)]
 pub struct FittingArgs {
-    /// The classifier: kmeans, mc2pca, ...; the seed's names do as well.
-    #[arg(long, alias = "model", default_value = "kmeans", value_name = "NAME")]
-    pub classifier: String,
+    /// The classifier: kmeans, mc2pca, ...; the seed's names do as well. Without it, the one of the
+    /// configuration, or kmeans.
+    #[arg(long, alias = "model", value_name = "NAME")]
+    pub classifier: Option<String>,
     /// How many classes; without it the classifier chooses.
     #[arg(long, value_name = "COUNT")]
     pub classes: Option<usize>,
@@ -58,15 +61,15 @@ pub struct FittingArgs {
 
 impl FittingArgs {
     /// As options; what is no number is told.
-    pub fn options(&self) -> Result<Options, String> {
+    pub fn options(&self, policy: &Policy) -> Result<Options, String> {
         let mut settings = std::collections::BTreeMap::new();
         for pair in &self.with {
             let number = pair.split_once('=').and_then(|(key, value)| Some((key.trim(), value.trim().parse().ok()?)));
             let (key, value) = number.ok_or_else(|| format!("--with {pair}: wants KEY=NUMBER"))?;
             settings.insert(key.to_owned(), value);
         }
-        let classifier =
-            crate::demand::classifier::kind(&self.classifier).map_err(|error| error.to_string())?.name.to_owned();
+        let named = self.classifier.as_deref().or(policy.classifier).unwrap_or(REGISTRY[0].name);
+        let classifier = kind(named).map_err(|error| error.to_string())?.name.to_owned();
         Ok(Options { classifier, classes: self.classes, settings, seed: self.seed })
     }
 }
@@ -88,7 +91,7 @@ pub enum About {
 #[must_use]
 pub fn run(args: &EvaluateArgs) -> Exit {
     logger::start(LogLevel::default());
-    let options = match args.fitting.options() {
+    let options = match configured(args).and_then(|policy| args.fitting.options(&policy)) {
         Ok(options) => options,
         Err(text) => {
             log::error!("{text}");
@@ -123,6 +126,15 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// What is configured; tables need no configuration, and ask for one only when it is named.
+fn configured(args: &EvaluateArgs) -> Result<Policy, String> {
+    if !args.files.is_empty() && args.config.config.is_none() && args.config.set.is_empty() {
+        return Ok(Policy::default());
+    }
+    let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    load_settings(&args.config, None).map(|settings| settings.policy).map_err(told)
 }
 
 /// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the

@@ -9,7 +9,6 @@ use super::{ConfigArgs, Exit, decision_log, load_settings, logger};
 use crate::config::Settings;
 use crate::decide;
 use crate::model::plan::Plan;
-use crate::model::policy::Resources;
 use crate::opennebula::plan_xml;
 use crate::placement::Stop;
 use std::io::{IsTerminal, Read, Write};
@@ -50,8 +49,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
         return Exit::Usage;
     }
     let patience = settings.history_deadline.min(settings.operate.deadline);
-    let classes = settings.policy.resources == Resources::Classes;
-    let history = store::chosen(&settings).map(|store| History::start(store, patience).with_classes(classes));
+    let history = store::chosen(&settings).map(|store| History::start(store, patience).with_classes(&settings.policy));
     let mut request = Vec::new();
     if let Err(error) = stdin.read_to_end(&mut request) {
         log::error!("the request cannot be read from standard input: {error}");

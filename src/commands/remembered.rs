@@ -6,6 +6,7 @@ use crate::config::Store;
 use crate::decide::Decided;
 use crate::history::StoreError;
 use crate::model::history::Recall;
+use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use crate::server::{Memory, StoreHealth};
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ impl Remembered {
             (None, Some(store)) => {
                 // opening may take its time; decisions go on without
                 drop(live);
-                let history = History::start(store.clone(), self.deadline).with_classes(true);
+                let history = History::start(store.clone(), self.deadline);
                 let answered = history.answers();
                 live = lock(&self.live);
                 if self.note(answered).is_some() {
@@ -110,10 +111,10 @@ impl Remembered {
 }
 
 impl Memory for Remembered {
-    fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall {
+    fn recall(&self, snapshot: &Snapshot, policy: &Policy, now: i64) -> Recall {
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return Recall::default() };
-        let history = history.with_classes(classes);
+        let history = history.with_classes(policy);
         let (history, recall) = self.ask(history, |history| history.try_recall(snapshot, Some(now)));
         *live = history;
         recall.unwrap_or_default()

@@ -8,7 +8,6 @@ use super::{ConfigArgs, Exit, load_settings, logger, migrations_table, table};
 use crate::config::{Settings, Store};
 use crate::decide::{self, Decided, Optimized};
 use crate::model::history::Recall;
-use crate::model::policy::Resources;
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
 use anyhow::{Context, Result};
@@ -143,8 +142,8 @@ pub(super) fn read(
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };
-    let classes = settings.policy.resources == Resources::Classes;
-    let recall = history.map(|history| history.with_classes(classes).recall(&snapshot, None)).unwrap_or_default();
+    let asked = |history: History| history.with_classes(&settings.policy).recall(&snapshot, None);
+    let recall = history.map(asked).unwrap_or_default();
     Ok((settings, snapshot, recall))
 }
 

@@ -11,15 +11,16 @@ use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, Kind, Sent, StoreError};
-use crate::model::history::{Attempts, Estimate, Group, Placement, Recall};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
 use crate::model::ids::VmId;
+use crate::model::policy::{Policy, Resources};
 use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
 use crate::placement::retry::FORGOTTEN;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
@@ -82,7 +83,9 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 /// does not answer.
 pub struct History {
     worker: Worker,
-    classes: bool,
+    classes: Option<Option<&'static str>>,
+    /// Of whose classes it was said that there are none.
+    lacking: Arc<Mutex<Option<&'static str>>>,
     model: Arc<Option<Model>>,
 }
 
@@ -99,7 +102,7 @@ impl History {
             },
             Store::None => open(&store, deadline),
         });
-        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
+        Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
 
     /// Starts opening a file that is only read.
@@ -108,7 +111,7 @@ impl History {
         let opening: Open = Box::new(move || {
             SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
-        Self { worker: Worker::start(opening, deadline), classes: false, model: Arc::default() }
+        Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
 
     /// Makes estimates of what requests tell by a model.
@@ -116,9 +119,10 @@ impl History {
         Self { model: Arc::new(model), ..self }
     }
 
-    /// Asks for class vectors too, for `resources: classes`.
-    pub fn with_classes(self, wanted: bool) -> Self {
-        Self { classes: wanted, ..self }
+    /// Asks for class vectors too, where a policy balances them.
+    pub fn with_classes(self, policy: &Policy) -> Self {
+        let wanted = policy.resources == Resources::Classes;
+        Self { classes: wanted.then_some(policy.classifier), ..self }
     }
 
     /// What is known about the VMs of a request; nothing, said once, when the store is lost.
@@ -152,7 +156,7 @@ impl History {
         // those of whom the request says more than their size
         let told: HashSet<VmId> =
             snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
-        let (at, classes) = (snapshot.taken_at, self.classes);
+        let (at, classes, lacking) = (snapshot.taken_at, self.classes, Arc::clone(&self.lacking));
         let placed: Vec<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
         self.worker.ask(move |store| {
             let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
@@ -162,7 +166,10 @@ impl History {
             // without relatives it does not matter who they are
             let asked = if relatives.is_empty() { &[][..] } else { &strangers };
             let identities = store.identities(Some(asked))?.into_iter().collect();
-            let vectors = if classes { store.vectors(&vms)?.into_iter().collect() } else { HashMap::new() };
+            let vectors = match classes {
+                Some(of) => chosen_vectors(store.vectors(&vms)?, of, &lacking),
+                None => HashMap::new(),
+            };
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
             if let Some(now) = now {
@@ -213,6 +220,34 @@ impl History {
             })
         })
     }
+}
+
+/// The vectors of one classifier. Of VMs that have none of its vectors, those of the model that
+/// is there count, which is said once.
+fn chosen_vectors(
+    all: Vec<(VmId, Vectors)>,
+    of: Option<&'static str>,
+    lacking: &Mutex<Option<&'static str>>,
+) -> HashMap<VmId, Vec<f64>> {
+    let mut chosen = HashMap::with_capacity(all.len());
+    let mut lacks = None;
+    for (vm, vectors) in all {
+        let own = vectors.first().map(|(name, _)| name.clone());
+        let named = of.and_then(|of| vectors.iter().position(|(name, _)| name == of));
+        if named.is_none() && of.is_some() {
+            lacks = own.or(lacks);
+        }
+        chosen.extend(vectors.into_iter().nth(named.unwrap_or(0)).map(|(_, vector)| (vm, vector)));
+    }
+    let mut lacking = lacking.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(is), Some(of), true) = (&lacks, of, *lacking != of) {
+        let is = if is.is_empty() { "an older one" } else { is };
+        log::warn!(
+            "the model is {is}, not {of}: its classes are balanced; `oneaio train --classifier {of}` makes the other"
+        );
+    }
+    *lacking = lacks.and(of);
+    chosen
 }
 
 /// Samples on their way into the store.

@@ -68,7 +68,7 @@ pub fn run(args: &TrainArgs) -> Exit {
 }
 
 fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) -> Result<()> {
-    let options = args.fitting.options().map_err(|text| anyhow!(text))?;
+    let options = args.fitting.options(&settings.policy).map_err(|text| anyhow!(text))?;
     let path = args.output.clone().unwrap_or_else(|| modelfile::path(settings));
     let progress = study::progress();
     let found = study::of_store(store, options.seed, &progress)?;

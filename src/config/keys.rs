@@ -5,7 +5,7 @@ mod optimize;
 mod serve;
 
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spread};
+use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spread, classifier};
 
 /// One key.
 pub struct Key {
@@ -134,6 +134,23 @@ const KEYS: &[Key] = &[
                 "metrics" => Resources::Metrics,
                 "classes" => Resources::Classes,
                 _ => return Err("metrics or classes"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "classifier",
+        default: "any",
+        help: "Which classes: `train` fits this classifier, and `resources: classes` balances its vectors.\n\
+               kmeans, mc2pca, idec, idec-soft or random; the seed's names ClassicalClassifier, DLIR,\n\
+               DLClassifier and RandomClassifier do as well. any: train fits kmeans, and what is balanced are\n\
+               the classes of the model that is there. idec and idec-soft are one model: either serves both.",
+        set: |s, text| {
+            s.policy.classifier = match text {
+                "any" => None,
+                _ => Some(
+                    classifier(text).ok_or("any, kmeans, mc2pca, idec, idec-soft or random, or the seed's names")?,
+                ),
             };
             Ok(())
         },

@@ -16,7 +16,7 @@ use super::fitting::{Fitted, Options};
 use super::memory::Memory;
 use super::study::{Case, scale};
 use super::window::{self, FEATURES, LENGTH, STEP, Size, Window};
-use crate::model::history::{Class, Estimate};
+use crate::model::history::{Class, Estimate, Vectors};
 use crate::model::sample::VmIdentity;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -171,11 +171,11 @@ impl Model {
         &self.fit
     }
 
-    /// Estimate and class vector of a VM. Without a known size there is no class: percent of
+    /// Estimate and class vectors of a VM. Without a known size there is no class: percent of
     /// nothing say nothing. Where history is too short to be trusted wholly and there is a
     /// window, the class stands for the rest.
     #[must_use]
-    pub fn learn(&self, memory: &Memory, identity: Option<&VmIdentity>) -> (Estimate, Vec<f64>) {
+    pub fn learn(&self, memory: &Memory, identity: Option<&VmIdentity>) -> (Estimate, Vectors) {
         let mut estimate = self.fit.own(&memory.traits());
         let Some(identity) = identity.filter(|identity| identity.cpu > 0 && identity.memory > 0) else {
             return (estimate, Vec::new());
@@ -194,7 +194,7 @@ impl Model {
             estimate.peak.cpu = mix(estimate.peak.cpu, class.peak[0]).max(estimate.level.cpu);
             estimate.trust = 1.0;
         }
-        (estimate, self.classifier.vector(&window))
+        (estimate, self.classifier.vectors(&window))
     }
 
     /// The file's bytes.

@@ -2,7 +2,7 @@
 //! estimates to renew, and what groups of relatives use.
 
 use super::{Learnt, StoreError};
-use crate::model::history::{Estimate, Group};
+use crate::model::history::{Estimate, Group, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
 
@@ -42,7 +42,7 @@ pub trait Archive {
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vec<f64>)>, StoreError>;
+    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError>;
 
     /// What the groups of those keys use, and every group of a size (at most a thousand, the
     /// largest), in one round trip.
@@ -61,14 +61,15 @@ pub trait Archive {
 /// Groups of a size that are handed out, at most.
 pub(super) const SIZES: i64 = 1000;
 
-/// A vector as it is kept.
-pub(super) fn vector_text(vector: &[f64]) -> Option<String> {
-    (!vector.is_empty()).then(|| serde_json::to_string(vector).unwrap_or_default())
+/// Vectors as they are kept.
+pub(super) fn vectors_text(vectors: &Vectors) -> Option<String> {
+    (!vectors.is_empty()).then(|| serde_json::to_string(vectors).unwrap_or_default())
 }
 
-/// A kept vector; empty when it is damaged.
-pub(super) fn vector(text: &str) -> Vec<f64> {
-    serde_json::from_str(text).unwrap_or_default()
+/// Kept vectors, or the one without a name of older stores; none when they are damaged.
+pub(super) fn vectors(text: &str) -> Vectors {
+    let nameless = |_| serde_json::from_str(text).map(|vector| vec![(String::new(), vector)]);
+    serde_json::from_str(text).or_else(nameless).unwrap_or_default()
 }
 
 /// A kept group; empty when it is damaged.

@@ -13,7 +13,7 @@ pub mod worker;
 
 pub use archive::Archive;
 
-use crate::model::history::{Attempts, Estimate, Placement};
+use crate::model::history::{Attempts, Estimate, Placement, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
@@ -103,8 +103,8 @@ pub type Learn<'a> = dyn FnMut(VmId, Option<&[u8]>, &[VmSample]) -> Learnt + 'a;
 pub struct Learnt {
     /// What it is expected to use.
     pub estimate: Estimate,
-    /// Its class vector; empty without a model or a window.
-    pub vector: Vec<f64>,
+    /// Its class vectors; empty without a model or a window.
+    pub vectors: Vectors,
     /// The estimator's state.
     pub state: Vec<u8>,
 }

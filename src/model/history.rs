@@ -53,6 +53,11 @@ pub struct Group {
     pub shrink: f64,
 }
 
+/// Class vectors of a VM by the names of the classifiers that they are of, each as our
+/// registry has it: that of the model first, then others that its weights serve as well. The
+/// name is empty where the store is older than names.
+pub type Vectors = Vec<(String, Vec<f64>)>;
+
 /// A VM that one of our plans has sent to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {

@@ -20,6 +20,8 @@ pub struct Policy {
     pub risk: f64,
     /// What is balanced.
     pub resources: Resources,
+    /// Whose classes, one of [`CLASSIFIERS`]; `None`: those of the model that is there.
+    pub classifier: Option<&'static str>,
     /// What makes the choice among allowed hosts.
     pub scheduler: Scheduler,
     /// How the choice is made by interference.
@@ -175,6 +177,22 @@ pub enum Resources {
     Classes,
 }
 
+/// Classifiers by their names here and in the seed, in the order of the registry.
+pub const CLASSIFIERS: [(&str, &str); 5] = [
+    ("kmeans", "kmeans"),
+    ("mc2pca", "ClassicalClassifier"),
+    ("random", "RandomClassifier"),
+    ("idec", "DLIR"),
+    ("idec-soft", "DLClassifier"),
+];
+
+/// A classifier by either name, in any case; its name here.
+#[must_use]
+pub fn classifier(text: &str) -> Option<&'static str> {
+    let named = |(ours, seeds): &&(&str, &str)| ours.eq_ignore_ascii_case(text) || seeds.eq_ignore_ascii_case(text);
+    CLASSIFIERS.iter().find(named).map(|(ours, _)| *ours)
+}
+
 /// The stock choices of datastore and network policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
@@ -195,6 +213,7 @@ impl Default for Policy {
             weight_net_io: 0.1,
             risk: 0.5,
             resources: Resources::Metrics,
+            classifier: None,
             scheduler: Scheduler::Interference,
             objective: Objective::Joint,
             seed: 0,

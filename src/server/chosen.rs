@@ -3,7 +3,7 @@
 
 use super::lock;
 use crate::model::ids::VmId;
-use crate::model::policy::{Policy, Resources, Scheduler};
+use crate::model::policy::{Policy, Resources, Scheduler, classifier};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -43,8 +43,9 @@ impl Chosen {
             policy.s_green = scalar;
         }
         // the seed balances what its classifier tells, whichever that is
-        if self.classifier.is_some() {
+        if let Some(name) = &self.classifier {
             policy.resources = Resources::Classes;
+            policy.classifier = classifier(name).filter(|_| name != CLASSIFIERS[0]);
         }
         if let Some(name) = &self.scheduler {
             let random = name == SCHEDULERS[0];
@@ -162,7 +163,10 @@ mod tests {
     fn a_classifier_makes_classes_what_is_balanced() {
         let chosen = |name: &str| Chosen { classifier: Some(name.to_owned()), ..Chosen::default() };
         assert_eq!(Chosen::default().over(&Policy::default()).resources, Resources::Metrics);
-        assert_eq!(chosen("DLIR").over(&Policy::default()).resources, Resources::Classes);
+        for (name, ours) in [("DLIR", Some("idec")), ("DLClassifier", Some("idec-soft")), ("RandomClassifier", None)] {
+            let policy = chosen(name).over(&Policy::default());
+            assert_eq!((policy.resources, policy.classifier), (Resources::Classes, ours));
+        }
         assert_eq!(chosen("DLIR").random_vector(VmId(1)), None);
         let vectors: Vec<_> = (0..1000).filter_map(|vm| chosen("RandomClassifier").random_vector(VmId(vm))).collect();
         let mean = vectors.iter().flatten().sum::<f64>() / 3000.0;

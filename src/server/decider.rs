@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::decide::{self, Decided};
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
-use crate::model::policy::{Policy, Resources, Retry};
+use crate::model::policy::{Policy, Retry};
 use crate::model::report::{Lack, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
@@ -27,8 +27,8 @@ const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
 /// The store, as far as decisions need it. Its loss is its own affair: it answers with
 /// nothing, soon.
 pub trait Memory: Send + Sync {
-    /// What is known about the VMs of a request, with their class vectors where wanted.
-    fn recall(&self, snapshot: &Snapshot, classes: bool, now: i64) -> Recall;
+    /// What is known about the VMs of a request, with their class vectors where a policy balances them.
+    fn recall(&self, snapshot: &Snapshot, policy: &Policy, now: i64) -> Recall;
     /// Keeps the placements of a plan.
     fn remember(&self, decided: &Decided, now: i64);
     /// How it stands.
@@ -120,7 +120,7 @@ impl Decider {
         // mm_sched starts at once, and anywhere, whom we leave out: who failed to start goes last
         let no_pauses = Retry { pause: 0, ..self.settings.policy.retry };
         let policy = Policy { retry: no_pauses, ..chosen.over(&self.settings.policy) };
-        let mut recall = self.memory.recall(&snapshot, policy.resources == Resources::Classes, now);
+        let mut recall = self.memory.recall(&snapshot, &policy, now);
         recall
             .vectors
             .extend(decide::concerned(&snapshot).into_iter().filter_map(|vm| Some((vm, chosen.random_vector(vm)?))));

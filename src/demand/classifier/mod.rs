@@ -24,6 +24,7 @@ pub mod random;
 pub use parts::{Array, Parts, PartsError};
 
 use super::window::Window;
+use crate::model::history::Vectors;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -44,6 +45,11 @@ pub trait Classifier: Send + Sync {
     /// The seed's vector: scaled so that the smallest is 0 and the largest 1.
     fn vector(&self, window: &Window) -> Vec<f64> {
         scaled(&self.distances(window))
+    }
+
+    /// The vectors of all kinds that these weights serve, by name, its own first.
+    fn vectors(&self, window: &Window) -> Vectors {
+        vec![(self.name().to_owned(), self.vector(window))]
     }
 
     /// The nearest class and how sure that is.
@@ -180,6 +186,17 @@ pub fn kind(name: &str) -> Result<&'static Kind, FitError> {
         let names: Vec<&str> = REGISTRY.iter().map(|kind| kind.name).collect();
         FitError::Unknown(name.to_owned(), names.join(", "))
     })
+}
+
+#[cfg(test)]
+#[test]
+fn names_in_settings_are_those_of_the_registry() {
+    use crate::model::policy::{CLASSIFIERS, classifier};
+    assert_eq!(CLASSIFIERS.map(|(ours, _)| ours).as_slice(), REGISTRY.iter().map(|kind| kind.name).collect::<Vec<_>>());
+    for (ours, seeds) in CLASSIFIERS {
+        assert_eq!((kind(seeds).map(|kind| kind.name), classifier(&seeds.to_lowercase())), (Ok(ours), Some(ours)));
+    }
+    assert_eq!(classifier("DLI"), None);
 }
 
 /// Fits the named classifier.

@@ -82,13 +82,14 @@ fn classes_are_a_prior_for_short_histories_and_no_size_means_no_class() {
         usage: Usage { cpu: 61.0 + (i % 17) as f64, memory: 5e5, disk_io: None, net_io: None },
     };
     (0..20).for_each(|i| memory.add(&sample(i)));
-    let (young, vector) = model.learn(&memory, Some(&identity));
-    assert!(young.trust < 1.0 && young.class.is_none() && vector.is_empty(), "{young:?}");
+    let (young, vectors) = model.learn(&memory, Some(&identity));
+    assert!(young.trust < 1.0 && young.class.is_none() && vectors.is_empty(), "{young:?}");
     (20..112).for_each(|i| memory.add(&sample(i)));
-    let (estimate, vector) = model.learn(&memory, Some(&identity));
-    assert_eq!((estimate.class.unwrap().number, estimate.trust, vector.len()), (1, 1.0, 3));
+    let (estimate, vectors) = model.learn(&memory, Some(&identity));
+    assert_eq!((estimate.class.unwrap().number, estimate.trust), (1, 1.0));
+    assert!(vectors.len() == 1 && vectors[0].0 == "kmeans" && vectors[0].1.len() == 3, "{vectors:?}");
     assert!((estimate.level.cpu - 68.0).abs() < 8.0, "{estimate:?}");
-    assert_eq!(model.learn(&memory, None).1, Vec::<f64>::new());
+    assert!(model.learn(&memory, None).1.is_empty());
     assert_eq!(model.header.classes.len(), 3);
     assert!((model.header.classes.iter().map(|class| class.share).sum::<f64>() - 1.0).abs() < 1e-3);
 }

@@ -1,10 +1,10 @@
 //! The learning side of the embedded engine.
 
-use super::super::archive::{Archive, SIZES, group, vector, vector_text};
+use super::super::archive::{Archive, SIZES, group, vectors, vectors_text};
 use super::super::{Learnt, StoreError, fields};
 use super::{SqliteStore, estimate, failure};
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Group};
+use crate::model::history::{Estimate, Group, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
 use rusqlite::types::Value;
@@ -48,9 +48,9 @@ impl Archive for SqliteStore {
         self.writing(|transaction| learnt.iter().try_for_each(|(vm, learnt)| save(transaction, *vm, learnt)))
     }
 
-    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vec<f64>)>, StoreError> {
+    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
         let sql = "SELECT vm, vector FROM estimates WHERE vm = ?1 AND vector IS NOT NULL";
-        each(&mut self.connection, sql, vms, |row| Ok((VmId(row.get(0)?), vector(&row.get::<_, String>(1)?))))
+        each(&mut self.connection, sql, vms, |row| Ok((VmId(row.get(0)?), vectors(&row.get::<_, String>(1)?))))
     }
 
     fn relatives(&mut self, keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
@@ -109,7 +109,7 @@ pub(super) fn each<T>(
 
 /// Keeps what was learnt of a VM.
 pub(super) fn save(transaction: &Transaction<'_>, vm: VmId, learnt: &Learnt) -> Result<(), rusqlite::Error> {
-    let Learnt { estimate, vector, state } = learnt;
+    let Learnt { estimate, vectors, state } = learnt;
     let sql = "INSERT OR REPLACE INTO estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
                disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
@@ -131,7 +131,7 @@ pub(super) fn save(transaction: &Transaction<'_>, vm: VmId, learnt: &Learnt) -> 
         estimate.trust,
         estimate.class.map_or(Value::Null, |class| Value::Integer(class.number.into())),
         real(estimate.class.map(|class| class.confidence)),
-        vector_text(vector),
+        vectors_text(vectors),
     ])?;
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The learning side of the shared engine.
 
-use super::super::archive::{Archive, SIZES, group, vector};
+use super::super::archive::{Archive, SIZES, group, vectors};
 use super::super::{Learnt, StoreError, fields};
 use super::writing::save_learnt;
 use super::{TimescaleStore, column, estimate, failure};
 use crate::model::demand::Usage;
-use crate::model::history::{Estimate, Group};
+use crate::model::history::{Estimate, Group, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
 
@@ -57,10 +57,10 @@ impl Archive for TimescaleStore {
         self.writing(|transaction| save_learnt(transaction, learnt))
     }
 
-    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vec<f64>)>, StoreError> {
+    fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
         let sql = "SELECT vm, vector FROM oneaio.estimates WHERE vm = ANY($1) AND vector IS NOT NULL";
         let rows = self.client.query(sql, &[&numbers(vms)]).map_err(|error| failure(&error))?;
-        rows.iter().map(|row| Ok((VmId(column(row, 0)?), vector(&column::<String>(row, 1)?)))).collect()
+        rows.iter().map(|row| Ok((VmId(column(row, 0)?), vectors(&column::<String>(row, 1)?)))).collect()
     }
 
     fn relatives(&mut self, keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {

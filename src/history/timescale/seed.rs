@@ -7,7 +7,7 @@
 use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, Sent, StoreError, StoreStatus};
 use super::failure;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Group, Placement};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmIdentity, VmSample};
 use postgres::{Client, Row};
@@ -69,7 +69,7 @@ impl Archive for SeedStore {
         Err(only_read())
     }
 
-    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vec<f64>)>, StoreError> {
+    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
         Ok(Vec::new())
     }
 

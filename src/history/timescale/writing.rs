@@ -1,6 +1,6 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
-use super::super::archive::vector_text;
+use super::super::archive::vectors_text;
 use super::super::{Batch, Learn, Learnt, Sent};
 use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Estimate};
@@ -97,7 +97,7 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
     let times: Vec<i64> = estimates.iter().map(|e| e.last_at).collect();
     let states: Vec<&[u8]> = learnt.iter().map(|(_, learnt)| learnt.state.as_slice()).collect();
     let classes: Vec<Option<i32>> = estimates.iter().map(|e| e.class.map(|class| class.number.into())).collect();
-    let vectors: Vec<Option<String>> = learnt.iter().map(|(_, learnt)| vector_text(&learnt.vector)).collect();
+    let vectors: Vec<Option<String>> = learnt.iter().map(|(_, learnt)| vectors_text(&learnt.vectors)).collect();
     let sql = "INSERT INTO oneaio.estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
                    disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
                SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],

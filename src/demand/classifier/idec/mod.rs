@@ -26,6 +26,7 @@ mod training;
 use super::{Classifier, FitError, Kind, Parts, PartsError, Training, scaled};
 use crate::demand::features::mean;
 use crate::demand::window::{CPU, FEATURES, Window};
+use crate::model::history::Vectors;
 use nalgebra::DMatrix;
 use network::Network;
 use scaling::{INPUTS, Scaling};
@@ -210,6 +211,16 @@ impl Classifier for Idec {
 
     fn vector(&self, window: &Window) -> Vec<f64> {
         scaled(&self.coordinates(window))
+    }
+
+    /// One training serves both names.
+    fn vectors(&self, window: &Window) -> Vectors {
+        let both = [(KIND.name, self.representation(window)), (SOFT.name, self.assignment(window))];
+        let mut vectors = both.map(|(name, coordinates)| (name.to_owned(), scaled(&coordinates)));
+        if self.answer == Answer::Assignment {
+            vectors.reverse();
+        }
+        vectors.into()
     }
 
     fn parts(&self) -> Parts {
