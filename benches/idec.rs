@@ -3,13 +3,14 @@
 //! of the next window, beside k-means.
 //!
 //! `cargo bench --bench idec -- [full] [late] [vms] [seed=NUMBER] [NAME=NUMBER...]`: `full` is the
-//! size of the original (784-500-500-1000-10), `late` only the split by time, `vms` only the one by
+//! original (784-500-500-1000-10, all features alike), `late` only the split by time, `vms` only the one by
 //! VMs; other words are settings of the classifier. With QUIET set, epochs are not told.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use nalgebra::{DMatrix, DVector};
+use oneaio::demand::calibration::Calibration;
 use oneaio::demand::classifier::{Classifier, Training, clusters, fit};
+use oneaio::demand::estimator::Outcome;
 use oneaio::demand::features::mean;
 use oneaio::demand::window::{CPU, LENGTH, Row, Window};
 use std::collections::BTreeMap;
@@ -31,8 +32,9 @@ fn main() {
         .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
         .collect();
     if has("full") {
-        for (name, width) in [("hidden1", 500.0), ("hidden2", 500.0), ("hidden3", 1000.0)] {
-            settings.entry(name.to_owned()).or_insert(width);
+        let widths = [("hidden1", 500.0), ("hidden2", 500.0), ("hidden3", 1000.0), ("embedded", 10.0)];
+        for (name, value) in widths.into_iter().chain([("sizes", 1.0), ("traffic", 1.0)]) {
+            settings.entry(name.to_owned()).or_insert(value);
         }
     }
     let classes = settings.remove("classes").map(|classes| classes as usize);
@@ -141,19 +143,13 @@ fn linear(classifier: &dyn Classifier, train: &[Pair<'_>], test: &[Pair<'_>]) ->
     linear_by(&|window| classifier.coordinates(window), train, test)
 }
 
-/// Least squares with a constant.
+/// As `train` fits classes to resources: ridge regression, held within what was seen.
 fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<'_>]) -> Told {
-    let row = |window: &Window| {
-        let mut row = by(window);
-        row.push(1.0);
-        row
-    };
-    let rows: Vec<Vec<f64>> = train.iter().map(|(window, _)| row(window)).collect();
-    let matrix = DMatrix::from_fn(rows.len(), rows[0].len(), |i, j| rows[i][j]);
-    let outcomes = DVector::from_iterator(train.len(), train.iter().map(|(_, outcome)| *outcome));
-    let weights = matrix.svd(true, true).solve(&outcomes, 1e-9).expect("is solved");
-    let told = |window: &Window| row(window).iter().zip(weights.iter()).map(|(x, w)| x * w).sum();
-    test.iter().map(|(window, outcome)| (*outcome, told(window))).collect()
+    let outcome = |level: f64| Outcome { level: [level, 0.0, 0.0, 0.0], ..Outcome::default() };
+    let rows: Vec<(Vec<f64>, [Option<Outcome>; 2])> =
+        train.iter().map(|(window, level)| (by(window), [Some(outcome(*level)), None])).collect();
+    let calibration = Calibration::fit(&rows).expect("there is enough");
+    test.iter().map(|(window, level)| (*level, calibration.estimate(&by(window), 0).level[0])).collect()
 }
 
 /// R2 and mean absolute error.

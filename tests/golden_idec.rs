@@ -35,6 +35,7 @@ fn reference(bytes: &[u8]) -> Idec {
         .with_number("layers", 4.0)
         .with_number("held", 0.0)
         .with("logarithmic", &[FEATURES], vec![0.0; FEATURES])
+        .with("weights", &[FEATURES], vec![1.0; FEATURES])
         .with("scale", &[784], wide("norm_scale"))
         .with("offset", &[784], wide("norm_offset"))
         .with_f32("centroids", &[3, 10], values("cluster_layer"));

@@ -9,7 +9,7 @@ use oneaio::history::{Archive, Learnt};
 use oneaio::model::history::{Estimate, Vectors};
 use oneaio::model::ids::VmId;
 use serde_json::json;
-use serving::{ScriptedOned, Service, hosts, pending};
+use serving::{ScriptedOned, Service, eventually, hosts, pending};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -187,6 +187,39 @@ fn one_model_serves_both_names_over_rest_and_in_the_configuration() {
     let old = rusqlite::Connection::open(place.folder.join("history.db")).unwrap();
     old.execute("UPDATE estimates SET vector = '[1.0,0.5]' WHERE vm = 1", []).unwrap();
     assert_eq!(place.store().vectors(&[VmId(1)]).unwrap(), [(VmId(1), vec![(String::new(), vec![1.0, 0.5])])]);
+}
+
+#[test]
+fn a_training_that_was_stopped_goes_on_to_the_same_model() {
+    let place = Place::new();
+    let arguments = ["--classifier", "idec", "--checkpoint", "state"];
+    let state = place.folder.join("state");
+    // long enough to be stopped
+    let long = "pretraining=100";
+    let whole = place.train(&arguments, &[long]);
+    assert_eq!(whole.status, Some(0), "{}", whole.errors);
+    assert!(!state.exists() && !whole.errors.contains("goes on"), "{}", whole.errors);
+    let bytes = std::fs::read(place.model()).unwrap();
+    std::fs::write(place.model(), "the model that was there").unwrap();
+
+    // stopped hard as soon as there is a state
+    let fitting = SMALL.iter().chain([&long]).flat_map(|pair| ["--with", *pair]);
+    let arguments: Vec<&str> = ["train"].into_iter().chain(arguments).chain(fitting).collect();
+    let mut stopped = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+    eventually("a state", || state.exists());
+    stopped.kill().unwrap();
+    stopped.wait().unwrap();
+    assert_eq!(std::fs::read(place.model()).unwrap(), b"the model that was there");
+    let resumed = place.run(&arguments);
+    assert_eq!(resumed.status, Some(0), "{}", resumed.errors);
+    assert!(resumed.errors.contains("training goes on from state"), "{}", resumed.errors);
+    assert!(!state.exists() && std::fs::read(place.model()).unwrap() == bytes);
+
+    std::fs::write(&state, "no state").unwrap();
+    let damaged = place.run(&arguments);
+    assert_eq!(damaged.status, Some(3), "{}", damaged.errors);
+    assert!(damaged.errors.contains("the checkpoint state cannot be used, remove it"), "{}", damaged.errors);
+    assert!(std::fs::read(place.model()).unwrap() == bytes);
 }
 
 #[test]

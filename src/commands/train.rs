@@ -37,7 +37,7 @@ pub struct TrainArgs {
     /// Write the model there, instead of where the settings say.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Keep the state of a training that takes long (idec) there, and go on from it.
+    /// Keep the states of trainings that take long (idec) there, and go on from them after a stop.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Keep the model even if it is worse than the one that is there, or cannot be judged.
@@ -72,7 +72,11 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
     let path = args.output.clone().unwrap_or_else(|| modelfile::path(settings));
     let progress = study::progress();
     let found = study::of_store(store, options.seed, &progress)?;
-    let scores = match evaluation::evaluate(&found, &options, DRAWS, &progress) {
+    let kept = args.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
+    let resume = |mark| kept.as_ref()?.resume(mark);
+    let keep = |mark, state: &dyn Fn() -> Parts| kept.iter().for_each(|kept| kept.keep(mark, state));
+    let checkpoint = kept.as_ref().map(|_| State { resume: &resume, keep: &keep });
+    let scores = match evaluation::evaluate_kept(&found, &options, DRAWS, &progress, checkpoint) {
         Ok(evaluation) => Some(scores(&evaluation)),
         Err(error) if args.force => {
             log::warn!("the model is not judged: {error}");
@@ -89,9 +93,6 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
         bail!("the new one is worse than {} ({text}); --force replaces it all the same", path.display());
     }
     let (cases, young): (Vec<&Case>, Vec<&Case>) = (found.cases.iter().collect(), found.young.iter().collect());
-    let kept = args.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
-    let keep = |state: &dyn Fn() -> Parts| kept.iter().for_each(|kept| kept.keep(state));
-    let checkpoint = kept.as_ref().map(|kept| State { resume: kept.resume.as_ref(), keep: &keep });
     let fitted = fit_kept(&cases, &young, &options, &progress, checkpoint)?;
     let until = found.span.map_or(0, |(_, last)| last);
     let model = Model::new(fitted, &cases, &options, until, scores);

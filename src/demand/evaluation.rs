@@ -6,10 +6,10 @@
 //! others: at the same time one would tell the other's load. That is why both VMs and time
 //! are split. The split is drawn several times, and the errors of all draws go together.
 
-use super::classifier::FitError;
+use super::classifier::{Checkpoint, FitError};
 use super::estimator::{HORIZONS, Outcome};
 use super::features::percentile;
-use super::fitting::{Fitted, Options, fit};
+use super::fitting::{Fitted, Options, fit_kept};
 use super::memory::RESOURCES;
 use super::relatives::Relatives;
 use super::study::{Case, Study, scale};
@@ -146,6 +146,20 @@ fn is_fitted(vm: VmId, draw: u64) -> bool {
 /// # Errors
 /// When the data are too short, or too few VMs, or the classifier cannot be fitted.
 pub fn evaluate(study: &Study, options: &Options, draws: u64, progress: &dyn Fn(&str)) -> Result<Evaluation, FitError> {
+    evaluate_kept(study, options, draws, progress, None)
+}
+
+/// The same; a classifier whose training takes long keeps its states and goes on from them.
+///
+/// # Errors
+/// As `evaluate`, and when a state is damaged.
+pub fn evaluate_kept(
+    study: &Study,
+    options: &Options,
+    draws: u64,
+    progress: &dyn Fn(&str),
+    checkpoint: Option<Checkpoint<'_>>,
+) -> Result<Evaluation, FitError> {
     let (begin, end) = study.span.unwrap_or((0, 0));
     let (half, late) = (begin + (end - begin) / 2, begin + (end - begin) / 4 * 3);
     let mut vms: Vec<VmId> = study.cases.iter().map(|case| case.vm).collect();
@@ -176,7 +190,8 @@ pub fn evaluate(study: &Study, options: &Options, draws: u64, progress: &dyn Fn(
             return Err(FitError::Degenerate(text));
         }
         progress(&format!("draw {} of {draws}: {} examples to fit, {} to score", draw + 1, fitted.len(), scored.len()));
-        let found = fit(&fitted.iter().collect::<Vec<_>>(), &young.iter().collect::<Vec<_>>(), options, &|_| {})?;
+        let (fitted, young) = (fitted.iter().collect::<Vec<_>>(), young.iter().collect::<Vec<_>>());
+        let found = fit_kept(&fitted, &young, options, &|_| {}, checkpoint)?;
         let mut of_draw: Vec<VmId> = scored.iter().map(|case| case.vm).collect();
         of_draw.dedup();
         evaluation.scored += of_draw.len();

@@ -54,7 +54,7 @@ pub fn fit(cases: &[&Case], young: &[&Case], options: &Options, progress: &dyn F
 /// The same; a classifier whose training takes long keeps its state and goes on from it.
 ///
 /// # Errors
-/// As `fit`, and when the state is of another training.
+/// As `fit`, and when the state is damaged.
 pub fn fit_kept(
     cases: &[&Case],
     young: &[&Case],

@@ -115,14 +115,14 @@ pub struct Training<'a> {
     pub checkpoint: Option<Checkpoint<'a>>,
 }
 
-/// How training that takes long can be stopped and gone on with. Who trains in a moment
-/// ignores it.
+/// How trainings that take long can be stopped and gone on with. Each has a mark, a number
+/// made of its windows and settings. Who trains in a moment ignores it.
 #[derive(Clone, Copy)]
 pub struct Checkpoint<'a> {
-    /// What `keep` was last given for the same windows and settings.
-    pub resume: Option<&'a Parts>,
-    /// Is offered the state after each step; it need not take each.
-    pub keep: &'a dyn Fn(&dyn Fn() -> Parts),
+    /// What `keep` was last given of the training with this mark.
+    pub resume: &'a dyn Fn(u64) -> Option<Parts>,
+    /// Is offered the state of a training after each step; it need not take each.
+    pub keep: &'a dyn Fn(u64, &dyn Fn() -> Parts),
 }
 
 impl Training<'_> {

@@ -86,7 +86,7 @@ impl Idec {
         let settings = Settings::of(training)?;
         let every = training.windows.len().div_ceil(settings.windows).max(1);
         let windows: Vec<&Window> = training.windows.iter().step_by(every).collect();
-        let scaling = Scaling::of(&windows, settings.logarithmic);
+        let scaling = Scaling::of(&windows, settings.logarithmic, settings.weights);
         let columns: Vec<Vec<f32>> = windows.iter().map(|window| scaling.inputs(window)).collect();
         let found = super::clusters::distinct(&columns);
         if found < settings.classes {
@@ -95,13 +95,13 @@ impl Idec {
         let inputs = DMatrix::from_iterator(INPUTS, columns.len(), columns.into_iter().flatten());
         let network = Network::autoencoder(&settings.widths);
         let mark = state::mark(&settings, &inputs);
-        let begun = match training.checkpoint.and_then(|checkpoint| checkpoint.resume) {
-            Some(parts) => state::load(parts, mark, &network, &settings, windows.len())?,
+        let begun = match training.checkpoint.and_then(|checkpoint| (checkpoint.resume)(mark)) {
+            Some(parts) => state::load(&parts, &network, &settings, windows.len())?,
             None => State::new(&network, settings.seed),
         };
         let keep = |state: &State| {
             if let Some(checkpoint) = training.checkpoint {
-                (checkpoint.keep)(&|| state::parts(state, mark));
+                (checkpoint.keep)(mark, &|| state::parts(state));
             }
         };
         let run = Run { network, settings: &settings, inputs: &inputs, progress: training.progress, keep: &keep };
@@ -229,6 +229,7 @@ impl Classifier for Idec {
             .with_number("layers", layers as f64)
             .with_number("held", f64::from(u8::from(self.scaling.held)))
             .with("scale", &[INPUTS], self.scaling.scale.clone())
+            .with("weights", &[FEATURES], self.scaling.weights.to_vec())
             .with("offset", &[INPUTS], self.scaling.offset.clone())
             .with("logarithmic", &[FEATURES], self.scaling.logarithmic.map(|yes| f64::from(u8::from(yes))).to_vec())
             .with_f32("centroids", &[self.centroids.len(), self.encoder.embedded_width()], self.centroids.concat());
@@ -249,13 +250,20 @@ fn scaling_of(parts: &Parts) -> Result<Scaling, PartsError> {
         let (_, values) = parts.array(name, 1)?;
         if values.len() == INPUTS { Ok(values.to_vec()) } else { Err(PartsError::Form(name.to_owned())) }
     };
-    let (_, logarithmic) = parts.array("logarithmic", 1)?;
-    let logarithmic: [f64; FEATURES] =
-        logarithmic.try_into().map_err(|_| PartsError::Form("logarithmic".to_owned()))?;
+    let features = |name: &str| -> Result<[f64; FEATURES], PartsError> {
+        let (_, values) = parts.array(name, 1)?;
+        values.try_into().map_err(|_| PartsError::Form(name.to_owned()))
+    };
+    let weights = features("weights")?;
+    // the bounds of a range
+    if weights.iter().any(|weight| *weight < 0.0) {
+        return Err(PartsError::Form("weights".to_owned()));
+    }
     Ok(Scaling {
         scale: inputs("scale")?,
         offset: inputs("offset")?,
-        logarithmic: logarithmic.map(|yes| yes != 0.0),
+        logarithmic: features("logarithmic")?.map(|yes| yes != 0.0),
+        weights,
         held: parts.number("held")? != 0.0,
     })
 }

@@ -7,10 +7,6 @@ use crate::demand::window::{FEATURES, LENGTH, Row, Window};
 /// Numbers of one window.
 pub const INPUTS: usize = FEATURES * LENGTH;
 
-/// Inputs beyond the range of the training windows are held at this: they are as large as
-/// the largest known, and must not throw the embedded point far out.
-const MOST: f64 = 1.0;
-
 /// Disk and network range over many powers of ten; their logarithm tells VMs apart better, but
 /// also takes more of the representation for itself.
 const BENT: [bool; FEATURES] = [false, false, false, false, false, true, true];
@@ -24,14 +20,19 @@ pub struct Scaling {
     pub offset: Vec<f64>,
     /// Per feature, whether ln(1 + x) is scaled.
     pub logarithmic: [bool; FEATURES],
-    /// Whether inputs are held within -1..1.
+    /// Per feature: its range over the training windows goes to -weight..weight, so that some
+    /// count more in what the network gives back. Three of seven features are the size of the
+    /// VM, the same at each step: they would take most of the representation.
+    pub weights: [f64; FEATURES],
+    /// Whether inputs beyond the range of the training windows are held at its ends: they are
+    /// as large as the largest known, and must not throw the embedded point far out.
     pub held: bool,
 }
 
 impl Scaling {
-    /// The range of each feature over the windows goes to -1..1; a constant one to 0.
+    /// The range of each feature over the windows goes to -weight..weight; a constant one to 0.
     #[must_use]
-    pub fn of(windows: &[&Window], logarithmic: bool) -> Self {
+    pub fn of(windows: &[&Window], logarithmic: bool, weights: [f64; FEATURES]) -> Self {
         let logarithmic = BENT.map(|bent| bent && logarithmic);
         let mut ranges = [(f64::INFINITY, f64::NEG_INFINITY); FEATURES];
         for row in windows.iter().flat_map(|window| window.rows()) {
@@ -48,9 +49,10 @@ impl Scaling {
         let each = ranges.map(linear);
         let spread = |value: &dyn Fn(usize) -> f64| (0..INPUTS).map(|input| value(input / LENGTH)).collect();
         Self {
-            scale: spread(&|feature| each[feature].0),
-            offset: spread(&|feature| each[feature].1),
+            scale: spread(&|feature| each[feature].0 * weights[feature]),
+            offset: spread(&|feature| each[feature].1 * weights[feature]),
             logarithmic,
+            weights,
             held: true,
         }
     }
@@ -64,7 +66,8 @@ impl Scaling {
         let value = |input: usize| {
             let (feature, step) = (input / LENGTH, input % LENGTH);
             let scaled = bent(row(step)[feature], self.logarithmic[feature]) * self.scale[input] + self.offset[input];
-            if self.held { scaled.clamp(-MOST, MOST) as f32 } else { scaled as f32 }
+            let most = self.weights[feature];
+            if self.held { scaled.clamp(-most, most) as f32 } else { scaled as f32 }
         };
         (0..INPUTS).map(value).collect()
     }

@@ -2,6 +2,7 @@
 
 use super::super::{FitError, Training};
 use super::scaling::INPUTS;
+use crate::demand::window::FEATURES;
 
 /// Names of all settings, as in [`Training::settings`].
 pub const NAMES: &[&str] = &[
@@ -18,6 +19,8 @@ pub const NAMES: &[&str] = &[
     "still",
     "windows",
     "logarithmic",
+    "sizes",
+    "traffic",
 ];
 
 /// Classes when nobody says how many, as the seed.
@@ -51,6 +54,8 @@ pub struct Settings {
     pub windows: usize,
     /// Whether disk and network count by their logarithm.
     pub logarithmic: bool,
+    /// Weight of each feature in what the network reads and gives back.
+    pub weights: [f64; FEATURES],
     /// Of weights and order.
     pub seed: u64,
 }
@@ -83,8 +88,9 @@ impl Settings {
             whole("hidden1", 128, 0, 4096)?,
             whole("hidden2", 64, 0, 4096)?,
             whole("hidden3", 0, 0, 4096)?,
-            whole("embedded", 10, 1, 256)?,
+            whole("embedded", 20, 1, 256)?,
         ];
+        let (sizes, traffic) = (within("sizes", 0.1, 0.0, 1.0)?, within("traffic", 0.3, 0.0, 1.0)?);
         Ok(Self {
             widths: std::iter::once(INPUTS).chain(hidden.into_iter().filter(|width| *width > 0)).collect(),
             classes,
@@ -97,6 +103,7 @@ impl Settings {
             still: within("still", 0.1, 0.0, 100.0)?,
             windows: whole("windows", 20_000, 1, 10_000_000)?,
             logarithmic: whole("logarithmic", 0, 0, 1)? == 1,
+            weights: [sizes, sizes, 1.0, sizes, 1.0, traffic, traffic],
             seed: training.seed,
         })
     }

@@ -7,25 +7,20 @@ use super::settings::Settings;
 use super::training::State;
 use nalgebra::DMatrix;
 
-/// 52 bits: it is kept as a number of a file.
-const BITS: u64 = (1 << 52) - 1;
-
 /// A number that tells one training from another: settings and windows.
 #[must_use]
-pub fn mark(settings: &Settings, inputs: &DMatrix<f32>) -> f64 {
+pub fn mark(settings: &Settings, inputs: &DMatrix<f32>) -> u64 {
     let text = format!("{settings:?}");
     let numbers = inputs.iter().map(|x| u64::from(x.to_bits()));
-    let mark = text.bytes().map(u64::from).chain(numbers).fold(0, |mark, number| mixed(mark ^ number));
-    (mark & BITS) as f64
+    text.bytes().map(u64::from).chain(numbers).fold(0, |mark, number| mixed(mark ^ number))
 }
 
 /// What is kept of a state.
 #[must_use]
-pub fn parts(state: &State, mark: f64) -> Parts {
+pub fn parts(state: &State) -> Parts {
     let of = |values: &[f32]| (vec![values.len()], values.to_vec());
     let labels: Vec<f64> = state.labels.iter().map(|label| *label as f64).collect();
     let mut parts = Parts::default()
-        .with_number("mark", mark)
         .with_number("pretrained", state.pretrained as f64)
         .with_number("joint", state.joint as f64)
         .with_number("steps", f64::from(state.adam.steps))
@@ -41,20 +36,10 @@ pub fn parts(state: &State, mark: f64) -> Parts {
 /// The state that `parts` gave.
 ///
 /// # Errors
-/// When it is of another training, or damaged.
-pub fn load(
-    parts: &Parts,
-    mark: f64,
-    network: &Network,
-    settings: &Settings,
-    windows: usize,
-) -> Result<State, FitError> {
+/// When it is damaged.
+pub fn load(parts: &Parts, network: &Network, settings: &Settings, windows: usize) -> Result<State, FitError> {
     let damaged =
         |error: PartsError| FitError::Degenerate(format!("the checkpoint cannot be used, remove it: {error}"));
-    if parts.number("mark").map_err(damaged)?.to_bits() != mark.to_bits() {
-        let text = "the checkpoint is of other windows, settings or another seed: remove it, or train with the same";
-        return Err(FitError::Setting(text.to_owned()));
-    }
     let number = |name: &str| parts.number(name).map(|value| value as usize);
     let array = |name: &str| parts.array_f32(name, 1).map(|(_, values)| values.to_vec());
     let read = || -> Result<State, PartsError> {

@@ -130,25 +130,40 @@ fn three_kinds_of_vms_are_three_classes_numbered_by_load() {
 #[test]
 fn resumed_training_ends_with_the_same_bytes() {
     let (windows, settings) = (windows(48), settings(&[("update", 2.0)]));
-    let kept: RefCell<Vec<Parts>> = RefCell::default();
-    let keep = |parts: &dyn Fn() -> Parts| kept.borrow_mut().push(parts());
-    let whole =
-        Training { checkpoint: Some(Checkpoint { resume: None, keep: &keep }), ..training(&windows, &settings) };
+    let kept: RefCell<Vec<(u64, Parts)>> = RefCell::default();
+    let keep = |mark: u64, parts: &dyn Fn() -> Parts| kept.borrow_mut().push((mark, parts()));
+    let checkpoint = Some(Checkpoint { resume: &|_| None, keep: &keep });
+    let whole = Training { checkpoint, ..training(&windows, &settings) };
     let fitted = fit(&whole).unwrap();
     assert_eq!(fitted.parts(), fit(&training(&windows, &settings)).unwrap().parts());
     let kept = kept.borrow().clone();
     assert_eq!(kept.len(), 12 + 4);
     for at in [0, 5, 11, 12, 15] {
-        let checkpoint = Checkpoint { resume: Some(&kept[at]), keep: &|_| {} };
-        let resumed = fit(&Training { checkpoint: Some(checkpoint), ..whole }).unwrap();
+        let resume = |mark| (mark == kept[at].0).then(|| kept[at].1.clone());
+        let checkpoint = Some(Checkpoint { resume: &resume, keep: &|_, _| {} });
+        let resumed = fit(&Training { checkpoint, ..whole }).unwrap();
         assert_eq!(resumed.parts(), fitted.parts(), "from state {at}");
     }
-    let mut resume = kept[12].clone();
-    let other = Training { seed: 6, checkpoint: Some(Checkpoint { resume: Some(&resume), keep: &|_| {} }), ..whole };
-    assert!(fit(&other).unwrap_err().to_string().contains("remove it"));
-    resume.arrays.remove("squares");
-    let damaged = Training { checkpoint: Some(Checkpoint { resume: Some(&resume), keep: &|_| {} }), ..whole };
-    assert!(fit(&damaged).unwrap_err().to_string().contains("lacks squares"));
+    // another seed is another training: the state is not asked for
+    let asked = RefCell::new(Vec::new());
+    let resume = |mark| {
+        asked.borrow_mut().push(mark);
+        None
+    };
+    let checkpoint = Some(Checkpoint { resume: &resume, keep: &|_, _| {} });
+    fit(&Training { seed: 6, checkpoint, ..whole }).unwrap();
+    assert!(asked.borrow().len() == 1 && asked.borrow()[0] != kept[0].0);
+    let damaged = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = kept[12].1.clone();
+        change(&mut parts);
+        let resume = |_| Some(parts.clone());
+        let checkpoint = Some(Checkpoint { resume: &resume, keep: &|_, _| {} });
+        fit(&Training { checkpoint, ..whole }).unwrap_err().to_string()
+    };
+    let lacks = damaged(&|parts| drop(parts.arrays.remove("squares")));
+    assert!(lacks.contains("remove it") && lacks.contains("lacks squares"), "{lacks}");
+    let short = damaged(&|parts| *parts = parts.clone().with_f32("means", &[1], vec![0.0]));
+    assert!(short.contains("remove it"), "{short}");
 }
 
 #[test]
