@@ -220,3 +220,25 @@ fn the_sample_configuration_fits_the_defaults() {
 fn answer_of_an_ordinary_user(captures: &Path) -> String {
     std::fs::read_to_string(captures.join("error-authorization.response.xml")).unwrap()
 }
+
+#[test]
+fn a_vm_that_does_not_start_goes_last_and_is_never_left_to_mm_sched() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "NO", &[])])),
+        ("one.vmpool.infoextended", pending(&[(8, 6, "")])),
+    ]);
+    let store = format!("history.store=sqlite:{}", folder.path().join("history.db").display());
+    let service = Service::start_with(folder.path(), Some(&oned), &["retry.after=1", "retry.pause=3600"], |command| {
+        command.args(["--set", &store]).env_remove("ML_MODEL_PORT");
+    });
+    let (large, small) = (|hosts: &[i32]| vm(8, hosts, 6.0), vm(9, &[4], 5.0));
+    assert_eq!(service.batch(&batch(&[large(&[4])]))[&8], 4);
+    // it failed: with as much room for either of the two, the other gets it
+    oned.set("one.vmpool.infoextended", pending(&[(8, 6, "<ERROR>no lease</ERROR>"), (9, 5, "")]));
+    let looks = oned.asked("one.vmpool.infoextended");
+    eventually("oned is looked at twice", || oned.asked("one.vmpool.infoextended") > looks + 1);
+    let answer = service.batch(&batch(&[large(&[4]), small]));
+    assert_eq!((answer.get(&8), answer.get(&9)), (None, Some(&4)), "{answer:?}");
+    assert_eq!(service.batch(&batch(&[large(&[5])]))[&8], 5, "it is not held back");
+}
