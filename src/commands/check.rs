@@ -135,7 +135,8 @@ fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
 /// What the store holds, if it answers.
 fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> {
     let Some(chosen) = store::chosen(settings) else {
-        let fix = "make the folder /var/lib/one/oneaio for oneadmin, or set history.store";
+        let home = Installation::here().home();
+        let fix = format!("make the folder {} for oneadmin, or set history.store", home.display());
         let text = "there is no store: VMs count as what they ask for, and none pauses that does not start";
         findings.warning("history", text, fix);
         return None;

@@ -56,7 +56,8 @@ pub fn configured(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
     })?;
     logger::start(settings.log);
     let Some(store) = chosen(&settings) else {
-        log::error!("no store is configured: set `history.store`, or make the folder /var/lib/one/oneaio");
+        let home = Installation::here().home();
+        log::error!("no store is configured: set `history.store`, or make the folder {}", home.display());
         return Err(Exit::Usage);
     };
     Ok((settings, store))
