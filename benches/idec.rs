@@ -33,7 +33,7 @@ fn main() {
         .collect();
     if has("full") {
         let widths = [("hidden1", 500.0), ("hidden2", 500.0), ("hidden3", 1000.0), ("embedded", 10.0)];
-        for (name, value) in widths.into_iter().chain([("sizes", 1.0), ("traffic", 1.0)]) {
+        for (name, value) in widths.into_iter().chain([("gamma", 0.1), ("sizes", 1.0), ("traffic", 1.0)]) {
             settings.entry(name.to_owned()).or_insert(value);
         }
     }

@@ -94,10 +94,10 @@ impl Settings {
         Ok(Self {
             widths: std::iter::once(INPUTS).chain(hidden.into_iter().filter(|width| *width > 0)).collect(),
             classes,
-            gamma: within("gamma", 0.1, 0.0, 100.0)?,
+            gamma: within("gamma", 0.05, 0.0, 100.0)?,
             rate: within("rate", 0.001, 1e-9, 1e9)?,
             batch: whole("batch", 256, 1, 65_536)?,
-            pretraining: whole("pretraining", 60, 0, 100_000)?,
+            pretraining: whole("pretraining", 150, 0, 100_000)?,
             epochs: whole("epochs", 30, 0, 100_000)?,
             update: whole("update", 1, 1, 1000)?,
             still: within("still", 0.1, 0.0, 100.0)?,
