@@ -5,13 +5,15 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod measured;
 #[path = "../tests/postgres/mod.rs"]
 mod server;
 
+use measured::{children, peak};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const VMS: i64 = 20_000;
 const SAMPLES: i64 = 2;
@@ -52,19 +54,6 @@ fn measure(name: &str, store: &str) {
     assert!(messages.contains(&format!("new samples {}", VMS * SAMPLES)), "{messages}");
     let used = children() - before;
     println!("| {name} | {VMS} x {SAMPLES} | {megabytes:.0} | {wall:.2} | {used:.2} | {peak:.0} |");
-}
-
-/// The peak of memory of a process in MB, looked at until it ends. What the kernel tells of
-/// ended children counts the memory of this process too, from before they became theirs.
-fn peak(status: &str) -> f64 {
-    let mut peak: f64 = 0.0;
-    while let Ok(text) = std::fs::read_to_string(status) {
-        let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) else { break };
-        let kib = line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0);
-        peak = peak.max(kib / 1e3);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    peak
 }
 
 /// Answers one call over HTTP, as oned does.
@@ -139,15 +128,4 @@ fn answer(payload: &str) -> String {
          <value><boolean>1</boolean></value>\r\n<value><string>{payload}</string></value>\r\n<value><i4>0</i4></value>\r\n\
          </data></array></value></param>\r\n</params>\r\n</methodResponse>\r\n"
     )
-}
-
-/// CPU seconds of the processes that have ended.
-#[allow(unsafe_code)]
-fn children() -> f64 {
-    // SAFETY: rusage is plain numbers, for which all zeros is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a live variable of the type getrusage writes.
-    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }

@@ -6,9 +6,11 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod measured;
 #[path = "../tests/postgres/mod.rs"]
 mod server;
 
+use measured::cpu;
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::{Batch, HistoryStore};
@@ -70,15 +72,4 @@ fn samples(vms: i32, rounds: std::ops::Range<i64>) -> Vec<VmSample> {
         VmSample { vm: VmId(vm), at: round * 300, usage }
     };
     (0..vms).flat_map(|vm| rounds.clone().map(move |round| (vm, round))).map(|(vm, round)| one(vm, round)).collect()
-}
-
-/// CPU seconds of this process so far.
-#[allow(unsafe_code)]
-fn cpu() -> f64 {
-    // SAFETY: rusage is plain numbers, for which all zeros is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a live variable of the type getrusage writes.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }

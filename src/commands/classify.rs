@@ -2,7 +2,7 @@
 //! that comes from.
 
 use super::{ConfigArgs, Exit, modelfile, store};
-use crate::demand::estimator::HORIZON_NAMES;
+use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
 use crate::demand::model::Model;
 use crate::demand::relatives::{self, Relatives};
@@ -118,14 +118,14 @@ fn with_history(
         traits.span as f64 / 86_400.0
     );
     let demand = relatives::mixed(&estimate, prior);
-    let rest = match (estimate.trust < 1.0, prior) {
-        (true, Some(prior)) => {
-            format!(" ({:.0} % own history, the rest {})", 100.0 * estimate.trust, prior.source.name())
-        }
-        _ => String::new(),
-    };
-    let _ = writeln!(text, "  estimate: {}{rest}", amounts(&demand));
     let window = identity.map(|who| memory.window(size(who)));
+    let class = match (model, &window) {
+        (Some(model), Some(Ok(window))) => model.by_class(window, PLACEMENT),
+        _ => None,
+    };
+    let fit = model.map_or_else(Fit::default, |model| model.fit().clone());
+    let origin = origin(fit.shares(traits.span, class.is_some()), prior);
+    let _ = writeln!(text, "  estimate from {origin}: {}", amounts(&demand));
     match (model, window) {
         (Some(model), Some(Ok(window))) => {
             let found = model.classify(&window);
@@ -159,6 +159,27 @@ fn with_history(
         (None, _) => {}
     }
     text
+}
+
+/// Where the estimate of CPU comes from, in shares.
+fn origin(shares: Shares, prior: Option<&Demand>) -> String {
+    // without relatives the others have all
+    let rest = if prior.is_some() { 1.0 - shares.trust() } else { 0.0 };
+    let all = shares.own + shares.class + rest;
+    let parts = [
+        (shares.own, "own history".to_owned()),
+        (shares.class, "its class".to_owned()),
+        (rest, prior.map_or(String::new(), |prior| format!("relatives ({})", prior.source.name()))),
+    ];
+    let told: Vec<(f64, String)> = parts.into_iter().filter(|(share, _)| *share / all >= 0.005).collect();
+    match told.as_slice() {
+        [] => "own history".to_owned(),
+        [(_, only)] => only.clone(),
+        several => {
+            let words = several.iter().map(|(share, name)| format!("{:.0} % {name}", 100.0 * share / all));
+            words.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// Level and peak in words.

@@ -5,8 +5,8 @@ use super::study::{self, Source};
 use super::{ConfigArgs, Exit, load_settings, logger, plot};
 use crate::config::{LogLevel, Problem};
 use crate::demand::classifier::{REGISTRY, kind};
-use crate::demand::estimator::HORIZON_NAMES;
-use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY};
+use crate::demand::estimator::{HORIZON_NAMES, SPANS};
+use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
 use crate::demand::fitting::Options;
 use crate::model::policy::Policy;
 use clap::{Args, ValueEnum};
@@ -113,7 +113,10 @@ pub fn run(args: &EvaluateArgs) -> Exit {
             return Exit::Unusable;
         }
     };
-    let text = format!("{}\n{}", table(&evaluation, args.resource), explained(&evaluation, args));
+    let mut text = format!("{}\n{}", table(&evaluation, args.resource), explained(&evaluation, args));
+    if args.resource == About::Cpu {
+        text.push_str(&format!("\n{}\n", young(&evaluation)));
+    }
     if std::io::stdout().write_all(text.as_bytes()).is_err() {
         return Exit::Output;
     }
@@ -172,6 +175,25 @@ pub fn table(evaluation: &Evaluation, about: About) -> String {
         }
         table.add_row(cells);
     }
+    table.to_string()
+}
+
+/// R2 of young VMs' CPU levels by length of history.
+fn young(evaluation: &Evaluation) -> String {
+    let mut table = Table::new();
+    let header = SPANS.iter().map(|span| format!("{} h", *span as f64 / 3600.0));
+    table
+        .load_style(ASCII_MARKDOWN)
+        .set_header(std::iter::once(format!("R2 of the level {}, history of", HORIZON_NAMES[0])).chain(header));
+    for (row, name) in YOUNG.iter().enumerate() {
+        let cell = |span| evaluation.young(row, span).map_or("-".to_owned(), |score| format!("{:.3}", score.r2));
+        table.add_row(std::iter::once((*name).to_owned()).chain((0..SPANS.len()).map(cell)));
+    }
+    (1..=SPANS.len()).for_each(|column| {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    });
     table.to_string()
 }
 

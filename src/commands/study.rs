@@ -73,7 +73,7 @@ pub fn of_store(store: &mut dyn HistoryStore, seed: u64, progress: &dyn Fn(&str)
         sized.truncate(MOST_VMS);
         sized.sort_by_key(|(vm, _)| *vm);
     }
-    let (mut study, count) = (Study::default(), sized.len());
+    let (mut study, count) = (Study::of(sized.len()), sized.len());
     for (index, (vm, identity)) in sized.into_iter().enumerate() {
         study.add(vm, &identity, store.samples(vm).map_err(told)?);
         progress(&format!("VM {} of {count} read", index + 1));
@@ -96,8 +96,8 @@ fn of_tables(files: &[PathBuf], vms: &Path, progress: &dyn Fn(&str)) -> Result<S
         read_samples(open(path)?, &origin, &mut told, &mut |sample| of_each.entry(sample.vm).or_default().push(sample))
             .with_context(|| path.display().to_string())?;
     }
-    let mut study = Study::default();
     let count = of_each.len();
+    let mut study = Study::of(count);
     for (index, (vm, samples)) in of_each.into_iter().enumerate() {
         if let Some(identity) = capacities.identity(vm) {
             study.add(vm, &identity, samples);

@@ -7,7 +7,7 @@
 //! are split. The split is drawn several times, and the errors of all draws go together.
 
 use super::classifier::{Checkpoint, FitError};
-use super::estimator::{HORIZONS, Outcome};
+use super::estimator::{HORIZONS, Outcome, PLACEMENT, SPANS};
 use super::features::percentile;
 use super::fitting::{Fitted, Options, fit_kept};
 use super::memory::RESOURCES;
@@ -48,6 +48,9 @@ pub const COLD: usize = 3;
 
 /// All rows.
 pub const ROWS: usize = 13;
+
+/// What histories cut short are estimated by: the first alone, and all together.
+pub const YOUNG: [&str; 4] = ["own history alone", "class alone", "relatives alone", "ours"];
 
 /// The name of a row.
 #[must_use]
@@ -107,6 +110,7 @@ impl Errors {
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     errors: Vec<Errors>,
+    young: Vec<Errors>,
     /// VMs that were scored, in all draws together.
     pub scored: usize,
     /// VMs with examples.
@@ -118,6 +122,13 @@ impl Evaluation {
     #[must_use]
     pub fn errors(&self, row: usize, horizon: usize, peak: bool, resource: usize) -> &Errors {
         &self.errors[place(row, horizon, peak, resource)]
+    }
+
+    /// The score of CPU levels 9.3 hours ahead by young VMs' histories of the length
+    /// `SPANS[span]`; rows as [`YOUNG`].
+    #[must_use]
+    pub fn young(&self, row: usize, span: usize) -> Option<Score> {
+        self.young[row * SPANS.len() + span].score()
     }
 
     /// The score of a row.
@@ -164,8 +175,9 @@ pub fn evaluate_kept(
     let (half, late) = (begin + (end - begin) / 2, begin + (end - begin) / 4 * 3);
     let mut vms: Vec<VmId> = study.cases.iter().map(|case| case.vm).collect();
     vms.dedup();
+    let young = vec![Errors::default(); YOUNG.len() * SPANS.len()];
     let mut evaluation =
-        Evaluation { errors: vec![Errors::default(); ROWS * 4 * RESOURCES], scored: 0, vms: vms.len() };
+        Evaluation { errors: vec![Errors::default(); ROWS * 4 * RESOURCES], young, scored: 0, vms: vms.len() };
     for draw in 0..draws {
         let seen = |case: &&Case| is_fitted(case.vm, draw + options.seed) && case.at + HORIZONS[0] <= half;
         // what ends after the first half is not known then
@@ -178,8 +190,8 @@ pub fn evaluate_kept(
         };
         let fitted: Vec<Case> = study.cases.iter().filter(seen).map(cut).collect();
         let young: Vec<Case> = study.young.iter().filter(seen).map(cut).collect();
-        let scored: Vec<&Case> =
-            study.cases.iter().filter(|case| !is_fitted(case.vm, draw + options.seed) && case.at >= late).collect();
+        let unseen = |case: &&Case| !is_fitted(case.vm, draw + options.seed) && case.at >= late;
+        let scored: Vec<&Case> = study.cases.iter().filter(unseen).collect();
         if fitted.is_empty() || scored.is_empty() {
             let text = format!(
                 "there is too little history to tell how good estimates are: {} VMs, {:.1} days; a few days of some \
@@ -196,6 +208,7 @@ pub fn evaluate_kept(
         of_draw.dedup();
         evaluation.scored += of_draw.len();
         score(&mut evaluation, &found, &scored);
+        score_young(&mut evaluation.young, &found, study.young.iter().filter(unseen));
     }
     Ok(evaluation)
 }
@@ -210,13 +223,11 @@ fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
             let everyone = everyone(&found.relatives[horizon]);
             let cold =
                 relatives.prior(&case.identity).map(|(prior, _)| Outcome { level: prior.level, peak: prior.peak });
-            let class = case.window.as_ref().map(|window| {
-                let coordinates = found.classifier.coordinates(window);
+            let class_mean = case.window.as_ref().and_then(|window| {
                 let class = found.classifier.classify(window).class;
-                let mean = found.class_means.get(class).map(|means| means[horizon]);
-                (mean, found.calibration.as_ref().map(|calibration| calibration.estimate(&coordinates, horizon)))
+                found.class_means.get(class).map(|means| means[horizon])
             });
-            let (class_mean, class_line) = class.unwrap_or((None, None));
+            let class_line = by_class(found, case, horizon);
             let request = Outcome { level: [100.0, 100.0, 0.0, 0.0], peak: [100.0, 100.0, 0.0, 0.0] };
             let [hour, window, day, week] = case.simple;
             let rows = [
@@ -232,7 +243,7 @@ fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
                 Some(window),
                 Some(day),
                 Some(week),
-                Some(ours(found, case, horizon, cold.as_ref())),
+                Some(ours(found, case, horizon, class_line.as_ref(), cold.as_ref())),
             ];
             for (row, estimated) in rows.iter().enumerate() {
                 let Some(estimated) = estimated else { continue };
@@ -246,22 +257,53 @@ fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
     }
 }
 
-/// Own history, mixed with the prior as far as it is not trusted.
-fn ours(found: &Fitted, case: &Case, horizon: usize, cold: Option<&Outcome>) -> Outcome {
+/// Adds what is estimated of young VMs.
+fn score_young<'a>(errors: &mut [Errors], found: &Fitted, scored: impl Iterator<Item = &'a Case>) {
+    let relatives = Relatives::new(&found.relatives[PLACEMENT]);
+    for case in scored {
+        let Some(span) = SPANS.iter().position(|span| *span == case.traits.span) else { continue };
+        let Some(used) = case.outcome[PLACEMENT] else { continue };
+        let cold = relatives.prior(&case.identity).map(|(prior, _)| Outcome { level: prior.level, peak: prior.peak });
+        let class = by_class(found, case, PLACEMENT);
+        let together = ours(found, case, PLACEMENT, class.as_ref(), cold.as_ref());
+        let rows = [Some(own(found, case, PLACEMENT)), class, cold, Some(together)];
+        for (row, estimated) in rows.iter().enumerate() {
+            if let Some(estimated) = estimated {
+                errors[row * SPANS.len() + span].add(bounded(estimated).level[0], used.level[0]);
+            }
+        }
+    }
+}
+
+/// What the class of a case's window says.
+fn by_class(found: &Fitted, case: &Case, horizon: usize) -> Option<Outcome> {
+    let (window, calibration) = case.window.as_ref().zip(found.calibration.as_ref())?;
+    Some(calibration.estimate(&found.classifier.coordinates(window), horizon))
+}
+
+/// What own history says.
+fn own(found: &Fitted, case: &Case, horizon: usize) -> Outcome {
     let (level, peak) = found.fit.usage(&case.traits, horizon);
-    let trust = found.fit.trust(&case.traits);
     let scale = scale(&case.identity);
     let all = |usage: &Usage| [usage.cpu, usage.memory, usage.disk_io.unwrap_or(0.0), usage.net_io.unwrap_or(0.0)];
     let (level, peak) = (all(&level), all(&peak));
-    let mut own = Outcome {
-        level: std::array::from_fn(|j| level[j] / scale[j]),
-        peak: std::array::from_fn(|j| peak[j] / scale[j]),
-    };
-    if let Some(cold) = cold {
-        own.level[0] = own.level[0] * trust + cold.level[0] * (1.0 - trust);
-        own.peak[0] = own.peak[0] * trust + cold.peak[0] * (1.0 - trust);
+    Outcome { level: std::array::from_fn(|j| level[j] / scale[j]), peak: std::array::from_fn(|j| peak[j] / scale[j]) }
+}
+
+/// Own history; where it is short, CPU with the class and relatives, as placements do.
+fn ours(found: &Fitted, case: &Case, horizon: usize, class: Option<&Outcome>, cold: Option<&Outcome>) -> Outcome {
+    let mut ours = own(found, case, horizon);
+    let shares = found.fit.shares(case.traits.span, class.is_some());
+    if let Some(class) = class {
+        ours.level[0] = shares.mixed(ours.level[0], class.level[0]);
+        ours.peak[0] = shares.mixed(ours.peak[0], class.peak[0]);
     }
-    bounded(&own)
+    if let Some(cold) = cold {
+        let trust = shares.trust();
+        ours.level[0] = ours.level[0] * trust + cold.level[0] * (1.0 - trust);
+        ours.peak[0] = ours.peak[0] * trust + cold.peak[0] * (1.0 - trust);
+    }
+    bounded(&ours)
 }
 
 /// CPU and memory within what the VM has.

@@ -3,10 +3,10 @@
 
 use super::calibration::Calibration;
 use super::classifier::{self, Checkpoint, Classifier, FitError, Training};
-use super::estimator::{Fit, Outcome, SPANS};
+use super::estimator::{Cut, Fit, Outcome, SPANS};
 use super::relatives::{self, Relatives};
 use super::study::{Case, scale};
-use super::window::{LENGTH, STEP, Window};
+use super::window::Window;
 use crate::model::history::Group;
 use crate::model::ids::VmId;
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,8 @@ pub fn fit_kept(
 ) -> Result<Fitted, FitError> {
     let with_window: Vec<&&Case> = cases.iter().filter(|case| case.window.is_some()).collect();
     let every = with_window.len().div_ceil(WINDOWS).max(1);
-    let windows: Vec<Window> = with_window.iter().step_by(every).filter_map(|case| case.window.clone()).collect();
+    let windows: Vec<Window> =
+        with_window.iter().step_by(every).filter_map(|case| case.window.as_deref().cloned()).collect();
     progress(&format!("fitting {} on {} windows", options.classifier, windows.len()));
     let Options { classes, settings, seed, .. } = options;
     let training = Training { windows: &windows, seed: *seed, classes: *classes, settings, progress, checkpoint };
@@ -79,7 +80,7 @@ pub fn fit_kept(
     progress("fitting own histories");
     let examples: Vec<_> = cases.iter().map(|case| case.example()).collect();
     let mut fit = Fit::fitted(&examples);
-    fit.fit_trust(&cut_short(&fit, classifier.as_ref(), calibration.as_ref(), cases, young));
+    fit.fit_shares(&cut_short(&fit, classifier.as_ref(), calibration.as_ref(), cases, young));
     let relatives = [0, 1].map(|horizon| groups(cases, horizon, &|_| true));
     Ok(Fitted { classifier, calibration, fit, relatives, class_means, windows: windows.len() })
 }
@@ -134,26 +135,24 @@ pub fn groups(cases: &[&Case], horizon: usize, wanted: &dyn Fn(VmId) -> bool) ->
     groups.into_iter().collect()
 }
 
-/// Histories cut short, with their own estimate, the prior they would have had, and what
-/// came. The prior of a VM never rests on itself: even VMs are relatives of odd ones.
+/// Histories cut short, with what they, their class and their relatives say, and what came.
+/// No VM is a relative of its own: even VMs are relatives of odd ones.
 fn cut_short(
     fit: &Fit,
     classifier: &dyn Classifier,
     calibration: Option<&Calibration>,
     cases: &[&Case],
     young: &[&Case],
-) -> Vec<(i64, f64, f64, f64)> {
+) -> Vec<Cut> {
     let halves = [0, 1].map(|half| groups(cases, 0, &|vm| vm.0.rem_euclid(2) != half));
     let halves = [Relatives::new(&halves[0]), Relatives::new(&halves[1])];
     let of = |case: &&Case| {
         let span = case.traits.span;
         let own = fit.usage(&case.traits, 0).0.cpu / scale(&case.identity)[0];
-        let classed = case.window.as_ref().filter(|_| span >= LENGTH as i64 * STEP).zip(calibration);
-        let prior = match classed {
-            Some((window, calibration)) => calibration.estimate(&classifier.coordinates(window), 0).level[0],
-            None => halves[usize::from(case.vm.0.rem_euclid(2) == 1)].prior(&case.identity)?.0.level[0],
-        };
-        Some((span, own.min(100.0), prior, case.outcome[0]?.level[0]))
+        let classed = case.window.as_ref().zip(calibration);
+        let class = classed.map(|(window, fitted)| fitted.estimate(&classifier.coordinates(window), 0).level[0]);
+        let relatives = halves[usize::from(case.vm.0.rem_euclid(2) == 1)].prior(&case.identity)?.0.level[0];
+        Some(Cut { span, own: own.min(100.0), class, relatives, outcome: case.outcome[0]?.level[0] })
     };
     young.iter().filter(|case| SPANS.contains(&case.traits.span)).filter_map(of).collect()
 }

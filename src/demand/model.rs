@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 
 /// Version of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The one metadata key.
 const KEY: &str = "oneaio";
@@ -173,10 +173,11 @@ impl Model {
 
     /// Estimate and class vectors of a VM. Without a known size there is no class: percent of
     /// nothing say nothing. Where history is too short to be trusted wholly and there is a
-    /// window, the class stands for the rest.
+    /// window, the class has its share too; what is left is for relatives.
     #[must_use]
     pub fn learn(&self, memory: &Memory, identity: Option<&VmIdentity>) -> (Estimate, Vectors) {
-        let mut estimate = self.fit.own(&memory.traits());
+        let traits = memory.traits();
+        let mut estimate = self.fit.own(&traits);
         let Some(identity) = identity.filter(|identity| identity.cpu > 0 && identity.memory > 0) else {
             return (estimate, Vec::new());
         };
@@ -188,11 +189,10 @@ impl Model {
         let number = u16::try_from(found.class).unwrap_or(u16::MAX);
         estimate.class = Some(Class { number, confidence: found.confidence });
         if let Some(class) = self.by_class(&window, PLACEMENT).filter(|_| estimate.trust < 1.0) {
-            let unit = scale(identity)[0];
-            let mix = |own: f64, class: f64| own * estimate.trust + class * unit * (1.0 - estimate.trust);
-            estimate.level.cpu = mix(estimate.level.cpu, class.level[0]);
-            estimate.peak.cpu = mix(estimate.peak.cpu, class.peak[0]).max(estimate.level.cpu);
-            estimate.trust = 1.0;
+            let (unit, shares) = (scale(identity)[0], self.fit.shares(traits.span, true));
+            estimate.level.cpu = shares.mixed(estimate.level.cpu, class.level[0] * unit);
+            estimate.peak.cpu = shares.mixed(estimate.peak.cpu, class.peak[0] * unit).max(estimate.level.cpu);
+            estimate.trust = shares.trust();
         }
         (estimate, self.classifier.vectors(&window))
     }

@@ -2,17 +2,22 @@
 //!
 //! One VM after another goes through; of each, only examples stay. Moments are five hours
 //! apart, so that all hours of a day come. An example counts only where its whole time ahead
-//! is known. [`MOST_VMS`] bounds memory: about 1.2 MB per VM and month, windows included.
+//! is known. Memory is bounded: at most [`MOST_VMS`] VMs are studied, and of many VMs only
+//! every so-many-th window and young history is kept.
 
 use super::estimator::{Example, HORIZONS, Outcome, SPANS};
 use super::features::{mean, percentile};
-use super::memory::{Memory, PEAK, RESOURCES, Traits};
+use super::memory::{Memory, PEAK, RESOURCES, Traits, amounts};
 use super::window::{Size, Window};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
+use std::sync::Arc;
 
 /// More VMs than this add little; others are left out by chance.
 pub const MOST_VMS: usize = 600;
+
+/// Of more VMs than this, fewer windows and young histories each.
+const THICK: usize = 150;
 
 /// Seconds between examples.
 const SPACING: i64 = 5 * 3600;
@@ -23,8 +28,8 @@ const WINDOW_EVERY: i64 = 2;
 /// An example needs a history of so many seconds.
 const SETTLED: i64 = 2 * 86_400;
 
-/// Young histories begin so many seconds apart.
-const YOUNG_EVERY: i64 = 3 * 86_400;
+/// Young histories begin so many seconds apart: at all hours of a day.
+const YOUNG_EVERY: i64 = 41 * 3600;
 
 /// Of the samples of a time ahead, so many must be there for it to be known.
 const KNOWN: f64 = 0.6;
@@ -44,7 +49,7 @@ pub struct Case {
     /// What its memory tells.
     pub traits: Traits,
     /// Its last window, for some.
-    pub window: Option<Window>,
+    pub window: Option<Arc<Window>>,
     /// Mean and 95th percentile over the last hour, window, day, week.
     pub simple: [Outcome; 4],
     /// What came, by horizon; CPU and memory in percent of what it asks for, disk and network
@@ -61,6 +66,8 @@ pub struct Study {
     pub young: Vec<Case>,
     /// First and last sample of all.
     pub span: Option<(i64, i64)>,
+    /// How many times fewer windows and young histories than of a few VMs, less one.
+    thinner: i64,
 }
 
 /// What usage is divided by, by resource.
@@ -84,10 +91,21 @@ impl Case {
 }
 
 impl Study {
+    /// For so many VMs.
+    #[must_use]
+    pub fn of(vms: usize) -> Self {
+        let thinner = i64::try_from(vms.saturating_sub(1) / THICK).unwrap_or(0);
+        Self { thinner, ..Self::default() }
+    }
+
     /// Adds a VM by its samples, which are sorted here. Samples that are no amounts are passed
     /// over; a VM without a size has nothing to compare with, and is left out.
     pub fn add(&mut self, vm: VmId, identity: &VmIdentity, mut samples: Vec<VmSample>) {
-        samples.retain(|sample| sample.usage.cpu >= 0.0 && sample.usage.memory >= 0.0 && sample.usage.cpu.is_finite());
+        samples.retain_mut(|sample| {
+            let Some([.., disk_io, net_io]) = amounts(&sample.usage) else { return false };
+            (sample.usage.disk_io, sample.usage.net_io) = (disk_io, net_io);
+            true
+        });
         samples.sort_by_key(|sample| sample.at);
         samples.dedup_by_key(|sample| sample.at);
         let (Some(first), Some(last)) = (samples.first().map(|s| s.at), samples.last().map(|s| s.at)) else { return };
@@ -97,11 +115,12 @@ impl Study {
         let (begin, end) = self.span.unwrap_or((first, last));
         self.span = Some((begin.min(first), end.max(last)));
         let one = One { vm, identity, samples: &samples, scale: scale(identity), step: step(&samples) };
-        one.settled(&mut self.cases);
+        let thin = 1 + self.thinner;
+        one.settled(&mut self.cases, WINDOW_EVERY * thin);
         let mut start = first;
         while start + SPANS[SPANS.len() - 1] < last {
             one.young(start, &mut self.young);
-            start += YOUNG_EVERY;
+            start += YOUNG_EVERY * thin;
         }
     }
 }
@@ -122,7 +141,8 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn settled(&self, cases: &mut Vec<Case>) {
+    /// Examples, every so-many-th with a window.
+    fn settled(&self, cases: &mut Vec<Case>, window_every: i64) {
         let mut memory = Memory::new();
         let mut due = self.samples[0].at.div_euclid(SPACING) + 1;
         for (index, sample) in self.samples.iter().enumerate() {
@@ -131,7 +151,7 @@ impl One<'_> {
                 let old_enough = sample.at - self.samples[0].at >= SETTLED;
                 let case = old_enough.then(|| self.case(index, &memory)).flatten();
                 cases.extend(case.map(|case| Case {
-                    window: (due % WINDOW_EVERY == 0).then(|| memory.window(size(self.identity)).ok()).flatten(),
+                    window: (due % window_every == 0).then(|| self.window(&memory)).flatten(),
                     ..case
                 }));
             }
@@ -149,13 +169,17 @@ impl One<'_> {
             if sample.at >= start + **span {
                 if let Some(mut case) = self.case(index, &memory) {
                     case.traits.span = **span;
-                    case.window = memory.window(size(self.identity)).ok();
+                    case.window = self.window(&memory);
                     cases.push(case);
                 }
                 spans.next();
             }
             memory.add(sample);
         }
+    }
+
+    fn window(&self, memory: &Memory) -> Option<Arc<Window>> {
+        memory.window(size(self.identity)).ok().map(Arc::new)
     }
 
     /// What was known before a sample, and what came from it on; `None` when nothing is known

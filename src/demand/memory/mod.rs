@@ -21,6 +21,7 @@ use super::estimator::Fit;
 use super::features::percentile;
 use super::histogram::{Histogram, Measure};
 use super::window::{LENGTH, MHZ_PER_CORE, Row, Size, Window, WindowError};
+use crate::model::demand::Usage;
 use crate::model::history::Estimate;
 use crate::model::sample::VmSample;
 use averages::{Averages, decay};
@@ -43,8 +44,9 @@ pub const PEAK: f64 = 0.95;
 /// Steps of the last hour.
 const HOUR: usize = 12;
 
-/// Beyond this nothing is an amount.
-const MOST: f64 = 1e12;
+/// Beyond these nothing is an amount, but a counter that jumped: percent of a core (a thousand
+/// cores), KiB (93 TiB), bytes per second (93 GiB/s).
+const MOST: [f64; RESOURCES] = [1e5, 1e11, 1e11, 1e11];
 
 /// What is kept of one VM.
 #[derive(Clone, Debug)]
@@ -112,10 +114,8 @@ impl Memory {
     /// Numbers that are no amounts (NaN, negative, beyond measure) are passed over; a sample
     /// without a usable CPU or memory wholly.
     pub fn add(&mut self, sample: &VmSample) {
-        let usage = &sample.usage;
-        let amount = |value: Option<f64>| value.filter(|value| (0.0..=MOST).contains(value));
-        let values = [amount(Some(usage.cpu)), amount(Some(usage.memory)), amount(usage.disk_io), amount(usage.net_io)];
-        let [Some(cpu), Some(memory), ..] = values else { return };
+        let Some(values) = amounts(&sample.usage) else { return };
+        let (cpu, memory) = (values[0].unwrap_or(0.0), values[1].unwrap_or(0.0));
         let (first, last) = self.span.unwrap_or((sample.at, sample.at));
         let age = sample.at.saturating_sub(last);
         let (fade, weight) = (decay(age.max(0)), decay(age.saturating_neg().max(0)));
@@ -240,6 +240,16 @@ impl Memory {
         self.recent.write(&mut to);
         to.0
     }
+}
+
+/// What of a usage are amounts; `None` where CPU or memory is none: NaN, negative, beyond
+/// measure.
+#[must_use]
+pub fn amounts(usage: &Usage) -> Option<[Option<f64>; RESOURCES]> {
+    let all = [Some(usage.cpu), Some(usage.memory), usage.disk_io, usage.net_io];
+    let amount = |j: usize| all[j].filter(|value| (0.0..=MOST[j]).contains(value));
+    let values: [Option<f64>; RESOURCES] = std::array::from_fn(amount);
+    (values[0].is_some() && values[1].is_some()).then_some(values)
 }
 
 /// A step as a row of a window.

@@ -66,7 +66,7 @@ fn damaged_models_are_refused_with_what_to_do() {
         bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
         bytes
     };
-    assert_eq!(refused(&replaced("\\\"format\\\":1", "\\\"format\\\":9")), ModelError::Format(9));
+    assert_eq!(refused(&replaced("\\\"format\\\":2", "\\\"format\\\":9")), ModelError::Format(9));
     let text = refused(&replaced("cpu_percent", "cpu_permill")).to_string();
     assert!(text.starts_with("the model was fitted on other features (112 x 300 s of cores,"), "{text}");
 }
@@ -86,7 +86,8 @@ fn classes_are_a_prior_for_short_histories_and_no_size_means_no_class() {
     assert!(young.trust < 1.0 && young.class.is_none() && vectors.is_empty(), "{young:?}");
     (20..112).for_each(|i| memory.add(&sample(i)));
     let (estimate, vectors) = model.learn(&memory, Some(&identity));
-    assert_eq!((estimate.class.unwrap().number, estimate.trust), (1, 1.0));
+    assert_eq!(estimate.class.unwrap().number, 1);
+    assert!(estimate.trust > young.trust, "{estimate:?}");
     assert!(vectors.len() == 1 && vectors[0].0 == "kmeans" && vectors[0].1.len() == 3, "{vectors:?}");
     assert!((estimate.level.cpu - 68.0).abs() < 8.0, "{estimate:?}");
     assert!(model.learn(&memory, None).1.is_empty());
