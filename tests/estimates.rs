@@ -56,7 +56,7 @@ fn shares_stay_within_one_and_never_fall_with_more_history() {
     fit.fit_shares(&cut([[0.8, 0.0], [0.3, 0.0], [1.4, 0.0], [0.9, 0.4], [0.2, 0.1], [-0.5, 2.0]]));
     let mut before = [0.0_f64; 2];
     for span in (0..8 * 86_400).step_by(1800) {
-        for (classed, least) in [(false, &mut before[0]), (true, &mut before[1])] {
+        for (classed, least) in [false, true].into_iter().zip(&mut before) {
             let shares = fit.shares(span, classed);
             assert!(shares.own >= *least - 1e-9 && shares.class >= 0.0, "{span}: {shares:?}");
             assert!(shares.own + shares.class <= 1.0 + 1e-9, "{span}: {shares:?}");
@@ -95,7 +95,7 @@ fn other_sizes_tell_of_a_size_that_nobody_has() {
     assert!((between - 40.0).abs() < 3.0, "{between}");
     assert_eq!(source, Source::Size, "many of about that size");
     let (beyond, _) = level(&vms, 32);
-    assert!(beyond < 22.0, "the line goes on: {beyond}");
+    assert!(beyond < 30.0, "nearer to the large ones than to the mean: {beyond}");
     let (far, source) = level(&vms, 1 << 20);
     assert!((0.0..=100.0).contains(&far), "far from all it is a guess: {far}");
     assert_eq!(source, Source::Everyone);
