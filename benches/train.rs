@@ -3,7 +3,7 @@
 //! there are.
 //!
 //! `cargo bench --bench train` takes 2,000 and 5,000 VMs; arguments are other numbers of VMs
-//! (20,000 need 9 GB of disk and some ten minutes). `TMPDIR` says where.
+//! (20,000 need 9 GB of disk and their time). `TMPDIR` says where.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
