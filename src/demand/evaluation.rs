@@ -234,7 +234,7 @@ fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
                 Some(request),
                 everyone,
                 of_size.or(everyone),
-                cold.map(|cold| bounded(&cold)),
+                cold,
                 Some(request),
                 of_size.or(everyone),
                 class_mean,
@@ -269,7 +269,7 @@ fn score_young<'a>(errors: &mut [Errors], found: &Fitted, scored: impl Iterator<
         let rows = [Some(own(found, case, PLACEMENT)), class, cold, Some(together)];
         for (row, estimated) in rows.iter().enumerate() {
             if let Some(estimated) = estimated {
-                errors[row * SPANS.len() + span].add(bounded(estimated).level[0], used.level[0]);
+                errors[row * SPANS.len() + span].add(bounded(estimated, case).level[0], used.level[0]);
             }
         }
     }
@@ -303,12 +303,13 @@ fn ours(found: &Fitted, case: &Case, horizon: usize, class: Option<&Outcome>, co
         ours.level[0] = ours.level[0] * trust + cold.level[0] * (1.0 - trust);
         ours.peak[0] = ours.peak[0] * trust + cold.peak[0] * (1.0 - trust);
     }
-    bounded(&ours)
+    bounded(&ours, case)
 }
 
-/// CPU and memory within what the VM has.
-fn bounded(outcome: &Outcome) -> Outcome {
-    let bound = |values: [f64; 4]| [values[0].min(100.0), values[1].min(100.0), values[2], values[3]];
+/// CPU within what the VM asks for or has used, memory within what it has.
+fn bounded(outcome: &Outcome, case: &Case) -> Outcome {
+    let cpu = case.most_cpu();
+    let bound = |values: [f64; 4]| [values[0].min(cpu), values[1].min(100.0), values[2], values[3]];
     Outcome { level: bound(outcome.level), peak: bound(outcome.peak) }
 }
 

@@ -152,7 +152,7 @@ fn cut_short(
         let classed = case.window.as_ref().zip(calibration);
         let class = classed.map(|(window, fitted)| fitted.estimate(&classifier.coordinates(window), 0).level[0]);
         let relatives = halves[usize::from(case.vm.0.rem_euclid(2) == 1)].prior(&case.identity)?.0.level[0];
-        Some(Cut { span, own: own.min(100.0), class, relatives, outcome: case.outcome[0]?.level[0] })
+        Some(Cut { span, own: own.min(case.most_cpu()), class, relatives, outcome: case.outcome[0]?.level[0] })
     };
     young.iter().filter(|case| SPANS.contains(&case.traits.span)).filter_map(of).collect()
 }

@@ -182,8 +182,9 @@ impl Model {
             return (estimate, Vec::new());
         };
         let size = Size { cores: identity.cpu as f64 / 100.0, memory: identity.memory as f64 };
-        estimate.level.cpu = estimate.level.cpu.min(identity.cpu as f64);
-        estimate.peak.cpu = estimate.peak.cpu.min(identity.cpu as f64);
+        // a VM may use more than it asks for (VCPU above CPU), but none of the fits may invent it
+        let most = memory.estimate().peak.cpu.max(identity.cpu as f64);
+        (estimate.level.cpu, estimate.peak.cpu) = (estimate.level.cpu.min(most), estimate.peak.cpu.min(most));
         let Ok(window) = memory.window(size) else { return (estimate, Vec::new()) };
         let found = self.classify(&window);
         let number = u16::try_from(found.class).unwrap_or(u16::MAX);

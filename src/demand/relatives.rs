@@ -204,18 +204,23 @@ impl<'a> Relatives<'a> {
         }
         let Some(inverse) = products.try_inverse().filter(|_| members > 1e-6) else { return 0.0 };
         let wider = *prior;
-        for (away, weight, group) in near {
+        for (away, weight, group) in &near {
             // what one VM of that size moves the line by, here
-            let part = weight * (inverse.row(0) * Vector3::from(away))[0];
+            let part = weight * (inverse.row(0) * Vector3::from(*away))[0];
             let vms = group.vms as f64;
             for j in 0..4 {
                 prior.level[j] += part * (group.level[j] - vms * wider.level[j]);
                 prior.peak[j] += part * (group.peak[j] - vms * wider.peak[j]);
             }
         }
-        let within = |values: [f64; 4], most: [f64; 4]| std::array::from_fn(|j| values[j].clamp(0.0, most[j]));
-        let most = [100.0, 100.0, f64::MAX, f64::MAX];
-        (prior.level, prior.peak) = (within(prior.level, most), within(prior.peak, most));
+        // VMs may use more CPU than they ask for (VCPU above CPU), but a line may not invent it
+        let within = |values: [f64; 4], of: fn(&Group) -> f64| {
+            let cpu = near.iter().map(|(_, _, group)| of(group) / group.vms as f64).fold(100.0, f64::max);
+            let most = [cpu, 100.0, f64::MAX, f64::MAX];
+            std::array::from_fn(|j| values[j].clamp(0.0, most[j]))
+        };
+        prior.level = within(prior.level, |group| group.level[0]);
+        prior.peak = within(prior.peak, |group| group.peak[0]);
         let variance = (squares / members - (level / members).powi(2)).max(0.0);
         prior.cpu_variance = (variance * members + SIZE_SHRINK * wider.cpu_variance) / (members + SIZE_SHRINK);
         members
@@ -252,7 +257,7 @@ fn nearness([_, cores, memory]: &[f64; 3]) -> f64 {
 #[must_use]
 pub fn demand(prior: &Prior, source: Source, cpu: f64, memory: f64) -> Demand {
     let usage = |shares: &[f64; 4]| Usage {
-        cpu: (shares[0] / 100.0).clamp(0.0, 1.0) * cpu,
+        cpu: (shares[0] / 100.0).max(0.0) * cpu,
         memory: (shares[1] / 100.0).clamp(0.0, 1.0) * memory,
         disk_io: Some(shares[2].max(0.0)),
         net_io: Some(shares[3].max(0.0)),
@@ -330,6 +335,20 @@ mod tests {
         assert!(small.level[0] > 70.0 && big.level[0] < 15.0, "{small:?} {big:?}");
         let young: Vec<_> = (0..9).map(|_| vm(1, 1, 50.0, ENOUGH - 1)).collect();
         assert_eq!(prior(&young, &stranger(1)), None);
+    }
+
+    #[test]
+    fn relatives_that_use_more_than_they_ask_for_say_so_and_lines_invent_nothing() {
+        let mut vms: Vec<_> = (0..20).map(|_| vm(1, 2, 300.0, 50)).collect();
+        vms.extend((0..20).map(|_| vm(1, 8, 90.0, 50)));
+        let (same, source) = prior(&vms, &vm(1, 2, 0.0, 0).0).unwrap();
+        assert!(same.level[0] > 150.0, "{same:?}");
+        let demand = demand(&same, source, 200.0, 1e6);
+        assert!(demand.level.cpu > 300.0, "{demand:?}");
+        // the line through both would say some 500 % for half a core
+        let tiny = VmIdentity { cpu: 50, template: None, ..vm(1, 2, 0.0, 0).0 };
+        let (tiny, _) = prior(&vms, &tiny).unwrap();
+        assert!(tiny.level[0] <= 300.0, "{tiny:?}");
     }
 
     #[test]

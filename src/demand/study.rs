@@ -88,6 +88,13 @@ impl Case {
     pub fn example(&self) -> Example<'_> {
         Example { traits: &self.traits, scale: scale(&self.identity), outcome: self.outcome }
     }
+
+    /// The most CPU that it may be estimated at, in percent of what it asks for: that, or what
+    /// it has used, which may be more (VCPU above CPU).
+    #[must_use]
+    pub fn most_cpu(&self) -> f64 {
+        self.simple.iter().map(|used| used.peak[0]).fold(100.0, f64::max)
+    }
 }
 
 impl Study {

@@ -91,6 +91,10 @@ fn classes_are_a_prior_for_short_histories_and_no_size_means_no_class() {
     assert!(vectors.len() == 1 && vectors[0].0 == "kmeans" && vectors[0].1.len() == 3, "{vectors:?}");
     assert!((estimate.level.cpu - 68.0).abs() < 8.0, "{estimate:?}");
     assert!(model.learn(&memory, None).1.is_empty());
+    // VCPU above CPU: what was used stands, however little was asked for
+    let small = VmIdentity { cpu: 25, ..identity };
+    let (estimate, _) = model.learn(&memory, Some(&small));
+    assert!(estimate.level.cpu > 40.0 && estimate.peak.cpu <= memory.estimate().peak.cpu, "{estimate:?}");
     assert_eq!(model.header.classes.len(), 3);
     assert!((model.header.classes.iter().map(|class| class.share).sum::<f64>() - 1.0).abs() < 1e-3);
 }
