@@ -35,6 +35,16 @@ fn an_old_sample_does_not_count() {
 }
 
 #[test]
+fn told_to_believe_no_sample_allocation_decides() {
+    let idle = host(1).cpu(800, 700).sample(2000, 0, 0);
+    let busy = host(2).cpu(800, 100).sample(2000, 600, 0);
+    let two = request(&[idle, busy], &[vm(1, &[1, 2])]);
+    assert_eq!(two.decide().host(1), Some(1));
+    let none = Policy { monitoring_max_age: 0, ..Policy::default() };
+    assert_eq!(two.decide_with(&none).host(1), Some(2));
+}
+
+#[test]
 fn the_report_has_the_seeds_numbers() {
     // U = 0 on both, so mean = 0 and D = |1/8| + |1/16|, doubled without renewable energy;
     // afterwards the mean is half of that

@@ -203,8 +203,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "monitoring_max_age",
         default: "600",
-        help: "A host sample counts while it is younger than this many seconds, against the newest of the\n\
-               request; then what is allocated counts instead. A whole number; with 0 only allocation counts.",
+        help: "A host sample that is older than this many seconds, against the newest of the request,\n\
+               does not count; what is allocated counts instead. A whole number; with 0 no sample counts.",
         set: |s, text| {
             let value: u32 = text.parse().map_err(|_| "a whole number of seconds")?;
             s.policy.monitoring_max_age = i64::from(value);

@@ -43,7 +43,7 @@ pub struct Policy {
     /// Adds this factor x memory (MB) to a VM's need on its system datastore.
     pub memory_system_ds_scale: f64,
     /// A host sample older than this, in seconds before the newest one of the
-    /// request, does not count.
+    /// request, does not count; with 0 none does.
     pub monitoring_max_age: i64,
     /// How VMs are tried again that do not start.
     pub retry: Retry,

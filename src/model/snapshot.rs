@@ -60,12 +60,12 @@ impl Snapshot {
         self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
 
-    /// Whether a sample was less than `max_age` seconds old when the newest of the document
+    /// Whether a sample was at most `max_age` seconds old when the newest of the document
     /// was taken: the request itself is the clock, so that equal bytes give equal answers.
-    /// With 0 none is.
+    /// With a `max_age` of 0 none is fresh.
     #[must_use]
     pub fn is_fresh(&self, timestamp: i64, max_age: i64) -> bool {
-        self.taken_at.saturating_sub(timestamp) < max_age
+        max_age > 0 && self.taken_at.saturating_sub(timestamp) <= max_age
     }
 }
 
