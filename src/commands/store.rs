@@ -84,6 +84,8 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
 /// does not answer.
 pub struct History {
     worker: Worker,
+    /// Whether class vectors are wanted, and of which classifier: `None` inside for those of the
+    /// model that is there.
     classes: Option<Option<&'static str>>,
     /// Of whose classes it was said that there are none.
     lacking: Arc<Mutex<Option<&'static str>>>,

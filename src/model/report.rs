@@ -172,6 +172,7 @@ pub enum Lack {
     /// Groups and CURRENT_VMS.
     Affinity,
     /// The policy's limit per host.
+    #[serde(rename = "max_per_host")]
     Quota,
     /// State or pinning of the host.
     State,
@@ -230,4 +231,17 @@ pub struct HostReport {
     pub basis: Basis,
     /// VMs that the plan brings.
     pub arrivals: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lacks_has_one_name_for_machines() {
+        use Lack::{Affinity, Cpu, Memory, Network, Numa, Pci, Quota, State, Storage};
+        for lack in [Cpu, Memory, Storage, Network, Pci, Numa, Affinity, Quota, State] {
+            assert_eq!(serde_json::to_value(lack).ok(), Some(lack.name().into()));
+        }
+    }
 }

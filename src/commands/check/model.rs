@@ -5,15 +5,13 @@ use super::super::modelfile;
 use super::Findings;
 use crate::config::Settings;
 use crate::demand::model::Header;
+use crate::demand::study::MOST_VMS;
 use crate::history::StoreStatus;
 use crate::model::moment::utc;
 
 /// A model whose newest sample is older than this, in seconds, against the store's: train runs
 /// daily.
 const OLD: i64 = 14 * 86_400;
-
-/// `train` fits on no more VMs than this, so that a larger cloud does not speak against it.
-const FITTED: i64 = 600;
 
 /// The file of the settings, against what the store holds, if there is one.
 pub fn model(settings: &Settings, store: Option<&StoreStatus>, now: i64, findings: &mut Findings) {
@@ -48,8 +46,10 @@ fn fits(header: &Header, store: Option<&StoreStatus>, now: i64, findings: &mut F
         findings.warning("model", "it was fitted on samples that are newer than all in the store", fix);
     }
     let known = store.map_or(0, |store| store.vms);
-    let fitted = i64::try_from(header.vms).unwrap_or(i64::MAX);
-    if fitted.saturating_mul(4) < known.min(FITTED) {
+    let count = |vms: usize| i64::try_from(vms).unwrap_or(i64::MAX);
+    let fitted = count(header.vms);
+    // a larger cloud than is ever fitted on does not speak against it
+    if fitted.saturating_mul(4) < known.min(count(MOST_VMS)) {
         findings.warning("model", format!("it was fitted on {fitted} VMs, the store knows {known}"), fix);
     }
 }

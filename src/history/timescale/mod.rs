@@ -15,7 +15,7 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
-use postgres::types::FromSql;
+use postgres::types::{FromSql, ToSql};
 use postgres::{Client, Config, NoTls, Transaction};
 use std::time::Duration;
 use tls::Mode;
@@ -187,12 +187,9 @@ impl HistoryStore for TimescaleStore {
     }
 
     fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        if !self.has_table("attempts")? {
-            return Ok(Vec::new());
-        }
         let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
         let sql = "SELECT vm, failed, at, sequence, error FROM oneaio.attempts WHERE vm = ANY($1)";
-        let rows = self.client.query(sql, &[&ids]).map_err(|error| failure(&error))?;
+        let rows = self.rows_if_any(sql, &[&ids])?;
         let attempts = |row: &postgres::Row| {
             let failed = u32::try_from(column::<i64>(row, 1)?).unwrap_or(u32::MAX);
             let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, column(row, 4)?);
@@ -276,12 +273,9 @@ impl HistoryStore for TimescaleStore {
     }
 
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        if !self.has_table("carbon")? {
-            return Ok(Vec::new());
-        }
         let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
                    ORDER BY zone, at DESC";
-        let rows = self.client.query(sql, &[&at, &at.saturating_sub(max_age)]).map_err(|error| failure(&error))?;
+        let rows = self.rows_if_any(sql, &[&at, &at.saturating_sub(max_age)])?;
         rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
     }
 
@@ -291,6 +285,14 @@ impl HistoryStore for TimescaleStore {
 }
 
 impl TimescaleStore {
+    /// What is selected; nothing where the table is not there, without a round trip of its own.
+    fn rows_if_any(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<postgres::Row>, StoreError> {
+        match self.client.query(sql, values) {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
+            rows => rows.map_err(|error| failure(&error)),
+        }
+    }
+
     /// Tables of an older version that nobody has migrated yet may lack one.
     fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
         let row = self.client.query_one("SELECT to_regclass('oneaio.' || $1::text) IS NOT NULL", &[&name]);
