@@ -11,9 +11,13 @@ use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
+use crate::placement::PlanningInput;
+use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
-use crate::placement::retry::Retries;
-use crate::placement::{PlanningInput, Stop, explain, green, plan};
+use crate::placement::deploy::retry::Retries;
+use crate::placement::explain;
+use crate::placement::plan;
+use crate::placement::score::green;
 use thiserror::Error;
 
 mod clusters;

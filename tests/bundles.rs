@@ -3,12 +3,12 @@
 //! `cargo run -- replay --bless fixtures/*`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use oneaio::commands::bundle::Bundle;
 use oneaio::decide;
 use oneaio::model::history::Recall;
 use oneaio::model::policy::Policy;
 use oneaio::model::snapshot::Snapshot;
 use oneaio::placement::check;
+use oneaio::records::bundle::Bundle;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

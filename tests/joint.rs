@@ -7,9 +7,9 @@ mod common;
 
 use common::{Decision, Host, Request, Vm, host, request, vm};
 use oneaio::decide;
+use oneaio::model::chance::Random;
 use oneaio::model::demand::{Basis, Demands, HostUse};
 use oneaio::model::policy::{Objective, Policy, Scheduler};
-use oneaio::placement::random::Random;
 use oneaio::placement::{PlanningInput, Stop, plan};
 
 const GIB: i64 = 1024 * 1024;

@@ -4,11 +4,11 @@
 //! `ONEAIO_MUTATIONS=N` changes how many are tried per fixture.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use oneaio::commands::bundle::Bundle;
 use oneaio::decide;
 use oneaio::model::policy::Policy;
 use oneaio::opennebula::{envelope, plan_xml};
 use oneaio::placement::check;
+use oneaio::records::bundle::Bundle;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

@@ -225,7 +225,7 @@ fn a_fault_on_a_request_that_is_too_large_to_hold_says_so() {
 fn shortly_before_the_deadline_the_best_plan_so_far_is_given() {
     let front_end = FrontEnd::new("deadline: 8\n");
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/k1_place_100h_300vm");
-    let request = oneaio::commands::bundle::Bundle::open(&fixture).unwrap().request().unwrap();
+    let request = oneaio::records::bundle::Bundle::open(&fixture).unwrap().request().unwrap();
     let request = std::io::read_to_string(flate2::read::GzDecoder::new(request.as_slice())).unwrap();
     // reading and planning each begin late: planning after four fifths of the deadline
     let mut command = front_end.command(&["place"]);

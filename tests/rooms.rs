@@ -18,6 +18,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["model", "opennebula", "config", "decide", "oned"]),
     ("simulation", &["model", "demand", "placement", "learn"]),
     (
+        "recall",
+        &[
+            "model",
+            "demand",
+            "history",
+            "placement",
+            "config",
+            "decide",
+            "learn",
+            "oned",
+            "opennebula",
+            "server",
+            "commands",
+        ],
+    ),
+    ("records", &["model", "opennebula", "config", "decide", "placement", "recall", "history", "commands"]),
+    (
         "commands",
         &[
             "server",
@@ -31,6 +48,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "oned",
             "learn",
             "simulation",
+            "recall",
+            "records",
         ],
     ),
     ("cli", &["commands"]),

@@ -5,10 +5,15 @@ mod files;
 mod model;
 
 use super::installation::Installation;
-use super::{ConfigArgs, Exit, collect, load_settings, logger, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::collect;
+use crate::commands::load_settings;
+use crate::commands::logger;
 use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
 use crate::oned::Limits;
+use crate::recall::history;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
@@ -79,7 +84,7 @@ pub fn run(args: &CheckArgs) -> Exit {
     let settings = configuration(args, &mut findings);
     let installation = Installation::here();
     let stored = history(&settings, &mut findings);
-    model::model(&settings, stored.as_ref(), store::now(), &mut findings);
+    model::model(&settings, stored.as_ref(), history::now(), &mut findings);
     files::wrappers(&installation, &mut findings);
     files::oned_conf(&installation, &mut findings);
     files::folders(&installation, &settings, &mut findings);
@@ -134,7 +139,7 @@ fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
 
 /// What the store holds, if it answers.
 fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> {
-    let Some(chosen) = store::chosen(settings) else {
+    let Some(chosen) = history::chosen(settings) else {
         let home = Installation::here().home();
         let fix = format!("make the folder {} for oneadmin, or set history.store", home.display());
         let text = "there is no store: VMs count as what they ask for, and none pauses that does not start";
@@ -148,7 +153,7 @@ fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> 
         findings.warning("history", format!("{} is not there yet", path.display()), fix);
         return None;
     }
-    let status = store::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
+    let status = history::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
     match status {
         Ok(status) => {
             stored(&chosen, &status, findings);
@@ -171,7 +176,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     for remark in &status.remarks {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
     }
-    let age = status.span.map(|(_, last)| store::now() - last);
+    let age = status.span.map(|(_, last)| history::now() - last);
     let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
     match age {
         None => findings.warning("history", "it holds no samples", fix),

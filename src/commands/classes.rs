@@ -1,8 +1,12 @@
 //! `oneaio classes`: what the classes of the model are, in words and numbers.
 
-use super::{ConfigArgs, Exit, load_settings, logger, modelfile};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
 use crate::config::LogLevel;
 use crate::demand::model::{ClassSummary, Header};
+use crate::recall::modelfile;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use std::io::Write;

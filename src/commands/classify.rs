@@ -1,7 +1,8 @@
 //! `oneaio classify VM...`: what history says of a VM: its class, its estimate, and where
 //! that comes from.
 
-use super::{ConfigArgs, Exit, modelfile, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
 use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
 use crate::demand::model::Model;
@@ -12,6 +13,8 @@ use crate::model::demand::{Demand, Usage};
 use crate::model::history::Group;
 use crate::model::ids::VmId;
 use crate::model::sample::VmIdentity;
+use crate::recall::history;
+use crate::recall::modelfile;
 use anyhow::anyhow;
 use clap::Args;
 use std::collections::HashMap;
@@ -33,7 +36,7 @@ pub struct ClassifyArgs {
 /// Prints a paragraph for each VM.
 #[must_use]
 pub fn run(args: &ClassifyArgs) -> Exit {
-    let (settings, chosen) = match store::configured(&args.config) {
+    let (settings, chosen) = match history::configured(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
@@ -42,7 +45,7 @@ pub fn run(args: &ClassifyArgs) -> Exit {
         log::warn!("there is no model, so there are no classes: `oneaio train` makes one");
     }
     let vms: Vec<VmId> = args.vms.iter().copied().map(VmId).collect();
-    let told = store::open_as_it_is(&chosen, Duration::from_secs(30))
+    let told = history::open_as_it_is(&chosen, Duration::from_secs(30))
         .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
     match told {

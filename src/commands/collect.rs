@@ -3,8 +3,8 @@
 //! several front-ends with one store, or when a run takes longer than the timer's pause, one
 //! collects and the others stand down; what a run that was cut off has kept stays.
 
-use super::intake::{AHEAD, CHUNK, Intake};
-use super::{ConfigArgs, Exit, modelfile, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
 use crate::config::Store;
 use crate::demand::model::Model;
 use crate::history::rates::RateMeter;
@@ -13,6 +13,11 @@ use crate::learn;
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, HostSample, VmIdentity};
 use crate::oned::{Credentials, Endpoint, Limits, Oned, Window};
+use crate::recall::history;
+use crate::recall::intake::AHEAD;
+use crate::recall::intake::CHUNK;
+use crate::recall::intake::Intake;
+use crate::recall::modelfile;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::collections::HashMap;
@@ -47,7 +52,7 @@ pub struct CollectArgs {
 /// Collects once, or for ever.
 #[must_use]
 pub fn run(args: &CollectArgs) -> Exit {
-    let (settings, chosen) = match store::configured(&args.config) {
+    let (settings, chosen) = match history::configured(&args.config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };
@@ -82,13 +87,13 @@ pub(super) fn oned(limits: Limits) -> Result<Oned> {
 
 fn once(oned: &Oned, chosen: &Store, model: Option<&Model>, keep: u32) -> Result<()> {
     let told = |error: StoreError| anyhow!("the store {chosen:?} cannot be used: {error}");
-    let mut store = store::open(chosen, Duration::from_secs(30)).map_err(told)?;
+    let mut store = history::open(chosen, Duration::from_secs(30)).map_err(told)?;
     if !store.claim_collection().map_err(told)? {
         log::info!("another collector is at work on this store: nothing to do");
         return Ok(());
     }
     let known = store.counters(Kind::Vm).map_err(told)?;
-    let now = store::now();
+    let now = history::now();
     let newest = known.iter().map(|counters| counters.at).filter(|at| *at <= now).max();
     let look_back = newest.map_or(FIRST_LOOK, |at| (now - at + OVERLAP).min(LONGEST_LOOK));
     let mut intake = Intake::new(store.as_mut(), model, known, now);

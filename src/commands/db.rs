@@ -1,8 +1,10 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
-use super::{ConfigArgs, Exit, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
 use crate::config::{Settings, Store};
 use crate::history::{HistoryStore, StoreError, StoreStatus};
+use crate::recall::history;
 use clap::Subcommand;
 use std::io::Write;
 use std::time::Duration;
@@ -29,12 +31,12 @@ pub enum DbCommand {
 #[must_use]
 pub fn run(command: &DbCommand) -> Exit {
     match command {
-        DbCommand::Init(config) => with_store(config, store::open, |_, _| Ok("the store is ready\n".to_owned())),
+        DbCommand::Init(config) => with_store(config, history::open, |_, _| Ok("the store is ready\n".to_owned())),
         DbCommand::Status(config) => {
-            with_store(config, store::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
+            with_store(config, history::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
         }
-        DbCommand::Prune { days, config } => with_store(config, store::open_as_it_is, |store, settings| {
-            let before = store::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
+        DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
+            let before = history::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
         }),
     }
@@ -48,7 +50,7 @@ fn with_store(
     open: Opening,
     work: impl FnOnce(&mut dyn HistoryStore, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
-    let (settings, chosen) = match store::configured(config) {
+    let (settings, chosen) = match history::configured(config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };

@@ -1,14 +1,18 @@
 //! `oneaio drain HOST`: whether a host can be emptied, by which migrations and in which
 //! order, or which VM and which rule is in the way. It only says; nothing is done.
 
-use super::bundle::Bundle;
 use super::optimize::request;
-use super::{ConfigArgs, Exit, load_settings, logger, migrations_table};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
+use crate::commands::show::migrations_table;
 use crate::config::Settings;
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
 use crate::opennebula::{message, plan_xml};
+use crate::records::bundle::Bundle;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;

@@ -2,7 +2,11 @@
 //! From the store, or straight from tables.
 
 use super::study::{self, Source};
-use super::{ConfigArgs, Exit, load_settings, logger, plot};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
+use crate::commands::show::plot;
 use crate::config::{LogLevel, Problem};
 use crate::demand::classifier::{REGISTRY, kind};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};

@@ -1,11 +1,17 @@
 //! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
 
-use super::bundle::Bundle;
-use super::{ConfigArgs, Exit, decision_log, load_settings, logger, replay, table};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
+use crate::commands::replay;
+use crate::commands::show::table;
 use crate::config::LogLevel;
 use crate::decide;
 use crate::model::ids::VmId;
 use crate::opennebula::message;
+use crate::records::bundle::Bundle;
+use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::Value;

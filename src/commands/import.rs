@@ -1,6 +1,7 @@
 //! `oneaio import`: usage tables into the store of history.
 
-use super::{ConfigArgs, Exit, modelfile, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
 use crate::config::Settings;
 use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
@@ -8,6 +9,8 @@ use crate::history::{Batch, HistoryStore, StoreError};
 use crate::learn;
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
+use crate::recall::history;
+use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use std::collections::HashSet;
@@ -40,11 +43,11 @@ pub struct ImportArgs {
 /// Imports all files, one after the other.
 #[must_use]
 pub fn run(args: &ImportArgs) -> Exit {
-    let (settings, chosen) = match store::configured(&args.config) {
+    let (settings, chosen) = match history::configured(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
-    let outcome = store::open(&chosen, Duration::from_secs(60))
+    let outcome = history::open(&chosen, Duration::from_secs(60))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"))
         .and_then(|mut store| all(args, &settings, store.as_mut()));
     match outcome {

@@ -1,6 +1,5 @@
 //! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
 
-pub mod bundle;
 pub mod check;
 pub mod classes;
 pub mod classify;
@@ -20,19 +19,10 @@ pub mod train;
 
 mod answering;
 mod checkpoint;
-mod decision_log;
-mod differences;
-mod installation;
-mod intake;
-mod logger;
-mod migrations_table;
-mod modelfile;
-mod plot;
-mod record;
-mod remembered;
-mod store;
+pub(crate) mod installation;
+pub(crate) mod logger;
+mod show;
 mod study;
-mod table;
 
 use crate::config::{Problem, Settings, settings};
 use clap::Args;
@@ -67,7 +57,7 @@ pub struct ConfigArgs {
 }
 
 /// The settings of a run: the named file, or the installed one, or one of `fallback`.
-fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
+pub(crate) fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
     let file = config_file(args, fallback);
     let overrides: Vec<String> = store_of_environment().into_iter().chain(args.set.iter().cloned()).collect();
     let Some(file) = file else { return settings(None, &overrides) };
@@ -82,7 +72,7 @@ fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Setting
 }
 
 /// The named file, or one of `fallback`, or the installed one, if there is one.
-fn config_file(args: &ConfigArgs, fallback: Option<PathBuf>) -> Option<PathBuf> {
+pub(crate) fn config_file(args: &ConfigArgs, fallback: Option<PathBuf>) -> Option<PathBuf> {
     let installed = || Some(installation::Installation::here().config_file()).filter(|file| file.exists());
     args.config.clone().or(fallback).or_else(installed)
 }

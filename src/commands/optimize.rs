@@ -4,13 +4,20 @@
 
 use super::answering::within;
 use super::place::{answer, nothing};
-use super::record::{Made, Recording};
-use super::store::{self, History};
-use super::{ConfigArgs, Exit, decision_log, load_settings, logger, modelfile};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
 use crate::config::Settings;
 use crate::decide;
 use crate::model::ids::ClusterId;
 use crate::opennebula::plan_xml;
+use crate::recall::history;
+use crate::recall::history::History;
+use crate::recall::modelfile;
+use crate::records::decision_log;
+use crate::records::record::Made;
+use crate::records::record::Recording;
 use clap::Args;
 use std::io::{IsTerminal, Read};
 use std::sync::Arc;
@@ -35,10 +42,10 @@ pub fn run(args: &OptimizeArgs) -> Exit {
         Err(exit) => return exit,
     };
     let until = Instant::now() + Duration::from_secs_f64(settings.operate.deadline);
-    let now = store::now();
+    let now = history::now();
     let recording = Recording::begin("optimize", &args.config, &settings, &request, now);
     let patience = settings.history_deadline.min(settings.operate.deadline);
-    let history = store::chosen(&settings)
+    let history = history::chosen(&settings)
         .map(|store| History::start(store, patience).with_model(modelfile::or_without(&settings)));
     let snapshot = match within(until, move || decide::read(request)) {
         Ok(Ok(snapshot)) => snapshot,

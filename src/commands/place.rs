@@ -2,15 +2,21 @@
 //! input and reads the plan from standard output; there is a whole plan or none.
 
 use super::answering::{Lost, within};
-use super::record::{Made, Recording};
 use super::replay::messages;
-use super::store::{self, History};
-use super::{ConfigArgs, Exit, decision_log, load_settings, logger};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
 use crate::config::Settings;
 use crate::decide;
 use crate::model::plan::Plan;
 use crate::opennebula::plan_xml;
 use crate::placement::Stop;
+use crate::recall::history;
+use crate::recall::history::History;
+use crate::records::decision_log;
+use crate::records::record::Made;
+use crate::records::record::Recording;
 use std::io::{IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,14 +55,15 @@ pub fn run(args: &ConfigArgs) -> Exit {
         return Exit::Usage;
     }
     let patience = settings.history_deadline.min(settings.operate.deadline);
-    let history = store::chosen(&settings).map(|store| History::start(store, patience).with_classes(&settings.policy));
+    let history =
+        history::chosen(&settings).map(|store| History::start(store, patience).with_classes(&settings.policy));
     let mut request = Vec::new();
     if let Err(error) = stdin.read_to_end(&mut request) {
         log::error!("the request cannot be read from standard input: {error}");
         return Exit::Unusable;
     }
     let until = Instant::now() + Duration::from_secs_f64(settings.operate.deadline);
-    let now = store::now();
+    let now = history::now();
     let recording = Recording::begin("place", args, &settings, &request, now);
     let snapshot = match within(until, move || decide::read(request)) {
         Ok(Ok(snapshot)) => snapshot,

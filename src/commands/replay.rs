@@ -1,15 +1,22 @@
 //! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
 //! from a store that is named; nothing is written but what `--bless` asks for.
 
-use super::bundle::{self, Bundle};
-use super::differences::{Summary, differences};
-use super::store::History;
-use super::{ConfigArgs, Exit, load_settings, logger, migrations_table, table};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::load_settings;
+use crate::commands::logger;
+use crate::commands::show::migrations_table;
+use crate::commands::show::table;
 use crate::config::{Settings, Store};
 use crate::decide::{self, Decided, Optimized};
 use crate::model::history::Recall;
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
+use crate::recall::history::History;
+use crate::records::bundle;
+use crate::records::bundle::Bundle;
+use crate::records::differences::Summary;
+use crate::records::differences::differences;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;

@@ -1,9 +1,15 @@
 //! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of the seed.
 
-use super::remembered::Remembered;
-use super::{ConfigArgs, Exit, collect, load_settings, logger, modelfile, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::collect;
+use crate::commands::load_settings;
+use crate::commands::logger;
 use crate::config::{LogLevel, Problem, Settings};
 use crate::oned::{Limits, Oned};
+use crate::recall::history;
+use crate::recall::live::Remembered;
+use crate::recall::modelfile;
 use crate::server::{self, Chosen, Parts, ServeError, Token};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +41,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     let parts = Parts {
         chosen: chosen(&settings),
         token,
-        memory: Remembered::start(store::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
+        memory: Remembered::start(history::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,
         settings,

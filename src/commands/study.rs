@@ -1,12 +1,14 @@
 //! Histories for training and evaluation, from the store or from tables, one VM after another.
 
-use super::{ConfigArgs, Exit, store};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
 use crate::config::Store;
 use crate::demand::study::{MOST_VMS, Study};
 use crate::history::HistoryStore;
 use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
+use crate::recall::history;
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +28,7 @@ impl Source {
     /// Tables where some are named, else the configured store; what is wrong is told.
     pub fn open(files: &[PathBuf], vms: Option<&Path>, config: &ConfigArgs) -> Result<Self, Exit> {
         match (files, vms) {
-            ([], None) => store::configured(config).map(|(_, chosen)| Self::Store(chosen)),
+            ([], None) => history::configured(config).map(|(_, chosen)| Self::Store(chosen)),
             ([], Some(_)) => {
                 log::error!("--vms goes with usage tables; none is named");
                 Err(Exit::Usage)
@@ -44,7 +46,7 @@ impl Source {
         match self {
             Self::Store(chosen) => {
                 let told = |error| anyhow!("the store {chosen:?} cannot be used: {error}");
-                let mut store = store::open(chosen, Duration::from_secs(60)).map_err(told)?;
+                let mut store = history::open(chosen, Duration::from_secs(60)).map_err(told)?;
                 of_store(store.as_mut(), seed, progress)
             }
             Self::Tables(files, vms) => of_tables(files, vms, progress),

@@ -3,7 +3,9 @@
 
 use super::checkpoint::Checkpoint;
 use super::evaluate::FittingArgs;
-use super::{ConfigArgs, Exit, modelfile, store, study};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::study;
 use crate::config::Settings;
 use crate::demand::classifier::{Checkpoint as State, Parts};
 use crate::demand::estimator::HORIZON_NAMES;
@@ -13,6 +15,8 @@ use crate::demand::model::{Model, Scores};
 use crate::demand::study::Case;
 use crate::history::HistoryStore;
 use crate::learn;
+use crate::recall::history;
+use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -51,11 +55,11 @@ pub struct TrainArgs {
 /// Trains once.
 #[must_use]
 pub fn run(args: &TrainArgs) -> Exit {
-    let (settings, chosen) = match store::configured(&args.config) {
+    let (settings, chosen) = match history::configured(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
-    let outcome = store::open(&chosen, Duration::from_secs(60))
+    let outcome = history::open(&chosen, Duration::from_secs(60))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"))
         .and_then(|mut store| train(args, &settings, store.as_mut()));
     match outcome {

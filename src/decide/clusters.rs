@@ -9,7 +9,8 @@ use crate::model::migration::{Drained, Migrated};
 use crate::model::policy::{Optimize, Policy};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::placement::check::{self, Breach};
-use crate::placement::migration::{self, MigrationInput};
+use crate::placement::migrate;
+use crate::placement::migrate::MigrationInput;
 use std::collections::HashSet;
 use thiserror::Error;
 
@@ -69,7 +70,7 @@ pub fn optimize(
     let own = cluster.drs.over(policy);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput { snapshot: &snapshot, cluster: &cluster, demands: &demands };
-    let mut migrated = migration::plan(&input, policy);
+    let mut migrated = migrate::plan(&input, policy);
     let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
     Ok(Optimized { snapshot, migrated, dropped })
 }
@@ -85,7 +86,7 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
     let own = cluster.drs.over(policy);
     let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput { snapshot, cluster, demands: &demands };
-    let mut drained = migration::drain(&input, policy, host);
+    let mut drained = migrate::drain(&input, policy, host);
     let no_limits = Optimize { migrations: None, host_migrations: None, ..own.optimize.clone() };
     let own = Policy { optimize: no_limits, ..own };
     for breach in keep_legal(snapshot, cluster, &mut drained.migrated, &own) {

@@ -2,7 +2,8 @@
 
 use super::cloud::Cloud;
 use crate::model::snapshot::Snapshot;
-use crate::placement::green::{Power, intensity};
+use crate::placement::score::green::Power;
+use crate::placement::score::green::intensity;
 
 /// What became of one plan.
 #[derive(Clone, Debug, Default, PartialEq)]

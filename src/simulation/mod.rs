@@ -27,7 +27,8 @@ use crate::model::ids::VmId;
 use crate::model::plan::Plan;
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
-use crate::placement::migration::{self, MigrationInput};
+use crate::placement::migrate;
+use crate::placement::migrate::MigrationInput;
 use crate::placement::{PlanningInput, plan};
 use cloud::{Cloud, Running};
 use contender::{Contender, Knows};
@@ -192,7 +193,7 @@ impl Round<'_> {
         let snapshot = self.experiment.cloud.optimize_request(self.at, &self.running(homes));
         let demands = monitored::demands(&snapshot, &self.recall(), self.max_age(), 0.0);
         let input = MigrationInput { snapshot: &snapshot, cluster: &snapshot.clusters[0], demands: &demands };
-        let migrated = migration::plan(&input, self.policy);
+        let migrated = migrate::plan(&input, self.policy);
         settle(homes, &snapshot, &migrated.plan);
         migrated.plan.actions.len()
     }

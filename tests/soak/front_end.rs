@@ -1,7 +1,7 @@
 //! A front-end with a store, records and a decision log, on which things break.
 
 use crate::{Count, Fault, Random};
-use oneaio::commands::bundle::Bundle;
+use oneaio::records::bundle::Bundle;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,10 +1,10 @@
 //! What `check` finds in files: wrappers, oned.conf, folders and their rights.
 
-use super::super::decision_log;
 use super::super::installation::Installation;
-use super::super::record;
 use super::Findings;
 use crate::config::Settings;
+use crate::records::decision_log;
+use crate::records::record;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -1,13 +1,13 @@
 //! What `check` finds in the model of demands: whether it can be read, is young enough, and
 //! was fitted on VMs as the store knows them.
 
-use super::super::modelfile;
 use super::Findings;
 use crate::config::Settings;
 use crate::demand::model::Header;
 use crate::demand::study::MOST_VMS;
 use crate::history::StoreStatus;
 use crate::model::moment::utc;
+use crate::recall::modelfile;
 
 /// A model whose newest sample is older than this, in seconds, against the store's: train runs
 /// daily.

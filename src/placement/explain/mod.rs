@@ -4,21 +4,24 @@
 
 mod remedy;
 
-use super::draft::PlanningInput;
-use super::groups::Groups;
-use super::interference::Effect;
-use super::interference::compare;
-use super::ledger::{Context, Ledger, Seat};
-use super::occupancy::CurrentVms;
-use super::rank::Ranks;
-use super::space::Space;
-use super::unit::{Unit, units};
 use super::work::Work;
 use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
+use crate::placement::deploy::draft::PlanningInput;
+use crate::placement::deploy::ledger::Context;
+use crate::placement::deploy::ledger::Ledger;
+use crate::placement::deploy::ledger::Seat;
+use crate::placement::deploy::unit::Unit;
+use crate::placement::deploy::unit::units;
+use crate::placement::rules::groups::Groups;
+use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::score::load::Effect;
+use crate::placement::score::load::compare;
+use crate::placement::score::rank::Ranks;
+use crate::placement::score::space::Space;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 

@@ -2,14 +2,14 @@
 //! lacks, one rule after another, until the VM fits; the host with the fewest rules to relax
 //! and then the least to free is named. Everything happens on copies.
 
-use super::super::draft::PlanningInput;
-use super::super::reason::Reason;
 use super::standing;
 use crate::model::explanation::Remedy;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
+use crate::placement::deploy::draft::PlanningInput;
+use crate::placement::rules::reason::Reason;
 
 /// Hosts that are tried, the nearest ones.
 const HOSTS: usize = 8;

@@ -2,8 +2,9 @@
 //! does not get as bad: the worst host first, then the next.
 
 use super::{Change, Rules, Search};
-use crate::placement::interference::{SAME, pairs};
-use crate::placement::space::Share;
+use crate::placement::score::load::SAME;
+use crate::placement::score::load::pairs;
+use crate::placement::score::space::Share;
 use std::cmp::Ordering;
 
 /// So many of the best changes are tried against the rules.

@@ -16,10 +16,12 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-use super::interference::Load;
-use super::objective::Standing;
-use super::random::Random;
-use super::space::{Share, Space, Vector};
+use crate::model::chance::Random;
+use crate::placement::score::load::Load;
+use crate::placement::score::objective::Standing;
+use crate::placement::score::space::Share;
+use crate::placement::score::space::Space;
+use crate::placement::score::space::Vector;
 
 /// What is moved as one: a VM, or VMs that share a host.
 #[derive(Clone, Debug)]

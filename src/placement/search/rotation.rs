@@ -3,8 +3,8 @@
 
 use super::descent::Candidates;
 use super::{Change, Rules, Search};
-use crate::placement::interference::SAME;
-use crate::placement::space::Share;
+use crate::placement::score::load::SAME;
+use crate::placement::score::space::Share;
 
 /// The worst host is combined with pairs among so many others at each end.
 const PARTNERS: usize = 6;

@@ -1,14 +1,14 @@
 //! The search against exhaustive search, and what must hold at every step of it.
 
 use super::{Change, Piece, Rules, Search};
+use crate::model::chance::Random;
 use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
-use crate::placement::bound::lower_bound;
-use crate::placement::interference::Load;
-use crate::placement::objective::Standing;
-use crate::placement::random::Random;
-use crate::placement::space::Space;
+use crate::placement::score::bound::lower_bound;
+use crate::placement::score::load::Load;
+use crate::placement::score::objective::Standing;
+use crate::placement::score::space::Space;
 use crate::placement::testing::host;
 use std::sync::Arc;
 

@@ -1,0 +1,106 @@
+//! Tables for people: which VMs move, in which order, and how the hosts stand.
+
+use super::table::{ALL_HOSTS, table};
+use crate::commands::logger::summary;
+use crate::model::migration::{Drained, Migrated};
+use crate::model::snapshot::Snapshot;
+
+/// The whole picture of an optimization.
+#[must_use]
+pub fn optimization(snapshot: &Snapshot, migrated: &Migrated) -> String {
+    let mut text = String::new();
+    if !migrated.migrations.is_empty() {
+        text.push_str(&format!("{}\n\n", migrations(snapshot, migrated)));
+    }
+    text.push_str(&notices(migrated));
+    text.push_str(&format!("{}\n\n{}\n", hosts(migrated), summary(migrated)));
+    text
+}
+
+/// The whole picture of an evacuation.
+#[must_use]
+pub fn evacuation(snapshot: &Snapshot, host: i32, drained: &Drained) -> String {
+    let mut text = String::new();
+    if !drained.migrated.migrations.is_empty() {
+        text.push_str(&format!("{}\n\n", migrations(snapshot, &drained.migrated)));
+    }
+    for (vm, reason) in &drained.blockers {
+        let name = snapshot.vm(*vm).map_or(String::new(), |vm| format!(" {}", vm.name));
+        text.push_str(&format!("VM {vm}{name} cannot leave: {reason}\n"));
+    }
+    text.push_str(&notices(&drained.migrated));
+    let count = drained.migrated.migrations.len();
+    text.push_str(&match (drained.vms, drained.blockers.len()) {
+        (0, _) => format!("host {host} has no VMs\n"),
+        (vms, 0) => format!("host {host} can be emptied: {count} migrations take its {vms} VMs elsewhere\n"),
+        (vms, blocked) => format!("host {host} cannot be emptied: {blocked} of its {vms} VMs cannot leave\n"),
+    });
+    text
+}
+
+fn notices(migrated: &Migrated) -> String {
+    let lines: String =
+        migrated.notices.iter().map(|notice| format!("note: {}: {}\n", notice.subject, notice.text)).collect();
+    if lines.is_empty() { lines } else { lines + "\n" }
+}
+
+fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
+    let mut table =
+        table(&["step", "VM", "name", "from", "to", "to copy", "D before", "after", "why"], &[0, 1, 5, 6, 7]);
+    let name = |host| snapshot.host_index(host).map_or("", |index| snapshot.hosts[index].name.as_str());
+    for (step, one) in (1..).zip(&migrated.migrations) {
+        let step: usize = step;
+        table.add_row([
+            step.to_string(),
+            one.vm.to_string(),
+            snapshot.vm(one.vm).map_or(String::new(), |vm| vm.name.clone()),
+            format!("host {} {}", one.from, name(one.from)),
+            format!("host {} {}", one.to, name(one.to)),
+            one.memory.text(),
+            format!("{:.3}", one.score.0),
+            format!("{:.3}", one.score.1),
+            one.why.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn hosts(migrated: &Migrated) -> String {
+    let header = [
+        "host",
+        "name",
+        "CPU used before",
+        "after",
+        "memory before",
+        "after",
+        "D before",
+        "after",
+        "green",
+        "VMs",
+        "after",
+    ];
+    let mut table = table(&header, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let few = migrated.hosts.len() <= ALL_HOSTS;
+    let shown = |host: &&crate::model::migration::HostChange| few || host.cpu != (host.cpu.0, host.cpu.0);
+    for host in migrated.hosts.iter().filter(shown) {
+        table.add_row([
+            host.id.to_string(),
+            host.name.clone(),
+            percent(host.cpu.0),
+            percent(host.cpu.1),
+            percent(host.memory.0),
+            percent(host.memory.1),
+            format!("{:.3}", host.score.0),
+            format!("{:.3}", host.score.1),
+            host.green.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            host.vms.0.to_string(),
+            host.vms.1.to_string(),
+        ]);
+    }
+    let hidden = migrated.hosts.len() - migrated.hosts.iter().filter(shown).count();
+    match hidden {
+        0 => table.to_string(),
+        _ => format!("{table}\n{hidden} hosts that nothing leaves or reaches are not shown"),
+    }
+}

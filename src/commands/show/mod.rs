@@ -1,0 +1,5 @@
+//! How decisions look on a terminal: tables and plots. Nothing is decided here.
+
+pub mod migrations_table;
+pub mod plot;
+pub mod table;

@@ -1,0 +1,154 @@
+//! VMs one after another, each to the allowed host where it interferes least.
+//! O(units x candidate hosts), with the costly rules tested only on hosts that would
+//! be an improvement.
+
+use super::ledger::Ledger;
+use super::unit::{Seats, Unit};
+use crate::model::chance;
+use crate::placement::score::load::Effect;
+use crate::placement::score::load::compare;
+use std::cmp::Ordering;
+
+/// Which units are taken first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Large and constrained ones: the others find room around them.
+    Hardest,
+    /// Those with the fewest hosts, then large ones.
+    FewestHosts,
+    /// Affined sets of many VMs.
+    LargestSets,
+    /// Small ones: the most VMs when not all fit.
+    Smallest,
+    /// By VM id.
+    Given,
+}
+
+/// Which of the allowed hosts is best, after the user's rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// Least interference.
+    Spread,
+    /// Least left over: keeps room in one piece for what is hard to place.
+    Pack,
+    /// Nearest to the mean of all hosts: the seed's rule.
+    Nearest,
+    /// The same, where being below the mean is better than being near it: the seed's
+    /// program.
+    Lowest,
+    /// Any.
+    Chance,
+}
+
+impl Preference {
+    /// Whether a host is compared with the mean before its VM, instead of that after all.
+    pub fn follows_the_mean(self) -> bool {
+        matches!(self, Self::Nearest | Self::Lowest)
+    }
+}
+
+/// Unit indices in the order in which they are to be taken; ties by index.
+pub fn sequence(units: &[Unit], order: Order, special: impl Fn(&Unit) -> bool) -> Vec<usize> {
+    let mut sequence: Vec<usize> = (0..units.len()).collect();
+    let hosts = |i: usize| units[i].hosts.len();
+    let tightness = |i: usize| units[i].size / hosts(i).max(1) as f64;
+    sequence.sort_by(|&a, &b| {
+        let specials_first = special(&units[b]).cmp(&special(&units[a]));
+        let by_order = match order {
+            Order::Hardest => tightness(b).total_cmp(&tightness(a)),
+            Order::FewestHosts => hosts(a).cmp(&hosts(b)).then(units[b].size.total_cmp(&units[a].size)),
+            Order::LargestSets => {
+                units[b].members.len().cmp(&units[a].members.len()).then(tightness(b).total_cmp(&tightness(a)))
+            }
+            Order::Given => return a.cmp(&b),
+            Order::Smallest => units[a].size.total_cmp(&units[b].size).then(hosts(a).cmp(&hosts(b))),
+        };
+        let by_kind = matches!(order, Order::Hardest | Order::FewestHosts);
+        let specials_first = if by_kind { specials_first } else { Ordering::Equal };
+        // of equal ones, those that will use most: small ones even out what is left
+        let by_demand = units[b].demand.total_cmp(&units[a].demand);
+        specials_first.then(by_order).then(by_demand).then(a.cmp(&b))
+    });
+    sequence
+}
+
+/// The best host for a unit, with its seats there.
+pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Option<Seats> {
+    let mut best: Option<(Merit, Seats)> = None;
+    for &host in unit.hosts.iter() {
+        let host = host as usize;
+        ledger.context().work.spend(2);
+        if !ledger.has_room(host, unit.cpu, unit.memory, unit.members.len()) {
+            continue;
+        }
+        let merit = merit(unit, ledger, host, preference);
+        if best.as_ref().is_some_and(|(known, _)| merit.compare(known) != Ordering::Less) {
+            continue;
+        }
+        if let Ok(seats) = unit.seats(ledger, host) {
+            best = Some((merit, seats));
+        }
+    }
+    best.map(|(_, seats)| seats)
+}
+
+/// What makes a host better for a unit.
+struct Merit {
+    rank: f64,
+    value: Value,
+}
+
+enum Value {
+    /// The effect, and how brown the host is.
+    Interference(Effect, f64),
+    /// Any other value that should be small.
+    Small(f64),
+}
+
+fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preference) -> Merit {
+    let rank = ledger.rank(unit.members[0], host);
+    let value = match preference {
+        Preference::Spread => Value::Interference(ledger.effect(&unit.members, host), ledger.load().brownness(host)),
+        Preference::Pack => Value::Small(left_over(unit, ledger, host)),
+        Preference::Nearest => Value::Small(ledger.effect(&unit.members, host).after),
+        Preference::Lowest => {
+            let share = ledger.context().share(&unit.members, host);
+            Value::Small(ledger.load().signed_score_with(host, &share))
+        }
+        Preference::Chance => Value::Small(chance(unit, ledger, host)),
+    };
+    Merit { rank, value }
+}
+
+/// A number of chance that stays the same for a VM and a host, whoever else is there.
+fn chance(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> f64 {
+    let context = ledger.context();
+    let (vm, host) = (context.vm(unit.members[0]).id, context.snapshot.hosts[host].id);
+    let parts = [context.policy.seed, u64::from(vm.0.cast_unsigned()), u64::from(host.0.cast_unsigned())];
+    chance::mixed(&parts) as f64
+}
+
+/// Share of the host that stays free, by the scarcer of CPU and memory.
+fn left_over(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> f64 {
+    let capacity = &ledger.context().snapshot.hosts[host];
+    let (cpu, memory) = ledger.free(host);
+    let share = |free: i64, all: i64| free as f64 / all.max(1) as f64;
+    let cpu = share((cpu - unit.cpu).0, capacity.cpu.0);
+    let memory = share((memory - unit.memory).0, capacity.memory.0);
+    cpu.min(memory)
+}
+
+impl Merit {
+    /// `Less` is better.
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_value = match (&self.value, &other.value) {
+            (Value::Interference(a, brown_a), Value::Interference(b, brown_b)) => {
+                compare(*a, *b).then(brown_a.total_cmp(brown_b))
+            }
+            (Value::Small(a), Value::Small(b)) => a.total_cmp(b),
+            (Value::Interference(..), Value::Small(_)) => Ordering::Less,
+            (Value::Small(_), Value::Interference(..)) => Ordering::Greater,
+        };
+        other.rank.total_cmp(&self.rank).then(by_value)
+    }
+}

@@ -1,0 +1,30 @@
+//! Pending VMs to hosts.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `planner` | the way from input to plan; the only door |
+//! | `draft` | what goes in, and the outcome of one attempt |
+//! | `attempt` | one way to a plan |
+//! | `greedy` | VMs one after another, each to the host where it interferes least |
+//! | `room` | makes room for a VM that does not fit, by moving others of the batch |
+//! | `improve` | what is placed is moved about by the search |
+//! | `journal` | what was changed in the ledger, to take it back |
+//! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
+//! | `unit` | what is placed in one go: a VM, or an affined set |
+//! | `retry` | VMs that were placed and did not start: who waits until when |
+//! | `order` | the order in which oned's executor gets through a plan fastest |
+//! | `refusal`, `report` | what is said of those that wait, and of the plan |
+
+pub mod attempt;
+pub mod draft;
+pub mod greedy;
+pub mod improve;
+pub mod journal;
+pub mod ledger;
+pub mod order;
+pub mod planner;
+pub mod refusal;
+pub mod report;
+pub mod retry;
+pub mod room;
+pub mod unit;

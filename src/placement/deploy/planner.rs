@@ -1,0 +1,102 @@
+//! The way from input to plan. Total: there is always a plan, if an empty one, and a
+//! report that says why.
+//!
+//! Units (VMs and affined sets) are placed one after another; who does not fit may
+//! make others move. When some still wait, other orders are tried and the plan with
+//! most VMs is kept, then the one with more of the asked capacity, then the one with
+//! the smaller largest D_green. What is placed is then moved about until the hosts are as
+//! even as they get.
+//!
+//! All of this is one path, the same for every deadline, which only says how far along it
+//! a plan may go. The best plan on the path so far is taken, so more time is never worse.
+
+use super::attempt::{self, Attempt};
+use super::draft::{Draft, PlanningInput, better, compare};
+use super::ledger::Context;
+use super::unit::units;
+use crate::model::policy::{Objective, Policy, Scheduler};
+use crate::model::report::Planned;
+use crate::model::snapshot::{Snapshot, VmState};
+use crate::placement::deploy::report;
+use crate::placement::rules::groups::Groups;
+use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::score::green;
+use crate::placement::score::rank::Ranks;
+use crate::placement::score::space::Space;
+use crate::placement::work::Work;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// Decides. O(VMs x candidate hosts) when all VMs find room.
+#[must_use]
+pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
+    let mut notices = input.snapshot.notices.clone();
+    notices.extend(green::notices(input.snapshot));
+    let ranks = Ranks::new(input.snapshot, policy, &mut notices);
+    let space = Space::new(input.snapshot, input.demands, policy);
+    notices.extend(space.notices.iter().cloned());
+    let work = Work::new(policy.deadline, input.stop);
+    let draft = |staying: &HashMap<usize, String>| {
+        let mut groups = Groups::new(input.snapshot, staying);
+        let (current_vms, unreadable) = CurrentVms::new(input.snapshot, staying);
+        for (request, reason) in &unreadable {
+            groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
+        }
+        let PlanningInput { snapshot, demands, retries, .. } = *input;
+        let (groups, current_vms, ranks, work, space) = (&groups, &current_vms, &ranks, &work, &space);
+        let context = Context { snapshot, demands, space, policy, groups, current_vms, ranks, retries, work };
+        best_draft(&context)
+    };
+    let first = draft(&HashMap::new());
+    let chosen = match stranded(input.snapshot, &first) {
+        staying if staying.is_empty() => first,
+        // those who wait for a VM with RESCHED that cannot move may join it where it is
+        staying => better(first, draft(&staying)),
+    };
+    report::planned(input, &space, policy, &chosen, notices)
+}
+
+fn best_draft(context: &Context<'_>) -> Draft {
+    let (units, refused) = units(context);
+    let ways = attempt::ways(context.policy);
+    let joint = context.policy.scheduler == Scheduler::Interference && context.policy.objective == Objective::Joint;
+    let improve = |attempt: &mut Attempt<'_>| {
+        if joint {
+            attempt.improve(&units);
+        }
+    };
+    let mut best = Attempt::new(context, &units, ways[0]);
+    improve(&mut best);
+    let mut is_improved = true;
+    for way in &ways[1..] {
+        if best.waiting.is_empty() || context.work.exhausted() {
+            break;
+        }
+        let next = Attempt::new(context, &units, *way);
+        if compare(next.quality, best.quality) == Ordering::Greater {
+            best = next;
+            is_improved = false;
+        }
+    }
+    if !is_improved {
+        improve(&mut best);
+    }
+    // what moved may have left room for those that wait
+    while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
+        improve(&mut best);
+    }
+    best.finish(&units, &refused)
+}
+
+/// RESCHED requests that found no host while other VMs wait, with the reason.
+fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
+    let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+    let waiting: Vec<usize> = (0..snapshot.candidates.len()).filter(|&r| draft.seats[r].is_none()).collect();
+    if waiting.iter().all(|&request| vm(request).resched) {
+        return HashMap::new();
+    }
+    let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(request).id);
+    let runs = |request: usize| vm(request).state == VmState::Active && vm(request).host.is_some();
+    let stranded = waiting.into_iter().filter(|&request| vm(request).resched && runs(request));
+    stranded.filter_map(|request| Some((request, reason(request)?.text.clone()))).collect()
+}

@@ -1,0 +1,166 @@
+//! From a finished draft to plan and report: actions in execution order, the score of
+//! each host along the way, and how the hosts stand before and after.
+
+use super::draft::{Draft, PlanningInput};
+use super::greedy::Preference;
+use super::ledger::Context;
+use super::order::interleave;
+use super::unit::Unit;
+use crate::model::plan::{Action, Operation};
+use crate::model::policy::Policy;
+use crate::model::report::{Decision, HostReport, Planned, Report};
+use crate::model::snapshot::{Notice, Snapshot, Vm};
+use crate::placement::rules::storage;
+use crate::placement::score::bound::lower_bound;
+use crate::placement::score::green;
+use crate::placement::score::load::Load;
+use crate::placement::score::space::Space;
+use crate::placement::search::Piece;
+use std::collections::HashMap;
+
+/// What tipped the choice for every request.
+pub fn whys(context: &Context<'_>, units: &[Unit], moved: &[(usize, usize)], preference: Preference) -> Vec<String> {
+    let mut whys = vec![String::new(); context.snapshot.candidates.len()];
+    for (index, unit) in units.iter().enumerate() {
+        let made_room = moved.iter().rev().find(|(victim, _)| *victim == index).map(|(_, for_unit)| *for_unit);
+        for &member in &unit.members {
+            whys[member] = why(context, units, unit, member, made_room, preference);
+        }
+    }
+    whys
+}
+
+fn why(
+    context: &Context<'_>,
+    units: &[Unit],
+    unit: &Unit,
+    member: usize,
+    made_room: Option<usize>,
+    preference: Preference,
+) -> String {
+    let count = unit.hosts.len();
+    let mut text = if count == 1 {
+        "the only candidate host".to_owned()
+    } else if context.ranks.of_request(unit.members[0]).is_some() {
+        format!("best SCHED_RANK of {count} hosts")
+    } else if preference == Preference::Chance {
+        format!("by chance among {count} hosts")
+    } else if preference == Preference::Pack {
+        format!("packed, to place more VMs, among {count} hosts")
+    } else {
+        format!("least interference of {count} hosts")
+    };
+    if let Some(other) = unit.members.iter().find(|&&other| other != member) {
+        text = format!("{text}, affined with VM {}", context.vm(*other).id);
+    }
+    if let Some(other) = made_room {
+        text = format!("{text}, making room for VM {}", context.vm(units[other].members[0]).id);
+    }
+    text
+}
+
+/// Puts plan and report together.
+pub fn planned(
+    input: &PlanningInput<'_>,
+    space: &Space,
+    policy: &Policy,
+    draft: &Draft,
+    notices: Vec<Notice>,
+) -> Planned {
+    let snapshot = input.snapshot;
+    let request_of: HashMap<_, _> =
+        snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+    let by_host = draft.order.iter().map(|guests| {
+        let guests = slow_ones_last(snapshot, guests);
+        guests.into_iter().filter_map(|request| action(snapshot, draft, request)).collect()
+    });
+    let plan = interleave(by_host.collect());
+    let before = Load::new(space, snapshot, policy);
+    let mut load = before.clone();
+    let mut decisions = Vec::with_capacity(plan.actions.len());
+    let mut totals = vec![[0.0; 2]; snapshot.hosts.len()];
+    for action in &plan.actions {
+        let (Some(&request), Some(host)) = (request_of.get(&action.vm), snapshot.host_index(action.host)) else {
+            continue;
+        };
+        let score_before = load.score(host);
+        load.book_and_follow(space, request, host);
+        let vm = &snapshot.vms[snapshot.candidates[request].vm];
+        totals[host][0] += vm.cpu.0 as f64;
+        totals[host][1] += vm.memory.0 as f64;
+        decisions.push(Decision {
+            vm: action.vm,
+            host: action.host,
+            datastore: action.datastore,
+            score_before,
+            score_after: load.score(host),
+            demand: input.demands.vms[request].source,
+            class: input.demands.vms[request].class,
+            cpu_deviation: input.demands.vms[request].cpu_deviation,
+            why: draft.why[request].clone(),
+        });
+    }
+    let hosts = snapshot.hosts.iter().enumerate().map(|(index, host)| {
+        let share = |part: f64, whole: i64| if whole > 0 { part / whole as f64 } else { 0.0 };
+        let (cpu, memory) = (host.cpu_allocated.0 as f64, host.memory_allocated.0 as f64);
+        HostReport {
+            id: host.id,
+            name: host.name.clone(),
+            cpu_allocated: (share(cpu, host.cpu.0), share(cpu + totals[index][0], host.cpu.0)),
+            memory_allocated: (share(memory, host.memory.0), share(memory + totals[index][1], host.memory.0)),
+            score: (before.score(index), load.score(index)),
+            green: green::share(host),
+            basis: input.demands.hosts[index].basis,
+            arrivals: draft.order[index].len(),
+        }
+    });
+    let report = Report {
+        hosts: hosts.collect(),
+        decisions,
+        refusals: draft.refusals.clone(),
+        held: input.retries.count_held(),
+        notices,
+        objective: (before.objective(), load.objective()),
+        bound: bound(snapshot, space, draft, &before),
+        resources: space.resources.clone(),
+        green: None,
+    };
+    Planned { plan, report }
+}
+
+/// Who brings large images along starts after the others on its host: oned begins nothing
+/// behind it until it is done. Where devices are handed out, or VMs ask for each other, the
+/// order stays.
+fn slow_ones_last(snapshot: &Snapshot, guests: &[usize]) -> Vec<usize> {
+    let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+    let mut sorted = guests.to_vec();
+    let bound = |vm: &Vm| !vm.pci.is_empty() || vm.topology.is_some() || !vm.current_vms_rules.is_empty();
+    if !guests.iter().any(|&request| bound(vm(request))) {
+        sorted.sort_by_key(|&request| storage::copied(vm(request)));
+    }
+    sorted
+}
+
+/// No plan for the same VMs has a smaller objective.
+fn bound(snapshot: &Snapshot, space: &Space, draft: &Draft, before: &Load) -> f64 {
+    let mut relieved = before.clone();
+    let placed: Vec<usize> = (0..draft.seats.len()).filter(|&request| draft.seats[request].is_some()).collect();
+    placed.iter().for_each(|&request| relieved.relieve(space, request));
+    let pieces = placed
+        .iter()
+        .map(|&request| Piece { amount: space.amount(&[request]), hosts: &snapshot.candidates[request].hosts })
+        .collect::<Vec<_>>();
+    lower_bound(space, &relieved, &pieces)
+}
+
+fn action(snapshot: &Snapshot, draft: &Draft, request: usize) -> Option<Action> {
+    let seat = draft.seats[request].as_ref()?;
+    let vm = &snapshot.vms[snapshot.candidates[request].vm];
+    Some(Action {
+        vm: vm.id,
+        operation: if vm.resched { Operation::Migrate } else { Operation::Deploy },
+        host: snapshot.hosts[seat.host].id,
+        datastore: snapshot.datastores[seat.datastore].id,
+        nics: seat.nics.iter().map(|(nic, vnet)| (*nic, snapshot.vnets[*vnet].id)).collect(),
+    })
+}

@@ -1,0 +1,170 @@
+//! How good a plan could be at best: a lower bound on the largest D_green of any plan that
+//! places the same VMs. Hard rules are let go but for the lists of hosts, and VMs may be
+//! cut into pieces, so no plan may reach the bound; none is below it.
+//!
+//! The larger of these:
+//! - what a host uses already and nobody takes away, above the mean that will be;
+//! - hosts that no VM can go to, and, with k VMs, the k+1st of all others: k VMs change
+//!   at most k hosts;
+//! - a large VM on the host where it matters least, and the pigeonhole: of q n + 1 VMs on
+//!   n hosts some host gets q + 1;
+//! - what busy hosts are above the mean others must be below it: water-filling.
+
+use super::space::{MOST, Share, Space, Vector};
+use crate::placement::score::load::Load;
+use crate::placement::search::Piece;
+
+/// So many of the largest VMs are looked at one by one.
+const LARGE: usize = 16;
+
+/// The pigeonhole is tried with up to so many VMs per host.
+const HOLES: usize = 8;
+
+/// Halvings of the interval in which the water level lies.
+const HALVINGS: usize = 40;
+
+/// A bound for placing `pieces` on hosts loaded with `before`. O(hosts + pieces).
+#[must_use]
+pub fn lower_bound(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> f64 {
+    if pieces.is_empty() {
+        return before.objective();
+    }
+    let bound = Bound { space, before, pieces, range: range(space, before, pieces) };
+    [bound.busy(), bound.untouched(), bound.large(), bound.pigeonhole(), bound.water()].into_iter().fold(0.0, f64::max)
+}
+
+/// Where the mean utilisation may lie when all pieces are placed.
+#[derive(Clone, Copy)]
+pub struct Range {
+    low: Vector,
+    high: Vector,
+}
+
+struct Bound<'b> {
+    space: &'b Space,
+    before: &'b Load,
+    pieces: &'b [Piece<'b>],
+    range: Range,
+}
+
+fn range(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> Range {
+    let hosts = before.hosts().max(1) as f64;
+    let (least, most) = space.scales();
+    let total = pieces.iter().fold(Share::default(), |sum, piece| sum.plus(&piece.amount));
+    let used = before.mean_without_risk();
+    let mut range = Range { low: used, high: used };
+    for j in 0..MOST {
+        range.low[j] += total.part[j] * least[j] / hosts;
+        range.high[j] += total.part[j] * most[j] / hosts;
+    }
+    range
+}
+
+impl Bound<'_> {
+    /// How far the host is off at least when it uses just this (`exactly`) or more.
+    fn score(&self, host: usize, more: &Share, exactly: bool) -> f64 {
+        self.before.least_score(host, more, &self.range.low, &self.range.high, exactly)
+    }
+
+    fn busy(&self) -> f64 {
+        (0..self.before.hosts()).map(|host| self.score(host, &Share::default(), false)).fold(0.0, f64::max)
+    }
+
+    fn untouched(&self) -> f64 {
+        let hosts = self.before.hosts();
+        let mut reached = vec![false; hosts];
+        let mut lists: Vec<&[u32]> = self.pieces.iter().map(|piece| piece.hosts).collect();
+        lists.dedup_by(|a, b| std::ptr::eq(*a, *b));
+        for list in lists {
+            list.iter().for_each(|&host| reached[host as usize] = true);
+        }
+        let mut scores: Vec<f64> = Vec::with_capacity(hosts);
+        let mut never = 0.0_f64;
+        for (host, reached) in reached.into_iter().enumerate() {
+            let score = self.score(host, &Share::default(), true);
+            if reached {
+                scores.push(score);
+            } else {
+                never = never.max(score);
+            }
+        }
+        scores.sort_unstable_by(|a, b| b.total_cmp(a));
+        scores.get(self.pieces.len()).copied().unwrap_or(0.0).max(never)
+    }
+
+    fn large(&self) -> f64 {
+        let sizes = self.by_size();
+        let least = |piece: &&Piece<'_>| {
+            let hosts = piece.hosts.iter().map(|&host| host as usize);
+            hosts
+                .map(|host| self.score(host, &self.space.scaled(&piece.amount, host), false))
+                .fold(f64::INFINITY, f64::min)
+        };
+        sizes.iter().take(LARGE).map(least).filter(|bound| bound.is_finite()).fold(0.0, f64::max)
+    }
+
+    fn pigeonhole(&self) -> f64 {
+        let sizes = self.by_size();
+        let hosts = self.before.hosts();
+        let mut bound = 0.0_f64;
+        for q in 1..=HOLES {
+            let Some(largest) = sizes.get(..=q * hosts) else { break };
+            let least =
+                largest.iter().fold(Share { part: [f64::INFINITY; MOST], variance: f64::INFINITY }, |a, b| Share {
+                    part: std::array::from_fn(|j| a.part[j].min(b.amount.part[j])),
+                    variance: a.variance.min(b.amount.variance),
+                });
+            let times = (q + 1) as f64;
+            let sum = Share { part: least.part.map(|part| part * times), variance: least.variance * times };
+            let scores = (0..hosts).map(|host| self.score(host, &self.space.scaled(&sum, host), false));
+            bound = bound.max(scores.fold(f64::INFINITY, f64::min));
+        }
+        bound
+    }
+
+    /// Pieces by what they take of a mean host, the largest first.
+    fn by_size(&self) -> Vec<&Piece<'_>> {
+        let (_, most) = self.space.scales();
+        let size =
+            |piece: &Piece<'_>| (0..self.space.count).map(|j| piece.amount.part[j] * most[j]).fold(0.0, f64::max);
+        let mut sizes: Vec<(f64, &Piece<'_>)> = self.pieces.iter().map(|piece| (size(piece), piece)).collect();
+        sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
+        sizes.into_iter().map(|(_, piece)| piece).collect()
+    }
+
+    /// The smallest level at which hosts below the mean make up for those above it.
+    fn water(&self) -> f64 {
+        let hosts = 0..self.before.hosts();
+        let used: Vec<Vector> = hosts.clone().map(|host| self.before.utilisation(host)).collect();
+        let slope: Vec<f64> = hosts.map(|host| self.before.brownness_idle(host).max(1.0)).collect();
+        let (mut level, mut both) = (0.0_f64, 0.0);
+        for j in 0..self.space.count {
+            let (weight, high) = (self.space.weights[j], self.range.high[j]);
+            let above: f64 = used.iter().map(|used| (used[j] - high).max(0.0)).sum();
+            if weight <= 0.0 || above <= 0.0 {
+                continue;
+            }
+            both += 2.0 * weight * above;
+            let below = |level: f64| {
+                let room = used
+                    .iter()
+                    .zip(&slope)
+                    .map(|(used, slope)| (high - used[j]).max(0.0).min(level / (slope * weight)));
+                room.sum::<f64>()
+            };
+            // the interval keeps its lower end: rounding never lifts the bound
+            let (mut low, mut top) = (0.0, slope.iter().copied().fold(1.0, f64::max) * weight * high.abs().max(1.0));
+            for _ in 0..HALVINGS {
+                let middle = f64::midpoint(low, top);
+                if below(middle) < above {
+                    low = middle;
+                } else {
+                    top = middle;
+                }
+            }
+            level = level.max(if below(top) < above { 0.0 } else { low });
+        }
+        let width: f64 = slope.iter().map(|slope| 1.0 / slope).sum();
+        level.max(if width > 0.0 { both / width } else { 0.0 })
+    }
+}

@@ -1,0 +1,275 @@
+//! The store that a run is configured to use, and what `place` wants from it.
+
+use super::intake::{AHEAD, Intake};
+use crate::commands::ConfigArgs;
+use crate::commands::Exit;
+use crate::commands::installation::Installation;
+use crate::commands::installation::folder_exists;
+use crate::commands::load_settings;
+use crate::commands::logger;
+use crate::config::{LogLevel, Settings, Store};
+use crate::decide::{self, Decided};
+use crate::demand::model::Model;
+use crate::demand::observed;
+use crate::history::sqlite::SqliteStore;
+use crate::history::timescale::{self, TimescaleStore};
+use crate::history::worker::{Open, Worker};
+use crate::history::{HistoryStore, Kind, Sent, StoreError};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
+use crate::model::ids::VmId;
+use crate::model::policy::{Policy, Resources};
+use crate::model::sample::{Counters, VmIdentity};
+use crate::model::snapshot::Snapshot;
+use crate::placement::deploy::retry::FORGOTTEN;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
+const REMEMBERED: i64 = 900;
+
+/// Carbon intensity of a zone holds for so many seconds; series are by the hour.
+const CARBON_AGE: i64 = 3 * 3600;
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The configured store, or the default file where its folder exists; `None` for none.
+pub fn chosen(settings: &Settings) -> Option<Store> {
+    match &settings.history {
+        Some(Store::None) => None,
+        Some(store) => Some(store.clone()),
+        None => {
+            let file = Installation::here().history();
+            folder_exists(&file).then_some(Store::Sqlite(file))
+        }
+    }
+}
+
+/// Settings and store of a command that cannot do without one; what is wrong is told.
+pub fn configured(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
+    logger::start(LogLevel::default());
+    let settings = load_settings(args, None).map_err(|problems| {
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        Exit::Usage
+    })?;
+    logger::start(settings.log);
+    let Some(store) = chosen(&settings) else {
+        let home = Installation::here().home();
+        log::error!("no store is configured: set `history.store`, or make the folder {}", home.display());
+        return Err(Exit::Usage);
+    };
+    Ok((settings, store))
+}
+
+/// Opens a store for reading and writing, and makes its tables where they are missing.
+pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    Ok(match store {
+        Store::None => return Err(StoreError::Other("`history.store` is none".to_owned())),
+        Store::Sqlite(path) => Box::new(SqliteStore::open(path, patience)?),
+        Store::Postgres(address) => Box::new(TimescaleStore::open(address, patience)?),
+    })
+}
+
+/// Opens a store as it is, without making or changing tables.
+pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match store {
+        Store::Postgres(address) => timescale::reader(address, patience),
+        other => open(other, patience),
+    }
+}
+
+/// History on the placement path: asked once, within a deadline, and done without when it
+/// does not answer.
+pub struct History {
+    worker: Worker,
+    /// Whether class vectors are wanted, and of which classifier: `None` inside for those of the
+    /// model that is there.
+    classes: Option<Option<&'static str>>,
+    /// Of whose classes it was said that there are none.
+    lacking: Arc<Mutex<Option<&'static str>>>,
+    model: Arc<Option<Model>>,
+}
+
+impl History {
+    /// Starts opening the store of a run, while the request is still being read.
+    pub fn start(store: Store, deadline: f64) -> Self {
+        let deadline = Duration::from_secs_f64(deadline);
+        let opening: Open = Box::new(move || match &store {
+            Store::Postgres(address) => timescale::reader(address, deadline),
+            // what may only be read is still worth reading
+            Store::Sqlite(path) => match open(&store, deadline) {
+                Err(StoreError::ReadOnly) => Ok(Box::new(SqliteStore::open_read_only(path, deadline)?)),
+                outcome => outcome,
+            },
+            Store::None => open(&store, deadline),
+        });
+        Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
+    }
+
+    /// Starts opening a file that is only read.
+    pub fn read_only(path: PathBuf, deadline: f64) -> Self {
+        let deadline = Duration::from_secs_f64(deadline);
+        let opening: Open = Box::new(move || {
+            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+        });
+        Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
+    }
+
+    /// Makes estimates of what requests tell by a model.
+    pub fn with_model(self, model: Option<Model>) -> Self {
+        Self { model: Arc::new(model), ..self }
+    }
+
+    /// Asks for class vectors too, where a policy balances them.
+    pub fn with_classes(self, policy: &Policy) -> Self {
+        let wanted = policy.resources == Resources::Classes;
+        Self { classes: wanted.then_some(policy.classifier), ..self }
+    }
+
+    /// What is known about the VMs of a request; nothing, said once, when the store is lost.
+    pub fn recall(&self, snapshot: &Snapshot, now: Option<i64>) -> Recall {
+        self.try_recall(snapshot, now).unwrap_or_else(|error| {
+            log::warn!("history is not used, VMs count as what they ask for, none pauses: {error}");
+            Recall::default()
+        })
+    }
+
+    /// Begins to keep what a request tells of its VMs; the store works while we plan.
+    pub fn absorb(&self, snapshot: &Snapshot, now: i64) -> Keeping<'_> {
+        let told = snapshot.vms.iter().filter_map(|vm| vm.monitoring.as_ref());
+        let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
+        let model = Arc::clone(&self.model);
+        let begun = self.worker.begin(move |store| {
+            let known = store.counters(Kind::Vm)?;
+            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
+            counters.iter().for_each(|counters| intake.take(counters));
+            intake.flush();
+            intake.failure.map_or(Ok(intake.fresh), Err)
+        });
+        Keeping { history: self, begun }
+    }
+
+    /// As [`Self::recall`], or why there is nothing. Half a dozen round trips, however large
+    /// the request is. Our own placements matter for a request of `now`, not for an old one.
+    pub fn try_recall(&self, snapshot: &Snapshot, now: Option<i64>) -> Result<Recall, StoreError> {
+        let vms = decide::concerned(snapshot);
+        let keys = observed::keys_of(snapshot);
+        // those of whom the request says more than their size
+        let told: HashSet<VmId> =
+            snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
+        let (at, classes, lacking) = (snapshot.taken_at, self.classes, Arc::clone(&self.lacking));
+        let placed: Vec<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
+        self.worker.ask(move |store| {
+            let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
+            let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
+            let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
+            let strangers: Vec<VmId> = vms.iter().copied().filter(|vm| !told.contains(vm) && untrusted(vm)).collect();
+            // without relatives it does not matter who they are
+            let asked = if relatives.is_empty() { &[][..] } else { &strangers };
+            let identities = store.identities(Some(asked))?.into_iter().collect();
+            let vectors = match classes {
+                Some(of) => chosen_vectors(store.vectors(&vms)?, of, &lacking),
+                None => HashMap::new(),
+            };
+            let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
+            let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
+            if let Some(now) = now {
+                let recent = |placement: &Placement| placement.at <= now + AHEAD;
+                recall.placements = store.placements(now - REMEMBERED)?.into_iter().filter(recent).collect();
+                recall.attempts = store.attempts(&placed)?.into_iter().collect();
+                recall.now = now;
+            }
+            Ok(recall)
+        })
+    }
+
+    /// Whether the store answers.
+    pub fn answers(&self) -> Result<(), StoreError> {
+        self.worker.ask(|store| store.placements(i64::MAX).map(drop))
+    }
+
+    /// Gives the next questions the whole deadline again.
+    pub fn renew(&mut self) {
+        self.worker.renew();
+    }
+
+    /// Keeps the placements of a plan, for the next request.
+    pub fn remember(&self, decided: &Decided, now: i64) {
+        match self.try_remember(decided, now) {
+            Ok(()) => {}
+            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => log::warn!(
+                "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
+                 do not pause: {error}"
+            ),
+            Err(error) => log::debug!("placements are not remembered: {error}"),
+        }
+    }
+
+    /// As [`Self::remember`], or why not.
+    pub fn try_remember(&self, decided: &Decided, now: i64) -> Result<(), StoreError> {
+        let actions = decided.planned.plan.actions.iter();
+        let placements: Vec<Placement> =
+            actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
+        let attempts: Vec<(VmId, Attempts)> = decided.attempts(now);
+        self.worker.ask(move |store| {
+            store.remember(&Sent {
+                placements: &placements,
+                attempts: &attempts,
+                placements_since: now - REMEMBERED,
+                attempts_since: now - FORGOTTEN,
+                until: now + AHEAD,
+            })
+        })
+    }
+}
+
+/// The vectors of one classifier. Of VMs that have none of its vectors, those of the model that
+/// is there count, which is said once.
+fn chosen_vectors(
+    all: Vec<(VmId, Vectors)>,
+    of: Option<&'static str>,
+    lacking: &Mutex<Option<&'static str>>,
+) -> HashMap<VmId, Vec<f64>> {
+    let mut chosen = HashMap::with_capacity(all.len());
+    let mut lacks = None;
+    for (vm, vectors) in all {
+        let own = vectors.first().map(|(name, _)| name.clone());
+        let named = of.and_then(|of| vectors.iter().position(|(name, _)| name == of));
+        if named.is_none() && of.is_some() {
+            lacks = own.or(lacks);
+        }
+        chosen.extend(vectors.into_iter().nth(named.unwrap_or(0)).map(|(_, vector)| (vm, vector)));
+    }
+    let mut lacking = lacking.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(is), Some(of), true) = (&lacks, of, *lacking != of) {
+        let is = if is.is_empty() { "an older one" } else { is };
+        log::warn!(
+            "the model is {is}, not {of}: its classes are balanced; `oneaio train --classifier {of}` makes the other"
+        );
+    }
+    *lacking = lacks.and(of);
+    chosen
+}
+
+/// Samples on their way into the store.
+pub struct Keeping<'a> {
+    history: &'a History,
+    begun: Result<Receiver<Result<usize, StoreError>>, StoreError>,
+}
+
+impl Keeping<'_> {
+    /// Waits for the rest, as long as the deadline allows. Nothing is lost for good: what is
+    /// not kept comes again.
+    pub fn finish(self) {
+        match self.begun.and_then(|answers| self.history.worker.wait(&answers)) {
+            Ok(fresh) => log::debug!("kept new samples: {fresh}"),
+            Err(error) => log::debug!("the samples of this request are not kept: {error}"),
+        }
+    }
+}

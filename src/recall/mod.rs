@@ -1,0 +1,13 @@
+//! What is known when a request comes, and how it gets there.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `history` | the store of a run: asked once for a request, told what was planned |
+//! | `live` | the same for a server, over many requests |
+//! | `intake` | counters of VMs on their way into the store |
+//! | `modelfile` | the model of classes on disk |
+
+pub mod history;
+pub mod intake;
+pub mod live;
+pub mod modelfile;

@@ -1,0 +1,105 @@
+//! The decision log: one JSON object per request and line, for auditors and `explain`.
+//! Written with one call each, so that lines of two processes do not mix; a line that a full
+//! disk has cut is left behind, and the next one begins anew.
+
+use crate::commands::installation::Installation;
+use crate::commands::installation::folder_exists;
+use crate::config::Settings;
+use crate::config::operate::DecisionLog;
+use crate::decide::{Decided, Optimized};
+use crate::model::moment::utc;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The end of the file in which `explain` looks for a decision.
+const LOOKED_AT: u64 = 64 << 20;
+
+/// The file of a run, if it keeps one.
+pub fn file(settings: &Settings) -> Option<PathBuf> {
+    match &settings.operate.decision_log {
+        DecisionLog::None => None,
+        DecisionLog::File(file) => Some(file.clone()),
+        DecisionLog::Default => Some(Installation::here().decision_log()).filter(|file| folder_exists(file)),
+    }
+}
+
+/// A placement as an object.
+pub fn placement(decided: &Decided, at: i64, bundle: Option<&Path>) -> Value {
+    let (report, plan) = (&decided.planned.report, &decided.planned.plan);
+    let notices: Vec<String> = report.notices.iter().take(50).map(|n| format!("{}: {}", n.subject, n.text)).collect();
+    json!({
+        "at": utc(at),
+        "seconds": at,
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": "place",
+        "placed": report.decisions,
+        "waiting": report.refusals,
+        "actions": plan.actions,
+        "objective": { "before": report.objective.0, "after": report.objective.1 },
+        "notices": notices,
+        "bundle": bundle.map(|path| path.display().to_string()),
+    })
+}
+
+/// An optimization as an object.
+pub fn optimization(optimized: &Optimized, cluster: i32, at: i64, bundle: Option<&Path>) -> Value {
+    let migrated = &optimized.migrated;
+    json!({
+        "at": utc(at),
+        "seconds": at,
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": "optimize",
+        "cluster": cluster,
+        "migrations": migrated.migrations,
+        "actions": migrated.plan.actions,
+        "objective": { "before": migrated.objective.0, "after": migrated.objective.1 },
+        "bundle": bundle.map(|path| path.display().to_string()),
+    })
+}
+
+/// Appends an object; a failure is told and changes nothing else.
+pub fn append(settings: &Settings, entry: &Value) {
+    let Some(file) = file(settings) else { return };
+    if let Err(error) = write(&file, entry) {
+        log::warn!("the decision log {} is not written: {error}", file.display());
+    }
+}
+
+fn write(file: &Path, entry: &Value) -> std::io::Result<()> {
+    let mut open = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(file)?;
+    let mut line = format!("{entry}\n");
+    if cut(&mut open)? {
+        line.insert(0, '\n');
+    }
+    open.write_all(line.as_bytes())
+}
+
+/// Whether the file ends within a line.
+fn cut(file: &mut File) -> std::io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// The newest decision for which `wanted` holds. Lines that are cut or foreign are passed over.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn newest(file: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+    let told = || format!("the decision log {} cannot be read", file.display());
+    let mut open = File::open(file).with_context(told)?;
+    let length = open.seek(SeekFrom::End(0)).with_context(told)?;
+    open.seek(SeekFrom::Start(length.saturating_sub(LOOKED_AT))).with_context(told)?;
+    let mut bytes = Vec::new();
+    open.take(LOOKED_AT).read_to_end(&mut bytes).with_context(told)?;
+    let entries = bytes.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(entries.into_iter().find(|entry| wanted(entry)))
+}

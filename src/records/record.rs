@@ -1,0 +1,242 @@
+//! Bundles of requests as they come: what `record.dir` keeps, and what a fault leaves.
+//!
+//! A bundle is written under a name that nobody reads and then renamed, so that there are
+//! whole ones only. Nothing here changes a decision: what fails is told, once.
+
+use super::bundle::{MODEL, RECALL};
+use crate::commands::ConfigArgs;
+use crate::commands::config_file;
+use crate::commands::installation::Installation;
+use crate::config::{Settings, assignments};
+use crate::model::history::Recall;
+use crate::opennebula::{envelope, redact};
+use crate::recall::modelfile;
+use anyhow::{Context, Result, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Requests beyond this many bytes are not held back for a bundle that only a fault would
+/// need: they are planned in two to three times their size, and a copy would add one more.
+const HELD: usize = 16 << 20;
+
+/// Bundles that faults leave.
+const FAULTS: usize = 10;
+
+/// Bytes that they may take together.
+const FAULTS_SIZE: u64 = 64 << 20;
+
+/// A request that may have to be kept.
+pub struct Recording {
+    command: &'static str,
+    at: i64,
+    request: Result<Vec<u8>, usize>,
+    model: PathBuf,
+    config: Vec<(String, String)>,
+    folder: Option<PathBuf>,
+    keep: usize,
+    max_size: u64,
+    redact: bool,
+}
+
+/// What belongs to a request, as far as it got.
+#[derive(Clone, Copy, Default)]
+pub struct Made<'a> {
+    /// What the store told.
+    pub recall: Option<&'a Recall>,
+    /// The answer.
+    pub plan: Option<&'a str>,
+    /// What was said.
+    pub messages: Option<&'a str>,
+}
+
+impl Recording {
+    /// Holds what may be needed later.
+    pub fn begin(command: &'static str, args: &ConfigArgs, settings: &Settings, request: &[u8], at: i64) -> Self {
+        let operate = &settings.operate;
+        let held = operate.record.is_some() || request.len() <= HELD;
+        Self {
+            command,
+            at,
+            request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
+            model: modelfile::path(settings),
+            config: written(args),
+            folder: operate.record.clone(),
+            keep: operate.record_keep,
+            max_size: operate.record_max_size,
+            redact: operate.record_redact,
+        }
+    }
+
+    /// Keeps the request where `record.dir` says; the bundle, if there is one.
+    pub fn keep(&self, made: Made<'_>) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        self.write(folder, self.keep, self.max_size, made)
+            .inspect_err(|error| log::warn!("this request is not recorded: {error:#}"))
+            .ok()
+    }
+
+    /// Keeps a request that met a fault, recorded or not; where, in words.
+    pub fn keep_fault(&self, made: Made<'_>) -> String {
+        let folder = self.folder.clone().unwrap_or_else(|| Installation::here().faults());
+        let (keep, size) = if self.folder.is_some() { (self.keep, self.max_size) } else { (FAULTS, FAULTS_SIZE) };
+        match self.write(&folder, keep, size, made) {
+            Ok(bundle) => format!("the request is kept in {}", bundle.display()),
+            Err(error) => format!("the request could not be kept: {error:#}"),
+        }
+    }
+
+    fn write(&self, folder: &Path, keep: usize, max_size: u64, made: Made<'_>) -> Result<PathBuf> {
+        let request = match &self.request {
+            Ok(request) => request,
+            Err(size) => bail!(
+                "it has {} MiB, and beyond {} none is held in memory for this; set record.dir to keep such requests",
+                size >> 20,
+                HELD >> 20
+            ),
+        };
+        make_folder(folder)?;
+        let name = format!("{}-{}-{}", self.at, self.command, std::process::id());
+        let unfinished = folder.join(format!(".{name}"));
+        // of a process with the same number that was killed
+        let _ = fs::remove_dir_all(&unfinished);
+        make_folder(&unfinished)?;
+        let written = self.fill(&unfinished, request, made);
+        let bundle = folder.join(&name);
+        let kept = written.and_then(|()| fs::rename(&unfinished, &bundle).context("it cannot be named"));
+        if kept.is_err() {
+            let _ = fs::remove_dir_all(&unfinished);
+        }
+        kept?;
+        rotate(folder, keep, max_size);
+        sweep(folder);
+        Ok(bundle)
+    }
+
+    fn fill(&self, bundle: &Path, request: &[u8], made: Made<'_>) -> Result<()> {
+        match envelope::open(request.to_vec()) {
+            Ok(document) if !document.repaired => {
+                let xml = if self.redact { redact::redacted(&document.xml) } else { Some(document.xml) };
+                let xml = xml.context("it cannot be read to its end, so nothing could be left out")?;
+                put_compressed(&bundle.join("request.xml.gz"), xml.as_bytes())?;
+            }
+            _ if self.redact => bail!("it cannot be read, so nothing could be left out (record.redact)"),
+            _ => put_compressed(&bundle.join("request.b64.gz"), request)?,
+        }
+        put(&bundle.join("README"), format!("{} request of {}\n", self.command, self.at).as_bytes())?;
+        let config: String = self.config.iter().map(|(key, value)| format!("{key}: {}\n", yaml(value))).collect();
+        put(&bundle.join("oneaio.conf"), config.as_bytes())?;
+        if let Some(recall) = made.recall {
+            put_compressed(&bundle.join(RECALL), &serde_json::to_vec(recall)?)?;
+        }
+        // estimates of the store come from it; one that cannot be read is told by who uses it
+        if let Ok(Some(model)) = modelfile::read(&self.model) {
+            put(&bundle.join(MODEL), &serde_json::to_vec_pretty(&model.header)?)?;
+        }
+        if made.plan.is_some() {
+            make_folder(&bundle.join("expected"))?;
+        }
+        for (name, text) in [("plan.xml", made.plan), ("messages.txt", made.messages)] {
+            if let Some(text) = text {
+                put(&bundle.join("expected").join(name), text.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The settings that matter for a decision, as written; where history and records lie does
+/// not, and may hold a password.
+fn written(args: &ConfigArgs) -> Vec<(String, String)> {
+    let text = config_file(args, None).and_then(|file| fs::read_to_string(file).ok());
+    let mut given: Vec<(String, String)> = Vec::new();
+    let apart = ["history.", "record.", "serve.", "decision_log", "log", "model."];
+    for (key, value) in assignments(text.as_deref(), &args.set) {
+        given.retain(|(known, _)| *known != key);
+        if !apart.iter().any(|begin| key.starts_with(begin)) {
+            given.push((key, value));
+        }
+    }
+    given
+}
+
+/// A value that YAML reads as just this text.
+fn yaml(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("{} cannot be made", folder.display()))
+}
+
+fn put(file: &Path, bytes: &[u8]) -> Result<()> {
+    let told = || format!("{} cannot be written", file.display());
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(told)?;
+    open.write_all(bytes).with_context(told)
+}
+
+fn put_compressed(file: &Path, bytes: &[u8]) -> Result<()> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    put(file, &encoder.finish()?)
+}
+
+/// When a bundle of ours was made, and by which process, by its name.
+fn made(name: &str) -> Option<(i64, u32)> {
+    let mut parts = name.trim_start_matches('.').split('-');
+    let at = parts.next()?.parse().ok()?;
+    let is_ours = matches!(parts.next()?, "place" | "optimize");
+    parts.next()?.parse().ok().filter(|_| is_ours).map(|process| (at, process))
+}
+
+/// Drops what processes left unfinished that were killed.
+fn sweep(folder: &Path) {
+    let names =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|name| name.starts_with('.')) {
+        let lives = |process: u32| Path::new("/proc").join(process.to_string()).exists();
+        if made(&name).is_some_and(|(_, process)| lives(std::process::id()) && !lives(process)) {
+            let _ = fs::remove_dir_all(folder.join(name));
+        }
+    }
+}
+
+/// The bundles of a folder, oldest first.
+pub fn bundles(folder: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut found: Vec<(i64, String)> = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .filter_map(|name| Some((made(&name)?.0, name)))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, name)| folder.join(name)).collect()
+}
+
+/// Drops the oldest bundles beyond number and size, but never the newest. Two processes may
+/// do so at once: what is gone already is no failure.
+fn rotate(folder: &Path, keep: usize, max_size: u64) {
+    let all = bundles(folder);
+    let mut size = 0;
+    for (age, bundle) in all.iter().rev().enumerate() {
+        size += size_of(bundle);
+        if age > 0 && (age >= keep || size > max_size) {
+            let _ = fs::remove_dir_all(bundle);
+        }
+    }
+}
+
+fn size_of(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
