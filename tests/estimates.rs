@@ -15,7 +15,7 @@ use oneaio::demand::{evaluation, observed};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::{Archive, Batch, HistoryStore};
 use oneaio::learn;
-use oneaio::model::demand::{Source, Usage};
+use oneaio::model::demand::{Demand, Source, Usage};
 use oneaio::model::history::{Estimate, Group, Recall};
 use oneaio::model::ids::VmId;
 use oneaio::model::resource::Resource;
@@ -87,8 +87,16 @@ fn shares_stay_within_one_and_never_fall_with_more_history() {
 fn vm(cores: i64, percent: f64) -> (VmIdentity, Estimate) {
     let identity = VmIdentity { cpu: cores * 100, memory: cores << 21, ..VmIdentity::default() };
     let usage = Usage { cpu: percent * cores as f64, memory: 1e5, disk_io: Some(1e4), net_io: None };
-    let estimate =
-        Estimate { level: usage, peak: usage, cpu_deviation: 1.0, trust: 1.0, class: None, samples: 100, last_at: 0 };
+    let estimate = Estimate {
+        level: usage,
+        peak: usage,
+        cpu_deviation: 1.0,
+        sketch: Default::default(),
+        trust: 1.0,
+        class: None,
+        samples: 100,
+        last_at: 0,
+    };
     (identity, estimate)
 }
 
@@ -157,7 +165,7 @@ fn collect(store: &mut SqliteStore, model: &Model, vms: &[(VmId, i64)], samples:
 
 #[test]
 fn evaluating_scores_what_placing_takes() {
-    let (settled, young, cold) = (VmId(41), VmId(42), VmId(43));
+    let (settled, young, classed, cold) = (VmId(41), VmId(42), VmId(44), VmId(43));
     let mut samples: BTreeMap<VmId, Vec<VmSample>> =
         (0..24).map(|vm| (VmId(vm), usage_of(vm, if vm % 2 == 0 { 100 } else { 220 }))).collect();
     let mut study = Study::default();
@@ -168,17 +176,20 @@ fn evaluating_scores_what_placing_takes() {
 
     // what is scored, none of which was fitted
     let mut scored = Study::default();
-    for vm in [settled, young, cold] {
+    let vms = [settled, young, classed, cold];
+    for vm in vms {
         samples.insert(vm, usage_of(vm.0, 220));
         scored.add(vm, &who(vm.0), samples[&vm].clone());
     }
     let of_settled = scored.cases.iter().rfind(|case| case.vm == settled && !case.thinned).unwrap();
-    let of_young = scored.young.iter().find(|case| case.vm == young && case.cut == Some(86_400)).unwrap();
-    assert!(of_settled.traits.span > 7 * 86_400 && of_young.traits.span < 86_400);
+    let of_young = scored.young.iter().find(|case| case.vm == young && case.cut == Some(1800)).unwrap();
+    let of_classed = scored.young.iter().find(|case| case.vm == classed && case.cut == Some(9 * 3600)).unwrap();
+    assert!(of_settled.traits.span > 7 * 86_400 && of_young.traits.span < 1800 && of_classed.window.is_some());
+    let cases_scored = [of_settled, of_young, of_classed];
     let groups = Relatives::new(&found.relatives[PLACEMENT]);
-    let evaluated = [of_settled, of_young].map(|case| evaluation::demand(&found, &groups, case, PLACEMENT).unwrap());
-    let cold_demand = groups.demand(&who(cold.0)).unwrap();
-    let evaluated = [evaluated[0], evaluated[1], cold_demand];
+    let mut evaluated: Vec<Demand> =
+        cases_scored.iter().map(|case| evaluation::demand(&found, &groups, case, PLACEMENT).unwrap()).collect();
+    evaluated.push(groups.demand(&who(cold.0)).unwrap());
 
     // the product's way: a model file, a store, a request
     let mut latest: BTreeMap<VmId, i64> = BTreeMap::new();
@@ -193,8 +204,7 @@ fn evaluating_scores_what_placing_takes() {
     let mut store = SqliteStore::open(&folder.path().join("history.db"), Duration::from_secs(5)).unwrap();
     collect(&mut store, &model, &latest, &samples);
     learn::relate(&mut store).unwrap();
-    collect(&mut store, &model, &[(settled, of_settled.at), (young, of_young.at)], &samples);
-    let vms = [settled, young, cold];
+    collect(&mut store, &model, &cases_scored.map(|case| (case.vm, case.at)), &samples);
     let wishes: Vec<_> = vms
         .iter()
         .map(|vm| pending(vm.0, &[1]).cpu(&(who(vm.0).cpu / 100).to_string()).memory(who(vm.0).memory >> 10))
@@ -208,11 +218,12 @@ fn evaluating_scores_what_placing_takes() {
         identities: vms.iter().map(|vm| (*vm, who(vm.0))).collect(),
         ..Recall::default()
     };
-    assert_eq!((recall.estimates.len(), recall.estimates[&settled].trust), (2, 1.0));
-    let trust = recall.estimates[&young].trust;
-    assert!(trust > 0.0 && trust < 1.0 && recall.estimates[&young].class.is_some(), "{trust}");
+    let known = |vm| recall.estimates[&vm];
+    assert_eq!((recall.estimates.len(), known(settled).trust), (3, 1.0));
+    assert!(known(young).trust > 0.0 && known(young).trust < 1.0, "{:?}", known(young));
+    assert!(known(classed).class.is_some(), "{:?}", known(classed));
     let placed = observed::demands(&snapshot, &recall, 600).vms;
     assert_eq!(placed, evaluated);
-    assert_eq!(placed.iter().map(|demand| demand.source).collect::<Vec<_>>()[..2], [Source::History; 2]);
-    assert!(placed[2].source != Source::Request && placed[2].level.cpu > 0.0, "{:?}", placed[2]);
+    assert!(placed[..3].iter().all(|demand| demand.source == Source::History), "{placed:?}");
+    assert!(placed[3].source < Source::Request && placed[3].level.cpu > 0.0, "{placed:?}");
 }
