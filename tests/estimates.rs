@@ -16,7 +16,7 @@ use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::{Archive, Batch, HistoryStore};
 use oneaio::learn;
 use oneaio::model::demand::{Demand, Source, Usage};
-use oneaio::model::history::{Estimate, Group, Recall};
+use oneaio::model::history::{Estimate, Group, Recall, Usual};
 use oneaio::model::ids::VmId;
 use oneaio::model::resource::Resource;
 use oneaio::model::sample::{VmIdentity, VmSample};
@@ -90,6 +90,7 @@ fn vm(cores: i64, percent: f64) -> (VmIdentity, Estimate) {
     let estimate = Estimate {
         level: usage,
         peak: usage,
+        usual: Usual { level: usage, peak: usage },
         cpu_deviation: 1.0,
         sketch: Default::default(),
         trust: 1.0,

@@ -229,7 +229,12 @@ fn who_is_told_to_stop_answers_what_there_is() {
 fn demands_of(snapshot: &oneaio::model::snapshot::Snapshot) -> Demands {
     let mut demands = oneaio::demand::requested::demands(snapshot, 600);
     for host in &mut demands.hosts {
-        *host = HostUse { usage: Default::default(), cpu_variance: 0.0, basis: Basis::Monitoring };
+        *host = HostUse {
+            usage: Default::default(),
+            cpu_variance: 0.0,
+            spread: Default::default(),
+            basis: Basis::Monitoring,
+        };
     }
     demands
 }

@@ -8,11 +8,13 @@
 use super::calibration::Calibration;
 use super::classifier::{Classification, Classifier};
 use super::estimator::{Fit, Outcome, PLACEMENT};
-use super::memory::Traits;
+use super::memory::{Traits, cpu_peak, mean, other_peak};
 use super::relatives::ENOUGH;
 use super::window::Window;
+use crate::model::comparable::unit;
 use crate::model::demand::{Class, Demand, Source, Usage};
-use crate::model::history::Estimate;
+use crate::model::history::{Estimate, Usual};
+use crate::model::resource::Resource;
 use crate::model::sample::VmIdentity;
 
 /// What was fitted of VMs: how to tell classes, what they are worth, and what own history is.
@@ -83,10 +85,14 @@ pub fn learnt(
     horizon: usize,
 ) -> Estimate {
     let (level, peak) = fit.usage(traits, horizon);
+    let unit = sized(asked).map_or(0.0, |asked| unit(asked)[Resource::Cpu]);
+    let cpu_deviation = fit.deviation(traits, unit, horizon);
     let mut estimate = Estimate {
         level,
         peak,
-        cpu_deviation: fit.deviation(traits, horizon),
+        usual: usual(traits, horizon),
+        cpu_deviation,
+        sketch: Fit::sketch(traits, cpu_deviation),
         trust: fit.shares(traits.span, false).trust(),
         class: None,
         samples: traits.samples,
@@ -110,6 +116,21 @@ pub fn learnt(
     estimate
 }
 
+/// What a VM used over the last week: what its relatives are told, whom momentary ups and downs
+/// do not concern.
+fn usual(traits: &Traits, horizon: usize) -> Usual {
+    let level = |resource| Some(traits.level[resource]?[mean::WEEK]);
+    let peak = |resource| {
+        let place = match resource {
+            Resource::Cpu if horizon == PLACEMENT => cpu_peak::USUAL,
+            Resource::Cpu => cpu_peak::USUAL_THREE_DAYS,
+            Resource::Memory | Resource::DiskIo | Resource::NetIo => other_peak::P95,
+        };
+        traits.peak[resource].map(|traits| traits[place])
+    };
+    Usual { level: Usage::from_fn(level), peak: Usage::from_fn(peak) }
+}
+
 /// Whether there is enough of a VM's own history to count.
 #[must_use]
 pub fn counts(estimate: &Estimate) -> bool {
@@ -121,8 +142,8 @@ pub fn counts(estimate: &Estimate) -> bool {
 #[must_use]
 pub fn demand(estimate: Option<&Estimate>, relatives: impl FnOnce() -> Option<Demand>) -> Option<Demand> {
     let Some(estimate) = estimate.filter(|estimate| counts(estimate)) else { return relatives() };
-    let Estimate { level, peak, cpu_deviation, trust, class, .. } = *estimate;
-    let mut demand = Demand { level, peak, cpu_deviation, source: Source::History, class };
+    let Estimate { level, peak, cpu_deviation, sketch, trust, class, .. } = *estimate;
+    let mut demand = Demand { level, peak, cpu_deviation, sketch, source: Source::History, class };
     if trust < 1.0
         && let Some(relatives) = relatives()
     {
@@ -131,6 +152,7 @@ pub fn demand(estimate: Option<&Estimate>, relatives: impl FnOnce() -> Option<De
         demand.level.cpu = mix(level.cpu, relatives.level.cpu);
         demand.peak.cpu = mix(peak.cpu, relatives.peak.cpu).max(demand.level.cpu);
         demand.cpu_deviation = mix(cpu_deviation.powi(2), relatives.cpu_deviation.powi(2)).sqrt();
+        demand.sketch = sketch.times(trust) + relatives.sketch.times(1.0 - trust);
     }
     Some(demand)
 }
@@ -138,6 +160,7 @@ pub fn demand(estimate: Option<&Estimate>, relatives: impl FnOnce() -> Option<De
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::sketch::Sketch;
 
     fn usage(cpu: f64) -> Usage {
         Usage { cpu, memory: 1e5, disk_io: None, net_io: None }
@@ -148,14 +171,22 @@ mod tests {
         let mut own = Estimate {
             level: usage(20.0),
             peak: usage(30.0),
+            usual: Usual::default(),
             cpu_deviation: 4.0,
+            sketch: Sketch::default(),
             trust: 0.25,
             class: None,
             samples: ENOUGH,
             last_at: 0,
         };
-        let relatives =
-            Demand { level: usage(100.0), peak: usage(120.0), cpu_deviation: 20.0, source: Source::Size, class: None };
+        let relatives = Demand {
+            level: usage(100.0),
+            peak: usage(120.0),
+            cpu_deviation: 20.0,
+            sketch: Sketch::default(),
+            source: Source::Size,
+            class: None,
+        };
         let mixed = demand(Some(&own), || Some(relatives)).unwrap();
         assert_eq!((mixed.level.cpu, mixed.source), (0.25 * 20.0 + 0.75 * 100.0, Source::History));
         assert_eq!(mixed.cpu_deviation, (0.25 * 16.0 + 0.75 * 400.0_f64).sqrt());

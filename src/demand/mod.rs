@@ -9,6 +9,7 @@
 
 pub mod calibration;
 pub mod classifier;
+pub mod coverage;
 pub mod estimator;
 pub mod evaluation;
 pub mod features;

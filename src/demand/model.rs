@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 
 /// Version of the file.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The one metadata key.
 const KEY: &str = "oneaio";

@@ -5,9 +5,10 @@
 //! rest is overhead that no migration takes away.
 
 use super::observed;
-use crate::model::demand::{Basis, Demands, HostUse, Source, Usage};
+use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};
 use crate::model::history::Recall;
 use crate::model::ids::VmId;
+use crate::model::sketch::Spread;
 use crate::model::snapshot::{Host, Snapshot, VmMonitoring, VmState};
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64, predictive: f64) -> Demands {
     let mut demands = observed::demands(snapshot, recall, max_age);
     let fresh = |at: i64| snapshot.is_fresh(at, max_age);
-    let mut used: HashMap<VmId, (Usage, f64)> = HashMap::new();
+    let mut used: HashMap<VmId, Demand> = HashMap::new();
     for (demand, candidates) in demands.vms.iter_mut().zip(&snapshot.candidates) {
         let vm = &snapshot.vms[candidates.vm];
         if let Some(sample) = vm.monitoring.as_deref().filter(|sample| fresh(sample.timestamp)) {
@@ -31,7 +32,7 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64, predictive: f
             foresee(&mut demand.level, sample, predictive);
             foresee(&mut demand.peak, sample, predictive);
         }
-        used.insert(vm.id, (demand.planned(), demand.cpu_deviation.powi(2)));
+        used.insert(vm.id, *demand);
     }
     let mut residents: HashMap<i32, Vec<VmId>> = HashMap::new();
     for candidates in &snapshot.candidates {
@@ -62,15 +63,17 @@ fn foresee(usage: &mut Usage, sample: &VmMonitoring, share: f64) {
 }
 
 /// The sum over the VMs that run there, or what was measured where that is more.
-fn host_use(host: &Host, here: &[VmId], used: &HashMap<VmId, (Usage, f64)>, measured: Option<(f64, f64)>) -> HostUse {
+fn host_use(host: &Host, here: &[VmId], used: &HashMap<VmId, Demand>, measured: Option<(f64, f64)>) -> HostUse {
     let mut usage = Usage { disk_io: Some(0.0), net_io: Some(0.0), ..Usage::default() };
-    let mut cpu_variance = 0.0;
-    for (one, variance) in here.iter().filter_map(|vm| used.get(vm)) {
+    let (mut cpu_variance, mut spread) = (0.0, Spread::default());
+    for demand in here.iter().filter_map(|vm| used.get(vm)) {
+        let one = demand.planned();
         usage.cpu += one.cpu;
         usage.memory += one.memory;
         usage.disk_io = Some(usage.disk_io.unwrap_or(0.0) + one.disk_io.unwrap_or(0.0));
         usage.net_io = Some(usage.net_io.unwrap_or(0.0) + one.net_io.unwrap_or(0.0));
-        cpu_variance += variance;
+        cpu_variance += demand.cpu_deviation.powi(2);
+        spread += demand.spread();
     }
     let unknown = host.vms.iter().any(|vm| !here.contains(vm));
     let (cpu, memory, basis) = match measured {
@@ -80,7 +83,7 @@ fn host_use(host: &Host, here: &[VmId], used: &HashMap<VmId, (Usage, f64)>, meas
     };
     let basis = if usage.cpu > cpu { Basis::History } else { basis };
     (usage.cpu, usage.memory) = (usage.cpu.max(cpu), usage.memory.max(memory));
-    HostUse { usage, cpu_variance, basis }
+    HostUse { usage, cpu_variance, spread, basis }
 }
 
 #[cfg(test)]

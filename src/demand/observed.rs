@@ -13,6 +13,7 @@ use crate::model::demand::{Basis, ClassSpace, Demand, Demands, HostUse, Usage};
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::VmId;
 use crate::model::sample::VmIdentity;
+use crate::model::sketch::Spread;
 use crate::model::snapshot::{Host, Snapshot, Vm};
 use std::collections::{HashMap, HashSet};
 
@@ -33,6 +34,7 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
             let demand = known.demand(*vm);
             add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm), |demand| demand.planned()));
             at.cpu_variance += demand.map_or(0.0, |demand| demand.cpu_deviation.powi(2));
+            at.spread += demand.map_or_else(Spread::default, |demand| demand.spread());
         }
     }
     demands.classes = known.classes(&arriving);
@@ -90,6 +92,7 @@ impl Known<'_> {
     fn host_use(&self, host: &Host, stated: HostUse) -> HostUse {
         let mut sum = Usage::default();
         let (mut strangers, mut guessed, mut cpu_variance) = (0, 0, 0.0);
+        let mut spread = Spread::default();
         for vm in &host.vms {
             // what relatives use helps, but where nobody has history of its own the host's sample
             // is worth more
@@ -98,6 +101,7 @@ impl Known<'_> {
                     guessed += usize::from(self.estimate(*vm).is_none());
                     add(&mut sum, &demand.planned());
                     cpu_variance += demand.cpu_deviation.powi(2);
+                    spread += demand.spread();
                 }
                 None => strangers += 1,
             }
@@ -106,7 +110,7 @@ impl Known<'_> {
             return stated;
         }
         if strangers == 0 && stated.basis == Basis::Allocation {
-            return HostUse { usage: sum, cpu_variance, basis: Basis::History };
+            return HostUse { usage: sum, cpu_variance, spread, basis: Basis::History };
         }
         let usage = Usage {
             cpu: sum.cpu.max(stated.usage.cpu),
@@ -114,7 +118,12 @@ impl Known<'_> {
             disk_io: sum.disk_io,
             net_io: sum.net_io,
         };
-        HostUse { usage, cpu_variance, basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis } }
+        HostUse {
+            usage,
+            cpu_variance,
+            spread,
+            basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis },
+        }
     }
 
     /// The seed's space: class vectors of VMs, their sums on hosts. A VM without one counts

@@ -11,12 +11,13 @@
 //!
 //! Amounts are [`Comparable`], so that relatives of another size say something.
 
-use crate::model::comparable::Comparable;
+use crate::model::comparable::{Comparable, unit};
 use crate::model::demand::{Demand, Source};
 use crate::model::history::{Estimate, Group};
 use crate::model::ids::VmId;
 use crate::model::resource::Resource;
 use crate::model::sample::VmIdentity;
+use crate::model::sketch::Sketch;
 use nalgebra::{Matrix3, Vector3};
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,6 +40,14 @@ const NEAR: f64 = 1.0;
 const SHRINK: (f64, f64) = (0.5, 20.0);
 const SHRINK_UNKNOWN: f64 = 2.0;
 
+/// The key of the group of all.
+const EVERYONE: &str = "everyone";
+
+/// VMs that are left out, one after another, to find what sizes tell: fewer tell nothing, and
+/// more hardly change it.
+const LEAST_LEFT_OUT: usize = 10;
+const MOST_LEFT_OUT: usize = 200;
+
 /// Fewer samples than this make no relative.
 pub const ENOUGH: u64 = 6;
 
@@ -54,6 +63,8 @@ pub struct Prior {
     pub peak: Comparable,
     /// Variance of CPU levels among the relatives, squared percent of what is asked for.
     pub cpu_variance: f64,
+    /// Mean sketch of the relatives, percent of what is asked for: what they do at the same time.
+    pub sketch: Sketch,
 }
 
 /// The keys of a VM's groups, nearest first.
@@ -68,7 +79,7 @@ pub fn keys(identity: &VmIdentity) -> Vec<(Source, String)> {
     keys.extend(identity.image.map(|id| (Source::Image, format!("image:{id}"))));
     keys.extend(identity.owner.map(|id| (Source::Owner, format!("owner:{id}/{cpu}/{memory}"))));
     keys.push((Source::Size, format!("size:{cpu}/{memory}")));
-    keys.push((Source::Everyone, "everyone".to_owned()));
+    keys.push((Source::Everyone, EVERYONE.to_owned()));
     keys
 }
 
@@ -80,20 +91,71 @@ pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
         identity.cpu > 0 && identity.memory > 0 && estimate.samples >= ENOUGH && estimate.trust >= TRUSTED
     };
     for (identity, estimate) in vms.iter().filter(usable) {
-        let (level, peak) = (Comparable::of(&estimate.level, identity), Comparable::of(&estimate.peak, identity));
+        let (level, peak) =
+            (Comparable::of(&estimate.usual.level, identity), Comparable::of(&estimate.usual.peak, identity));
+        let sketch = estimate.sketch.times(1.0 / unit(identity)[Resource::Cpu]);
         for (_, key) in keys(identity) {
-            join(groups.entry(key).or_default(), &level, &peak);
+            join(groups.entry(key).or_default(), &level, &peak, &sketch);
         }
+    }
+    let sizes_tell = sizes_tell(vms.iter().filter(usable), &groups);
+    if let Some(everyone) = groups.get_mut(EVERYONE) {
+        everyone.sizes_tell = sizes_tell;
     }
     let mut all: Vec<(String, Group)> = groups.into_iter().collect();
     settle(&mut all);
     all
 }
 
+/// How much sizes tell of what VMs use: the share of the way from everyone's mean to that of VMs
+/// of about the same size that would have been best for VMs left out, one after another. `None`
+/// of too few.
+fn sizes_tell<'a>(
+    members: impl Iterator<Item = &'a (VmIdentity, Estimate)>,
+    groups: &BTreeMap<String, Group>,
+) -> Option<f64> {
+    let members: Vec<_> = members.collect();
+    if members.len() < LEAST_LEFT_OUT {
+        return None;
+    }
+    let wanted = |key: &String| key == EVERYONE || key.starts_with("size:");
+    let mut others: HashMap<String, Group> =
+        groups.iter().filter(|(key, _)| wanted(key)).map(|(key, group)| (key.clone(), *group)).collect();
+    let mut ways: Vec<(f64, f64)> = Vec::new();
+    for (identity, estimate) in members.iter().step_by(members.len().div_ceil(MOST_LEFT_OUT)) {
+        let size = VmIdentity { cpu: identity.cpu, memory: identity.memory, ..VmIdentity::default() };
+        let own = Comparable::of(&estimate.usual.level, identity)[Resource::Cpu];
+        let kept: Vec<(String, Group)> =
+            keys(&size).into_iter().filter_map(|(_, key)| Some((key.clone(), *others.get(&key)?))).collect();
+        for (key, group) in &kept {
+            let mut left = Group { vms: group.vms - 1, ..*group };
+            left.level[Resource::Cpu] -= own;
+            left.cpu_squares -= own * own;
+            others.insert(key.clone(), left);
+        }
+        let sized = Relatives::new(&others).prior(&size).map(|(prior, _)| prior.level[Resource::Cpu]);
+        if let (Some(sized), Some(everyone)) = (sized, others.get(EVERYONE)) {
+            let mean = everyone.level[Resource::Cpu] / everyone.vms.max(1) as f64;
+            ways.push((sized - mean, own - mean));
+        }
+        others.extend(kept);
+    }
+    let squares: f64 = ways.iter().map(|(way, _)| way * way).sum();
+    if squares <= 0.0 {
+        return Some(0.0);
+    }
+    let share = ways.iter().map(|(way, own)| way * own).sum::<f64>() / squares;
+    // a share within two standard errors of nothing is nothing, one far from it stays
+    let left: f64 = ways.iter().map(|(way, own)| (own - share * way).powi(2)).sum();
+    let error = left / ways.len() as f64 / squares;
+    Some((share * (1.0 - 4.0 * error / share.powi(2).max(1e-12)).max(0.0)).clamp(0.0, 1.0))
+}
+
 /// Adds a member.
-fn join(group: &mut Group, level: &Comparable, peak: &Comparable) {
+fn join(group: &mut Group, level: &Comparable, peak: &Comparable, sketch: &Sketch) {
     group.vms += 1;
     group.cpu_squares += level[Resource::Cpu].powi(2);
+    group.sketch += *sketch;
     for resource in Resource::ALL {
         group.level[resource] += level[resource];
         group.peak[resource] += peak[resource];
@@ -160,10 +222,10 @@ impl<'a> Relatives<'a> {
     /// nobody.
     #[must_use]
     pub fn prior(&self, identity: &VmIdentity) -> Option<(Prior, Source)> {
-        let everyone = self.groups.get("everyone").filter(|group| group.vms > 0)?;
+        let everyone = self.groups.get(EVERYONE).filter(|group| group.vms > 0)?;
         let mut prior = Prior::default();
         shrunk(&mut prior, everyone, everyone.vms as f64, 0.0);
-        let mut nearest = Source::Everyone;
+        let (mean, mut nearest) = (prior, Source::Everyone);
         for (source, key) in keys(identity).iter().rev().skip(1) {
             let mut k = 0.0;
             if *source == Source::Size {
@@ -175,6 +237,9 @@ impl<'a> Relatives<'a> {
             if let Some(group) = self.groups.get(key).filter(|group| group.vms > 0) {
                 nearest = *source;
                 shrunk(&mut prior, group, group.vms as f64, group.shrink.max(k));
+            }
+            if let (Source::Size, Some(share)) = (source, everyone.sizes_tell) {
+                prior = between(&mean, &prior, share);
             }
         }
         Some((prior, nearest))
@@ -235,9 +300,22 @@ fn shrunk(prior: &mut Prior, sums: &Group, members: f64, k: f64) {
     let mean = sums.level[Resource::Cpu] / members;
     let variance = (sums.cpu_squares / members - mean * mean).max(0.0);
     prior.cpu_variance = (variance * members + k * prior.cpu_variance) / (members + k);
+    prior.sketch = (sums.sketch + prior.sketch.times(k)).times(1.0 / (members + k));
     for resource in Resource::ALL {
         prior.level[resource] = mixed(prior.level[resource], sums.level[resource]);
         prior.peak[resource] = mixed(prior.peak[resource], sums.peak[resource]);
+    }
+}
+
+/// A share of the way from one prior to another.
+fn between(from: &Prior, to: &Prior, share: f64) -> Prior {
+    let way = |from: f64, to: f64| from + (to - from) * share;
+    let of = |from: &Comparable, to: &Comparable| Comparable::from_fn(|of| way(from[of], to[of]));
+    Prior {
+        level: of(&from.level, &to.level),
+        peak: of(&from.peak, &to.peak),
+        cpu_variance: way(from.cpu_variance, to.cpu_variance),
+        sketch: from.sketch.times(1.0 - share) + to.sketch.times(share),
     }
 }
 
@@ -266,7 +344,8 @@ pub fn demand(prior: &Prior, source: Source, asked: &VmIdentity) -> Demand {
         sane.usage(asked)
     };
     let cpu_deviation = prior.cpu_variance.sqrt() / 100.0 * asked.cpu as f64;
-    Demand { level: amounts(&prior.level), peak: amounts(&prior.peak), cpu_deviation, source, class: None }
+    let sketch = prior.sketch.times(unit(asked)[Resource::Cpu]);
+    Demand { level: amounts(&prior.level), peak: amounts(&prior.peak), cpu_deviation, sketch, source, class: None }
 }
 
 /// Everybody of a store with an estimate and an identity.
@@ -282,13 +361,23 @@ pub fn members(
 mod tests {
     use super::*;
     use crate::model::demand::Usage;
+    use crate::model::history::Usual;
 
     fn vm(template: i32, cores: i64, used: f64, samples: u64) -> (VmIdentity, Estimate) {
         let identity =
             VmIdentity { template: Some(template), cpu: cores * 100, memory: 1 << 20, ..VmIdentity::default() };
         let usage = Usage { cpu: used * cores as f64, memory: 1e5, disk_io: Some(10.0), net_io: None };
-        let estimate =
-            Estimate { level: usage, peak: usage, cpu_deviation: 1.0, trust: 1.0, class: None, samples, last_at: 0 };
+        let estimate = Estimate {
+            level: usage,
+            peak: usage,
+            usual: Usual { level: usage, peak: usage },
+            cpu_deviation: 1.0,
+            sketch: Sketch::default(),
+            trust: 1.0,
+            class: None,
+            samples,
+            last_at: 0,
+        };
         (identity, estimate)
     }
 

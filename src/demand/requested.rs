@@ -2,6 +2,7 @@
 //! sample says, else what is allocated on it.
 
 use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};
+use crate::model::sketch::{Sketch, Spread};
 use crate::model::snapshot::{Host, Snapshot, Vm};
 
 /// Demands of every schedulable VM and use of every host.
@@ -18,7 +19,14 @@ pub fn demands(snapshot: &Snapshot, max_age: i64) -> Demands {
 
 fn requested(vm: &Vm) -> Demand {
     let usage = Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() };
-    Demand { level: usage, peak: usage, cpu_deviation: 0.0, source: Source::Request, class: None }
+    Demand {
+        level: usage,
+        peak: usage,
+        cpu_deviation: 0.0,
+        sketch: Sketch::default(),
+        source: Source::Request,
+        class: None,
+    }
 }
 
 fn host_use(snapshot: &Snapshot, host: &Host, max_age: i64) -> HostUse {
@@ -30,6 +38,7 @@ fn host_use(snapshot: &Snapshot, host: &Host, max_age: i64) -> HostUse {
     HostUse {
         usage: Usage { cpu: cpu.0 as f64, memory: memory.0 as f64, ..Usage::default() },
         cpu_variance: 0.0,
+        spread: Spread::default(),
         basis,
     }
 }

@@ -23,7 +23,7 @@ pub const MOST_VMS: usize = 600;
 const THICK: usize = 150;
 
 /// Seconds between examples.
-const SPACING: i64 = 5 * 3600;
+pub const SPACING: i64 = 5 * 3600;
 
 /// Of the five-hourly examples, every so-many-th has a window.
 const WINDOW_EVERY: i64 = 2;

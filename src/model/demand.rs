@@ -4,6 +4,7 @@
 //! allocated, interference a matter of what is used.
 
 use super::resource::Resource;
+use super::sketch::{Sketch, Spread};
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
@@ -103,6 +104,8 @@ pub struct Demand {
     /// Standard deviation of the CPU level, percent of a core: how far the mean over the
     /// time ahead may be from `level`. 0 where nobody can tell.
     pub cpu_deviation: f64,
+    /// The part of that deviation which moves with other VMs'.
+    pub sketch: Sketch,
     /// What the estimate rests on.
     pub source: Source,
     /// The class of its last window, where a model could tell.
@@ -110,6 +113,12 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// How far the VM may be from its level, ready to be summed up over a host.
+    #[must_use]
+    pub fn spread(&self) -> Spread {
+        Spread::of(self.cpu_deviation, self.sketch)
+    }
+
     /// What plans reckon with: the level of CPU, which hosts even out, and the peak of
     /// memory, which they cannot.
     #[must_use]
@@ -135,8 +144,11 @@ pub enum Basis {
 pub struct HostUse {
     /// Same units as a VM's usage.
     pub usage: Usage,
-    /// Sum of the squared CPU deviations of its VMs, (percent of a core)^2.
+    /// Sum of the squared CPU deviations of its VMs, (percent of a core)^2: its variance if each
+    /// went its own way.
     pub cpu_variance: f64,
+    /// How far its VMs together may be from their levels, reckoning with who peaks with whom.
+    pub spread: Spread,
     /// What it rests on.
     pub basis: Basis,
 }

@@ -5,6 +5,7 @@ use super::comparable::Comparable;
 use super::demand::{Class, Usage};
 use super::ids::{HostId, VmId};
 use super::sample::VmIdentity;
+use super::sketch::Sketch;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,8 +16,14 @@ pub struct Estimate {
     pub level: Usage,
     /// Expected 95th percentile over the time ahead.
     pub peak: Usage,
+    /// What it used over the last week.
+    #[serde(default)]
+    pub usual: Usual,
     /// Standard deviation of the CPU level over the time ahead, percent of a core.
     pub cpu_deviation: f64,
+    /// The part of that deviation which moves with other VMs'.
+    #[serde(default)]
+    pub sketch: Sketch,
     /// The share, 0 to 1, that this has in the expected CPU; the rest is what its relatives
     /// use. It grows with the length of history.
     pub trust: f64,
@@ -26,6 +33,15 @@ pub struct Estimate {
     pub samples: u64,
     /// Newest sample, seconds since 1970.
     pub last_at: i64,
+}
+
+/// What a VM used over the last week: what its relatives are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usual {
+    /// Mean.
+    pub level: Usage,
+    /// 95th percentile of some hours, on average.
+    pub peak: Usage,
 }
 
 /// What a group of related VMs uses: sums over its members with history.
@@ -39,6 +55,13 @@ pub struct Group {
     pub peak: Comparable,
     /// Sum of the squared CPU levels, squared percent of what is asked for.
     pub cpu_squares: f64,
+    /// Of everyone: how much sizes tell, 0 (nothing) to 1, found by leaving VMs out; `None` where
+    /// nobody looked, and they count wholly.
+    #[serde(default)]
+    pub sizes_tell: Option<f64>,
+    /// Sum of the sketches, percent of what is asked for.
+    #[serde(default)]
+    pub sketch: Sketch,
     /// How many VMs' worth of the next wider group a member-less view keeps: within-group
     /// over between-group variance, of all groups of this kind.
     pub shrink: f64,

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod report;
 pub mod resource;
 pub mod sample;
+pub mod sketch;
 pub mod snapshot;
 pub mod topology;
 pub mod units;

@@ -9,9 +9,10 @@ use crate::demand::mix;
 use crate::demand::window::{LENGTH, STEP, Size, Window};
 use crate::learn::Memory;
 use crate::model::demand::Usage;
-use crate::model::history::Estimate;
+use crate::model::history::{Estimate, Usual};
 use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::VmSample;
+use crate::model::sketch::Sketch;
 use std::collections::BTreeMap;
 
 /// Where the moments lie, and how far ahead loads are judged.
@@ -199,7 +200,17 @@ fn future(vm: &TraceVm, at: i64, cpu: &[f64], timing: &Timing) -> Estimate {
     };
     let peak = Usage { cpu: peak(|usage| usage.cpu), memory: peak(|usage| usage.memory), ..level };
     let samples = u64::from(u32::MAX);
-    Estimate { level, peak, cpu_deviation: 0.0, trust: 1.0, class: None, samples, last_at: at }
+    Estimate {
+        level,
+        peak,
+        usual: Usual { level, peak },
+        cpu_deviation: 0.0,
+        sketch: Sketch::default(),
+        trust: 1.0,
+        class: None,
+        samples,
+        last_at: at,
+    }
 }
 
 #[cfg(test)]

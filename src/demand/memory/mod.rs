@@ -6,6 +6,7 @@
 //! | distribution in spells of 8 hours, a week | CPU | peaks |
 //! | decaying histogram, half-life 3 days | memory, disk, network | peaks |
 //! | the last 112 steps of 5 minutes | all four | windows, the last hour |
+//! | means of 2 hours, a week | CPU | who peaks together |
 //!
 //! Some 2 to 4 KB as bytes. It never looks at a sample again, and knows no model: what an
 //! estimate is made of are its [`Traits`].
@@ -13,6 +14,7 @@
 mod averages;
 mod bytes;
 mod recent;
+mod rhythm;
 mod spells;
 
 pub use averages::{COUNT as HALF_LIVES, HOURS};
@@ -23,13 +25,18 @@ use super::window::{LENGTH, MHZ_PER_CORE, Row, Size, Window, WindowError};
 use crate::model::demand::Usage;
 use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::VmSample;
+use crate::model::sketch::Sketch;
 use averages::{Averages, decay};
 use bytes::{Reader, Writer};
 use recent::{Recent, Step};
+use rhythm::Rhythm;
 use spells::{Spells, THREE_DAYS, WEEK};
 
 /// First byte of the bytes.
-const VERSION: u8 = 0xa2;
+const VERSION: u8 = 0xa3;
+
+/// That of bytes that end before the rhythm, which begins anew then.
+const WITHOUT_RHYTHM: u8 = 0xa2;
 
 /// Half-life of the histograms in seconds: three days, so that a week is remembered.
 const HALF_LIFE: u32 = 3 * 86_400;
@@ -61,10 +68,15 @@ pub struct Memory {
     disk_io: Histogram,
     net_io: Histogram,
     recent: Recent,
+    rhythm: Rhythm,
 }
 
-/// What a level is made of: the decaying means, short half-lives first.
-pub type LevelTraits = [f64; HALF_LIVES];
+/// How many traits a level is made of.
+pub const LEVEL_TRAITS: usize = HALF_LIVES + 1;
+
+/// What a level is made of, see [`mean`]: the decaying means, short half-lives first, and the
+/// plain mean of a day.
+pub type LevelTraits = [f64; LEVEL_TRAITS];
 
 /// Places in [`LevelTraits`], by half-life.
 pub mod mean {
@@ -80,10 +92,12 @@ pub mod mean {
     pub const THREE_DAYS: usize = 4;
     /// A week.
     pub const WEEK: usize = 5;
+    /// The plain mean of the last day, of CPU; of the others as [`DAY`].
+    pub const PLAIN_DAY: usize = 6;
 }
 
 /// How many traits a peak is made of.
-pub const PEAK_TRAITS: usize = 9;
+pub const PEAK_TRAITS: usize = 10;
 
 /// What a peak is made of: [`cpu_peak`] for CPU, [`other_peak`] for the others.
 pub type PeakTraits = [f64; PEAK_TRAITS];
@@ -109,6 +123,8 @@ pub mod cpu_peak {
     pub const USUAL_THREE_DAYS: usize = 7;
     /// Decaying mean, half-life nine hours.
     pub const MEAN_NINE_HOURS: usize = 8;
+    /// Mean of the P95 of spells of eight hours over a week.
+    pub const USUAL: usize = 9;
 }
 
 /// Places in the [`PeakTraits`] of memory, disk and network, in the order in which they are
@@ -132,6 +148,8 @@ pub mod other_peak {
     pub const MEAN_THREE_DAYS: usize = 7;
     /// Decaying mean, half-life a week.
     pub const MEAN_WEEK: usize = 8;
+    /// Decaying mean, half-life a day.
+    pub const MEAN_DAY: usize = 9;
 }
 
 /// What estimates are made of, per resource; `None` where there is no sample.
@@ -143,6 +161,9 @@ pub struct Traits {
     pub peak: PerResource<Option<PeakTraits>>,
     /// Decayed variance of CPU samples, half-life a day, squared percent of a core.
     pub cpu_variance: f64,
+    /// When CPU was high over the last week, as a sketch of length 1; `None` where that is not
+    /// known, or never.
+    pub shape: Option<Sketch>,
     /// Seconds from the first to the last sample.
     pub span: i64,
     /// Samples.
@@ -172,6 +193,7 @@ impl Memory {
             disk_io: histogram(Measure::Io),
             net_io: histogram(Measure::Io),
             recent: Recent::default(),
+            rhythm: Rhythm::default(),
         }
     }
 
@@ -190,6 +212,7 @@ impl Memory {
                 Resource::Cpu => {
                     self.squares.add(value * value, &fade, &weight);
                     self.spells.add(sample.at, value);
+                    self.rhythm.add(sample.at, value);
                     continue;
                 }
                 Resource::Memory => &mut self.memory,
@@ -207,7 +230,14 @@ impl Memory {
     /// What estimates are made of.
     #[must_use]
     pub fn traits(&self) -> Traits {
-        let level = self.means.map(|means| means.means());
+        let level = PerResource::from_fn(|resource| {
+            let means = self.means[resource].means()?;
+            let mut traits = LevelTraits::default();
+            traits[..HALF_LIVES].copy_from_slice(&means);
+            let plain = if resource == Resource::Cpu { self.rhythm.day() } else { None };
+            traits[mean::PLAIN_DAY] = plain.unwrap_or(means[mean::DAY]);
+            Some(traits)
+        });
         let last = |steps: usize, resource: Resource| {
             let values: Vec<f64> = self.recent.steps().rev().take(steps).map(|step| step.values[resource]).collect();
             percentile(&values, PEAK)
@@ -225,6 +255,7 @@ impl Memory {
             traits[cpu_peak::WEEK] = of(0, WEEK)?;
             traits[cpu_peak::USUAL_THREE_DAYS] = self.spells.usual_three_days(PEAK)?;
             traits[cpu_peak::MEAN_NINE_HOURS] = means[mean::NINE_HOURS];
+            traits[cpu_peak::USUAL] = self.spells.usual(PEAK)?;
             Some(traits)
         };
         let other = |resource: Resource, histogram: &Histogram| {
@@ -239,10 +270,11 @@ impl Memory {
             traits[other_peak::MEAN_NINE_HOURS] = means[mean::NINE_HOURS];
             traits[other_peak::MEAN_THREE_DAYS] = means[mean::THREE_DAYS];
             traits[other_peak::MEAN_WEEK] = means[mean::WEEK];
+            traits[other_peak::MEAN_DAY] = means[mean::DAY];
             Some(traits)
         };
-        let of_day = |means: Option<LevelTraits>| means.map_or(0.0, |means| means[mean::DAY]);
-        let (squares, mean) = (of_day(self.squares.means()), of_day(level[Resource::Cpu]));
+        let squares = self.squares.means().map_or(0.0, |means| means[mean::DAY]);
+        let mean = level[Resource::Cpu].map_or(0.0, |means| means[mean::DAY]);
         Traits {
             level,
             peak: PerResource::from_fn(|resource| match resource {
@@ -252,6 +284,7 @@ impl Memory {
                 Resource::NetIo => other(resource, &self.net_io),
             }),
             cpu_variance: (squares - mean * mean).max(0.0),
+            shape: self.rhythm.shape(),
             span: self.span.map_or(0, |(first, last)| last.saturating_sub(first)),
             samples: self.count,
             last_at: self.span.map_or(0, |(_, last)| last),
@@ -281,7 +314,8 @@ impl Memory {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader(bytes);
-        if from.u8()? != VERSION {
+        let version = from.u8()?;
+        if ![VERSION, WITHOUT_RHYTHM].contains(&version) {
             return None;
         }
         let (count, first, last) = (from.i64()?, from.i64()?, from.i64()?);
@@ -298,6 +332,9 @@ impl Memory {
             *histogram = Histogram::from_bytes(from.part()?).ok()?;
         }
         memory.recent = Recent::read(&mut from)?;
+        if version == VERSION {
+            memory.rhythm = Rhythm::read(&mut from)?;
+        }
         from.0.is_empty().then_some(memory)
     }
 
@@ -317,6 +354,7 @@ impl Memory {
             to.part(&histogram.to_bytes());
         }
         self.recent.write(&mut to);
+        self.rhythm.write(&mut to);
         to.0
     }
 }

@@ -104,6 +104,15 @@ impl Spells {
         (!stretches.is_empty()).then(|| stretches.iter().sum::<f64>() / stretches.len() as f64)
     }
 
+    /// The percentile over each spell, averaged over the last week.
+    #[must_use]
+    pub fn usual(&self, p: f64) -> Option<f64> {
+        // the newest has only begun: it counts where there is no other
+        let all: Vec<f64> = (0..WEEK).filter_map(|skip| self.percentile(p, skip, 1)).collect();
+        let whole = if all.len() > 1 { &all[1..] } else { &all[..] };
+        (!whole.is_empty()).then(|| whole.iter().sum::<f64>() / whole.len() as f64)
+    }
+
     pub(super) fn write(&self, to: &mut Writer) {
         to.u8(self.0.len() as u8);
         for spell in &self.0 {

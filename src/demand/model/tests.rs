@@ -66,7 +66,7 @@ fn damaged_models_are_refused_with_what_to_do() {
         bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
         bytes
     };
-    assert_eq!(refused(&replaced("\\\"format\\\":2", "\\\"format\\\":9")), ModelError::Format(9));
+    assert_eq!(refused(&replaced("\\\"format\\\":3", "\\\"format\\\":9")), ModelError::Format(9));
     let text = refused(&replaced("cpu_percent", "cpu_permill")).to_string();
     assert!(text.starts_with("the model was fitted on other features (112 x 300 s of cores,"), "{text}");
 }

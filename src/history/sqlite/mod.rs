@@ -5,9 +5,10 @@ mod archive;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
 use crate::model::demand::Class;
-use crate::model::history::{Attempts, Estimate, Placement};
+use crate::model::history::{Attempts, Estimate, Placement, Usual};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
+use crate::model::sketch::Sketch;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use rustix::fs::FlockOperation;
 use std::fs::File;
@@ -358,6 +359,8 @@ fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
         level: crate::model::demand::Usage { cpu: row.get(1)?, memory: row.get(4)?, ..Default::default() },
         peak: crate::model::demand::Usage { cpu: row.get(2)?, memory: row.get(5)?, ..Default::default() },
         cpu_deviation: row.get(3)?,
+        usual: Usual::default(),
+        sketch: Sketch::default(),
         samples: u64::try_from(row.get::<_, i64>(10)?).unwrap_or(0),
         last_at: row.get(11)?,
         trust: row.get(12)?,

@@ -11,9 +11,10 @@ mod writing;
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
 use crate::model::demand::Class;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Placement};
+use crate::model::history::{Attempts, Estimate, Placement, Usual};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
+use crate::model::sketch::Sketch;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql};
@@ -325,6 +326,8 @@ fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
         level: usage(1, 4, 6, 8)?,
         peak: usage(2, 5, 7, 9)?,
         cpu_deviation: column(row, 3)?,
+        usual: Usual::default(),
+        sketch: Sketch::default(),
         samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
         last_at: column(row, 11)?,
         trust: column(row, 12)?,

@@ -7,9 +7,10 @@
 use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, Sent, StoreError, StoreStatus};
 use super::failure;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Usual, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmIdentity, VmSample};
+use crate::model::sketch::Sketch;
 use postgres::{Client, Row};
 
 /// Seconds that one row of the seed sums disk and network over.
@@ -168,6 +169,8 @@ fn estimate(row: &Row) -> Option<(VmId, Estimate)> {
         level: usage(4, 7, 9, 11)?,
         peak: usage(5, 8, 10, 12)?,
         cpu_deviation: real(6).unwrap_or(0.0) * percent,
+        usual: Usual::default(),
+        sketch: Sketch::default(),
         trust: 1.0,
         class: None,
         samples: u64::try_from(row.get::<_, i64>(1)).unwrap_or(0),

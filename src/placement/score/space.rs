@@ -323,8 +323,20 @@ mod tests {
     fn demands(disk_of_vm: Option<f64>, disk_of_hosts: [Option<f64>; 2]) -> Demands {
         let usage = |cpu, disk_io| Usage { cpu, memory: 1024.0, disk_io, net_io: None };
         let level = usage(100.0, disk_of_vm);
-        let vm = Demand { level, peak: level, cpu_deviation: 40.0, source: Source::History, class: None };
-        let host = |disk| HostUse { usage: usage(200.0, disk), cpu_variance: 400.0, basis: Basis::History };
+        let vm = Demand {
+            level,
+            peak: level,
+            cpu_deviation: 40.0,
+            sketch: Default::default(),
+            source: Source::History,
+            class: None,
+        };
+        let host = |disk| HostUse {
+            usage: usage(200.0, disk),
+            cpu_variance: 400.0,
+            spread: Default::default(),
+            basis: Basis::History,
+        };
         Demands { vms: vec![vm], hosts: disk_of_hosts.map(host).to_vec(), classes: None }
     }
 

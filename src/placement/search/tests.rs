@@ -36,7 +36,7 @@ fn case(random: &mut Random) -> Case {
         let used = |random: &mut Random, whole: i64| random.below(60) as f64 / 100.0 * whole as f64;
         let (cpu, memory) = if busy { (used(random, host.cpu.0), used(random, host.memory.0)) } else { (0.0, 0.0) };
         let usage = Usage { cpu, memory, ..Usage::default() };
-        demands.hosts.push(HostUse { usage, cpu_variance: 0.0, basis: Basis::History });
+        demands.hosts.push(HostUse { usage, cpu_variance: 0.0, spread: Default::default(), basis: Basis::History });
         snapshot.hosts.push(host);
     }
     let uncertain = random.below(2) == 0;
@@ -45,7 +45,14 @@ fn case(random: &mut Random) -> Case {
         let (cpu, memory) = (10.0 + random.below(400) as f64, (1 + random.below(40)) as f64 * 1e5);
         let cpu_deviation = if uncertain { cpu * random.below(100) as f64 / 100.0 } else { 0.0 };
         let level = Usage { cpu, memory, ..Usage::default() };
-        demands.vms.push(Demand { level, peak: level, cpu_deviation, source: Source::History, class: None });
+        demands.vms.push(Demand {
+            level,
+            peak: level,
+            cpu_deviation,
+            sketch: Default::default(),
+            source: Source::History,
+            class: None,
+        });
         let mut may: Vec<u32> = (0..hosts as u32).filter(|_| !forbidden || random.below(3) > 0).collect();
         if may.is_empty() {
             may.push(0);
@@ -189,7 +196,12 @@ fn many_known_demands_are_spread_almost_evenly() {
             allowed: Vec::new(),
         };
         for _ in 0..hosts {
-            case.demands.hosts.push(HostUse { usage: Usage::default(), cpu_variance: 0.0, basis: Basis::History });
+            case.demands.hosts.push(HostUse {
+                usage: Usage::default(),
+                cpu_variance: 0.0,
+                spread: Default::default(),
+                basis: Basis::History,
+            });
         }
         for _ in 0..120 {
             let cpu = 2.0 * 1.06_f64.powi(random.below(80) as i32);
@@ -199,6 +211,7 @@ fn many_known_demands_are_spread_almost_evenly() {
                 peak: level,
                 cpu_deviation: 0.0,
                 source: Source::History,
+                sketch: Default::default(),
                 class: None,
             });
             case.allowed.push((0..hosts as u32).collect());

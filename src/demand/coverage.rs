@@ -1,0 +1,135 @@
+//! Whether deviations are honest: how often what was used stayed below the expected level and so
+//! many deviations, of VMs and of hosts of ten VMs.
+
+use super::study::{Case, SPACING};
+use crate::model::chance;
+use crate::model::demand::Demand;
+use crate::model::sketch::Spread;
+use std::collections::BTreeMap;
+
+/// Deviations that are looked at, and the share that a bell curve has below them.
+pub const DEVIATIONS: [(f64, f64); 3] = [(1.0, 0.841), (1.64, 0.949), (2.33, 0.990)];
+
+/// VMs of a made-up host.
+pub const TEN: usize = 10;
+
+/// How often reality stayed within [`DEVIATIONS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coverage {
+    within: [u64; DEVIATIONS.len()],
+    /// How many were looked at.
+    pub count: u64,
+}
+
+impl Coverage {
+    /// Adds one: what was expected and used, and the deviation, in one unit.
+    pub fn add(&mut self, expected: f64, used: f64, deviation: f64) {
+        self.count += 1;
+        for ((deviations, _), within) in DEVIATIONS.iter().zip(&mut self.within) {
+            // rounding is no surprise
+            *within += u64::from(used <= expected + deviations * deviation + 1e-9 * (1.0 + expected.abs()));
+        }
+    }
+
+    /// Adds what another looked at.
+    pub fn join(&mut self, other: &Self) {
+        self.count += other.count;
+        self.within.iter_mut().zip(other.within).for_each(|(within, more)| *within += more);
+    }
+
+    /// The shares that stayed within, from 0 to 1; `None` of none.
+    #[must_use]
+    pub fn shares(&self) -> Option<[f64; DEVIATIONS.len()]> {
+        (self.count > 0).then(|| self.within.map(|within| within as f64 / self.count as f64))
+    }
+}
+
+/// Coverage of one VM each, and of ten together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coverages {
+    /// Each VM with its own deviation.
+    pub vms: Coverage,
+    /// Ten VMs, as if each went its own way.
+    pub tens_alone: Coverage,
+    /// Ten VMs, reckoning with who peaks with whom.
+    pub tens: Coverage,
+}
+
+impl Coverages {
+    /// Of cases, by what they are estimated at.
+    #[must_use]
+    pub fn of(cases: &[&Case], seed: u64, horizon: usize, estimate: &dyn Fn(&Case) -> Option<Demand>) -> Self {
+        let mut found = Self::default();
+        for host in hosts(cases, seed) {
+            let mut sum = Sum::default();
+            let mut whole = host.len() == TEN;
+            for case in host {
+                let one = case.outcome[horizon].zip(estimate(case));
+                let Some((outcome, demand)) = one else {
+                    whole = false;
+                    continue;
+                };
+                let used = outcome.level.usage(&case.identity).cpu;
+                found.vms.add(demand.level.cpu, used, demand.cpu_deviation);
+                sum.expected += demand.level.cpu;
+                sum.used += used;
+                sum.variance += demand.cpu_deviation.powi(2);
+                sum.spread += demand.spread();
+            }
+            if whole {
+                found.tens_alone.add(sum.expected, sum.used, sum.variance.sqrt());
+                found.tens.add(sum.expected, sum.used, sum.spread.deviation());
+            }
+        }
+        found
+    }
+
+    /// Adds what another looked at.
+    pub fn join(&mut self, other: &Self) {
+        self.vms.join(&other.vms);
+        self.tens_alone.join(&other.tens_alone);
+        self.tens.join(&other.tens);
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    expected: f64,
+    used: f64,
+    variance: f64,
+    spread: Spread,
+}
+
+/// Cases of the same moment, ten VMs by chance at a time; the last of a moment are fewer.
+#[must_use]
+pub fn hosts<'a>(cases: &[&'a Case], seed: u64) -> Vec<Vec<&'a Case>> {
+    let mut moments: BTreeMap<i64, Vec<(u64, &Case)>> = BTreeMap::new();
+    for case in cases {
+        let turn = chance::mixed(&[seed, u64::from(case.vm.0.unsigned_abs())]);
+        moments.entry(case.at.div_euclid(SPACING)).or_default().push((turn, case));
+    }
+    let mut hosts = Vec::new();
+    for vms in moments.values_mut() {
+        vms.sort_by_key(|(turn, case)| (*turn, case.vm));
+        hosts.extend(vms.chunks(TEN).map(|vms| vms.iter().map(|(_, case)| *case).collect()));
+    }
+    hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_those_that_stayed_below() {
+        let mut coverage = Coverage::default();
+        assert_eq!(coverage.shares(), None);
+        for used in [-9.0, 0.0, 1.5, 2.0, 2.3, 2.4, 99.0, 1.0] {
+            coverage.add(0.0, used, 1.0);
+        }
+        assert_eq!(coverage.shares(), Some([3.0 / 8.0, 4.0 / 8.0, 6.0 / 8.0]));
+        let mut both = coverage;
+        both.join(&coverage);
+        assert_eq!((both.shares(), both.count), (coverage.shares(), 16));
+    }
+}

@@ -1,0 +1,176 @@
+//! Who peaks together, in a few numbers per VM that can be added up.
+//!
+//! A sketch is what a VM does with all others, and a vector of fixed random projections of how a VM's CPU went up and down over
+//! the last week. Sketches of VMs that rise together point the same way, those of VMs that
+//! have nothing to do with each other any way, and those of VMs that take turns opposite ways.
+//! So the squared length of a sum of sketches is about the variance of the sum of the VMs:
+//! the variances, and twice each covariance. With so few projections
+//! a covariance is off by about a quarter (1 / sqrt(15)) of the product of both deviations.
+
+use serde::{Deserialize, Serialize};
+use std::ops::{Add, AddAssign, Index, Sub, SubAssign};
+
+/// Numbers in a sketch: the common one, and a number for each projection.
+pub const WIDTH: usize = 16;
+
+/// Deviations of CPU from its expected level that move with other VMs', percent of a core. The
+/// default tells nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sketch([f32; WIDTH]);
+
+impl Sketch {
+    /// What moves with all other VMs'.
+    #[must_use]
+    pub fn common(length: f64) -> Self {
+        Self::from_fn(|index| if index == 0 { length } else { 0.0 })
+    }
+
+    /// What a function says of each projection.
+    pub fn from_fn(of: impl FnMut(usize) -> f64) -> Self {
+        let mut of = of;
+        Self(std::array::from_fn(|index| of(index) as f32))
+    }
+
+    /// The squared length: the variance of what it is the sketch of, (percent of a core)^2.
+    #[must_use]
+    pub fn squared(&self) -> f64 {
+        self.0.iter().map(|x| f64::from(*x).powi(2)).sum()
+    }
+
+    /// The covariance with another, (percent of a core)^2.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> f64 {
+        self.0.iter().zip(&other.0).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    }
+
+    /// Each number times a factor.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Self {
+        Self(self.0.map(|x| (f64::from(x) * factor) as f32))
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub fn numbers(&self) -> &[f32; WIDTH] {
+        &self.0
+    }
+
+    /// Of such numbers; `None` where one is not finite.
+    #[must_use]
+    pub fn of(numbers: [f32; WIDTH]) -> Option<Self> {
+        numbers.iter().all(|x| x.is_finite()).then_some(Self(numbers))
+    }
+}
+
+impl Index<usize> for Sketch {
+    type Output = f32;
+
+    fn index(&self, index: usize) -> &f32 {
+        &self.0[index]
+    }
+}
+
+impl Add for Sketch {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index] + other.0[index]))
+    }
+}
+
+impl Sub for Sketch {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index] - other.0[index]))
+    }
+}
+
+impl AddAssign for Sketch {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl SubAssign for Sketch {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+/// How far the CPU of some VMs together may be from its expected level: what they do together,
+/// and what each does for itself. Additive: that of a host is the sum over its VMs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spread {
+    /// What moves with others'.
+    pub together: Sketch,
+    /// Variance that has nothing to do with others, (percent of a core)^2.
+    pub alone: f64,
+}
+
+impl Spread {
+    /// Of a VM with such a deviation in all, of which the sketch is a part.
+    #[must_use]
+    pub fn of(cpu_deviation: f64, together: Sketch) -> Self {
+        Self { together, alone: (cpu_deviation.powi(2) - together.squared()).max(0.0) }
+    }
+
+    /// The standard deviation of CPU in percent of a core.
+    #[must_use]
+    pub fn deviation(&self) -> f64 {
+        (self.together.squared() + self.alone.max(0.0)).sqrt()
+    }
+}
+
+impl Add for Spread {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { together: self.together + other.together, alone: self.alone + other.alone }
+    }
+}
+
+impl Sub for Spread {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { together: self.together - other.together, alone: self.alone - other.alone }
+    }
+}
+
+impl AddAssign for Spread {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl SubAssign for Spread {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn towards(index: usize, length: f64) -> Sketch {
+        Sketch::from_fn(|k| if k == index { length } else { 0.0 })
+    }
+
+    #[test]
+    fn those_who_rise_together_add_up_and_those_who_take_turns_cancel() {
+        let one = Spread::of(5.0, towards(0, 3.0));
+        assert_eq!((one.together.squared(), one.alone, one.deviation()), (9.0, 16.0, 5.0));
+        let (twin, turn, stranger) = (one, Spread::of(5.0, towards(0, -3.0)), Spread::of(5.0, towards(1, 3.0)));
+        assert_eq!((one + twin).deviation(), (36.0_f64 + 32.0).sqrt());
+        assert_eq!((one + turn).deviation(), 32.0_f64.sqrt());
+        assert_eq!((one + stranger).deviation(), 50.0_f64.sqrt());
+        assert_eq!(one + stranger - stranger, one);
+        assert_eq!((one.together.with(&turn.together), one.together.with(&stranger.together)), (-9.0, 0.0));
+        // a sketch longer than the whole leaves nothing alone
+        assert_eq!(Spread::of(2.0, towards(0, 3.0)).alone, 0.0);
+        assert_eq!(Sketch::of([f32::NAN; WIDTH]), None);
+    }
+}
