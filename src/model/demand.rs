@@ -4,6 +4,7 @@
 //! allocated, interference a matter of what is used.
 
 use super::history::Class;
+use super::resource::Resource;
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
@@ -17,6 +18,19 @@ pub struct Usage {
     pub disk_io: Option<f64>,
     /// Bytes received and sent per second.
     pub net_io: Option<f64>,
+}
+
+impl Usage {
+    /// How much of a resource, where anybody can tell.
+    #[must_use]
+    pub fn of(&self, resource: Resource) -> Option<f64> {
+        match resource {
+            Resource::Cpu => Some(self.cpu),
+            Resource::Memory => Some(self.memory),
+            Resource::DiskIo => self.disk_io,
+            Resource::NetIo => self.net_io,
+        }
+    }
 }
 
 /// Where a demand comes from, best first.

@@ -192,7 +192,7 @@ impl Round<'_> {
     fn migrate(&self, homes: &mut HashMap<VmId, usize>) -> usize {
         let snapshot = self.experiment.cloud.optimize_request(self.at, &self.running(homes));
         let demands = monitored::demands(&snapshot, &self.recall(), self.max_age(), 0.0);
-        let input = MigrationInput { snapshot: &snapshot, cluster: &snapshot.clusters[0], demands: &demands };
+        let input = MigrationInput::new(&snapshot, &snapshot.clusters[0], &demands);
         let migrated = migrate::plan(&input, self.policy);
         settle(homes, &snapshot, &migrated.plan);
         migrated.plan.actions.len()
