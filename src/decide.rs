@@ -12,7 +12,6 @@ use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::PlanningInput;
-use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
 use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
@@ -22,6 +21,8 @@ use thiserror::Error;
 
 mod clusters;
 
+pub use crate::placement::Stop;
+pub use crate::placement::deploy::retry::FORGOTTEN;
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
 
 /// Why there is no decision.

@@ -4,19 +4,16 @@
 mod files;
 mod model;
 
-use super::installation::Installation;
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::collect;
-use crate::commands::load_settings;
-use crate::commands::logger;
+use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
-use crate::oned::Limits;
+use crate::machine::clock::now;
+use crate::machine::installation::Installation;
+use crate::machine::settings;
+use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use clap::Args;
 use serde::Serialize;
-use std::io::Write;
 use std::time::Duration;
 
 /// Samples older than this tell that nobody collects.
@@ -84,7 +81,7 @@ pub fn run(args: &CheckArgs) -> Exit {
     let settings = configuration(args, &mut findings);
     let installation = Installation::here();
     let stored = history(&settings, &mut findings);
-    model::model(&settings, stored.as_ref(), history::now(), &mut findings);
+    model::model(&settings, stored.as_ref(), now(), &mut findings);
     files::wrappers(&installation, &mut findings);
     files::oned_conf(&installation, &mut findings);
     files::folders(&installation, &settings, &mut findings);
@@ -108,7 +105,7 @@ pub fn run(args: &CheckArgs) -> Exit {
         }
         text.push('\n');
     }
-    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+    if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
     match findings.0.iter().map(|finding| finding.grade).max() {
@@ -120,12 +117,12 @@ pub fn run(args: &CheckArgs) -> Exit {
 
 /// The settings, or the defaults where they cannot be used.
 fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
-    let file = super::config_file(&args.config, None);
-    match load_settings(&args.config, None) {
-        Ok(settings) => {
+    let file = args.config.config.clone().or_else(settings::installed);
+    match settings::load(file.as_deref(), &args.config.set) {
+        Ok(loaded) => {
             let from = file.map_or("no file, all at their defaults".to_owned(), |file| file.display().to_string());
             findings.ok("configuration", from);
-            settings
+            loaded.settings
         }
         Err(problems) => {
             for problem in problems {
@@ -176,7 +173,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     for remark in &status.remarks {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
     }
-    let age = status.span.map(|(_, last)| history::now() - last);
+    let age = status.span.map(|(_, last)| now() - last);
     let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
     match age {
         None => findings.warning("history", "it holds no samples", fix),
@@ -194,7 +191,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
 fn oned(findings: &mut Findings) {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
-    let asked = collect::oned(limits).and_then(|oned| Ok(oned.system_version()?));
+    let asked = Oned::of_environment(limits).map_err(anyhow::Error::from).and_then(|oned| Ok(oned.system_version()?));
     match asked {
         Ok(version) if version.starts_with("7.") => findings.ok("oned", format!("version {version}")),
         Ok(version) if version.starts_with("6.") => {

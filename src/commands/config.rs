@@ -1,9 +1,8 @@
 //! `oneaio config`: the configuration file, generated from the keys in the code.
 
-use super::Exit;
+use super::{Exit, driver};
 use crate::config::{keys, reference};
 use clap::Args;
-use std::io::Write;
 
 /// What to print.
 #[derive(Clone, Debug, Args)]
@@ -17,8 +16,5 @@ pub struct PrintArgs {
 #[must_use]
 pub fn run(args: &PrintArgs) -> Exit {
     let text = if args.reference { reference::markdown() } else { keys::file() };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Output,
-    }
+    driver::print(&text)
 }

@@ -7,7 +7,7 @@ use crate::model::report::Planned;
 use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::message;
 use log::{Level, LevelFilter};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::mem::discriminant;
 
 /// More notices of one kind (VMs, hosts, ...) than this are summed up.
@@ -101,6 +101,17 @@ fn notices(all: &[Notice]) {
         kind.iter().take(NOTICES).for_each(notice);
         if kind.len() > NOTICES {
             log::warn!("and {} more notices of this kind", kind.len() - NOTICES);
+        }
+    }
+}
+
+/// Tells on a terminal what is being done, on one line; silent elsewhere.
+pub fn progress() -> impl Fn(&str) {
+    let terminal = std::io::stderr().is_terminal();
+    move |text: &str| {
+        if terminal {
+            // a lost progress line is no loss
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
         }
     }
 }

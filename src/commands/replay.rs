@@ -1,27 +1,20 @@
 //! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
 //! from a store that is named; nothing is written but what `--bless` asks for.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::commands::show::migrations_table;
-use crate::commands::show::table;
-use crate::config::{Settings, Store};
+use super::driver::print;
+use super::recorded::read;
+use super::show::messages::{messages, said};
+use super::show::{migrations_table, table};
+use super::{ConfigArgs, Exit, logger};
+use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
-use crate::model::history::Recall;
-use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
-use crate::recall::history::History;
-use crate::records::bundle;
-use crate::records::bundle::Bundle;
-use crate::records::differences::Summary;
-use crate::records::differences::differences;
+use crate::records::bundle::{self, Bundle};
+use crate::records::differences::{Summary, differences};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// What to replay and how to show it.
@@ -51,7 +44,7 @@ pub struct ReplayArgs {
 /// Replays all bundles; the worst outcome is the exit status.
 #[must_use]
 pub fn run(args: &ReplayArgs) -> Exit {
-    logger::start(crate::config::LogLevel::Warn);
+    logger::start(LogLevel::Warn);
     let mut worst = Exit::Done;
     let mut summary = Summary::default();
     let paths = args.bundles.iter().flat_map(|path| match bundle::inside(path) {
@@ -64,8 +57,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         let exit = match outcome {
             Ok((exit, _, _)) if args.summary => exit,
             Ok((exit, text, _)) => {
-                let mut stdout = std::io::stdout().lock();
-                if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+                if print(&text) != Exit::Done {
                     return Exit::Output;
                 }
                 exit
@@ -77,10 +69,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         };
         worst = worst.max(exit);
     }
-    if args.summary && std::io::stdout().write_all(printable(&summary.text()).as_bytes()).is_err() {
-        return Exit::Output;
-    }
-    worst
+    if args.summary { worst.max(print(&printable(&summary.text()))) } else { worst }
 }
 
 /// Decides one bundle; what to print, and how it compares.
@@ -128,32 +117,6 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
     Ok((exit, text, differences))
 }
 
-/// What a bundle's decision rests on: its settings, its request, and what the store told,
-/// which is its own where it has some.
-pub(super) fn read(
-    bundle: &Bundle,
-    config: &ConfigArgs,
-) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
-    let settings = load_settings(config, bundle.config()).map_err(|problems| {
-        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        (Exit::Usage, anyhow::anyhow!(text.join("; ")))
-    })?;
-    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
-    let told = || bundle.path.display().to_string();
-    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
-    if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
-        return Ok((settings, snapshot, recall));
-    }
-    let history = match (bundle.history(), &settings.history) {
-        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
-        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
-        _ => None,
-    };
-    let asked = |history: History| history.with_classes(&settings.policy).recall(&snapshot, None);
-    let recall = history.map(asked).unwrap_or_default();
-    Ok((settings, snapshot, recall))
-}
-
 /// Names come from users: what a terminal would obey is taken out.
 fn printable(text: &str) -> String {
     text.lines().map(|line| message::safe(line) + "\n").collect()
@@ -196,22 +159,6 @@ impl Outcome {
             }),
         }
     }
-}
-
-/// A notice as oned gets to see it.
-fn said(notice: &Notice) -> String {
-    match notice.subject {
-        Subject::Vm(id) => message::about_vm("WARN", id, &notice.text),
-        subject => message::general("WARN", &format!("{subject}: {}", notice.text)),
-    }
-}
-
-/// What `place` would say about oddities and waiting VMs, one line each.
-pub(super) fn messages(decided: &Decided) -> String {
-    let report = &decided.planned.report;
-    let notices = report.notices.iter().map(said);
-    let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
-    notices.chain(refusals).map(|line| line + "\n").collect()
 }
 
 fn json(decided: &Decided) -> serde_json::Value {

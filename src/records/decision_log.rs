@@ -2,11 +2,10 @@
 //! Written with one call each, so that lines of two processes do not mix; a line that a full
 //! disk has cut is left behind, and the next one begins anew.
 
-use crate::commands::installation::Installation;
-use crate::commands::installation::folder_exists;
 use crate::config::Settings;
 use crate::config::operate::DecisionLog;
 use crate::decide::{Decided, Optimized};
+use crate::machine::installation::{Installation, folder_exists};
 use crate::model::moment::utc;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

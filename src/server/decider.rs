@@ -4,12 +4,13 @@
 use super::booked::Booked;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, compose};
-use super::health::StoreHealth;
-use super::lock;
+use super::memory::Memory;
 use super::metrics::Metrics;
 use super::view::View;
 use crate::config::Settings;
 use crate::decide::{self, Decided};
+use crate::machine::clock::now;
+use crate::machine::locks::lock;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::{Policy, Retry};
@@ -19,31 +20,18 @@ use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What is taken for the size of a VM when nobody tells it: one core, one GiB.
 const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
-
-/// The store, as far as decisions need it. Its loss is its own affair: it answers with
-/// nothing, soon.
-pub trait Memory: Send + Sync {
-    /// What is known about the VMs of a request, with their class vectors where a policy balances them.
-    fn recall(&self, snapshot: &Snapshot, policy: &Policy, now: i64) -> Recall;
-    /// Keeps the placements of a plan.
-    fn remember(&self, decided: &Decided, now: i64);
-    /// How it stands.
-    fn health(&self) -> StoreHealth;
-    /// Age of the model that demands are estimated with, where there is one.
-    fn model_age(&self) -> Option<Duration>;
-}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
     /// The request's id, for the log.
     pub request: &'a str,
-    /// Whether a VM whose size nobody knows is placed all the same: the seed's calls
-    /// carry none.
+    /// Whether a VM whose size nobody knows is placed all the same: the calls of
+    /// AI-Orchestrator carry none.
     pub sizeless: bool,
 }
 
@@ -218,10 +206,4 @@ fn green_share(report: &Report) -> Option<f64> {
         green += host.arrivals as f64 * host.green.unwrap_or(0.0);
     }
     (vms > 0.0).then(|| green / vms)
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
