@@ -1,4 +1,4 @@
-//! The seed's score and the green adjustment, seen through whole decisions.
+//! AI-Orchestrator's score and the green adjustment, seen through whole decisions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -150,7 +150,7 @@ impl Recording {
 
 /// Keys that say where things lie and what is told: they decide nothing, and may hold a
 /// password. One that ends with a dot stands for all keys that begin with it.
-pub const APART: [&str; 7] = ["history.", "record.", "serve.", "decision_log", "log", "log_placements", "model"];
+const APART: [&str; 7] = ["history.", "record.", "serve.", "decision_log", "log", "log_placements", "model"];
 
 /// The settings that matter for a decision, as written, each once.
 fn decisive(given: Vec<(String, String)>) -> Vec<(String, String)> {
@@ -241,4 +241,30 @@ fn size_of(path: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+
+    #[test]
+    fn a_bundle_keeps_what_decides_and_no_place_on_disk() {
+        let given = [
+            ("s_green", "1"),
+            ("model", "/home/me/model"),
+            ("history.store", "password=x"),
+            ("log_placements", "3"),
+            ("s_green", "2"),
+        ];
+        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(decisive(given.into()), [("s_green".to_owned(), "2".to_owned())]);
+        // a key that was renamed would slip through
+        for known in APART {
+            let is_key = |key: &str| key == known || known.ends_with('.') && key.starts_with(known);
+            assert!(keys::all().any(|key| is_key(key.name)), "there is no key {known}");
+        }
+        let places = keys::all().filter(|key| key.help.contains("file") && key.default.contains('/'));
+        places.for_each(|key| assert!(decisive(vec![(key.name.to_owned(), String::new())]).is_empty(), "{}", key.name));
+    }
 }
