@@ -9,7 +9,8 @@ use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
 use crate::machine::clock::now;
 use crate::machine::installation::Installation;
-use crate::machine::settings;
+use crate::machine::settings::{self, Fallback, Loaded};
+use crate::model::moment::utc;
 use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use clap::Args;
@@ -128,6 +129,13 @@ fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
             for problem in problems {
                 let fix = "mend this line; `oneaio config` prints every key with its meaning";
                 findings.error("configuration", problem.to_string(), fix);
+            }
+            if args.config.config.is_none()
+                && let Ok(Loaded { fallback: Some(Fallback { since, .. }), .. }) =
+                    settings::load_or_last_good(&args.config.set)
+            {
+                let text = format!("until then that of {} counts, the last that was good", utc(since));
+                findings.warning("configuration", text, "mend the lines above");
             }
             Settings::default()
         }

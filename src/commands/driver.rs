@@ -3,18 +3,22 @@
 //! deadline, records and decision log are the same for all.
 
 use super::answering::{Lost, within};
-use super::{ConfigArgs, Exit, logger};
-use crate::config::{LogLevel, Settings, Store};
+use super::{AnswerArgs, ConfigArgs, Exit, logger};
+use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
 use crate::machine::clock::now;
+use crate::machine::files::changed;
 use crate::machine::installation::Installation;
-use crate::machine::settings::{self, Loaded};
+use crate::machine::settings::{self, Fallback, Loaded};
 use crate::model::history::Recall;
+use crate::model::moment::utc;
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
 use crate::opennebula::plan_xml;
 use crate::recall::history::{self, History};
+use crate::recall::modelfile;
 use crate::records::decision_log;
+use crate::records::metrics::{self, Around, Outcome};
 use crate::records::record::{Made, Recording};
 use serde_json::Value;
 use std::io::{IsTerminal, Read, Write};
@@ -52,9 +56,25 @@ pub fn load(args: &ConfigArgs, fallback: Option<PathBuf>) -> anyhow::Result<Sett
 
 /// Starts logging, and loads the settings; each problem is told.
 pub fn begin(args: &ConfigArgs) -> Result<Loaded, Exit> {
+    begin_with(|| settings::load(args.config.clone().or_else(settings::installed).as_deref(), &args.set))
+}
+
+/// As [`begin`], for what must not stop because of a typo, unless it is told to.
+pub fn begin_answering(args: &AnswerArgs) -> Result<Loaded, Exit> {
+    if args.strict || args.config.config.is_some() {
+        return begin(&args.config);
+    }
+    let loaded = begin_with(|| settings::load_or_last_good(&args.config.set))?;
+    if let Some(Fallback { problems, since }) = &loaded.fallback {
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        log::error!("the configuration is wrong, so that of {} counts, the last that was good", utc(*since));
+    }
+    Ok(loaded)
+}
+
+fn begin_with(load: impl FnOnce() -> Result<Loaded, Vec<Problem>>) -> Result<Loaded, Exit> {
     logger::start(LogLevel::default());
-    let file = args.config.clone().or_else(settings::installed);
-    let loaded = settings::load(file.as_deref(), &args.set).map_err(|problems| {
+    let loaded = load().map_err(|problems| {
         problems.iter().for_each(|problem| log::error!("{problem}"));
         Exit::Usage
     })?;
@@ -100,7 +120,11 @@ pub struct Driver {
     pub history: Option<History>,
     /// What is known of the VMs, once it was asked for.
     pub recall: Arc<Recall>,
+    /// The configuration is wrong, and an older one counts.
+    pub outdated: bool,
+    command: &'static str,
     plan: i32,
+    begun: Instant,
     until: Instant,
     recording: Recording,
 }
@@ -114,20 +138,32 @@ impl Driver {
     /// one is due.
     pub fn begin(
         command: &'static str,
-        args: &ConfigArgs,
+        args: &AnswerArgs,
         plan: i32,
         known: fn(History, &Settings) -> History,
     ) -> Result<(Self, Snapshot), Exit> {
-        let Loaded { settings, given } = begin(args)?;
+        let Loaded { settings, given, fallback } = begin_answering(args)?;
         let deadline = settings.operate.deadline;
         let patience = settings.history_deadline.min(deadline);
         // a store opens while the request is still being read
         let history = history::chosen(&settings).map(|store| known(History::start(store, patience), &settings));
         let request = request(command)?;
-        let until = Instant::now() + Duration::from_secs_f64(deadline);
+        let begun = Instant::now();
+        let until = begun + Duration::from_secs_f64(deadline);
         let now = now();
         let recording = Recording::begin(command, given, &settings, &request, now);
-        let driver = Self { settings, now, history, recall: Arc::default(), plan, until, recording };
+        let driver = Self {
+            settings,
+            now,
+            history,
+            recall: Arc::default(),
+            outdated: fallback.is_some(),
+            command,
+            plan,
+            begun,
+            until,
+            recording,
+        };
         match driver.work(Made::default(), move || decide::read(request))? {
             Ok(snapshot) => Ok((driver, snapshot)),
             Err(error) => Err(failed(Exit::Unusable, &error.into())),
@@ -162,6 +198,7 @@ impl Driver {
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
     fn nothing(&self, lost: Lost, made: Made<'_>) -> Exit {
         let exit = answer(&plan_xml::write(&Plan::default(), self.plan));
+        self.count(&Outcome::Nothing(if lost == Lost::Late { "late" } else { "fault" }));
         let kept = self.recording.keep_fault(made);
         let next = "an empty plan is given, the VMs come with the next request";
         match lost {
@@ -173,13 +210,15 @@ impl Driver {
         exit
     }
 
-    /// Gives the answer; it is kept, and logged as `entry` says, when `then` has had its turn.
+    /// Gives the answer; it is kept, logged as `entry` says, and counted, when `then` has had
+    /// its turn.
     pub fn finish(
         &self,
         plan: &Plan,
         messages: Option<&str>,
         then: impl FnOnce(),
         entry: impl FnOnce(Option<&Path>) -> Value,
+        outcome: &Outcome<'_>,
     ) -> Exit {
         let plan = plan_xml::write(plan, self.plan);
         let exit = answer(&plan);
@@ -187,8 +226,23 @@ impl Driver {
             then();
             let bundle = self.recording.keep(Made { recall: Some(&self.recall), plan: Some(&plan), messages });
             decision_log::append(&self.settings, &entry(bundle.as_deref()));
+            self.count(outcome);
         }
         exit
+    }
+
+    fn count(&self, outcome: &Outcome<'_>) {
+        let Some(file) = metrics::file(&self.settings) else { return };
+        let around = Around {
+            command: self.command,
+            now: self.now,
+            took: self.begun.elapsed(),
+            // what was told is of a moment
+            recall: Some(self.recall.as_ref()).filter(|recall| recall.now != 0),
+            model: changed(&modelfile::path(&self.settings)),
+            outdated: self.outdated,
+        };
+        metrics::count(&file, &around, outcome);
     }
 }
 

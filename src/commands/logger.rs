@@ -117,12 +117,14 @@ pub fn progress() -> impl Fn(&str) {
 }
 
 /// All that a decision has to say: oddities, one line per VM that waits, at most
-/// `placements` lines about placed VMs, one summary.
-pub fn report(planned: &Planned, placements: usize) {
+/// `placements` lines about placed VMs, one summary. Who waits is told when the configuration
+/// was `outdated`: it may be why.
+pub fn report(planned: &Planned, placements: usize, outdated: bool) {
     let report = &planned.report;
     notices(&report.notices);
     for refusal in &report.refusals {
-        vm(Level::Error, refusal.vm, &refusal.text);
+        let why = if outdated { "; the configuration is wrong, an older one counts" } else { "" };
+        vm(Level::Error, refusal.vm, &format!("{}{why}", refusal.text));
     }
     if report.decisions.len() <= placements {
         for decision in &report.decisions {

@@ -64,3 +64,14 @@ pub struct ConfigArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
+
+/// Settings of what answers OpenNebula.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AnswerArgs {
+    /// Give no answer where the configuration is wrong. Without this the last that was good counts.
+    #[arg(long)]
+    pub strict: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}

@@ -3,12 +3,13 @@
 //! tells of its VMs also feeds the store of history.
 
 use super::driver::{Driver, failed};
-use super::{ConfigArgs, Exit, logger};
+use super::{AnswerArgs, Exit, logger};
 use crate::decide;
 use crate::model::ids::ClusterId;
 use crate::recall::history::Keeping;
 use crate::recall::modelfile;
 use crate::records::decision_log;
+use crate::records::metrics::Outcome;
 use clap::Args;
 
 /// Which cluster.
@@ -19,7 +20,7 @@ pub struct OptimizeArgs {
     pub cluster: i32,
     /// Settings.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    pub config: AnswerArgs,
 }
 
 /// Answers one request.
@@ -41,5 +42,6 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     logger::migrated(&optimized.migrated, driver.settings.log_placements);
     let keep = || keeping.map_or((), Keeping::finish);
     let entry = |bundle: Option<&_>| decision_log::optimization(&optimized, args.cluster, driver.now, bundle);
-    Ok(driver.finish(&optimized.migrated.plan, None, keep, entry))
+    let outcome = Outcome::Migrated(&optimized, args.cluster);
+    Ok(driver.finish(&optimized.migrated.plan, None, keep, entry, &outcome))
 }

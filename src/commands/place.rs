@@ -3,30 +3,32 @@
 
 use super::driver::Driver;
 use super::show::messages::messages;
-use super::{ConfigArgs, Exit, logger};
+use super::{AnswerArgs, Exit, logger};
 use crate::decide::{self, Stop};
 use crate::opennebula::plan_xml;
 use crate::records::decision_log;
+use crate::records::metrics::Outcome;
 use std::time::Instant;
 
 /// Answers one request.
 #[must_use]
-pub fn run(args: &ConfigArgs) -> Exit {
+pub fn run(args: &AnswerArgs) -> Exit {
     answered(args).unwrap_or_else(|exit| exit)
 }
 
-fn answered(args: &ConfigArgs) -> Result<Exit, Exit> {
+fn answered(args: &AnswerArgs) -> Result<Exit, Exit> {
     let (mut driver, snapshot) =
         Driver::begin("place", args, plan_xml::PLACEMENT, |history, settings| history.with_classes(&settings.policy))?;
     let (known, policy, soft) = (driver.recall(&snapshot), driver.settings.policy.clone(), driver.soft_end());
     let decided = driver
         .decide(move || decide::place_until(snapshot, &known, &policy, Stop::when(&|| Instant::now() >= soft)))?;
-    logger::report(&decided.planned, driver.settings.log_placements);
+    logger::report(&decided.planned, driver.settings.log_placements, driver.outdated);
     let remember = || {
         if let Some(history) = &driver.history {
             history.remember(&decided, driver.now);
         }
     };
     let entry = |bundle: Option<&_>| decision_log::placement(&decided, driver.now, bundle);
-    Ok(driver.finish(&decided.planned.plan, Some(&messages(&decided)), remember, entry))
+    let outcome = Outcome::Placed(&decided);
+    Ok(driver.finish(&decided.planned.plan, Some(&messages(&decided)), remember, entry, &outcome))
 }

@@ -1,6 +1,6 @@
 //! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of AI-Orchestrator.
 
-use super::{ConfigArgs, Exit, driver, logger};
+use super::{AnswerArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings};
 use crate::oned::{Limits, Oned};
 use crate::recall::history;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Serves until it is told to stop.
 #[must_use]
-pub fn run(args: &ConfigArgs) -> Exit {
+pub fn run(args: &AnswerArgs) -> Exit {
     let settings = match settings(args) {
         Ok(settings) => settings,
         Err(exit) => return exit,
@@ -54,7 +54,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
 }
 
 /// The settings, with AI-Orchestrator's name for the port over the file.
-fn settings(args: &ConfigArgs) -> Result<Settings, Exit> {
+fn settings(args: &AnswerArgs) -> Result<Settings, Exit> {
     let mut args = args.clone();
     if let Some(port) = std::env::var("ML_MODEL_PORT").ok().filter(|text| !text.trim().is_empty()) {
         let port = port.trim();
@@ -63,9 +63,9 @@ fn settings(args: &ConfigArgs) -> Result<Settings, Exit> {
             log::error!("ML_MODEL_PORT: it is {port:?}; it must be a port from 0 to 65535");
             return Err(Exit::Usage);
         }
-        args.set.insert(0, format!("serve.port={port}"));
+        args.config.set.insert(0, format!("serve.port={port}"));
     }
-    Ok(driver::begin(&args)?.settings)
+    Ok(driver::begin_answering(&args)?.settings)
 }
 
 fn token(settings: &Settings) -> Result<Option<Token>, String> {

@@ -9,6 +9,7 @@ use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{HistoryStore, Kind, Sent, StoreError};
+use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::machine::locks::lock;
 use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
@@ -17,7 +18,7 @@ use crate::model::policy::{Policy, Resources};
 use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +45,15 @@ pub fn chosen(settings: &Settings) -> Option<Store> {
 pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
     Ok(match store {
         Store::None => return Err(StoreError::Other("`history.store` is none".to_owned())),
-        Store::Sqlite(path) => Box::new(SqliteStore::open(path, patience)?),
+        Store::Sqlite(path) => {
+            let store = Box::new(SqliteStore::open(path, patience)?);
+            for beside in ["", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(beside);
+                own_as_folder(Path::new(&name));
+            }
+            store
+        }
         Store::Postgres(address) => Box::new(TimescaleStore::open(address, patience)?),
     })
 }

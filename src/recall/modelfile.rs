@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::demand::model::{MOST_BYTES, Model};
-use crate::machine::files::write_whole;
+use crate::machine::files::{Sync, write_whole};
 use crate::machine::installation::Installation;
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Read};
@@ -35,5 +35,5 @@ pub fn or_without(settings: &Settings) -> Option<Model> {
 
 /// Keeps a model: a reader finds the old one or the new one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes, 0o644).with_context(|| format!("{} cannot be written", path.display()))
+    write_whole(path, bytes, 0o644, Sync::Yes).with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -5,7 +5,7 @@
 
 use super::bundle::{MODEL, RECALL};
 use crate::config::Settings;
-use crate::machine::files::complete;
+use crate::machine::files::{complete, own_as_folder};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
 use crate::opennebula::{envelope, redact};
@@ -110,7 +110,9 @@ impl Recording {
         let _ = fs::remove_dir_all(&unfinished);
         make_folder(&unfinished)?;
         let bundle = folder.join(&name);
-        complete(&unfinished, &bundle, self.fill(&unfinished, request, made))?;
+        let filled = self.fill(&unfinished, request, made);
+        own_as_folder(&unfinished);
+        complete(&unfinished, &bundle, filled)?;
         rotate(folder, keep, max_size);
         sweep(folder);
         Ok(bundle)

@@ -1,7 +1,7 @@
 //! What was set over REST: acts from the next request on, and survives a restart only
 //! where a file is named for it.
 
-use crate::machine::files::write_whole;
+use crate::machine::files::{Sync, write_whole};
 use crate::machine::locks::lock;
 use crate::model::chance::mixed;
 use crate::model::ids::VmId;
@@ -121,7 +121,7 @@ impl Choice {
         let mut next = (*self.now()).clone();
         change(&mut next);
         if let Some(file) = &self.file {
-            write_whole(file, &serde_json::to_vec_pretty(&next)?, 0o640)?;
+            write_whole(file, &serde_json::to_vec_pretty(&next)?, 0o640, Sync::Yes)?;
         }
         *lock(&self.now) = Arc::new(next);
         Ok(())

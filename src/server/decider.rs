@@ -121,7 +121,7 @@ impl Decider {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
         let placed = decided.planned.plan.actions.len();
-        self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
+        self.metrics.decided(placed, report.objective.1, report.green_share(), begun.elapsed());
         let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };
         (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
     }
@@ -196,14 +196,4 @@ fn fewest_per_host(candidates: &[Candidates]) -> u32 {
     let all = candidates.len().div_ceil(hosts.len().max(1));
     let each = lists.iter().map(|(list, vms)| vms.div_ceil(list.len().max(1)));
     u32::try_from(each.fold(all, usize::max)).unwrap_or(u32::MAX)
-}
-
-/// The renewable share of the hosts that VMs go to.
-fn green_share(report: &Report) -> Option<f64> {
-    let (mut vms, mut green) = (0.0, 0.0);
-    for host in &report.hosts {
-        vms += host.arrivals as f64;
-        green += host.arrivals as f64 * host.green.unwrap_or(0.0);
-    }
-    (vms > 0.0).then(|| green / vms)
 }
