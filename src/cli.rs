@@ -73,7 +73,10 @@ pub fn run() -> Exit {
         Err(error) => {
             // help and version are no errors; clap prints to the right stream
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // plugins of Nagios say 3 for that
+            let plugin = std::env::args().any(|arg| arg == "--nagios");
+            let wrong = if plugin { Exit::Unusable } else { Exit::Usage };
+            return if error.use_stderr() { wrong } else { Exit::Done };
         }
     };
     match cli.command {

@@ -29,6 +29,10 @@ pub struct CheckArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Print one line as a plugin of Nagios or Icinga does. Exit status: 0 OK, 1 WARNING,
+    /// 2 CRITICAL, 3 UNKNOWN (wrong use).
+    #[arg(long, conflicts_with = "json")]
+    pub nagios: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -58,7 +62,10 @@ pub struct Finding {
 
 /// All findings, in the order in which they were looked for.
 #[derive(Clone, Debug, Default)]
-struct Findings(Vec<Finding>);
+struct Findings(Vec<Finding>, Figures);
+
+/// Performance data: name, seconds, and from where on they are too many.
+type Figures = Vec<(&'static str, i64, i64)>;
 
 impl Findings {
     fn ok(&mut self, what: &'static str, text: impl Into<String>) {
@@ -89,6 +96,9 @@ pub fn run(args: &CheckArgs) -> Exit {
     if !args.offline {
         oned(&mut findings);
     }
+    if args.nagios {
+        return nagios(&findings);
+    }
     let mut text = String::new();
     for finding in &findings.0 {
         if args.json {
@@ -114,6 +124,31 @@ pub fn run(args: &CheckArgs) -> Exit {
         Some(Grade::Warning) => Exit::Different,
         _ => Exit::Done,
     }
+}
+
+/// All findings in one line, the worst first, and what can be drawn.
+fn nagios(findings: &Findings) -> Exit {
+    let of = |grade: Grade| findings.0.iter().filter(move |finding| finding.grade == grade);
+    let (errors, warnings) = (of(Grade::Error).count(), of(Grade::Warning).count());
+    let (word, exit) = match (errors, warnings) {
+        (0, 0) => ("OK", Exit::Done),
+        (0, _) => ("WARNING", Exit::Different),
+        _ => ("CRITICAL", Exit::Usage),
+    };
+    let told = of(Grade::Error).chain(of(Grade::Warning)).map(|finding| format!("{}: {}", finding.what, finding.text));
+    let told = told.collect::<Vec<_>>().join("; ");
+    let told = if told.is_empty() { "all is well".to_owned() } else { told };
+    let mut line = format!("ONEAIO {word} - {} | 'errors'={errors} 'warnings'={warnings}", plugin_text(&told));
+    for (name, seconds, most) in &findings.1 {
+        line.push_str(&format!(" '{name}'={seconds}s;{most}"));
+    }
+    if driver::print(&(line + "\n")) == Exit::Done { exit } else { Exit::Unusable }
+}
+
+/// What a plugin may say: one line, without the sign that ends it.
+fn plugin_text(text: &str) -> String {
+    let plain = |c: char| if c == '|' || c.is_control() { '/' } else { c };
+    text.chars().take(1000).map(plain).collect()
 }
 
 /// The settings, or the defaults where they cannot be used.
@@ -151,8 +186,9 @@ fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> 
         findings.warning("history", text, fix);
         return None;
     };
+    // one that may not be looked at is there: opening it tells what lacks
     if let Store::Sqlite(path) = &chosen
-        && !path.exists()
+        && !path.try_exists().unwrap_or(true)
     {
         let fix = "systemctl enable --now oneaio-collect.timer";
         findings.warning("history", format!("{} is not there yet", path.display()), fix);
@@ -182,6 +218,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
     }
     let age = status.span.map(|(_, last)| now() - last);
+    findings.1.extend(age.map(|age| ("sample_age", age, FRESH)));
     let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
     match age {
         None => findings.warning("history", "it holds no samples", fix),

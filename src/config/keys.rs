@@ -344,24 +344,16 @@ pub fn scheduler(text: &str) -> Result<Scheduler, &'static str> {
 pub fn file() -> String {
     let mut text = String::from(
         "# Configuration of oneaio. Every key stands here at its default, commented out.\n\
-         # Unknown keys and impossible values are refused; `oneaio place` then exits with 2\n\
-         # and says which line to change.\n",
+         # Unknown keys and impossible values are told with their line; until they are mended the\n\
+         # last configuration that was good counts. `oneaio config --effective` shows what counts.\n",
     );
-    let mut section = "";
     for key in all() {
         text.push('\n');
-        let (parent, name) = key.name.split_once('.').map_or(("", key.name), |(parent, name)| (parent, name));
         for line in key.help.lines() {
-            text.push_str("# ");
-            text.push_str(line.trim());
-            text.push('\n');
+            text.push_str(&format!("# {}\n", line.trim()));
         }
-        if parent != section && !parent.is_empty() {
-            text.push_str(&format!("#{parent}:\n"));
-        }
-        section = parent;
-        let indent = if parent.is_empty() { "" } else { "  " };
-        text.push_str(&format!("#{indent}{name}: {}\n", key.default));
+        // whole names, so that one line can be uncommented alone
+        text.push_str(&format!("#{}: {}\n", key.name, key.default));
     }
     text
 }
@@ -384,13 +376,15 @@ mod tests {
     fn the_shipped_file_says_nothing_new_when_uncommented() {
         let is_key = |line: &str| {
             let rest = line.trim_start_matches('#');
-            rest.split_once(':')
-                .is_some_and(|(name, _)| all().any(|k| k.name.split('.').any(|part| part == name.trim())))
+            rest.split_once(':').is_some_and(|(name, _)| all().any(|key| key.name == name))
         };
         let text: String =
             file().lines().filter(|l| is_key(l)).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
         let found = settings(Some(("shipped", &text)), &[]).expect("the shipped file is valid");
         assert_eq!(found, Settings::default());
-        assert!(text.lines().count() >= all().count(), "{text}");
+        assert_eq!(text.lines().count(), all().count(), "{text}");
+        for line in text.lines() {
+            assert_eq!(settings(Some(("one line", line)), &[]).as_ref(), Ok(&Settings::default()), "{line}");
+        }
     }
 }

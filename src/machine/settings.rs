@@ -89,7 +89,8 @@ pub fn installed() -> Option<PathBuf> {
 }
 
 /// The names that AI-Orchestrator has for its database, as one override.
-fn store_of_environment() -> Option<String> {
+#[must_use]
+pub fn store_of_environment() -> Option<String> {
     let variable = |name: &str| std::env::var(format!("ENVSERVER_DB_{name}")).ok().filter(|text| !text.is_empty());
     let host = variable("HOST")?;
     let mut address = format!("history.store=host={}", quoted(&host));

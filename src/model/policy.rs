@@ -4,7 +4,7 @@
 /// The operator's choices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// s_green of the seed: how much a host without renewable energy is worse.
+    /// s_green of AI-Orchestrator: how much a host without renewable energy is worse.
     pub s_green: f64,
     /// What `s_green` scales.
     pub green_cost: GreenCost,
@@ -16,7 +16,7 @@ pub struct Policy {
     pub weight_disk_io: f64,
     /// Weight of network traffic in the distance D.
     pub weight_net_io: f64,
-    /// So many standard deviations of a host's CPU count as load.
+    /// Weight of uncertainty in the distance D, in weights of CPU.
     pub risk: f64,
     /// What is balanced.
     pub resources: Resources,

@@ -100,7 +100,7 @@ fn verdicts(explanation: &Explanation) -> Table {
     table
 }
 
-pub(super) fn table(header: &[&str], numeric: &[usize]) -> Table {
+pub(in crate::commands) fn table(header: &[&str], numeric: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
     for &column in numeric {
