@@ -1,7 +1,7 @@
 //! `oneaio config`: the configuration file, generated from the keys in the code; what is in
 //! effect and from where; what other schedulers were configured to do, in our words.
 
-use super::show::table::table;
+use super::show::grid::{self, Grid};
 use super::{ConfigArgs, Exit, driver};
 use crate::config::{foreign, keys, origins, reference};
 use crate::machine::settings;
@@ -24,6 +24,9 @@ pub struct PrintArgs {
     /// Print JSON, one line per key.
     #[arg(long, conflicts_with_all = ["reference", "from"])]
     pub json: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings to show.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -68,7 +71,8 @@ fn in_effect(args: &PrintArgs) -> Result<String> {
         };
         return Ok(rows.iter().map(line).collect());
     }
-    let mut table = table(&["key", "value", "from"], &[]);
+    grid::fit(args.full);
+    let mut table = Grid::new(&["key", "value", "from"], &[], &[]);
     for (key, value, from) in rows {
         table.add_row([key.to_owned(), value, from]);
     }

@@ -2,7 +2,7 @@
 //! order, or which VM and which rule is in the way. It only says; nothing is done.
 
 use super::driver::{self, failed};
-use super::show::migrations_table;
+use super::show::{grid, migrations_table};
 use super::{ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
@@ -27,6 +27,9 @@ pub struct DrainArgs {
     /// Print the migrations as a plan in oned's form.
     #[arg(long)]
     pub plan: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -39,6 +42,7 @@ pub fn run(args: &DrainArgs) -> Exit {
 }
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
+    grid::fit(args.full);
     let (settings, bytes) = source(args)?;
     let snapshot = decide::read(bytes).map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let host = HostId(args.host);

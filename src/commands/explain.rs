@@ -1,6 +1,6 @@
 //! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
 
-use super::show::table;
+use super::show::{grid, table};
 use super::{ConfigArgs, Exit, driver, logger, recorded};
 use crate::config::LogLevel;
 use crate::decide;
@@ -30,6 +30,9 @@ pub struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -39,6 +42,7 @@ pub struct ExplainArgs {
 #[must_use]
 pub fn run(args: &ExplainArgs) -> Exit {
     logger::start(LogLevel::Warn);
+    grid::fit(args.full);
     let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from) };
     match told {
         Ok(text) => driver::print(&text),

@@ -126,7 +126,10 @@ fn spread(ours: &'static str, policy: &str) -> Becomes {
 /// All values of a file in either syntax.
 fn read(text: &str) -> Result<Vec<Given>, String> {
     let first = text.lines().map(str::trim).find(|line| !(line.is_empty() || line.starts_with('#')));
-    let is_yaml = first.is_some_and(|line| line == "---" || line.find(':') < line.find('=') && line.contains(':'));
+    let is_yaml = first.is_some_and(|line| {
+        let colon = line.find(':');
+        line == "---" || colon.is_some() && line.find('=').is_none_or(|equals| colon < Some(equals))
+    });
     if !is_yaml {
         return template(text);
     }
