@@ -16,7 +16,7 @@
 //! Dependencies point one way: `model` <- {`opennebula`, `demand`, `history`, `placement`,
 //! `config`} <- {`decide`, `learn`, `oned`} <- `server` <- `commands`. The rooms in the middle do not
 //! see each other, and in `model`, `opennebula`, `demand`, `placement` and `decide` there is
-//! no clock, environment, file, socket or log call. `tests/rooms.rs` keeps it so.
+//! no clock, environment, file, socket or log call. `tests/it/house/rooms.rs` keeps it so.
 
 pub mod cli;
 pub mod commands;

@@ -1,0 +1,7 @@
+//! What comes in and goes out: requests of every kind, recorded ones, damaged ones.
+
+mod bundles;
+mod captures;
+mod generated;
+mod mutations;
+mod requests;

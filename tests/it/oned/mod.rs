@@ -1,0 +1,4 @@
+//! Asking oned.
+
+mod client;
+mod collect;

@@ -1,0 +1,9 @@
+//! The program as a process: what it prints, keeps, and how it ends.
+
+mod check_setup;
+mod configuring;
+mod monitoring;
+mod operation;
+mod place;
+mod replaying;
+mod simulate;

@@ -1,0 +1,6 @@
+//! The hard rules, and the judge of them.
+
+mod groups;
+mod hosts;
+mod judge;
+mod sharing;

@@ -1,0 +1,5 @@
+//! The service.
+
+mod faults;
+mod mm_sched;
+mod rest;

@@ -1,0 +1,9 @@
+//! What the tests share: requests, clusters, an oned, the service, stores, made-up usage.
+
+pub mod cluster;
+pub mod oned;
+pub mod request;
+pub mod server;
+pub mod skip;
+pub mod store;
+pub mod training;
