@@ -1,5 +1,5 @@
 //! Joint placement, seen through whole decisions: as good as exhaustive search where that is
-//! possible, never worse with more time, the same for permuted input; the seed's form and
+//! possible, never worse with more time, the same for permuted input; AI-Orchestrator's form and
 //! chance as baselines.
 
 use crate::support::request::{Decision, Host, Request, Vm, host, request, vm};

@@ -2,7 +2,11 @@
 
 mod bounds;
 mod check_setup;
+mod configuring;
 mod keeping;
+mod monitoring;
 mod operation;
 mod place;
+mod replaying;
 mod simulate;
+
