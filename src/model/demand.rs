@@ -3,7 +3,6 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
-use super::history::Class;
 use super::resource::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +20,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// How much of a resource, where anybody can tell.
+    /// The amount of a resource; `None` where nobody can tell.
     #[must_use]
     pub fn of(&self, resource: Resource) -> Option<f64> {
         match resource {
@@ -31,6 +30,25 @@ impl Usage {
             Resource::NetIo => self.net_io,
         }
     }
+
+    /// What a function says of each resource; CPU and memory that it cannot tell are 0.
+    pub fn from_fn(mut of: impl FnMut(Resource) -> Option<f64>) -> Self {
+        Self {
+            cpu: of(Resource::Cpu).unwrap_or(0.0),
+            memory: of(Resource::Memory).unwrap_or(0.0),
+            disk_io: of(Resource::DiskIo),
+            net_io: of(Resource::NetIo),
+        }
+    }
+}
+
+/// A class of VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Class {
+    /// Counted from 0.
+    pub number: u16,
+    /// 0 to 1.
+    pub confidence: f64,
 }
 
 /// Where a demand comes from, best first.

@@ -9,4 +9,3 @@ mod operation;
 mod place;
 mod replaying;
 mod simulate;
-
