@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod import;
+mod outlook;
 pub mod rates;
 pub mod sqlite;
 pub mod timescale;
@@ -210,5 +211,5 @@ pub trait HistoryStore: Archive {
 mod fields {
     /// Of the table `estimates`, without key and state.
     pub const ESTIMATE: &str = "cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak, disk_level, disk_peak, \
-                                net_level, net_peak, samples, last_at, trust, class, confidence";
+                                net_level, net_peak, samples, last_at, trust, class, confidence, outlook";
 }

@@ -1,7 +1,7 @@
 //! The learning side of the embedded engine.
 
 use super::super::archive::{Archive, SIZES, group, vectors, vectors_text};
-use super::super::{Learnt, StoreError, fields};
+use super::super::{Learnt, StoreError, fields, outlook};
 use super::{SqliteStore, estimate, failure};
 use crate::model::demand::Usage;
 use crate::model::history::{Estimate, Group, Vectors};
@@ -111,8 +111,8 @@ pub(super) fn each<T>(
 pub(super) fn save(transaction: &Transaction<'_>, vm: VmId, learnt: &Learnt) -> Result<(), rusqlite::Error> {
     let Learnt { estimate, vectors, state } = learnt;
     let sql = "INSERT OR REPLACE INTO estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
-               disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+               disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector,
+               outlook) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     let real = |value: Option<f64>| value.map_or(Value::Null, Value::Real);
     transaction.prepare_cached(sql)?.execute(params![
         vm.0,
@@ -132,6 +132,7 @@ pub(super) fn save(transaction: &Transaction<'_>, vm: VmId, learnt: &Learnt) -> 
         estimate.class.map_or(Value::Null, |class| Value::Integer(class.number.into())),
         real(estimate.class.map(|class| class.confidence)),
         vectors_text(vectors),
+        outlook::bytes(estimate),
     ])?;
     Ok(())
 }

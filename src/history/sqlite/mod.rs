@@ -3,12 +3,11 @@
 
 mod archive;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
+use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields, outlook};
 use crate::model::demand::Class;
-use crate::model::history::{Attempts, Estimate, Placement, Usual};
+use crate::model::history::{Attempts, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
-use crate::model::sketch::Sketch;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use rustix::fs::FlockOperation;
 use std::fs::File;
@@ -16,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 4;
+const VERSION: i64 = 6;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -28,7 +27,7 @@ CREATE TABLE IF NOT EXISTS estimates (
     vm INTEGER PRIMARY KEY, cpu_level REAL NOT NULL, cpu_peak REAL NOT NULL, cpu_deviation REAL NOT NULL,
     memory_level REAL NOT NULL, memory_peak REAL NOT NULL, disk_level REAL, disk_peak REAL,
     net_level REAL, net_peak REAL, samples INTEGER NOT NULL, last_at INTEGER NOT NULL, state BLOB NOT NULL,
-    trust REAL NOT NULL DEFAULT 1, class INTEGER, confidence REAL, vector TEXT);
+    trust REAL NOT NULL DEFAULT 1, class INTEGER, confidence REAL, vector TEXT, outlook BLOB);
 CREATE TABLE IF NOT EXISTS relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (
     kind INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
@@ -43,7 +42,7 @@ CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 ";
 
-/// Columns that came with version 3; the other versions only added tables.
+/// Columns that came with version 3.
 const TO_3: &str = "
 ALTER TABLE estimates ADD COLUMN trust REAL NOT NULL DEFAULT 1;
 ALTER TABLE estimates ADD COLUMN class INTEGER;
@@ -51,10 +50,17 @@ ALTER TABLE estimates ADD COLUMN confidence REAL;
 ALTER TABLE estimates ADD COLUMN vector TEXT;
 ";
 
-/// Makes an older file that is only read look like version 3, for this connection.
+/// The column that came with version 6; the other versions only added tables.
+const TO_6: &str = "ALTER TABLE estimates ADD COLUMN outlook BLOB;";
+
+/// Makes an older file that is only read look like version 6, for this connection.
+const AS_6: &str = "CREATE TEMP VIEW estimates AS SELECT *, NULL AS outlook FROM main.estimates;";
+
+/// The same from before version 3.
 const AS_3: &str = "
 CREATE TEMP VIEW estimates AS
-    SELECT *, 1.0 AS trust, NULL AS class, NULL AS confidence, NULL AS vector FROM main.estimates;
+    SELECT *, 1.0 AS trust, NULL AS class, NULL AS confidence, NULL AS vector, NULL AS outlook
+    FROM main.estimates;
 CREATE TEMP TABLE relatives (key TEXT PRIMARY KEY, vms INTEGER NOT NULL, content TEXT NOT NULL);
 ";
 
@@ -97,7 +103,7 @@ impl SqliteStore {
         match store.version()? {
             VERSION => {}
             1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
-            3 => {}
+            3..VERSION => store.connection.execute_batch(AS_6).map_err(|error| failure(&error))?,
             other => return Err(other_version(other)),
         }
         Ok(store)
@@ -113,8 +119,8 @@ impl SqliteStore {
             let found: i64 = version(transaction)?;
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
-                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
-                3 => transaction.execute_batch(SCHEMA)?,
+                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3} {TO_6}"))?,
+                3..VERSION => transaction.execute_batch(&format!("{SCHEMA} {TO_6}"))?,
                 other => return Ok(other),
             }
             transaction.pragma_update(None, "user_version", VERSION)?;
@@ -355,12 +361,13 @@ fn save_counters(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(),
 }
 
 fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
+    let (usual, sketch) = outlook::read(row.get_ref(15)?.as_blob_or_null()?);
     let mut estimate = Estimate {
         level: crate::model::demand::Usage { cpu: row.get(1)?, memory: row.get(4)?, ..Default::default() },
         peak: crate::model::demand::Usage { cpu: row.get(2)?, memory: row.get(5)?, ..Default::default() },
         cpu_deviation: row.get(3)?,
-        usual: Usual::default(),
-        sketch: Sketch::default(),
+        usual,
+        sketch,
         samples: u64::try_from(row.get::<_, i64>(10)?).unwrap_or(0),
         last_at: row.get(11)?,
         trust: row.get(12)?,

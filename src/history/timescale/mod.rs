@@ -8,13 +8,12 @@ mod seed;
 mod tls;
 mod writing;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
+use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields, outlook};
 use crate::model::demand::Class;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Placement, Usual};
+use crate::model::history::{Attempts, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
-use crate::model::sketch::Sketch;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql};
@@ -24,7 +23,7 @@ use tls::Mode;
 use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities, save_sent};
 
 /// Version of the schema below.
-const VERSION: i32 = 4;
+const VERSION: i32 = 6;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -44,7 +43,7 @@ CREATE TABLE IF NOT EXISTS oneaio.estimates (
     vm int PRIMARY KEY, cpu_level float8 NOT NULL, cpu_peak float8 NOT NULL, cpu_deviation float8 NOT NULL,
     memory_level float8 NOT NULL, memory_peak float8 NOT NULL, disk_level float8, disk_peak float8,
     net_level float8, net_peak float8, samples bigint NOT NULL, last_at bigint NOT NULL, state bytea NOT NULL,
-    trust float8 NOT NULL DEFAULT 1, class int, confidence float8, vector text);
+    trust float8 NOT NULL DEFAULT 1, class int, confidence float8, vector text, outlook bytea);
 CREATE TABLE IF NOT EXISTS oneaio.relatives (key text PRIMARY KEY, vms bigint NOT NULL, content text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.counters (
     kind int NOT NULL, id int NOT NULL, at bigint NOT NULL, cpu float8, memory float8, disk float8, net float8,
@@ -57,12 +56,13 @@ CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 ";
 
-/// Columns that came with version 3; the other versions only added tables.
-const TO_3: &str = "
+/// Columns that came with versions 3 and 6; the other versions only added tables.
+const TO_6: &str = "
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS trust float8 NOT NULL DEFAULT 1;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS class int;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS confidence float8;
 ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS vector text;
+ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS outlook bytea;
 ";
 
 /// An open connection.
@@ -167,7 +167,7 @@ fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
 fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
     transaction.batch_execute(SCHEMA)?;
-    transaction.batch_execute(TO_3)?;
+    transaction.batch_execute(TO_6)?;
     transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
@@ -322,12 +322,13 @@ fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
             net_io: column(row, net)?,
         })
     };
+    let (usual, sketch) = outlook::read(column::<Option<&[u8]>>(row, 15)?);
     Ok(Estimate {
         level: usage(1, 4, 6, 8)?,
         peak: usage(2, 5, 7, 9)?,
         cpu_deviation: column(row, 3)?,
-        usual: Usual::default(),
-        sketch: Sketch::default(),
+        usual,
+        sketch,
         samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
         last_at: column(row, 11)?,
         trust: column(row, 12)?,

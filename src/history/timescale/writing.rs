@@ -1,7 +1,7 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
 use super::super::archive::vectors_text;
-use super::super::{Batch, Learn, Learnt, Sent};
+use super::super::{Batch, Learn, Learnt, Sent, outlook};
 use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Estimate};
 use crate::model::ids::VmId;
@@ -98,18 +98,21 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
     let states: Vec<&[u8]> = learnt.iter().map(|(_, learnt)| learnt.state.as_slice()).collect();
     let classes: Vec<Option<i32>> = estimates.iter().map(|e| e.class.map(|class| class.number.into())).collect();
     let vectors: Vec<Option<String>> = learnt.iter().map(|(_, learnt)| vectors_text(&learnt.vectors)).collect();
+    let outlooks: Vec<Vec<u8>> = estimates.iter().map(|estimate| outlook::bytes(estimate)).collect();
     let sql = "INSERT INTO oneaio.estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
-                   disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
+                   disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector,
+                   outlook)
                SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
                    $5::float8[], $6::float8[], $7::float8[], $8::float8[], $9::float8[], $10::float8[],
-                   $11::bigint[], $12::bigint[], $13::bytea[], $14::float8[], $15::int[], $16::float8[], $17::text[])
+                   $11::bigint[], $12::bigint[], $13::bytea[], $14::float8[], $15::int[], $16::float8[], $17::text[],
+                   $18::bytea[])
                ON CONFLICT (vm) DO UPDATE SET cpu_level = excluded.cpu_level, cpu_peak = excluded.cpu_peak,
                    cpu_deviation = excluded.cpu_deviation, memory_level = excluded.memory_level,
                    memory_peak = excluded.memory_peak, disk_level = excluded.disk_level,
                    disk_peak = excluded.disk_peak, net_level = excluded.net_level, net_peak = excluded.net_peak,
                    samples = excluded.samples, last_at = excluded.last_at, state = excluded.state,
                    trust = excluded.trust, class = excluded.class, confidence = excluded.confidence,
-                   vector = excluded.vector";
+                   vector = excluded.vector, outlook = excluded.outlook";
     transaction.execute(
         sql,
         &[
@@ -130,6 +133,7 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
             &classes,
             &maybe(&|e| e.class.map(|class| class.confidence)),
             &vectors,
+            &outlooks,
         ],
     )?;
     Ok(())
