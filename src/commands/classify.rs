@@ -120,8 +120,11 @@ fn with_history(
         Some(demand) if demand.source == Source::History => {
             writeln!(text, "  estimate from {origin}: {}", amounts(&demand))
         }
-        Some(demand) => writeln!(text, "  too few samples yet; by {}: {}", demand.source.name(), amounts(&demand)),
-        None => writeln!(text, "  too few samples yet; it counts as what it asks for"),
+        Some(demand) => {
+            let by = demand.source.name();
+            writeln!(text, "  estimate from relatives ({by}), its own samples are too few: {}", amounts(&demand))
+        }
+        None => writeln!(text, "  no estimate: its samples are too few; it counts as what it asks for"),
     };
     match (model, window) {
         (Some(model), Some(Ok(window))) => {

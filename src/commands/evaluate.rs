@@ -5,6 +5,7 @@ use super::fitting::FittingArgs;
 use super::show::plot;
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Store};
+use crate::demand::coverage::{Coverage, DEVIATIONS};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
 use crate::demand::study::Study;
@@ -15,7 +16,7 @@ use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What to evaluate and how.
@@ -24,9 +25,10 @@ pub struct EvaluateArgs {
     /// Usage tables to evaluate on, as `import` reads them; without any, the store.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// A table of VM sizes (vmid, cores, ...), for tables.
+    /// A table of VM sizes (vmid, cores, ...), for tables. Named as often as there are usage tables,
+    /// each pair is a cloud of its own, with its own table of results.
     #[arg(long, value_name = "FILE")]
-    pub vms: Option<PathBuf>,
+    pub vms: Vec<PathBuf>,
     /// How to fit.
     #[command(flatten)]
     pub fitting: FittingArgs,
@@ -36,7 +38,10 @@ pub struct EvaluateArgs {
     /// What the table is about.
     #[arg(long, value_enum, default_value_t = About::Cpu)]
     pub resource: About,
-    /// Write a plot of estimated against used there (SVG).
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write a plot of estimated against used there (SVG); of one cloud.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// Settings.
@@ -66,18 +71,35 @@ enum Source {
 }
 
 impl Source {
-    /// Tables where some are named, else the configured store; what is wrong is told.
-    fn open(files: &[PathBuf], vms: Option<&Path>, config: &ConfigArgs) -> Result<Self, Exit> {
+    /// Clouds of tables where some are named, else the configured store; what is wrong is told.
+    fn open(files: &[PathBuf], vms: &[PathBuf], config: &ConfigArgs) -> Result<Vec<Self>, Exit> {
+        let wrong = |text: &str| {
+            log::error!("{text}");
+            Err(Exit::Usage)
+        };
         match (files, vms) {
-            ([], None) => driver::with_store(config).map(|(_, chosen)| Self::Store(chosen)),
-            ([], Some(_)) => {
-                log::error!("--vms goes with usage tables; none is named");
-                Err(Exit::Usage)
+            ([], []) => driver::with_store(config).map(|(_, chosen)| vec![Self::Store(chosen)]),
+            ([], _) => wrong("--vms goes with usage tables; none is named"),
+            (_, []) => wrong("usage tables need the sizes of their VMs: --vms FILE (vmid, cores, mem_capacity_kb)"),
+            (files, [vms]) => Ok(vec![Self::Tables(files.to_vec(), vms.clone())]),
+            (files, vms) if files.len() == vms.len() => {
+                Ok(files.iter().zip(vms).map(|(file, vms)| Self::Tables(vec![file.clone()], vms.clone())).collect())
             }
-            (files, Some(vms)) => Ok(Self::Tables(files.to_vec(), vms.to_owned())),
-            (_, None) => {
-                log::error!("usage tables need the sizes of their VMs: --vms FILE (vmid, cores, mem_capacity_kb)");
-                Err(Exit::Usage)
+            (files, vms) => wrong(&format!(
+                "--vms is named {} times for {} usage tables: name it once for all, or once for each",
+                vms.len(),
+                files.len()
+            )),
+        }
+    }
+
+    /// For people.
+    fn name(&self) -> String {
+        match self {
+            Self::Store(_) => "store".to_owned(),
+            Self::Tables(files, _) => {
+                let names = files.iter().filter_map(|file| file.file_name());
+                names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ")
             }
         }
     }
@@ -105,6 +127,15 @@ impl About {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Network => "network",
+        }
+    }
+
     /// The unit of the table, and how much of what is comparable it is.
     fn unit(self) -> (&'static str, f64) {
         match self {
@@ -124,34 +155,145 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         Ok(options) => options,
         Err(error) => return driver::failed(Exit::Usage, &error),
     };
-    let source = match Source::open(&args.files, args.vms.as_deref(), &args.config) {
-        Ok(source) => source,
+    let sources = match Source::open(&args.files, &args.vms, &args.config) {
+        Ok(sources) => sources,
         Err(exit) => return exit,
     };
-    let progress = logger::progress();
-    let outcome = source
-        .study(options.seed, &progress)
-        .and_then(|found| Ok((evaluation::evaluate(&found, &options, args.draws, &progress)?, found)));
-    let (evaluation, _) = match outcome {
-        Ok(found) => found,
-        Err(error) => return driver::failed(Exit::Unusable, &error),
-    };
-    let mut text = format!("{}\n{}", table(&evaluation, args.resource), explained(&evaluation, args));
-    if args.resource == About::Cpu {
-        text.push_str(&format!("\n{}\n", young(&evaluation)));
+    if args.plot.is_some() && sources.len() > 1 {
+        let error = anyhow!("--plot draws one cloud; there are {}", sources.len());
+        return driver::failed(Exit::Usage, &error);
     }
+    let progress = logger::progress();
+    let (mut found, mut worst) = (Vec::with_capacity(sources.len()), Exit::Done);
+    for source in &sources {
+        let outcome = source
+            .study(options.seed, &progress)
+            .and_then(|study| Ok(evaluation::evaluate(&study, &options, args.draws, &progress)?));
+        match outcome {
+            Ok(evaluation) => found.push((source.name(), evaluation)),
+            // the others are worth telling all the same
+            Err(error) => worst = driver::failed(Exit::Unusable, &error.context(source.name())),
+        }
+    }
+    let text = if args.json { json(&found, args) } else { words(&found, args) };
     if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
-    if let Some(path) = &args.plot {
-        let drawn = plot::estimated_against_used(&evaluation, args.resource.resource(), args.resource.unit())
+    if let (Some(path), Some((_, evaluation))) = (&args.plot, found.first()) {
+        let drawn = plot::estimated_against_used(evaluation, args.resource.resource(), args.resource.unit())
             .and_then(|svg| std::fs::write(path, svg).map_err(Into::into));
         if let Err(error) = drawn {
             log::error!("{} cannot be written: {error:#}", path.display());
             return Exit::Output;
         }
     }
-    Exit::Done
+    worst
+}
+
+/// Tables, of one cloud after another.
+fn words(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
+    let mut text = String::new();
+    for (index, (name, evaluation)) in found.iter().enumerate() {
+        if found.len() > 1 {
+            text.push_str(&format!("{}{name}\n\n", if index > 0 { "\n" } else { "" }));
+        }
+        text.push_str(&format!("{}\n{}", table(evaluation, args.resource), explained(evaluation, args)));
+        if args.resource == About::Cpu {
+            text.push_str(&format!("\n{}\n\n{}\n", young(evaluation), coverage(evaluation)));
+        }
+    }
+    text
+}
+
+/// All numbers, by cloud.
+fn json(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
+    let (unit, amount) = args.resource.unit();
+    let target = |evaluation: &Evaluation, row, (horizon, peak): (usize, bool)| {
+        evaluation.score(row, horizon, peak, args.resource.resource()).map(|score| {
+            serde_json::json!({
+                "horizon": HORIZON_NAMES[horizon],
+                "of": if peak { "peak" } else { "level" },
+                "r2": score.r2,
+                "mae": score.mae / amount,
+                "p95": score.p95 / amount,
+                "under": score.under,
+                "count": score.count,
+            })
+        })
+    };
+    let row = |evaluation: &Evaluation, row: usize| {
+        let scores: Vec<_> = TARGETS.iter().filter_map(|of| target(evaluation, row, *of)).collect();
+        serde_json::json!({ "history": history_of(row), "estimate": evaluation::name(row), "scores": scores })
+    };
+    let of_young = |evaluation: &Evaluation, row: usize| {
+        let r2: Vec<_> = (0..SPANS.len()).map(|span| evaluation.young(row, span).map(|score| score.r2)).collect();
+        serde_json::json!({ "estimate": YOUNG[row], "hours": SPANS.map(|span| span as f64 / 3600.0), "r2": r2 })
+    };
+    let covered = |evaluation: &Evaluation| {
+        let rows = covered(evaluation)
+            .map(|(name, of)| serde_json::json!({ "of": name, "within": of.shares(), "count": of.count }));
+        serde_json::json!({ "deviations": DEVIATIONS.map(|(deviations, _)| deviations), "rows": rows })
+    };
+    let clouds: Vec<_> = found
+        .iter()
+        .map(|(name, evaluation)| {
+            serde_json::json!({
+                "cloud": name,
+                "resource": args.resource.name(),
+                "unit": unit,
+                "vms": evaluation.vms,
+                "draws": args.draws,
+                "rows": (0..ROWS).map(|index| row(evaluation, index)).collect::<Vec<_>>(),
+                "young": (0..YOUNG.len()).map(|index| of_young(evaluation, index)).collect::<Vec<_>>(),
+                "coverage": covered(evaluation),
+            })
+        })
+        .collect();
+    format!("{:#}\n", serde_json::json!({ "clouds": clouds }))
+}
+
+/// Horizon, and whether it is the peak: the columns of the table.
+const TARGETS: [(usize, bool); 4] = [(0, false), (0, true), (1, false), (1, true)];
+
+/// What a row knows of the VM.
+fn history_of(row: usize) -> &'static str {
+    if row < WITH_HISTORY { "none" } else { "own" }
+}
+
+/// Rows of the table of deviations.
+fn covered(evaluation: &Evaluation) -> [(&'static str, Coverage); 3] {
+    let all = &evaluation.coverage;
+    [("VMs", all.vms), ("ten VMs, if each went its own way", all.tens_alone), ("ten VMs", all.tens)]
+}
+
+/// How often levels stayed within their deviations.
+fn coverage(evaluation: &Evaluation) -> String {
+    let mut table = Table::new();
+    let header = DEVIATIONS.iter().map(|(deviations, _)| format!("{deviations} deviations"));
+    table.load_style(ASCII_MARKDOWN).set_header(
+        std::iter::once(format!("CPU level {} at most its estimate and", HORIZON_NAMES[0]))
+            .chain(header)
+            .chain(std::iter::once("count".to_owned())),
+    );
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let bell = DEVIATIONS.iter().map(|(_, share)| percent(*share));
+    table.add_row(std::iter::once("a bell curve".to_owned()).chain(bell).chain(std::iter::once(String::new())));
+    for (name, of) in covered(evaluation) {
+        let shares = of.shares().map_or_else(|| ["-"; 3].map(str::to_owned), |shares| shares.map(percent));
+        let count = std::iter::once(of.count.to_string());
+        table.add_row(std::iter::once(name.to_owned()).chain(shares).chain(count));
+    }
+    right(&mut table, 1..DEVIATIONS.len() + 2);
+    table.to_string()
+}
+
+/// Numbers stand at the right.
+fn right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
 }
 
 /// What is configured; tables need no configuration, and ask for one only when it is named.
@@ -168,24 +310,18 @@ fn configured(args: &EvaluateArgs) -> Result<Policy> {
 pub fn table(evaluation: &Evaluation, about: About) -> String {
     let (_, unit) = about.unit();
     let mut table = Table::new();
-    let targets = [(0, false), (0, true), (1, false), (1, true)];
     let mut header = vec!["history".to_owned(), "estimate".to_owned()];
-    for (horizon, peak) in targets {
+    for (horizon, peak) in TARGETS {
         let what = if peak { "peak" } else { "level" };
         header.push(format!("{what} {}: R2", HORIZON_NAMES[horizon]));
         header.extend(["MAE", "p95", "under"].map(str::to_owned));
     }
     let columns = header.len();
     table.load_style(ASCII_MARKDOWN).set_header(header);
-    (2..columns).for_each(|column| {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    });
+    right(&mut table, 2..columns);
     for row in 0..ROWS {
-        let mut cells =
-            vec![if row < WITH_HISTORY { "none" } else { "own" }.to_owned(), evaluation::name(row).to_owned()];
-        for (horizon, peak) in targets {
+        let mut cells = vec![history_of(row).to_owned(), evaluation::name(row).to_owned()];
+        for (horizon, peak) in TARGETS {
             match evaluation.score(row, horizon, peak, about.resource()) {
                 Some(score) => cells.extend([
                     format!("{:.3}", score.r2),
@@ -212,11 +348,7 @@ fn young(evaluation: &Evaluation) -> String {
         let cell = |span| evaluation.young(row, span).map_or("-".to_owned(), |score| format!("{:.3}", score.r2));
         table.add_row(std::iter::once((*name).to_owned()).chain((0..SPANS.len()).map(cell)));
     }
-    (1..=SPANS.len()).for_each(|column| {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    });
+    right(&mut table, 1..SPANS.len() + 1);
     table.to_string()
 }
 

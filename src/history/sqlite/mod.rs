@@ -103,6 +103,7 @@ impl SqliteStore {
         match store.version()? {
             VERSION => {}
             1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
+            3..VERSION if has_outlook(&store.connection).map_err(|error| failure(&error))? => {}
             3..VERSION => store.connection.execute_batch(AS_6).map_err(|error| failure(&error))?,
             other => return Err(other_version(other)),
         }
@@ -119,9 +120,12 @@ impl SqliteStore {
             let found: i64 = version(transaction)?;
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
-                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3} {TO_6}"))?,
-                3..VERSION => transaction.execute_batch(&format!("{SCHEMA} {TO_6}"))?,
+                1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
+                3..VERSION => transaction.execute_batch(SCHEMA)?,
                 other => return Ok(other),
+            }
+            if !has_outlook(transaction)? {
+                transaction.execute_batch(TO_6)?;
             }
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(VERSION)
@@ -315,6 +319,12 @@ impl SqliteStore {
         transaction.commit().map_err(|error| failure(&error))?;
         Ok(outcome)
     }
+}
+
+/// Whether estimates have the column that came with version 6.
+fn has_outlook(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('estimates') WHERE name = 'outlook')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Inserts what is not there yet; what is new, by VM and time.

@@ -161,7 +161,8 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     old.execute_batch(
         "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
-         ALTER TABLE estimates DROP COLUMN vector; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
+         ALTER TABLE estimates DROP COLUMN vector; ALTER TABLE estimates DROP COLUMN outlook;
+         PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
     .unwrap();
     let mut as_it_is = SqliteStore::open_read_only(&file, PATIENCE).unwrap();
