@@ -163,7 +163,7 @@ fn collect(store: &mut SqliteStore, model: &Model, vms: &[(VmId, i64)], samples:
 
 #[test]
 fn evaluating_scores_what_placing_takes() {
-    let (settled, young, classed, cold) = (VmId(41), VmId(42), VmId(44), VmId(43));
+    let (settled, young, classed, cold) = (VmId(41), VmId(42), VmId(43), VmId(44));
     let mut samples: BTreeMap<VmId, Vec<VmSample>> =
         (0..24).map(|vm| (VmId(vm), usage_of(vm, if vm % 2 == 0 { 100 } else { 220 }))).collect();
     let mut study = Study::default();

@@ -246,6 +246,33 @@ fn odd_data_are_told_or_passed_over_and_estimates_stay_sound() {
 }
 
 #[test]
+fn clouds_are_evaluated_one_by_one_and_as_json() {
+    let bench = Bench::new();
+    let (usage, sizes) = made_up();
+    let write = |name: &str, text: &str| {
+        fs::write(bench.path(name), text).unwrap();
+        bench.path(name).to_str().unwrap().to_owned()
+    };
+    let names = [write("a.csv", &usage), write("b.csv", &usage), write("sizes.csv", &sizes)];
+    let [a, b, sizes] = names.each_ref().map(String::as_str);
+    let one = ["evaluate", "--draws", "1", "--json", "--vms", sizes];
+    let told = bench.run(&[&one[..], &["--vms", sizes, a, b]].concat());
+    assert_eq!(told.status, 0, "{}", told.said);
+    let found: Value = serde_json::from_str(&told.out).unwrap();
+    let clouds = found["clouds"].as_array().unwrap();
+    assert_eq!(clouds.iter().map(|cloud| cloud["cloud"].as_str().unwrap()).collect::<Vec<_>>(), ["a.csv", "b.csv"]);
+    // the same numbers make the same scores
+    assert_eq!(clouds[0]["rows"], clouds[1]["rows"]);
+    let ours = clouds[0]["rows"].as_array().unwrap().last().unwrap();
+    assert!(ours["estimate"] == "ours" && ours["scores"][0]["r2"].as_f64().unwrap() > 0.9, "{ours}");
+    let covered = clouds[0]["coverage"]["rows"].as_array().unwrap();
+    let within: Vec<f64> = covered[0]["within"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    assert!(within[0] > 0.5 && within.is_sorted() && covered[0]["count"].as_u64().unwrap() > 50, "{covered:?}");
+    let wrong = bench.run(&[&one[..], &["--vms", sizes, a, b, a]].concat());
+    assert!(wrong.status == 2 && wrong.said.contains("named 2 times for 3 usage tables"), "{}", wrong.said);
+}
+
+#[test]
 fn placements_follow_what_was_learnt_and_say_why() {
     let bench = Bench::new();
     let (mut usage, mut sizes) = made_up();
