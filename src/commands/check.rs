@@ -91,6 +91,7 @@ pub fn run(args: &CheckArgs) -> Exit {
     let stored = history(&settings, &mut findings);
     model::model(&settings, stored.as_ref(), now(), &mut findings);
     files::wrappers(&installation, &mut findings);
+    files::shadow(&installation, &settings, &mut findings);
     files::oned_conf(&installation, &mut findings);
     files::folders(&installation, &settings, &mut findings);
     if !args.offline {
