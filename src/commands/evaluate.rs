@@ -9,6 +9,7 @@ use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
 use crate::demand::study::Study;
 use crate::model::policy::Policy;
+use crate::model::resource::Resource;
 use crate::recall::{history, study};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -43,7 +44,7 @@ pub struct EvaluateArgs {
     pub config: ConfigArgs,
 }
 
-/// A resource.
+/// A resource, and the unit of the table about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum About {
     /// Percent of the VM's cores.
@@ -94,6 +95,26 @@ impl Source {
     }
 }
 
+impl About {
+    fn resource(self) -> Resource {
+        match self {
+            Self::Cpu => Resource::Cpu,
+            Self::Memory => Resource::Memory,
+            Self::Disk => Resource::DiskIo,
+            Self::Network => Resource::NetIo,
+        }
+    }
+
+    /// The unit of the table, and how much of what is comparable it is.
+    fn unit(self) -> (&'static str, f64) {
+        match self {
+            Self::Cpu => ("percent of the VM's cores", 1.0),
+            Self::Memory => ("percent of the VM's memory", 1.0),
+            Self::Disk | Self::Network => ("KiB/s", 1024.0),
+        }
+    }
+}
+
 /// Evaluates and prints the table.
 #[must_use]
 pub fn run(args: &EvaluateArgs) -> Exit {
@@ -123,7 +144,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         return Exit::Output;
     }
     if let Some(path) = &args.plot {
-        let drawn = plot::estimated_against_used(&evaluation, args.resource as usize)
+        let drawn = plot::estimated_against_used(&evaluation, args.resource.resource(), args.resource.unit())
             .and_then(|svg| std::fs::write(path, svg).map_err(Into::into));
         if let Err(error) = drawn {
             log::error!("{} cannot be written: {error:#}", path.display());
@@ -145,6 +166,7 @@ fn configured(args: &EvaluateArgs) -> Result<Policy> {
 /// absolute error, share underestimated.
 #[must_use]
 pub fn table(evaluation: &Evaluation, about: About) -> String {
+    let (_, unit) = about.unit();
     let mut table = Table::new();
     let targets = [(0, false), (0, true), (1, false), (1, true)];
     let mut header = vec!["history".to_owned(), "estimate".to_owned()];
@@ -164,11 +186,11 @@ pub fn table(evaluation: &Evaluation, about: About) -> String {
         let mut cells =
             vec![if row < WITH_HISTORY { "none" } else { "own" }.to_owned(), evaluation::name(row).to_owned()];
         for (horizon, peak) in targets {
-            match evaluation.score(row, horizon, peak, about as usize) {
+            match evaluation.score(row, horizon, peak, about.resource()) {
                 Some(score) => cells.extend([
                     format!("{:.3}", score.r2),
-                    format!("{:.1}", score.mae),
-                    format!("{:.1}", score.p95),
+                    format!("{:.1}", score.mae / unit),
+                    format!("{:.1}", score.p95 / unit),
                     format!("{:.0} %", 100.0 * score.under),
                 ]),
                 None => cells.extend(["-"; 4].map(str::to_owned)),
@@ -199,12 +221,8 @@ fn young(evaluation: &Evaluation) -> String {
 }
 
 fn explained(evaluation: &Evaluation, args: &EvaluateArgs) -> String {
-    let unit = match args.resource {
-        About::Cpu => "percent of the VM's cores",
-        About::Memory => "percent of the VM's memory",
-        About::Disk | About::Network => "KiB/s",
-    };
-    let count = |row| evaluation.score(row, 0, false, args.resource as usize).map_or(0, |score| score.count);
+    let (unit, _) = args.resource.unit();
+    let count = |row| evaluation.score(row, 0, false, args.resource.resource()).map_or(0, |score| score.count);
     format!(
         "\nErrors in {unit}. Level is the mean, peak the 95th percentile of the time ahead. Of {} VMs, 60 % were \
          fitted on the first half of the time, the others scored on its last quarter; {} draws, {} estimates per row \

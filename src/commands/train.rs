@@ -12,6 +12,7 @@ use crate::demand::model::{Model, Scores};
 use crate::demand::study::Case;
 use crate::history::HistoryStore;
 use crate::learn;
+use crate::model::resource::Resource;
 use crate::recall::checkpoint::Checkpoint;
 use crate::recall::{history, modelfile, study};
 use anyhow::{Context, Result, anyhow, bail};
@@ -129,7 +130,7 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
 fn scores(evaluation: &Evaluation) -> Scores {
     let of = |row| {
         [(0, false), (0, true), (1, false), (1, true)]
-            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, 0).map(|score| score.r2))
+            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, Resource::Cpu).map(|score| score.r2))
     };
     Scores { ours: of(OURS), persistence: of(PERSISTENCE), classes: of(CLASSES) }
 }

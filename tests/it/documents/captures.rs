@@ -132,19 +132,24 @@ fn on_the_loads_that_the_validator_measures_no_peer_leaves_a_smaller_distance() 
 #[test]
 fn clusters_are_evened_out_at_least_as_well_as_by_one_drs_in_no_more_rounds() {
     let (Some(captures), Some(tool)) = (shared("captures"), shared("tools/check_plan.py")) else { return };
+    let mut compared = 0;
     for folder in captures_of(&captures, "optimize") {
         let request = request(&folder);
         let text = String::from_utf8_lossy(&request).into_owned();
         let cluster = text.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
         let ours = judge(&tool, &request, &answer(&["optimize", cluster, "--set", "history.store=none"], &request));
-        let theirs = judge(&tool, &request, &fs::read(folder.join("one_drs.plan.xml")).unwrap());
         let name = folder.display();
         assert_eq!(ours["valid"], true, "{name}: {}", ours["breaches"]);
         assert_eq!(ours["warnings"], serde_json::json!([]), "{name}");
+        // where it has given one
+        let Ok(theirs) = fs::read(folder.join("one_drs.plan.xml")) else { continue };
+        let theirs = judge(&tool, &request, &theirs);
+        compared += 1;
         let (mine, peer) = (&ours["metrics"], &theirs["metrics"]);
         let number = |value: &Value| value.as_f64().unwrap();
         assert!(number(&mine["l1_distance"]["max"]) <= number(&peer["l1_distance"]["max"]), "{name}: {mine} {peer}");
         assert!(number(&mine["actions"]) <= number(&peer["actions"]), "{name}: more migrations");
         assert!(number(&mine["rounds"]) <= number(&peer["rounds"]), "{name}: more rounds");
     }
+    assert!(compared > 0, "one_drs has no plan at all");
 }

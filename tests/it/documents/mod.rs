@@ -4,4 +4,5 @@ mod bundles;
 mod captures;
 mod generated;
 mod mutations;
+mod oddities;
 mod requests;

@@ -10,29 +10,29 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-fn record(vm: i32, at: i64, cpu: f64, disk: i64) -> String {
+pub fn record(vm: i32, at: i64, cpu: f64, disk: i64) -> String {
     format!(
         "<MONITORING><CPU><![CDATA[{cpu}]]></CPU><DISKRDBYTES>{disk}</DISKRDBYTES><DISKWRBYTES>0</DISKWRBYTES>\
          <ID>{vm}</ID><MEMORY>524288</MEMORY><NETRX>0</NETRX><NETTX>0</NETTX><TIMESTAMP>{at}</TIMESTAMP></MONITORING>"
     )
 }
 
-fn data(records: &[String]) -> String {
+pub fn data(records: &[String]) -> String {
     success(&format!("<MONITORING_DATA>{}</MONITORING_DATA>", records.concat()))
 }
 
-fn pool() -> String {
+pub fn pool() -> String {
     success(
         "<VM_POOL><VM><ID>7</ID><UID>2</UID><NAME>web</NAME><STATE>3</STATE><TEMPLATE><CPU>2</CPU><MEMORY>1024</MEMORY>\
          <TEMPLATE_ID>4</TEMPLATE_ID></TEMPLATE><USER_TEMPLATE><FLAVOURS>nginx</FLAVOURS></USER_TEMPLATE></VM></VM_POOL>",
     )
 }
 
-fn hosts() -> String {
+pub fn hosts() -> String {
     let at = now() - 60;
     success(&format!(
         "<MONITORING_DATA><MONITORING><TIMESTAMP>{at}</TIMESTAMP><ID>3</ID><CAPACITY><USED_CPU>55</USED_CPU>\
@@ -58,7 +58,7 @@ fn collect(folder: &Path, bodies: Vec<String>) -> (i32, String) {
     (output.status.code().unwrap(), messages)
 }
 
-fn store(folder: &Path) -> SqliteStore {
+pub fn store(folder: &Path) -> SqliteStore {
     SqliteStore::open(&folder.join("h.db"), Duration::from_secs(5)).unwrap()
 }
 

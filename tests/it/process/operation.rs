@@ -1,79 +1,24 @@
 //! Operation of the real binary: explain, records and their replay, the decision log, and
 //! what a fault, a full disk, a deadline or a second process may not break.
 
+use crate::support::front_end::{FrontEnd, bundles, ran};
 use crate::support::request::{host, request, vm};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const EMPTY: &str = "<PLAN><ID>-1</ID></PLAN>";
-
-struct Ran {
-    status: Option<i32>,
-    out: String,
-    said: String,
-}
 
 /// Whether an answer is the plan of nothing.
 fn is_empty(plan: &str) -> bool {
     plan.split_whitespace().collect::<String>().ends_with(EMPTY)
 }
 
-/// A front-end with a configuration of its own.
-struct FrontEnd {
-    folder: tempfile::TempDir,
-}
-
-impl FrontEnd {
-    fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        fs::create_dir_all(folder.path().join("etc/schedulers")).unwrap();
-        fs::create_dir_all(folder.path().join("var/oneaio")).unwrap();
-        fs::write(folder.path().join("etc/schedulers/oneaio.conf"), config).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, inside: &str) -> PathBuf {
-        self.folder.path().join(inside)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
-        command.args(args).env("ONE_LOCATION", self.folder.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, args: &[&str], stdin: &str) -> Ran {
-        ran(self.command(args), stdin)
-    }
-
-    fn decisions(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("var/oneaio-decisions.log")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-}
-
-fn ran(mut command: Command, stdin: &str) -> Ran {
-    let mut child = command.spawn().expect("starts");
-    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
-    let output = child.wait_with_output().expect("ends");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ran { status: output.status.code(), out: text(output.stdout), said: text(output.stderr) }
-}
-
 fn sample() -> String {
     request(&[host(1), host(2)], &[vm(0, &[1, 2]), vm(1, &[1, 2]), vm(2, &[1, 2]).cpu("99")]).xml()
-}
-
-fn bundles(folder: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
-    found.sort();
-    found
 }
 
 #[test]

@@ -3,4 +3,5 @@
 mod groups;
 mod hosts;
 mod judge;
+mod judge_migrations;
 mod sharing;

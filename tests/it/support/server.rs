@@ -19,6 +19,8 @@ pub enum Mood {
     Well,
     /// Takes the request and says nothing.
     Silent,
+    /// Takes the request and answers when the mood changes.
+    Holding,
     /// Closes the connection.
     Closing,
     /// Breaks off in the middle.
@@ -51,12 +53,13 @@ impl ScriptedOned {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let (mood, answers, asked) = (*mood.lock().unwrap(), answers.clone(), asked.clone());
+                let (moods, answers, asked) = (mood.clone(), answers.clone(), asked.clone());
                 thread::spawn(move || {
                     let request = read_request(&mut stream);
                     let method = between(&request, "<methodName>", "</methodName>");
                     asked.lock().unwrap().push(request.clone());
                     let empty = success(&format!("<{0}/>", root(&method)));
+                    let mood = wait_while_holding(&moods);
                     let body = answers.lock().unwrap().get(&method).cloned().unwrap_or(empty);
                     answer(&mut stream, mood, &body);
                 });
@@ -76,6 +79,16 @@ impl ScriptedOned {
     pub fn asked(&self, method: &str) -> usize {
         let name = format!("<methodName>{method}</methodName>");
         self.asked.lock().unwrap().iter().filter(|request| request.contains(&name)).count()
+    }
+}
+
+fn wait_while_holding(mood: &Mutex<Mood>) -> Mood {
+    loop {
+        let now = *mood.lock().unwrap();
+        if now != Mood::Holding {
+            return now;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -101,7 +114,7 @@ fn answer(stream: &mut TcpStream, mood: Mood, body: &str) {
             thread::sleep(Duration::from_secs(20));
             return;
         }
-        Mood::Closing => return,
+        Mood::Closing | Mood::Holding => return,
         Mood::Cut => whole(body)[..whole(body).len() / 2].to_owned(),
         Mood::Refusing => whole(&refusal(256, "User couldn't be authenticated, aborting.")),
         Mood::Page => whole("<html><body>It works!</body></html>"),

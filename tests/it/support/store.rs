@@ -146,9 +146,17 @@ impl Server {
         self.client().batch_execute("SELECT pg_reload_conf()").unwrap();
         // the server has taken it when it asks for the password; the client has none to give
         let address = self.address().replace("user=oneaio", &format!("user={role}"));
-        while !postgres::Client::connect(&address, postgres::NoTls).is_err_and(|e| e.to_string().contains("password")) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let asks = || {
+            let refused = postgres::Client::connect(&address, postgres::NoTls).err();
+            refused.is_some_and(|error| format!("{error:?}").contains("password"))
+        };
+        assert!(
+            (0..1000).any(|_| asks() || {
+                std::thread::sleep(Duration::from_millis(10));
+                false
+            }),
+            "no password is asked for"
+        );
     }
 
     /// A plain connection.
