@@ -5,10 +5,12 @@ use super::driver::{failed, print};
 use super::recorded::read;
 use super::show::grid::{self, Grid};
 use super::show::messages::{messages, said};
+use super::show::page::{self, Section};
 use super::show::{migrations_table, table};
 use super::{ConfigArgs, Exit, logger};
 use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
+use crate::machine::files::{Sync, write_whole};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use crate::opennebula::{message, plan_xml};
@@ -20,7 +22,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to replay and how to show it.
 #[derive(Clone, Debug, Args)]
@@ -42,6 +44,9 @@ pub struct ReplayArgs {
     /// Write what was decided to expected/ of each folder, instead of comparing.
     #[arg(long)]
     pub bless: bool,
+    /// Write a page to look at into this file (HTML, complete in itself).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "json", "summary", "compare", "bless"])]
+    pub html: Option<PathBuf>,
     /// Compare what another scheduler answered (shadow mode) with what oneaio would have.
     #[arg(long, conflicts_with_all = ["plan", "bless", "json", "summary"])]
     pub compare: bool,
@@ -68,6 +73,9 @@ pub fn run(args: &ReplayArgs) -> Exit {
     });
     if args.compare {
         return compare(paths, &args.config);
+    }
+    if let Some(file) = &args.html {
+        return draw(paths, file, &args.config);
     }
     for path in paths {
         let outcome = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
@@ -161,6 +169,36 @@ fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
     let mut table = Grid::new(&["", "who answered", "oneaio", "change"], &[1, 2, 3], &[]);
     comparison.rows().into_iter().for_each(|row| table.add_row(row));
     worst.max(print(&printable(&format!("{table}\n\n{}", comparison.remarks()))))
+}
+
+/// Writes a page with a section for each bundle.
+fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) -> Exit {
+    let (mut sections, mut worst) = (Vec::new(), Exit::Done);
+    for path in paths {
+        let section = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
+            let (settings, snapshot, recall) = read(&bundle, config)?;
+            let (name, policy) = (bundle.path.display().to_string(), settings.policy);
+            if optimizes(&bundle, &snapshot) {
+                let optimized = decide::optimize(snapshot, None, &recall, &policy);
+                let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
+                return Ok(page::section(&name, &Section::Migrated(&optimized)));
+            }
+            let mut decided = decide::place_snapshot(snapshot, &recall, &policy);
+            decided.compare_green(&policy);
+            Ok(page::section(&name, &Section::Placed(&decided, &policy)))
+        });
+        match section {
+            Ok(section) => sections.push(section),
+            Err((exit, error)) => worst = worst.max(failed(exit, &error)),
+        }
+    }
+    match write_whole(file, page::page(&sections).as_bytes(), 0o644, Sync::No) {
+        Ok(()) => worst,
+        Err(error) => {
+            log::error!("{} cannot be written: {error}", file.display());
+            Exit::Output
+        }
+    }
 }
 
 /// Decides one bundle.
