@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("oned", &["model", "opennebula"]),
     ("learn", &["model", "demand", "history"]),
     ("server", &["model", "opennebula", "config", "decide", "oned"]),
-    ("simulation", &["model", "demand", "placement", "learn"]),
+    ("simulation", &["model", "opennebula", "demand", "placement", "decide", "learn"]),
     (
         "recall",
         &[
