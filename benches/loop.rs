@@ -1,13 +1,14 @@
 //! The loop around the driver, in cloud time: how soon a burst runs, how evenly VMs that come one by one are
 //! spread, how often one is tried on a host that fails, how much a living cloud migrates.
 //!
-//! `cargo bench --bench loop [-- PART...]`; parts are `lengths`, `burst`, `trickle`, `failing`, `churn`, `week`.
+//! `cargo bench --bench loop [-- PART...]`; parts are `lengths`, `burst`, `trickle`, `failing`, `churn`, `week`,
+//! `seeds` (`ONEAIO_SEEDS` of them: clouds in which chance decides everything, and what breaks).
 //! All but the last column of `week` are cloud time, and the same everywhere.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use oneaio::model::policy::Policy;
 use oneaio::simulation::oned::dice::Span;
-use oneaio::simulation::oned::scenario::{SECOND, Scenario, Starts};
+use oneaio::simulation::oned::scenario::{Scenario, Settings, Starts};
 use oneaio::simulation::oned::scenes::{self, HOUR};
 use oneaio::simulation::oned::stock::{Cut, Length, OneDrs, Rank};
 use oneaio::simulation::oned::{Ours, Outcome, Scheduler, run};
@@ -17,13 +18,14 @@ const SEEDS: u64 = 3;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 7] = [
         ("lengths", lengths),
         ("burst", burst),
         ("trickle", trickle),
         ("failing", failing),
         ("churn", churn),
         ("week", week),
+        ("seeds", seeds),
     ];
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|one| one == name) {
@@ -87,7 +89,9 @@ fn burst() {
 
 fn trickle() {
     println!("one VM every 20 s for an hour on 8 equal hosts: allocation of the fullest host over the mean");
-    println!("| host samples every | store | first quarter | last quarter | most beyond its share |\n|---|---|---:|---:|---:|");
+    println!(
+        "| host samples every | store | first quarter | last quarter | most beyond its share |\n|---|---|---:|---:|---:|"
+    );
     for samples in [180, 600] {
         for (name, store) in [("fresh", true), ("none", false)] {
             let policy = Policy::default();
@@ -136,7 +140,7 @@ fn churn() {
          over mean | kWh | breaches |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     );
     let scenario = scenes::churn(1, 16, 200, 4 * HOUR, 24 * HOUR);
-    let still = Scenario { settings: oneaio::simulation::oned::scenario::Settings { drs_interval: None, ..scenario.settings.clone() }, ..scenario.clone() };
+    let still = Scenario { settings: Settings { drs_interval: None, ..scenario.settings.clone() }, ..scenario.clone() };
     told("oneaio, no optimization", &run(&still, &mut Ours::new(Policy::default())));
     told("oneaio", &run(&scenario, &mut Ours::new(Policy::default())));
     told("rank and one_drs", &run(&scenario, &mut OneDrs));
@@ -149,5 +153,19 @@ fn week() {
     let took = begun.elapsed().as_secs_f64();
     println!("a week of 100 hosts and 1,000 VMs: {} requests, {took:.1} s of this machine", outcome.figures.requests);
     told("oneaio", &outcome);
-    let _ = SECOND;
+}
+
+fn seeds() {
+    let count: u64 = std::env::var("ONEAIO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
+    let from: u64 = std::env::var("ONEAIO_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("clouds in which chance decides, seeds {from} to {}", from + count - 1);
+    let mut broken = 0;
+    for seed in from..from + count {
+        let outcome = run(&scenes::anything(seed), &mut Ours::new(Policy::default()));
+        if outcome.breach_count > 0 {
+            broken += 1;
+            println!("seed {seed}: {} breaches; {}", outcome.breach_count, outcome.breaches[0]);
+        }
+    }
+    println!("{broken} of {count} break an invariant");
 }

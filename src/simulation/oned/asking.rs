@@ -54,9 +54,8 @@ impl Run<'_> {
 
     fn close_window(&mut self) -> bool {
         let settings = &self.scenario.settings;
-        let over = |window: Window| {
-            window.vms >= settings.window_length || self.now - window.opened >= settings.window_time
-        };
+        let over =
+            |window: Window| window.vms >= settings.window_length || self.now - window.opened >= settings.window_time;
         let over = self.asking.window.is_some_and(over);
         if over {
             self.ask();

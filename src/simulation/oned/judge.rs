@@ -53,7 +53,10 @@ impl Judge {
                     self.breach(at, format!("VM {id} comes to host {target}, where VM {mate} is, which it must shun"));
                 }
                 RolePolicy::Affined if apart => {
-                    self.breach(at, format!("VM {id} comes to host {target}, but VM {mate}, with which it belongs, is not there"));
+                    self.breach(
+                        at,
+                        format!("VM {id} comes to host {target}, but VM {mate}, with which it belongs, is not there"),
+                    );
                 }
                 _ => {}
             }

@@ -90,8 +90,7 @@ impl Store {
             self.related_at = at;
             let mut members: Vec<(&VmId, &Kept)> = self.vms.iter().collect();
             members.sort_by_key(|(vm, _)| **vm);
-            let members: Vec<_> =
-                members.into_iter().map(|(_, kept)| (kept.identity.clone(), kept.estimate)).collect();
+            let members: Vec<_> = members.into_iter().map(|(_, kept)| (kept.identity.clone(), kept.estimate)).collect();
             self.relatives = relatives::groups(&members).into_iter().collect();
         }
     }

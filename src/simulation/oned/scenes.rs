@@ -133,16 +133,14 @@ pub fn anything(seed: u64) -> Scenario {
             host.memory *= 2;
         }
     }
-    scenario.starts.takes = [
-        Span::Between(1.0, 3.0),
-        Span::Lognormal(5.0, 0.3),
-        Span::Lognormal(10.0, 0.8),
-        Span::Lognormal(60.0, 1.0),
-    ][among(6, 4)];
+    scenario.starts.takes =
+        [Span::Between(1.0, 3.0), Span::Lognormal(5.0, 0.3), Span::Lognormal(10.0, 0.8), Span::Lognormal(60.0, 1.0)]
+            [among(6, 4)];
     scenario.starts.never = if draw(7) < 0.2 { 0.02 } else { 0.0 };
     scenario.starts.recreated_after = [5.0, 30.0, 300.0][among(8, 3)];
     scenario.migrations_fail = if draw(9) < 0.3 { 0.2 } else { 0.0 };
-    scenario.settings.answer = [Span::Between(0.04, 0.08), Span::Between(1.0, 3.0), Span::Between(10.0, 20.0)][among(10, 3)];
+    scenario.settings.answer =
+        [Span::Between(0.04, 0.08), Span::Between(1.0, 3.0), Span::Between(10.0, 20.0)][among(10, 3)];
     scenario.settings.matching = [5, 200, 2000][among(11, 3)];
     scenario.settings.drs_interval = (draw(12) < 0.6).then_some(600 * SECOND);
     scenario.settings.actions_per_host = 1 + usize::from(draw(13) < 0.1);

@@ -130,7 +130,9 @@ fn evened_out(snapshot: &Snapshot) -> Plan {
             homes.entry(home).or_default().push((vm, now.cpu, now.memory));
         }
     }
-    let used = |index: usize| snapshot.hosts[index].monitoring.map_or((0.0, 0.0), |m| (m.cpu_used.0 as f64, m.memory_used.0 as f64));
+    let used = |index: usize| {
+        snapshot.hosts[index].monitoring.map_or((0.0, 0.0), |m| (m.cpu_used.0 as f64, m.memory_used.0 as f64))
+    };
     let mut load: Vec<(f64, f64)> = (0..snapshot.hosts.len()).map(used).collect();
     let capacity: Vec<(f64, f64)> =
         snapshot.hosts.iter().map(|host| ((host.cpu.0 as f64).max(1.0), host.memory.0 as f64)).collect();
@@ -155,7 +157,10 @@ fn evened_out(snapshot: &Snapshot) -> Plan {
             load[host].1 += sign * memory;
         }
         let one = &snapshot.vms[vm];
-        let migrate = Action { operation: Operation::Migrate, ..action(one, snapshot.hosts[least].id, one.datastore.unwrap_or_default()) };
+        let migrate = Action {
+            operation: Operation::Migrate,
+            ..action(one, snapshot.hosts[least].id, one.datastore.unwrap_or_default())
+        };
         plan.actions.push(migrate);
     }
     plan
