@@ -93,7 +93,8 @@ pub fn run(args: &ConfigArgs) -> Exit {
         return exit;
     }
     if let Some(history) = history {
-        history.remember(&decided, now);
+        // the moment of the answer, not of the request: what was written between them cannot know it
+        history.remember(&decided, history::now());
     }
     let messages = messages(&decided);
     let bundle = recording.keep(Made { recall: Some(&recall), plan: Some(&plan), messages: Some(&messages) });

@@ -131,12 +131,14 @@ impl Run<'_> {
             return;
         }
         let Some((of, answer)) = self.asking.in_hand.take() else { return };
+        self.scheduler.answered(self.moment() + self.clock);
         for wrong in &answer.wrong {
             self.judge.breach(self.now, format!("the plan is wrong as an answer: {wrong}"));
         }
         for line in answer.lines.iter().filter(|line| line.level == Level::Error) {
             self.figures.errors += 1;
-            if !self.cloud.waiting.contains(&line.vm) {
+            let done = self.cloud.vms.get(&line.vm).is_none_or(|vm| vm.phase == super::cloud::Phase::Done);
+            if !done && !self.cloud.waiting.contains(&line.vm) {
                 let text = format!("ERROR on VM {}, which does not wait: {}", line.vm, line.text);
                 self.judge.breach(self.now, text);
                 self.figures.errors_on_healthy += 1;

@@ -103,13 +103,15 @@ pub struct Ours {
     stores: Option<Vec<Store>>,
     leader: usize,
     there: bool,
+    /// Decided, and not yet remembered.
+    decided: Option<decide::Decided>,
 }
 
 impl Ours {
     /// With a fresh store.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, stores: Some(vec![Store::default()]), leader: 0, there: true }
+        Self { policy, stores: Some(vec![Store::default()]), leader: 0, there: true, decided: None }
     }
 
     /// Without any store.
@@ -139,16 +141,23 @@ impl Scheduler for Ours {
         };
         let recall = self.memory().map(|store| store.recall(&snapshot, now)).unwrap_or_default();
         let decided = decide::place_until(snapshot, &recall, &self.policy, Stop::default());
-        if let Some(store) = self.memory() {
-            store.remember(&decided, now);
-        }
         let judged = check::breaches(&decided.snapshot, &decided.planned.plan, &self.policy);
         let wrong = judged.iter().chain(&decided.dropped).map(|breach| format!("VM {}: {breach}", breach.vm));
-        Answer {
+        let answer = Answer {
             wrong: wrong.collect(),
             lines: decided.planned.report.refusals.iter().map(error).collect(),
-            plan: decided.planned.plan,
+            plan: decided.planned.plan.clone(),
             ..Answer::default()
+        };
+        self.decided = Some(decided);
+        answer
+    }
+
+    fn answered(&mut self, now: i64) {
+        if let Some(decided) = self.decided.take()
+            && let Some(store) = self.memory()
+        {
+            store.remember(&decided, now);
         }
     }
 

@@ -47,6 +47,9 @@ pub trait Scheduler {
     /// Answers an optimize request of a cluster.
     fn optimize(&mut self, cluster: ClusterId, request: Vec<u8>, now: i64) -> Answer;
 
+    /// The latest answer was given at this moment: what is remembered of it, is remembered now.
+    fn answered(&mut self, _now: i64) {}
+
     /// Samples of VMs have come: what the collector would put into the store.
     fn sampled(&mut self, _samples: &[(VmSample, VmIdentity)]) {}
 
