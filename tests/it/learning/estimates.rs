@@ -88,7 +88,6 @@ fn vm(cores: i64, percent: f64) -> (VmIdentity, Estimate) {
         level: usage,
         peak: usage,
         cpu_deviation: 1.0,
-        sketch: Default::default(),
         trust: 1.0,
         class: None,
         samples: 100,
