@@ -120,8 +120,8 @@ pub fn run(args: &CheckArgs) -> Exit {
 
 /// The settings, or the defaults where they cannot be used.
 fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
-    let file = super::config_file(&args.config, None);
-    match load_settings(&args.config, None) {
+    let file = super::config_file(&args.config);
+    match load_settings(&args.config) {
         Ok(settings) => {
             let from = file.map_or("no file, all at their defaults".to_owned(), |file| file.display().to_string());
             findings.ok("configuration", from);

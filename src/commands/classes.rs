@@ -15,7 +15,7 @@ use std::io::Write;
 #[must_use]
 pub fn run(args: &ConfigArgs) -> Exit {
     logger::start(LogLevel::default());
-    let settings = match load_settings(args, None) {
+    let settings = match load_settings(args) {
         Ok(settings) => settings,
         Err(problems) => {
             problems.iter().for_each(|problem| log::error!("{problem}"));

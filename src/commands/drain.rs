@@ -4,15 +4,16 @@
 use super::optimize::request;
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
-use crate::commands::load_settings;
+use crate::commands::load_settings_for;
 use crate::commands::logger;
 use crate::commands::show::migrations_table;
 use crate::config::Settings;
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
+use crate::model::snapshot::Snapshot;
 use crate::opennebula::{message, plan_xml};
-use crate::records::bundle::Bundle;
+use crate::records::bundle::{Bundle, MOST_REQUEST};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -38,16 +39,9 @@ pub struct DrainArgs {
 /// Answers: `Done` when the host can be emptied, `Different` when it cannot.
 #[must_use]
 pub fn run(args: &DrainArgs) -> Exit {
-    let (settings, bytes) = match source(args) {
+    let (settings, snapshot) = match source(args) {
         Ok(found) => found,
         Err(exit) => return exit,
-    };
-    let snapshot = match decide::read(bytes) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            log::error!("{error}");
-            return Exit::Unusable;
-        }
     };
     let host = HostId(args.host);
     let known = snapshot.host_index(host).is_some()
@@ -82,18 +76,25 @@ pub fn run(args: &DrainArgs) -> Exit {
     if drained.blockers.is_empty() { Exit::Done } else { Exit::Different }
 }
 
-/// Settings and request; what is wrong is told.
-fn source(args: &DrainArgs) -> Result<(Settings, Vec<u8>), Exit> {
-    let Some(path) = &args.from else { return request("drain", &args.config) };
+/// Settings and what was requested; what is wrong is told.
+fn source(args: &DrainArgs) -> Result<(Settings, Snapshot), Exit> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        log::error!("{error}");
+        Exit::Unusable
+    };
+    let Some(path) = &args.from else {
+        let (settings, bytes) = request("drain", &args.config)?;
+        return Ok((settings, decide::read(bytes).map_err(|error| unusable(&error))?));
+    };
     logger::start(crate::config::LogLevel::Warn);
-    let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.config(), bundle.request()?)));
-    let (config, bytes) = bundle.map_err(|error| {
+    let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.open_request()?, bundle)));
+    let (request, bundle) = bundle.map_err(|error| {
         log::error!("{error:#}");
         Exit::Usage
     })?;
-    let settings = load_settings(&args.config, config).map_err(|problems| {
+    let settings = load_settings_for(&args.config, &bundle).map_err(|problems| {
         problems.iter().for_each(|problem| log::error!("{problem}"));
         Exit::Usage
     })?;
-    Ok((settings, bytes))
+    Ok((settings, decide::read_recorded(request, MOST_REQUEST).map_err(|error| unusable(&error))?))
 }

@@ -141,7 +141,7 @@ fn configured(args: &EvaluateArgs) -> Result<Policy, String> {
         return Ok(Policy::default());
     }
     let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    load_settings(&args.config, None).map(|settings| settings.policy).map_err(told)
+    load_settings(&args.config).map(|settings| settings.policy).map_err(told)
 }
 
 /// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the

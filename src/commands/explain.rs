@@ -96,7 +96,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
 
 /// From the decision log; in full where the request was recorded.
 fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
-    let settings = load_settings(&args.config, None).map_err(|problems| {
+    let settings = load_settings(&args.config).map_err(|problems| {
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         (Exit::Usage, anyhow!(text.join("; ")))
     })?;

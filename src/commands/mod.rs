@@ -24,7 +24,8 @@ pub(crate) mod logger;
 mod show;
 mod study;
 
-use crate::config::{Problem, Settings, settings};
+use crate::config::{Problem, Settings, file, settings, settings_of_bundle};
+use crate::records::bundle::Bundle;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -56,14 +57,12 @@ pub struct ConfigArgs {
     pub set: Vec<String>,
 }
 
-/// The settings of a run: the named file, or the installed one, or one of `fallback`.
-pub(crate) fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
-    let file = config_file(args, fallback);
-    let overrides: Vec<String> = store_of_environment().into_iter().chain(args.set.iter().cloned()).collect();
-    let Some(file) = file else { return settings(None, &overrides) };
-    let name = file.display().to_string();
-    match std::fs::read_to_string(&file) {
-        Ok(text) => settings(Some((&name, &text)), &overrides),
+/// The settings of a run: the named file, or the installed one.
+pub(crate) fn load_settings(args: &ConfigArgs) -> Result<Settings, Vec<Problem>> {
+    let Some(path) = config_file(args) else { return settings(None, &overrides(args)) };
+    let name = path.display().to_string();
+    match file::text(&path) {
+        Ok(text) => settings(Some((&name, &text)), &overrides(args)),
         Err(error) => {
             let text = format!("the configuration cannot be read: {error}");
             Err(vec![Problem { place: name, text }])
@@ -71,10 +70,26 @@ pub(crate) fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Res
     }
 }
 
-/// The named file, or one of `fallback`, or the installed one, if there is one.
-pub(crate) fn config_file(args: &ConfigArgs, fallback: Option<PathBuf>) -> Option<PathBuf> {
+/// The settings for a bundle: a file that is named goes before the bundle's own, that before
+/// the installed one.
+pub(crate) fn load_settings_for(args: &ConfigArgs, bundle: &Bundle) -> Result<Settings, Vec<Problem>> {
+    let problem = |error| vec![Problem { place: bundle.path.display().to_string(), text: format!("{error:#}") }];
+    let Some((name, text)) = bundle.config().map_err(problem)?.filter(|_| args.config.is_none()) else {
+        return load_settings(args);
+    };
+    let (settings, passed) = settings_of_bundle(&name, &text, &overrides(args))?;
+    passed.iter().for_each(|problem| log::warn!("{problem}"));
+    Ok(settings)
+}
+
+fn overrides(args: &ConfigArgs) -> Vec<String> {
+    store_of_environment().into_iter().chain(args.set.iter().cloned()).collect()
+}
+
+/// The named file, or the installed one, if there is one.
+pub(crate) fn config_file(args: &ConfigArgs) -> Option<PathBuf> {
     let installed = || Some(installation::Installation::here().config_file()).filter(|file| file.exists());
-    args.config.clone().or(fallback).or_else(installed)
+    args.config.clone().or_else(installed)
 }
 
 /// The seed's names for its database, as one override.

@@ -89,7 +89,7 @@ pub fn run(args: &OptimizeArgs) -> Exit {
 /// Settings, and a request from standard input; what is wrong is told.
 pub fn request(command: &str, config: &ConfigArgs) -> Result<(Settings, Vec<u8>), Exit> {
     logger::start(crate::config::LogLevel::default());
-    let settings = load_settings(config, None).map_err(|problems| {
+    let settings = load_settings(config).map_err(|problems| {
         problems.iter().for_each(|problem| log::error!("{problem}"));
         Exit::Usage
     })?;

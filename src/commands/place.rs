@@ -41,7 +41,7 @@ fn stdout_is_closed() -> bool {
 #[must_use]
 pub fn run(args: &ConfigArgs) -> Exit {
     logger::start(crate::config::LogLevel::default());
-    let settings = match load_settings(args, None) {
+    let settings = match load_settings(args) {
         Ok(settings) => settings,
         Err(problems) => {
             problems.iter().for_each(|problem| log::error!("{problem}"));

@@ -3,7 +3,7 @@
 
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
-use crate::commands::load_settings;
+use crate::commands::load_settings_for;
 use crate::commands::logger;
 use crate::commands::show::migrations_table;
 use crate::commands::show::table;
@@ -14,7 +14,7 @@ use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
 use crate::recall::history::History;
 use crate::records::bundle;
-use crate::records::bundle::Bundle;
+use crate::records::bundle::{Bundle, MOST_REQUEST};
 use crate::records::differences::Summary;
 use crate::records::differences::differences;
 use anyhow::{Context, Result};
@@ -134,18 +134,19 @@ pub(super) fn read(
     bundle: &Bundle,
     config: &ConfigArgs,
 ) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
-    let settings = load_settings(config, bundle.config()).map_err(|problems| {
+    let settings = load_settings_for(config, bundle).map_err(|problems| {
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         (Exit::Usage, anyhow::anyhow!(text.join("; ")))
     })?;
-    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
+    let request = bundle.open_request().map_err(|error| (Exit::Usage, error))?;
     let told = || bundle.path.display().to_string();
-    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
+    let snapshot = decide::read_recorded(request, MOST_REQUEST).with_context(told).map_err(|error| (Exit::Unusable, error))?;
     if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
         return Ok((settings, snapshot, recall));
     }
-    let history = match (bundle.history(), &settings.history) {
-        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
+    let own = bundle.history().map_err(|error| (Exit::Usage, error))?;
+    let history = match (own, &settings.history) {
+        (Some(file), _) => Some(History::foreign(file, settings.history_deadline)),
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };

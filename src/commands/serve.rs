@@ -73,7 +73,7 @@ fn settings(args: &ConfigArgs) -> Result<Settings, Vec<Problem>> {
         }
         args.set.insert(0, format!("serve.port={port}"));
     }
-    load_settings(&args, None)
+    load_settings(&args)
 }
 
 fn token(settings: &Settings) -> Result<Option<Token>, String> {

@@ -88,7 +88,7 @@ pub enum Coming {
 #[must_use]
 pub fn run(args: &SimulateArgs) -> Exit {
     logger::start(LogLevel::default());
-    let settings = match load_settings(&args.config, None) {
+    let settings = match load_settings(&args.config) {
         Ok(settings) => settings,
         Err(problems) => {
             problems.iter().for_each(|problem| log::error!("{problem}"));

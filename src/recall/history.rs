@@ -54,7 +54,7 @@ pub fn chosen(settings: &Settings) -> Option<Store> {
 /// Settings and store of a command that cannot do without one; what is wrong is told.
 pub fn configured(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
     logger::start(LogLevel::default());
-    let settings = load_settings(args, None).map_err(|problems| {
+    let settings = load_settings(args).map_err(|problems| {
         problems.iter().for_each(|problem| log::error!("{problem}"));
         Exit::Usage
     })?;
@@ -112,11 +112,11 @@ impl History {
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
 
-    /// Starts opening a file that is only read.
-    pub fn read_only(path: PathBuf, deadline: f64) -> Self {
+    /// Starts opening a file that may come from elsewhere, and is only read.
+    pub fn foreign(path: PathBuf, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || {
-            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+            SqliteStore::open_foreign(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }

@@ -7,6 +7,7 @@ use super::bundle::{MODEL, RECALL};
 use crate::commands::ConfigArgs;
 use crate::commands::config_file;
 use crate::commands::installation::Installation;
+use crate::config::keys::is_local;
 use crate::config::{Settings, assignments};
 use crate::model::history::Recall;
 use crate::opennebula::{envelope, redact};
@@ -151,12 +152,11 @@ impl Recording {
 /// The settings that matter for a decision, as written; where history and records lie does
 /// not, and may hold a password.
 fn written(args: &ConfigArgs) -> Vec<(String, String)> {
-    let text = config_file(args, None).and_then(|file| fs::read_to_string(file).ok());
+    let text = config_file(args).and_then(|file| crate::config::file::text(&file).ok());
     let mut given: Vec<(String, String)> = Vec::new();
-    let apart = ["history.", "record.", "serve.", "decision_log", "log", "model."];
     for (key, value) in assignments(text.as_deref(), &args.set) {
         given.retain(|(known, _)| *known != key);
-        if !apart.iter().any(|begin| key.starts_with(begin)) {
+        if !is_local(&key) {
             given.push((key, value));
         }
     }
