@@ -8,12 +8,11 @@ use crate::model::history::{Attempts, Recall};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::{Planned, Refusal, Report};
-use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::model::snapshot::{Candidates, Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::opennebula::stream::{self, Stream};
 use crate::placement::PlanningInput;
-use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
 use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
@@ -24,6 +23,7 @@ use thiserror::Error;
 
 mod clusters;
 
+pub use crate::placement::Stop;
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
 
 /// Why there is no decision.
@@ -69,6 +69,13 @@ impl Decided {
     #[must_use]
     pub fn attempts(&self, now: i64) -> Vec<(VmId, Attempts)> {
         self.retries.after(&self.snapshot, &self.planned.plan, now)
+    }
+
+    /// Whether a VM comes after the others because it has failed to start.
+    #[must_use]
+    pub fn is_late(&self, vm: VmId) -> bool {
+        let of = |request: &Candidates| self.snapshot.vms[request.vm].id == vm;
+        self.snapshot.candidates.iter().position(of).is_some_and(|request| self.retries.is_late(request))
     }
 
     /// Takes the decision about one VM apart; `None` for one that was not to be placed.

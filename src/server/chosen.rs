@@ -2,6 +2,7 @@
 //! where a file is named for it.
 
 use super::lock;
+use crate::config::file;
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources, Scheduler, classifier};
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,7 @@ impl Chosen {
     /// # Errors
     /// When it cannot be read or holds something else; says what to do.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let text = match fs::read_to_string(path) {
+        let text = match file::text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),

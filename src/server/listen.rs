@@ -1,12 +1,13 @@
 //! Sockets and connections: how many, for how long, and the graceful end.
 
 use super::body::Bodies;
+use super::changers::Changers;
 use super::chosen::{Choice, Chosen};
 use super::decider::{Decider, Memory};
+use super::heads::{Heads, Watched};
 use super::lock;
 use super::metrics::Metrics;
-use super::service::Service;
-use super::token::Token;
+use super::service::{Line, Service};
 use super::view::View;
 use crate::config::Settings;
 use crate::oned::Oned;
@@ -44,8 +45,8 @@ pub struct Parts {
     pub settings: Settings,
     /// As kept from an earlier run.
     pub chosen: Chosen,
-    /// For changes of state.
-    pub token: Option<Token>,
+    /// Who may change what is set.
+    pub changers: Changers,
     /// The store.
     pub memory: Arc<dyn Memory>,
     /// `None` never asks oned.
@@ -70,8 +71,9 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
-    let Parts { settings, chosen, token, memory, oned, socket } = parts;
-    let serve = settings.serve.clone();
+    let Parts { settings, chosen, changers, memory, oned, socket } = parts;
+    let mut serve = settings.serve.clone();
+    serve.max_connections = within_files(serve.max_connections);
     let listener = match socket {
         Some(socket) => socket,
         None => {
@@ -99,7 +101,7 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         memory,
         metrics,
         stopping: AtomicBool::new(false),
-        token,
+        changers,
         view: view.clone(),
         turn: Arc::new(Semaphore::new(1)),
         waiting: AtomicUsize::new(0),
@@ -130,15 +132,43 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
     outcome
 }
 
+/// Files that are open beside connections: store, logs, oned, the runtime's own.
+const FILES: usize = 40;
+
+/// So many connections as there may be open files; the limit is raised as far as it goes.
+fn within_files(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = (wanted + FILES) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        // where it is refused, the old limit is told below
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
+    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let most = files.saturating_sub(FILES).max(1);
+    if most < wanted {
+        log::warn!("at most {most} connections at a time: the limit of open files is {files}, serve.max_connections {wanted}");
+    }
+    wanted.min(most)
+}
+
 /// Tells two runs apart that have the same process id.
 fn started() -> u32 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since.as_secs() as u32 ^ since.subsec_nanos()
 }
 
-/// Ends with the first SIGTERM or SIGINT.
+/// Ends with the first SIGTERM or SIGINT. SIGHUP, which a terminal that closes sends too, is
+/// told and changes nothing.
 fn signals() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            log::info!("SIGHUP changes nothing: restart the service to read its configuration anew");
+        }
+    });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -265,8 +295,11 @@ impl Drop for Guard {
 
 async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, mut over: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    let heads = Heads::default();
+    let (peer, here) = (stream.peer_addr().ok(), stream.local_addr().ok());
+    let line = Arc::new(Line { busy, peer, here, heads: heads.clone() });
     let answer = service_fn(move |request| {
-        let answer = service.clone().answer(request, busy.clone());
+        let answer = service.clone().answer(request, line.clone());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -274,7 +307,7 @@ async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, 
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(Watched::new(stream, heads)), answer);
     tokio::pin!(connection);
     let born = Instant::now();
     tokio::select! {

@@ -6,9 +6,11 @@
 //! | `listen` | sockets, connections and their limits, the graceful end |
 //! | `service` | one request: routing, token, body, answer, log line |
 //! | `routes`, `openapi` | what can be asked, in one table, and its document |
-//! | `body`, `token` | what comes in, within limits |
+//! | `body`, `heads` | what comes in, within limits |
+//! | `changers`, `token`, `peer` | who may change what is set |
 //! | `rest` | the bodies of the seed |
 //! | `decider` | a batch to an answer, one after another |
+//! | `foresee` | what mm_sched will do with an answer |
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
@@ -22,18 +24,23 @@ pub mod view;
 
 mod body;
 mod booked;
+mod changers;
 mod chosen;
 mod compose;
 mod decider;
+mod foresee;
+mod heads;
 mod health;
 mod listen;
 mod metrics;
 mod openapi;
+mod peer;
 mod rest;
 mod routes;
 mod service;
 mod token;
 
+pub use changers::Changers;
 pub use chosen::Chosen;
 pub use decider::Memory;
 pub use health::StoreHealth;

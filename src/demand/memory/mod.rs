@@ -133,7 +133,7 @@ impl Memory {
         }
         self.recent.add(sample.at, [cpu, memory, values[2].unwrap_or(0.0), values[3].unwrap_or(0.0)]);
         self.span = Some((first.min(sample.at), last.max(sample.at)));
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
     }
 
     /// What estimates are made of.
