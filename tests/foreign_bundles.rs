@@ -186,11 +186,8 @@ fn the_reader_streams() {
     fs::remove_file(place.bundle("request.xml")).unwrap();
     fs::write(place.bundle("request.xml.gz"), packed(pieces)).unwrap();
     // 200 MB of text within 100 MB of address space beyond the program's own
-    let script = format!(
-        "ulimit -v 400000; exec {} replay {}",
-        env!("CARGO_BIN_EXE_oneaio"),
-        place.bundle("").display()
-    );
+    let script =
+        format!("ulimit -v 400000; exec {} replay {}", env!("CARGO_BIN_EXE_oneaio"), place.bundle("").display());
     let output = Command::new("sh").args(["-c", &script]).env("ONE_LOCATION", place.folder.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("placed 1 of 1 VMs"), "{output:?}");

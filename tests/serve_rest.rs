@@ -128,6 +128,35 @@ fn changes_need_the_token_and_placements_do_not() {
     assert!(!log.contains("n0body") && log.contains("may be read by all users"), "{log}");
 }
 
+/// Another user of this machine: only root can become one.
+#[test]
+fn without_a_token_only_its_user_changes_what_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), None, &[]);
+    let url = |service: &Service| format!("http://{}/api/iaEnergyScalar", service.address);
+    let ask = |service: &Service, program: &str, before: &[&str]| {
+        let script = "import sys, urllib.request, urllib.error\n\
+                      q = urllib.request.Request(sys.argv[1], b'{\"energy_cost_scalar\":3}', {'Content-Type': 'application/json'})\n\
+                      try: print(urllib.request.urlopen(q).status)\n\
+                      except urllib.error.HTTPError as e: print(e.code, e.read().decode())";
+        let output = Command::new(program).args(before).args(["-c", script, &url(service)]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(ask(&service, "python3", &[]).trim(), "200");
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !root || Command::new("setpriv").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: another user needs root and setpriv");
+        return;
+    }
+    let other = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "python3"];
+    let refused = ask(&service, "setpriv", &other);
+    assert!(refused.starts_with("403 ") && refused.contains("serve.open_changes"), "{refused}");
+    assert_eq!(service.post("/api/iaEnergyScalar", "{\"energy_cost_scalar\":4}").0, 200);
+    let open = Service::start(folder.path(), None, &["serve.open_changes=yes"]);
+    assert_eq!(ask(&open, "setpriv", &other).trim(), "200");
+    assert!(open.log().contains("whoever reaches this port may change"), "{}", open.log());
+}
+
 #[test]
 fn every_route_of_the_document_answers() {
     let folder = tempfile::tempdir().unwrap();

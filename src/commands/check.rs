@@ -3,6 +3,7 @@
 
 mod files;
 mod model;
+mod sched;
 
 use super::installation::Installation;
 use crate::commands::ConfigArgs;
@@ -10,6 +11,7 @@ use crate::commands::Exit;
 use crate::commands::collect;
 use crate::commands::load_settings;
 use crate::commands::logger;
+use crate::commands::show::terminal;
 use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
 use crate::oned::Limits;
@@ -85,12 +87,16 @@ pub fn run(args: &CheckArgs) -> Exit {
     let installation = Installation::here();
     let stored = history(&settings, &mut findings);
     model::model(&settings, stored.as_ref(), history::now(), &mut findings);
-    files::wrappers(&installation, &mut findings);
-    files::oned_conf(&installation, &mut findings);
-    files::folders(&installation, &settings, &mut findings);
-    if !args.offline {
-        oned(&mut findings);
+    let mut asked = Findings::default();
+    let version = (!args.offline).then(|| oned(&installation, &mut asked)).flatten();
+    if sched::is_six(&installation, version.as_deref()) {
+        sched::sched_conf(&installation, &settings, args.offline, &mut findings);
+    } else {
+        files::wrappers(&installation, &mut findings);
+        files::oned_conf(&installation, &mut findings);
     }
+    files::folders(&installation, &settings, &mut findings);
+    findings.0.extend(asked.0);
     let mut text = String::new();
     for finding in &findings.0 {
         if args.json {
@@ -108,6 +114,7 @@ pub fn run(args: &CheckArgs) -> Exit {
         }
         text.push('\n');
     }
+    let text = if args.json { terminal::json(&text) } else { terminal::lines(&text) };
     if std::io::stdout().write_all(text.as_bytes()).is_err() {
         return Exit::Output;
     }
@@ -191,22 +198,25 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     }
 }
 
-fn oned(findings: &mut Findings) {
+/// The version of oned, if it answers.
+fn oned(installation: &Installation, findings: &mut Findings) -> Option<String> {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
-    let asked = collect::oned(limits).and_then(|oned| Ok(oned.system_version()?));
-    match asked {
-        Ok(version) if version.starts_with("7.") => findings.ok("oned", format!("version {version}")),
-        Ok(version) if version.starts_with("6.") => {
-            let fix = "use `oneaio serve` as EXTERNAL_SCHEDULER of sched.conf";
-            findings.warning("oned", format!("version {version}: it has no scheduler drivers"), fix);
-        }
-        Ok(version) => {
-            findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
-        }
+    let version = match collect::oned(limits).and_then(|oned| Ok(oned.system_version()?)) {
+        Ok(version) => version,
         Err(error) => {
             let fix = "run as oneadmin on the front-end, or set ONED_ADDR and ONE_AUTH; --offline leaves this out";
             findings.warning("oned", format!("{error:#}"), fix);
+            return None;
         }
+    };
+    if version.starts_with("7.") || (version.starts_with("6.") && sched::names_a_server(installation)) {
+        findings.ok("oned", format!("version {version}"));
+    } else if version.starts_with("6.") {
+        let fix = "use `oneaio serve` as EXTERNAL_SCHEDULER of sched.conf";
+        findings.warning("oned", format!("version {version}: it has no scheduler drivers"), fix);
+    } else {
+        findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
     }
+    Some(version)
 }

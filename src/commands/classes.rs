@@ -4,6 +4,7 @@ use crate::commands::ConfigArgs;
 use crate::commands::Exit;
 use crate::commands::load_settings;
 use crate::commands::logger;
+use crate::commands::show::terminal;
 use crate::config::LogLevel;
 use crate::demand::model::{ClassSummary, Header};
 use crate::recall::modelfile;
@@ -34,7 +35,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
             return Exit::Unusable;
         }
     };
-    if std::io::stdout().write_all(text.as_bytes()).is_ok() { Exit::Done } else { Exit::Output }
+    if std::io::stdout().write_all(terminal::lines(&text).as_bytes()).is_ok() { Exit::Done } else { Exit::Output }
 }
 
 fn text(header: &Header) -> String {

@@ -3,6 +3,7 @@
 
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
+use crate::commands::show::terminal;
 use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
 use crate::demand::model::Model;
@@ -49,7 +50,7 @@ pub fn run(args: &ClassifyArgs) -> Exit {
         .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
     match told {
-        Ok((text, all)) => match std::io::stdout().write_all(text.as_bytes()) {
+        Ok((text, all)) => match std::io::stdout().write_all(terminal::lines(&text).as_bytes()) {
             Ok(()) if all => Exit::Done,
             Ok(()) => Exit::Unusable,
             Err(_) => Exit::Output,

@@ -2,6 +2,7 @@
 
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
+use crate::commands::show::terminal;
 use crate::config::{Settings, Store};
 use crate::history::{HistoryStore, StoreError, StoreStatus};
 use crate::recall::history;
@@ -56,7 +57,7 @@ fn with_store(
     };
     let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
     match outcome {
-        Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
+        Ok(text) if std::io::stdout().write_all(terminal::lines(&text).as_bytes()).is_ok() => Exit::Done,
         Ok(_) => Exit::Output,
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");

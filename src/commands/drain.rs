@@ -7,12 +7,13 @@ use crate::commands::Exit;
 use crate::commands::load_settings_for;
 use crate::commands::logger;
 use crate::commands::show::migrations_table;
+use crate::commands::show::terminal;
 use crate::config::Settings;
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
 use crate::model::snapshot::Snapshot;
-use crate::opennebula::{message, plan_xml};
+use crate::opennebula::plan_xml;
 use crate::records::bundle::{Bundle, MOST_REQUEST};
 use clap::Args;
 use std::io::Write;
@@ -67,7 +68,7 @@ pub fn run(args: &DrainArgs) -> Exit {
         plan_xml::write(&drained.migrated.plan, cluster)
     } else {
         let table = migrations_table::evacuation(&snapshot, args.host, &drained);
-        table.lines().map(|line| message::safe(line) + "\n").collect()
+        terminal::lines(&table)
     };
     let mut stdout = std::io::stdout().lock();
     if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {

@@ -7,6 +7,7 @@ use crate::commands::Exit;
 use crate::commands::load_settings;
 use crate::commands::logger;
 use crate::commands::show::plot;
+use crate::commands::show::terminal;
 use crate::config::{LogLevel, Problem};
 use crate::demand::classifier::{REGISTRY, kind};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
@@ -121,7 +122,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
     if args.resource == About::Cpu {
         text.push_str(&format!("\n{}\n", young(&evaluation)));
     }
-    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+    if std::io::stdout().write_all(terminal::lines(&text).as_bytes()).is_err() {
         return Exit::Output;
     }
     if let Some(path) = &args.plot {

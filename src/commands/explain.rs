@@ -6,10 +6,10 @@ use crate::commands::load_settings;
 use crate::commands::logger;
 use crate::commands::replay;
 use crate::commands::show::table;
+use crate::commands::show::terminal;
 use crate::config::LogLevel;
 use crate::decide;
 use crate::model::ids::VmId;
-use crate::opennebula::message;
 use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow};
@@ -91,7 +91,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
     if vms.len() > UNASKED && !args.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
     }
-    Ok(text.lines().map(|line| message::safe(line) + "\n").collect())
+    Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
 
 /// From the decision log; in full where the request was recorded.
@@ -117,7 +117,7 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
             let text = from_bundle(args, bundle)?;
             Ok(format!("decided at {}, recorded in {}\n\n{text}", said(&entry["at"]), bundle.display()))
         }
-        None if args.json => Ok(format!("{entry}\n")),
+        None if args.json => Ok(terminal::json(&format!("{entry}\n"))),
         None => Ok(brief(&entry, args.vm)),
     }
 }
@@ -151,7 +151,7 @@ fn brief(entry: &Value, vm: Option<i32>) -> String {
         let _ = writeln!(text, "VM {} waits: it {}", one["vm"], said(&one["text"]));
     }
     text.push_str("The request was not recorded: with `record.dir` set, all candidate hosts are told.\n");
-    text.lines().map(|line| message::safe(line) + "\n").collect()
+    terminal::lines(&text)
 }
 
 fn said(value: &Value) -> &str {

@@ -7,6 +7,7 @@ use crate::commands::load_settings_for;
 use crate::commands::logger;
 use crate::commands::show::migrations_table;
 use crate::commands::show::table;
+use crate::commands::show::terminal;
 use crate::config::{Settings, Store};
 use crate::decide::{self, Decided, Optimized};
 use crate::model::history::Recall;
@@ -77,7 +78,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         };
         worst = worst.max(exit);
     }
-    if args.summary && std::io::stdout().write_all(printable(&summary.text()).as_bytes()).is_err() {
+    if args.summary && std::io::stdout().write_all(terminal::lines(&summary.text()).as_bytes()).is_err() {
         return Exit::Output;
     }
     worst
@@ -113,13 +114,13 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
         let mut line = json;
         line["bundle"] = name.to_string().into();
         line["differences"] = differences.clone().into();
-        format!("{line}\n")
+        terminal::json(&format!("{line}\n"))
     } else {
-        format!("{name}\n{}", printable(&table))
+        format!("{name}\n{}", terminal::lines(&table))
     };
     if !args.json && !args.plan {
         for difference in &differences {
-            let _ = writeln!(text, "differs: {difference}");
+            let _ = writeln!(text, "differs: {}", message::safe(difference));
         }
     } else if args.plan {
         differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
@@ -140,7 +141,8 @@ pub(super) fn read(
     })?;
     let request = bundle.open_request().map_err(|error| (Exit::Usage, error))?;
     let told = || bundle.path.display().to_string();
-    let snapshot = decide::read_recorded(request, MOST_REQUEST).with_context(told).map_err(|error| (Exit::Unusable, error))?;
+    let snapshot =
+        decide::read_recorded(request, MOST_REQUEST).with_context(told).map_err(|error| (Exit::Unusable, error))?;
     if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
         return Ok((settings, snapshot, recall));
     }
@@ -153,11 +155,6 @@ pub(super) fn read(
     let asked = |history: History| history.with_classes(&settings.policy).recall(&snapshot, None);
     let recall = history.map(asked).unwrap_or_default();
     Ok((settings, snapshot, recall))
-}
-
-/// Names come from users: what a terminal would obey is taken out.
-fn printable(text: &str) -> String {
-    text.lines().map(|line| message::safe(line) + "\n").collect()
 }
 
 /// What became of a request, in all forms.

@@ -10,7 +10,8 @@ use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use crate::recall::live::Remembered;
 use crate::recall::modelfile;
-use crate::server::{self, Changers, Chosen, Parts, ServeError, Token};
+use crate::records::decision_log;
+use crate::server::{self, Changers, Chosen, Log, Parts, ServeError, Token};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -41,6 +42,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     let parts = Parts {
         chosen: chosen(&settings),
         changers,
+        log: log_of(&settings),
         memory: Remembered::start(history::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,
@@ -74,6 +76,12 @@ fn settings(args: &ConfigArgs) -> Result<Settings, Vec<Problem>> {
         args.set.insert(0, format!("serve.port={port}"));
     }
     load_settings(&args)
+}
+
+/// The decision log, where there is one: `explain` reads it.
+fn log_of(settings: &Settings) -> Log {
+    let settings = settings.clone();
+    Box::new(move |decided, at| decision_log::append(&settings, &decision_log::placement(decided, at, None)))
 }
 
 /// Who may change what is set: a token goes before all else.

@@ -117,7 +117,8 @@ mod tests {
         symlink(path("nowhere"), path("dangling")).expect("link");
         symlink(outside.path(), path("away")).expect("link");
         fs::hard_link(&secret, path("hard")).expect("link");
-        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .expect("pipe");
         fs::create_dir(path("folder")).expect("folder");
 
         let open = Folder::open(folder.path()).expect("opens");

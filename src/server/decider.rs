@@ -42,6 +42,9 @@ pub trait Memory: Send + Sync {
     fn model_age(&self) -> Option<Duration>;
 }
 
+/// Keeps a decision, made so many seconds since 1970.
+pub type Log = Box<dyn Fn(&Decided, i64) + Send + Sync>;
+
 /// Who asks.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
@@ -83,6 +86,7 @@ pub struct Decider {
     view: Arc<View>,
     memory: Arc<dyn Memory>,
     metrics: Arc<Metrics>,
+    log: Log,
     past: Mutex<Past>,
 }
 
@@ -102,8 +106,9 @@ impl Decider {
         view: Arc<View>,
         memory: Arc<dyn Memory>,
         metrics: Arc<Metrics>,
+        log: Log,
     ) -> Self {
-        Self { settings, choice, view, memory, metrics, past: Mutex::default() }
+        Self { settings, choice, view, memory, metrics, log, past: Mutex::default() }
     }
 
     /// Decides a batch, until it is told to stop; the store takes at most its own deadline.
@@ -146,7 +151,8 @@ impl Decider {
                 let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
                 let Some(next) = next.filter(|_| first.len() < FIRST && !(asker.stop)()) else { break };
                 // it will be started before the others: then the others are planned around it
-                let alone = Batch { vms: left.vms.iter().filter(|vm| vm.vm == next).cloned().collect(), odd: Vec::new() };
+                let alone =
+                    Batch { vms: left.vms.iter().filter(|vm| vm.vm == next).cloned().collect(), odd: Vec::new() };
                 let alone = plan(compose(&alone, &booked).snapshot);
                 let Some(found) = only(&alone) else { break };
                 if let Some(vm) = alone.snapshot.vm(next) {
@@ -208,6 +214,7 @@ impl Decider {
                 }
             }
             self.memory.remember(decided, *now);
+            (self.log)(decided, *now);
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
     }

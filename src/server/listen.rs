@@ -3,7 +3,7 @@
 use super::body::Bodies;
 use super::changers::Changers;
 use super::chosen::{Choice, Chosen};
-use super::decider::{Decider, Memory};
+use super::decider::{Decider, Log, Memory};
 use super::heads::{Heads, Watched};
 use super::lock;
 use super::metrics::Metrics;
@@ -49,6 +49,8 @@ pub struct Parts {
     pub changers: Changers,
     /// The store.
     pub memory: Arc<dyn Memory>,
+    /// Keeps a decision that was answered, for those who ask why.
+    pub log: Log,
     /// `None` never asks oned.
     pub oned: Option<Oned>,
     /// A socket that is open already.
@@ -71,7 +73,7 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
-    let Parts { settings, chosen, changers, memory, oned, socket } = parts;
+    let Parts { settings, chosen, changers, memory, log, oned, socket } = parts;
     let mut serve = settings.serve.clone();
     serve.max_connections = within_files(serve.max_connections);
     let listener = match socket {
@@ -96,7 +98,7 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),
-        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone())),
+        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone(), log)),
         choice,
         memory,
         metrics,
@@ -145,10 +147,13 @@ fn within_files(wanted: usize) -> usize {
         // where it is refused, the old limit is told below
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
     }
-    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let files =
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let most = files.saturating_sub(FILES).max(1);
     if most < wanted {
-        log::warn!("at most {most} connections at a time: the limit of open files is {files}, serve.max_connections {wanted}");
+        log::warn!(
+            "at most {most} connections at a time: the limit of open files is {files}, serve.max_connections {wanted}"
+        );
     }
     wanted.min(most)
 }

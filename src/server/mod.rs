@@ -42,7 +42,7 @@ mod token;
 
 pub use changers::Changers;
 pub use chosen::Chosen;
-pub use decider::Memory;
+pub use decider::{Log, Memory};
 pub use health::StoreHealth;
 pub use listen::{Parts, ServeError, run};
 pub use token::Token;

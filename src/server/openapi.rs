@@ -47,7 +47,9 @@ fn operation(route: &Route) -> Value {
         _ => None,
     };
     let locked: &[(u16, &str)] = match route.changes() {
-        true => &[(401, "The token is missing or wrong"), (403, "There is no token, and this is not the service's user")],
+        true => {
+            &[(401, "The token is missing or wrong"), (403, "There is no token, and this is not the service's user")]
+        }
         false => &[],
     };
     for (status, description) in faults.iter().chain(locked).copied().chain(refused) {

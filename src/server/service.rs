@@ -1,12 +1,12 @@
 //! One request: where it leads, whether it may, what it says, the answer and its log line.
 
 use super::body::{Bodies, NoBody, may_be_json};
+use super::changers::{Changers, Refusal as Locked};
 use super::chosen::Choice;
 use super::compose::LeftOut;
-use super::changers::{Changers, Refusal as Locked};
+use super::decider::{Asker, Decider, Memory, Outcome};
 use super::heads::Heads;
 use super::lock;
-use super::decider::{Asker, Decider, Memory, Outcome};
 use super::metrics::{MEDIA_TYPE, Metrics};
 use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
@@ -19,9 +19,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};

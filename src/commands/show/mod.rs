@@ -3,3 +3,4 @@
 pub mod migrations_table;
 pub mod plot;
 pub mod table;
+pub mod terminal;

@@ -5,8 +5,8 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::units::{Cpu, Memory};
 use crate::opennebula::number;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
