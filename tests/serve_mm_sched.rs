@@ -324,7 +324,11 @@ fn who_has_to_wait_waits_and_takes_nobodys_room() {
             }
             let begun = mm_sched(free, vms, &answer, max_host);
             // more than MAX_HOST on a host wait for the next cycle, as the plan has it
-            assert!(begun.iter().all(|(vm, host)| placed.get(vm) == Some(host)), "{vms:?} {answer:?} {begun:?}");
+            assert!(
+                begun.iter().all(|(vm, host)| placed.get(vm) == Some(host)),
+                "{vms:?} {answer:?} {waiting:?} {begun:?}\n{}",
+                service.log()
+            );
             assert!(max_host == 1 || begun == placed, "{free:?} {vms:?} {answer:?} {waiting:?} {begun:?}");
             waited += waiting.len();
             held += answer.len() - placed.len();

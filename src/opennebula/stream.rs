@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::read::DecoderReader;
 use flate2::bufread::MultiGzDecoder;
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::rc::Rc;
 
 /// With or without `=` at the end.
@@ -16,6 +16,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// So many bytes are enough to tell the form of a source.
+const FIRST: u64 = 64;
 
 /// The XML text of a request.
 pub struct Stream<'a> {
@@ -30,27 +33,36 @@ pub struct Stream<'a> {
 /// # Errors
 /// When the beginning is neither; the message says what was found.
 pub fn open<'a>(source: impl Read + 'a, most: u64) -> Result<Stream<'a>, EnvelopeError> {
-    let mut packed = BufReader::new(source);
+    let mut packed = begun(source)?;
     let gzip = peek(&mut packed)?.starts_with(&[0x1f, 0x8b]);
     let unpacked: Box<dyn Read + 'a> = if gzip { Box::new(MultiGzDecoder::new(packed)) } else { Box::new(packed) };
-    let mut outer = BufReader::new(Bounded { source: unpacked, most, left: most });
+    let mut outer = begun(Bounded { source: unpacked, most, left: most })?;
     let first = pass_blanks(&mut outer)?;
     let xml: Box<dyn BufRead + 'a> = match first {
         None => return Err(EnvelopeError::Empty),
         Some(b'<') => Box::new(outer),
         Some(_) => {
             let shown = beginning(peek(&mut outer)?);
-            let mut inner = BufReader::new(DecoderReader::new(Dense(outer), &BASE64));
-            match pass_blanks(&mut inner) {
-                Ok(Some(b'<')) => Box::new(inner),
-                Ok(_) => return Err(EnvelopeError::NotXml(beginning(peek(&mut inner)?))),
-                Err(_) => return Err(EnvelopeError::NotBase64(shown)),
+            let Ok(mut inner) = begun(DecoderReader::new(Dense(outer), &BASE64)) else {
+                return Err(EnvelopeError::NotBase64(shown));
+            };
+            match pass_blanks(&mut inner)? {
+                Some(b'<') => Box::new(inner),
+                _ => return Err(EnvelopeError::NotXml(beginning(peek(&mut inner)?))),
             }
         }
     };
     let repaired = Rc::new(Cell::new(false));
     let text = Text { source: xml, whole: Vec::new(), given: 0, cut: Vec::new(), repaired: Rc::clone(&repaired) };
     Ok(Stream { xml: Box::new(BufReader::new(text)), repaired })
+}
+
+/// A source whose first bytes, by which its form is told, have come.
+fn begun<R: Read>(mut source: R) -> Result<BufReader<Chain<Cursor<Vec<u8>>, R>>, EnvelopeError> {
+    let mut first = Vec::new();
+    let read = source.by_ref().take(FIRST).read_to_end(&mut first);
+    read.map_err(|error| EnvelopeError::Gzip(error.to_string()))?;
+    Ok(BufReader::new(Cursor::new(first).chain(source)))
 }
 
 fn peek(source: &mut impl BufRead) -> Result<&[u8], EnvelopeError> {

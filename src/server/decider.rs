@@ -4,7 +4,7 @@
 use super::booked::Booked;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
-use super::foresee::{Waiting, foresee, listed};
+use super::foresee::{Ahead, Waiting, foresee, listed};
 use super::health::StoreHealth;
 use super::lock;
 use super::metrics::Metrics;
@@ -145,9 +145,10 @@ impl Decider {
         let mut waiting = Waiting::default();
         if asker.mm_sched && cloud.is_some() {
             let mut first: Vec<(Action, Decision)> = Vec::new();
+            let mut ahead: Vec<Ahead> = Vec::new();
             let mut left = batch.clone();
             loop {
-                waiting = foresee(&decided.snapshot, &placed(&decided), max_host);
+                waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, max_host);
                 let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
                 let Some(next) = next.filter(|_| first.len() < FIRST && !(asker.stop)()) else { break };
                 // it will be started before the others: then the others are planned around it
@@ -157,6 +158,7 @@ impl Decider {
                 let Some(found) = only(&alone) else { break };
                 if let Some(vm) = alone.snapshot.vm(next) {
                     booked.add(vm, found.0.host, now);
+                    ahead.push(Ahead { vm: next, host: found.0.host, size: (vm.cpu, vm.memory) });
                 }
                 first.push(found);
                 left.vms.retain(|vm| vm.vm != next);

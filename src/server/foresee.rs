@@ -42,10 +42,21 @@ impl Room {
     }
 }
 
+/// A VM of the batch that was planned before the others; the snapshot has it on its host.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// The VM.
+    pub vm: VmId,
+    /// Where it goes.
+    pub host: HostId,
+    /// What it takes there.
+    pub size: (Cpu, Memory),
+}
+
 /// Looks at each VM of the snapshot that `placed` leaves waiting. O(candidates).
-pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], max_host: Option<u32>) -> Waiting {
+pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], max_host: Option<u32>) -> Waiting {
     let max_host = max_host.unwrap_or(u32::MAX);
-    let before: Vec<Room> = snapshot
+    let mut before: Vec<Room> = snapshot
         .hosts
         .iter()
         .map(|host| Room {
@@ -54,7 +65,16 @@ pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], max_host: Option<
             started: 0,
         })
         .collect();
+    for one in ahead {
+        if let Some(host) = snapshot.host_index(one.host) {
+            before[host].cpu += one.size.0;
+            before[host].memory += one.size.1;
+        }
+    }
     let mut rooms = before.clone();
+    let mut ahead: Vec<&Ahead> = ahead.iter().collect();
+    ahead.sort_by_key(|one| one.vm);
+    let mut ahead = ahead.into_iter().peekable();
     let goes_to: BTreeMap<VmId, HostId> = placed.iter().copied().collect();
     let mut waiting = Waiting::default();
     let mut turns: Vec<_> = snapshot.candidates.iter().collect();
@@ -62,12 +82,18 @@ pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], max_host: Option<
     for candidates in turns {
         let vm = &snapshot.vms[candidates.vm];
         let size = (vm.cpu, vm.memory);
-        if let Some(host) = goes_to.get(&vm.id) {
-            if let Some(room) = snapshot.host_index(*host).map(|host| &mut rooms[host])
+        let mut start = |host: HostId, size| {
+            if let Some(room) = snapshot.host_index(host).map(|host| &mut rooms[host])
                 && room.takes(size, max_host)
             {
                 room.take(size);
             }
+        };
+        while let Some(one) = ahead.next_if(|one| one.vm < vm.id) {
+            start(one.host, one.size);
+        }
+        if let Some(host) = goes_to.get(&vm.id) {
+            start(*host, size);
             continue;
         }
         let hosts = || candidates.hosts.iter().map(|host| *host as usize);
@@ -169,7 +195,12 @@ mod tests {
                 Waiting { unheld: ids(&[1]), ..Waiting::default() },
             ),
         ] {
-            assert_eq!(foresee(&snapshot(hosts, vms), &to(placed), max_host), right, "{what}");
+            assert_eq!(foresee(&snapshot(hosts, vms), &to(placed), &[], max_host), right, "{what}");
         }
+        // who was planned before the others has its turn by its id all the same
+        let ahead = |vm| [Ahead { vm: VmId(vm), host: HostId(10), size: (Cpu(600), Memory(1)) }];
+        let waits = |vm| foresee(&snapshot(&[(8, 6)], &[(5, 4, &[0])]), &[], &ahead(vm), None);
+        assert_eq!(waits(4), Waiting { held: to(&[(5, 10)]), ..Waiting::default() });
+        assert_eq!(waits(6), Waiting { unheld: ids(&[5]), ..Waiting::default() });
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// For the head of a request, and so for a connection that says nothing.
@@ -197,7 +197,7 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.take(stream, service),
+            Ok((stream, _)) => connections.take(stream, service).await,
             Err(error) => {
                 // no file handles left, or a client that has gone: others go on
                 log::warn!("a connection could not be accepted: {error}");
@@ -218,7 +218,7 @@ struct Connections {
 
 struct Connection {
     busy: Arc<AtomicBool>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Connections {
@@ -228,8 +228,8 @@ impl Connections {
     }
 
     /// Serves a connection; where there are too many, the oldest idle one makes room.
-    fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
-        if !self.make_room(service) {
+    async fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
+        if !self.make_room(service).await {
             return;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -242,23 +242,24 @@ impl Connections {
             let _guard = guard;
             serving.await;
         });
-        open.insert(number, Connection { busy, task: task.abort_handle() });
+        open.insert(number, Connection { busy, task });
         service.metrics.connections(open.len());
     }
 
     /// Whether there is room for one more, perhaps by closing the oldest idle one.
-    fn make_room(&self, service: &Service) -> bool {
-        let mut open = lock(&self.open);
-        if open.len() < self.most {
-            return true;
-        }
-        let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
-        let Some(connection) = idle.map(|(number, _)| *number).and_then(|number| open.remove(&number)) else {
-            return false;
+    async fn make_room(&self, service: &Service) -> bool {
+        let closed = {
+            let mut open = lock(&self.open);
+            if open.len() < self.most {
+                return true;
+            }
+            let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
+            idle.map(|(number, _)| *number).and_then(|number| open.remove(&number))
         };
-        // its guard wants the lock
-        drop(open);
+        let Some(connection) = closed else { return false };
         connection.task.abort();
+        // its file is free when it has ended
+        let _ = connection.task.await;
         service.metrics.evicted();
         true
     }

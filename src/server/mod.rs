@@ -14,6 +14,7 @@
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
+//! | `told` | what is told beside the hosts |
 //! | `metrics`, `health` | how it stands |
 //!
 //! Only `listen`, `service` and `body` know of the runtime; what decides is plain code in
@@ -39,6 +40,7 @@ mod rest;
 mod routes;
 mod service;
 mod token;
+mod told;
 
 pub use changers::Changers;
 pub use chosen::Chosen;

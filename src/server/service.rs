@@ -3,7 +3,6 @@
 use super::body::{Bodies, NoBody, may_be_json};
 use super::changers::{Changers, Refusal as Locked};
 use super::chosen::Choice;
-use super::compose::LeftOut;
 use super::decider::{Asker, Decider, Memory, Outcome};
 use super::heads::Heads;
 use super::lock;
@@ -11,7 +10,7 @@ use super::metrics::{MEDIA_TYPE, Metrics};
 use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
 use super::view::View;
-use super::{health, openapi};
+use super::{health, openapi, told};
 use crate::model::policy::Policy;
 use crate::opennebula::external::{self, Batch, BodyError};
 use http_body_util::Full;
@@ -326,8 +325,8 @@ impl Service {
         }
         // mm_sched reads nothing else, and not much of it
         if !mm_sched {
-            external::append(&mut text, "LEFT_OUT", &left_out(&outcome.left_out, &odd));
-            external::append(&mut text, "WAITING", &waiting(&outcome));
+            external::append(&mut text, "LEFT_OUT", &told::left_out(&outcome.left_out, &odd));
+            external::append(&mut text, "WAITING", &told::waiting(&outcome));
         }
         let note = format!(
             " vms={vms} placed={} waiting={} held={} left_out={}{}",
@@ -335,7 +334,7 @@ impl Service {
             outcome.refused.len(),
             outcome.held.len(),
             outcome.left_out.len() + odd.len(),
-            rests_on(&outcome)
+            told::rests_on(&outcome)
         );
         Ok(Content { text, note, ..Content::json(&Value::Null) })
     }
@@ -350,7 +349,7 @@ impl Service {
         }
         match outcome.placed.first() {
             Some((vm, host)) => {
-                let note = format!(" vm={vm} host={host}{}", rests_on(&outcome));
+                let note = format!(" vm={vm} host={host}{}", told::rests_on(&outcome));
                 Ok(Content { note, ..Content::json(&rest::placed(*vm, *host)) })
             }
             None => {
@@ -404,27 +403,6 @@ impl Service {
             }
         }
     }
-}
-
-/// For the log line: how old what is known of the cloud was.
-fn rests_on(outcome: &Outcome) -> String {
-    outcome.oned_age.map_or_else(|| " oned_age=none".to_owned(), |age| format!(" oned_age={:.1}", age.as_secs_f64()))
-}
-
-/// VMs that cannot be judged, for whoever reads more than hosts.
-fn left_out(out: &[LeftOut], odd: &[BodyError]) -> Vec<Value> {
-    let judged = out.iter().map(|out| {
-        let field = format!("VMS[{}].{}", out.index, out.why.field());
-        json!({ "ID": out.vm, "field": field, "error": format!("VM {} {}", out.vm, out.why.text()) })
-    });
-    let odd = odd.iter().map(|odd| json!({ "field": odd.field, "error": odd.to_string() }));
-    judged.chain(odd).collect()
-}
-
-/// VMs that wait, and why.
-fn waiting(outcome: &Outcome) -> Vec<Value> {
-    let refused = outcome.refused.iter();
-    refused.map(|refusal| json!({ "ID": refusal.vm, "error": format!("VM {} {}", refusal.vm, refusal.text) })).collect()
 }
 
 fn fault() -> Refused {

@@ -22,7 +22,7 @@ impl Token {
         let text = crate::config::file::text(path)?;
         let line = text.lines().next().unwrap_or("").trim();
         if line.len() < SHORTEST || line.len() > LONGEST || line.contains(char::is_whitespace) {
-            let text = "its first line must be a token of 16 to 4096 characters without blanks";
+            let text = "its first line must be a token of at least 16 characters, and at most 4096, without blanks";
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
         Ok(Self(line.as_bytes().to_vec()))
