@@ -14,6 +14,7 @@ use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
 use crate::demand::fitting::Options;
 use crate::model::policy::Policy;
+use crate::model::resource::Resource;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -79,7 +80,7 @@ impl FittingArgs {
     }
 }
 
-/// A resource.
+/// A resource, and the unit of the table about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum About {
     /// Percent of the VM's cores.
@@ -90,6 +91,26 @@ pub enum About {
     Disk,
     /// KiB/s.
     Network,
+}
+
+impl About {
+    fn resource(self) -> Resource {
+        match self {
+            Self::Cpu => Resource::Cpu,
+            Self::Memory => Resource::Memory,
+            Self::Disk => Resource::DiskIo,
+            Self::Network => Resource::NetIo,
+        }
+    }
+
+    /// The unit of the table, and how much of what is comparable it is.
+    fn unit(self) -> (&'static str, f64) {
+        match self {
+            Self::Cpu => ("percent of the VM's cores", 1.0),
+            Self::Memory => ("percent of the VM's memory", 1.0),
+            Self::Disk | Self::Network => ("KiB/s", 1024.0),
+        }
+    }
 }
 
 /// Evaluates and prints the table.
@@ -126,7 +147,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         return Exit::Output;
     }
     if let Some(path) = &args.plot {
-        let drawn = plot::estimated_against_used(&evaluation, args.resource as usize)
+        let drawn = plot::estimated_against_used(&evaluation, args.resource.resource(), args.resource.unit())
             .and_then(|svg| std::fs::write(path, svg).map_err(Into::into));
         if let Err(error) = drawn {
             log::error!("{} cannot be written: {error:#}", path.display());
@@ -149,6 +170,7 @@ fn configured(args: &EvaluateArgs) -> Result<Policy, String> {
 /// absolute error, share underestimated.
 #[must_use]
 pub fn table(evaluation: &Evaluation, about: About) -> String {
+    let (_, unit) = about.unit();
     let mut table = Table::new();
     let targets = [(0, false), (0, true), (1, false), (1, true)];
     let mut header = vec!["history".to_owned(), "estimate".to_owned()];
@@ -168,11 +190,11 @@ pub fn table(evaluation: &Evaluation, about: About) -> String {
         let mut cells =
             vec![if row < WITH_HISTORY { "none" } else { "own" }.to_owned(), evaluation::name(row).to_owned()];
         for (horizon, peak) in targets {
-            match evaluation.score(row, horizon, peak, about as usize) {
+            match evaluation.score(row, horizon, peak, about.resource()) {
                 Some(score) => cells.extend([
                     format!("{:.3}", score.r2),
-                    format!("{:.1}", score.mae),
-                    format!("{:.1}", score.p95),
+                    format!("{:.1}", score.mae / unit),
+                    format!("{:.1}", score.p95 / unit),
                     format!("{:.0} %", 100.0 * score.under),
                 ]),
                 None => cells.extend(["-"; 4].map(str::to_owned)),
@@ -203,12 +225,8 @@ fn young(evaluation: &Evaluation) -> String {
 }
 
 fn explained(evaluation: &Evaluation, args: &EvaluateArgs) -> String {
-    let unit = match args.resource {
-        About::Cpu => "percent of the VM's cores",
-        About::Memory => "percent of the VM's memory",
-        About::Disk | About::Network => "KiB/s",
-    };
-    let count = |row| evaluation.score(row, 0, false, args.resource as usize).map_or(0, |score| score.count);
+    let (unit, _) = args.resource.unit();
+    let count = |row| evaluation.score(row, 0, false, args.resource.resource()).map_or(0, |score| score.count);
     format!(
         "\nErrors in {unit}. Level is the mean, peak the 95th percentile of the time ahead. Of {} VMs, 60 % were \
          fitted on the first half of the time, the others scored on its last quarter; {} draws, {} estimates per row \

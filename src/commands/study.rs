@@ -6,6 +6,7 @@ use crate::config::Store;
 use crate::demand::study::{MOST_VMS, Study};
 use crate::history::HistoryStore;
 use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
+use crate::model::chance;
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
 use crate::recall::history;
@@ -69,9 +70,7 @@ pub fn of_store(store: &mut dyn HistoryStore, seed: u64, progress: &dyn Fn(&str)
     }
     if sized.len() > MOST_VMS {
         // by a hash of id and seed: the same VMs for the same seed, whatever the order
-        sized.sort_by_key(|(vm, _)| {
-            (u64::from(vm.0.unsigned_abs()) ^ seed.wrapping_mul(0x9e37_79b9)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-        });
+        sized.sort_by_key(|(vm, _)| chance::mixed(&[u64::from(vm.0.unsigned_abs()), seed]));
         sized.truncate(MOST_VMS);
         sized.sort_by_key(|(vm, _)| *vm);
     }

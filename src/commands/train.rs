@@ -15,6 +15,7 @@ use crate::demand::model::{Model, Scores};
 use crate::demand::study::Case;
 use crate::history::HistoryStore;
 use crate::learn;
+use crate::model::resource::Resource;
 use crate::recall::history;
 use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow, bail};
@@ -132,7 +133,7 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
 fn scores(evaluation: &Evaluation) -> Scores {
     let of = |row| {
         [(0, false), (0, true), (1, false), (1, true)]
-            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, 0).map(|score| score.r2))
+            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, Resource::Cpu).map(|score| score.r2))
     };
     Scores { ours: of(OURS), persistence: of(PERSISTENCE), classes: of(CLASSES) }
 }

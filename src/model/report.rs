@@ -1,8 +1,7 @@
 //! What the planner has to say: every choice, every refusal, and how the hosts
 //! stand before and after. Shells print it; nothing decides by it.
 
-use super::demand::{Basis, Source};
-use super::history::Class;
+use super::demand::{Basis, Class, Source};
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::snapshot::Notice;
