@@ -1,9 +1,8 @@
 //! `oneaio classify VM...`: what history says of a VM: its class, its estimate, and where
 //! that comes from.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::show::terminal;
+use super::show::terminal;
+use super::{ConfigArgs, Exit, driver};
 use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
 use crate::demand::mix;
@@ -21,7 +20,6 @@ use anyhow::anyhow;
 use clap::Args;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::time::Duration;
 
 /// Whom to classify.
@@ -38,7 +36,7 @@ pub struct ClassifyArgs {
 /// Prints a paragraph for each VM.
 #[must_use]
 pub fn run(args: &ClassifyArgs) -> Exit {
-    let (settings, chosen) = match history::configured(&args.config) {
+    let (settings, chosen) = match driver::with_store(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
@@ -51,15 +49,8 @@ pub fn run(args: &ClassifyArgs) -> Exit {
         .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
     match told {
-        Ok((text, all)) => match std::io::stdout().write_all(terminal::lines(&text).as_bytes()) {
-            Ok(()) if all => Exit::Done,
-            Ok(()) => Exit::Unusable,
-            Err(_) => Exit::Output,
-        },
-        Err(error) => {
-            log::error!("{error:#}");
-            Exit::Unusable
-        }
+        Ok((text, all)) => driver::print(&terminal::lines(&text)).max(if all { Exit::Done } else { Exit::Unusable }),
+        Err(error) => driver::failed(Exit::Unusable, &error),
     }
 }
 

@@ -148,12 +148,12 @@ pub struct Demands {
     pub vms: Vec<Demand>,
     /// One per entry of `Snapshot::hosts`, same order.
     pub hosts: Vec<HostUse>,
-    /// The seed's own space, where it was asked for and a model could tell.
+    /// AI-Orchestrator's own space, where it was asked for and a model could tell.
     pub classes: Option<ClassSpace>,
 }
 
 /// Demands and loads as vectors of class distances (`resources: classes`), all of one
-/// length: what the seed balances instead of metrics. Already fractions: no capacity
+/// length: what AI-Orchestrator balances instead of metrics. Already fractions: no capacity
 /// divides them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassSpace {

@@ -89,6 +89,17 @@ impl Report {
         format!("placed {placed} of {all} VMs{held}; largest interference D {before:.3} -> {after:.3}{bound}")
     }
 
+    /// The renewable share of the hosts that VMs go to; `None` when none goes anywhere.
+    #[must_use]
+    pub fn green_share(&self) -> Option<f64> {
+        let (mut vms, mut green) = (0.0, 0.0);
+        for host in &self.hosts {
+            vms += host.arrivals as f64;
+            green += host.arrivals as f64 * host.green.unwrap_or(0.0);
+        }
+        (vms > 0.0).then(|| green / vms)
+    }
+
     /// What D is made of, in one line, with what is left out.
     #[must_use]
     pub fn resources_text(&self) -> String {

@@ -2,7 +2,7 @@
 //! takes the one for right and drops the other before anybody sees it, and a proxy before us
 //! may have taken the other. So the bytes are looked at on their way in.
 
-use super::lock;
+use crate::machine::locks::lock;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;

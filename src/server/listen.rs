@@ -3,13 +3,14 @@
 use super::body::Bodies;
 use super::changers::Changers;
 use super::chosen::{Choice, Chosen};
-use super::decider::{Decider, Log, Memory};
+use super::decider::{Decider, Log};
 use super::heads::{Heads, Watched};
-use super::lock;
+use super::memory::Memory;
 use super::metrics::Metrics;
 use super::service::{Line, Service};
 use super::view::View;
 use crate::config::Settings;
+use crate::machine::locks::lock;
 use crate::oned::Oned;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

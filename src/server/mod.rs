@@ -1,4 +1,4 @@
-//! HTTP: the external scheduler of OpenNebula 6 and the seed's REST, in front of the one
+//! HTTP: the external scheduler of OpenNebula 6 and AI-Orchestrator's REST, in front of the one
 //! path that all take.
 //!
 //! | room | what it does |
@@ -8,10 +8,11 @@
 //! | `routes`, `openapi` | what can be asked, in one table, and its document |
 //! | `body`, `heads` | what comes in, within limits |
 //! | `changers`, `token`, `peer` | who may change what is set |
-//! | `rest` | the bodies of the seed |
+//! | `rest` | the bodies of AI-Orchestrator |
 //! | `decider` | a batch to an answer, one after another |
 //! | `foresee` | what mm_sched will do with an answer |
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
+//! | `memory` | the store, as far as decisions need it |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
 //! | `told` | what is told beside the hosts |
@@ -33,6 +34,7 @@ mod foresee;
 mod heads;
 mod health;
 mod listen;
+mod memory;
 mod metrics;
 mod openapi;
 mod peer;
@@ -44,15 +46,7 @@ mod told;
 
 pub use changers::Changers;
 pub use chosen::Chosen;
-pub use decider::{Log, Memory};
-pub use health::StoreHealth;
+pub use decider::Log;
 pub use listen::{Parts, ServeError, run};
+pub use memory::{Memory, StoreHealth};
 pub use token::Token;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks, also after a thread has died with the lock: what these locks guard is replaced
-/// whole or counts up, so it is never half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

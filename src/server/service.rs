@@ -3,14 +3,15 @@
 use super::body::{Bodies, NoBody, may_be_json};
 use super::changers::{Changers, Refusal as Locked};
 use super::chosen::Choice;
-use super::decider::{Asker, Decider, Memory, Outcome};
+use super::decider::{Asker, Decider, Outcome};
 use super::heads::Heads;
-use super::lock;
+use super::memory::Memory;
 use super::metrics::{MEDIA_TYPE, Metrics};
 use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
 use super::view::View;
 use super::{health, openapi, told};
+use crate::machine::locks::lock;
 use crate::model::policy::Policy;
 use crate::opennebula::external::{self, Batch, BodyError};
 use http_body_util::Full;

@@ -19,7 +19,7 @@ impl Token {
     /// # Errors
     /// When it cannot be read, or holds no token of at least 16 characters.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let text = crate::config::file::text(path)?;
+        let text = crate::machine::files::text(path)?;
         let line = text.lines().next().unwrap_or("").trim();
         if line.len() < SHORTEST || line.len() > LONGEST || line.contains(char::is_whitespace) {
             let text = "its first line must be a token of at least 16 characters, and at most 4096, without blanks";

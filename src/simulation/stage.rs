@@ -66,7 +66,7 @@ pub struct Actor {
     pub history: Option<Estimate>,
     /// What the best of all estimators would say: what it did then.
     pub future: Estimate,
-    /// The seed's vector of its latest window, where there is one and it is not new.
+    /// AI-Orchestrator's vector of its latest window, where there is one and it is not new.
     pub classes: Option<Vec<f64>>,
 }
 
@@ -154,7 +154,7 @@ pub fn stage(
     stage
 }
 
-/// Fits the seed's classifier on what the warm-up holds: one window per VM and half day.
+/// Fits AI-Orchestrator's classifier on what the warm-up holds: one window per VM and half day.
 ///
 /// # Errors
 /// When the trace holds too little.

@@ -1,11 +1,15 @@
 // What every target is made of: the entries, and the requests in the making that they use.
-#[path = "../../common/mod.rs"]
-mod common;
-#[path = "../draw.rs"]
+#[path = "../../it/support/cluster.rs"]
+mod cluster;
+#[path = "../../it/fuzzing/draw.rs"]
 mod draw;
-#[path = "../entries.rs"]
+#[path = "../../it/fuzzing/entries.rs"]
 mod entries;
-#[path = "../../migrating/mod.rs"]
-mod migrating;
-#[path = "../requests.rs"]
+#[path = "../../it/support/request.rs"]
+mod request;
+#[path = "../../it/fuzzing/requests.rs"]
 mod requests;
+
+mod support {
+    pub use super::{cluster, request};
+}

@@ -1,9 +1,9 @@
 //! What `check` finds on a front-end of OpenNebula 6: whether mm_sched asks us, and whether
 //! what it is told fits what we are told.
 
-use super::super::installation::Installation;
 use super::Findings;
 use crate::config::Settings;
+use crate::machine::installation::Installation;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -1,0 +1,14 @@
+//! The program as a process: what it prints, keeps, and how it ends.
+
+mod bounds;
+mod check_setup;
+mod configuring;
+mod foreign_bundles;
+mod keeping;
+mod limits;
+mod maintainer_scripts;
+mod monitoring;
+mod operation;
+mod place;
+mod replaying;
+mod simulate;
