@@ -21,6 +21,7 @@ use crate::placement::score::green;
 use thiserror::Error;
 
 mod clusters;
+pub mod rehearsal;
 
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
 
@@ -124,6 +125,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     let retries = Retries::new(&snapshot, recall, policy);
     let input = PlanningInput { stop, retries: &retries, ..PlanningInput::new(&snapshot, &demands) };
     let mut planned = plan(&input, policy);
+    rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);

@@ -57,6 +57,7 @@ pub fn run(args: &DrainArgs) -> Exit {
         log::error!("the request knows no host {host}: is this an optimize request of its cluster?");
         return Exit::Unusable;
     }
+    super::answering::rehearse();
     let drained = match decide::drain(&snapshot, host, &Recall::default(), &settings.policy) {
         Ok(drained) => drained,
         Err(error) => {

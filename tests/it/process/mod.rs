@@ -5,4 +5,5 @@ mod check_setup;
 mod keeping;
 mod operation;
 mod place;
+mod safety_net;
 mod simulate;
