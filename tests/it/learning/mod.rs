@@ -7,3 +7,4 @@ mod history_helps;
 mod idec;
 mod import;
 mod train;
+mod twins;
