@@ -25,6 +25,7 @@ pub mod decide;
 pub mod demand;
 pub mod history;
 pub mod learn;
+pub mod machine;
 pub mod model;
 pub mod oned;
 pub mod opennebula;

@@ -5,6 +5,7 @@
 
 pub mod chance;
 pub mod cluster;
+pub mod comparable;
 pub mod demand;
 pub mod explanation;
 pub mod expression;
@@ -16,6 +17,7 @@ pub mod plain;
 pub mod plan;
 pub mod policy;
 pub mod report;
+pub mod resource;
 pub mod sample;
 pub mod snapshot;
 pub mod topology;

@@ -11,28 +11,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("history", &["model"]),
     ("placement", &["model"]),
     ("config", &["model"]),
+    ("machine", &["config"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
     ("oned", &["model", "opennebula"]),
     ("learn", &["model", "demand", "history"]),
-    ("server", &["model", "opennebula", "config", "decide", "oned"]),
-    ("simulation", &["model", "demand", "placement", "learn"]),
-    (
-        "recall",
-        &[
-            "model",
-            "demand",
-            "history",
-            "placement",
-            "config",
-            "decide",
-            "learn",
-            "oned",
-            "opennebula",
-            "server",
-            "commands",
-        ],
-    ),
-    ("records", &["model", "opennebula", "config", "decide", "placement", "recall", "history", "commands"]),
+    ("server", &["model", "opennebula", "config", "machine", "decide", "oned"]),
+    ("simulation", &["model", "demand", "placement", "learn", "decide"]),
+    ("recall", &["model", "demand", "history", "config", "machine", "decide", "learn", "oned", "server"]),
+    ("records", &["model", "opennebula", "config", "machine", "decide", "recall"]),
     (
         "commands",
         &[
@@ -41,8 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "opennebula",
             "demand",
             "history",
-            "placement",
             "config",
+            "machine",
             "decide",
             "oned",
             "learn",
@@ -53,6 +39,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("cli", &["commands"]),
 ];
+
+/// What plans. Whoever wants a plan goes through `decide`, which also judges it.
+const PLANNERS: &[&str] = &["PlanningInput", "MigrationInput", "placement::plan", "migrate::plan", "migrate::drain"];
 
 /// Rooms that may do nothing but compute.
 const PURE: &[&str] = &["model", "opennebula", "demand", "placement", "simulation", "decide"];
@@ -128,12 +117,102 @@ fn all_rooms_are_known_here() {
     }
 }
 
+/// The commands, as `cli` names them.
+fn commands() -> Vec<String> {
+    let cli = code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli.rs"));
+    let calls = cli.split("commands::").skip(1).filter_map(|rest| rest.split_once("::run(").map(|(name, _)| name));
+    let names: Vec<String> =
+        calls.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).map(str::to_owned).collect();
+    assert!(names.len() > 10, "the calls of cli are not read: {names:?}");
+    names
+}
+
+/// The names that a file takes from the room of commands, however its imports are written.
+fn taken_from_commands(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for begin in ["crate::commands::", "super::"] {
+        for rest in code.split(begin).skip(1) {
+            let end = if rest.starts_with('{') { '}' } else { ';' };
+            let list = rest.split(end).next().unwrap().trim_start_matches('{');
+            let first = |path: &str| path.trim().split("::").next().unwrap().to_owned();
+            names.extend(list.split(',').map(first));
+        }
+    }
+    names
+}
+
 #[test]
-fn files_stay_short() {
-    for (room, _) in MAY_USE {
+fn no_command_imports_a_command() {
+    let commands = commands();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands");
+    for path in sources("commands").into_iter().filter(|path| path.parent() == Some(folder.as_path())) {
+        for name in taken_from_commands(&code(&path)) {
+            assert!(!commands.contains(&name), "{} imports the command {name}", path.display());
+        }
+    }
+    // the parts of a command belong to it alone
+    for path in sources("commands").into_iter().filter(|path| path.parent() != Some(folder.as_path())) {
+        let own = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        for name in commands.iter().filter(|name| **name != own) {
+            assert!(!code(&path).contains(&format!("commands::{name}")), "{} imports {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn imports_of_commands_are_seen_however_they_are_written() {
+    let code = "use super::driver::{self, failed};\nuse super::{ConfigArgs, replay};\nuse crate::commands::place::x;\n";
+    let names = taken_from_commands(code);
+    assert!(["driver", "ConfigArgs", "replay", "place"].iter().all(|name| names.contains(&(*name).to_owned())));
+}
+
+#[test]
+fn whoever_wants_a_plan_goes_through_decide() {
+    for (room, _) in MAY_USE.iter().filter(|(room, _)| !["placement", "decide"].contains(room)) {
         for path in sources(room) {
-            let lines = fs::read_to_string(&path).unwrap().lines().count();
-            assert!(lines <= 450, "{} has {lines} lines", path.display());
+            for planner in PLANNERS {
+                assert!(!code(&path).contains(planner), "{} calls {planner}", path.display());
+            }
+        }
+    }
+}
+
+/// The rooms that a room reaches, itself not among them unless in a circle.
+fn reached(room: &str) -> Vec<&'static str> {
+    let uses = |room: &str| MAY_USE.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, uses)| uses);
+    let mut found: Vec<&str> = uses(room).to_vec();
+    let mut next = 0;
+    while next < found.len() {
+        let more: Vec<&str> = uses(found[next]).iter().copied().filter(|room| !found.contains(room)).collect();
+        found.extend(more);
+        next += 1;
+    }
+    found
+}
+
+#[test]
+fn there_is_no_circle_of_rooms() {
+    for (room, _) in MAY_USE {
+        assert!(!reached(room).contains(room), "{room} reaches itself");
+    }
+}
+
+/// The files of a room that see each other in a circle make one file in two places.
+#[test]
+fn files_of_the_shells_see_each_other_one_way() {
+    for room in ["machine", "recall", "records", "server", "simulation"] {
+        let files: Vec<(String, String)> = sources(room)
+            .into_iter()
+            .filter(|path| path.file_name().is_some_and(|name| name != "mod.rs"))
+            .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), code(&path)))
+            .collect();
+        let sees = |code: &str, other: &str| {
+            [format!("super::{other}::"), format!("crate::{room}::{other}::")].iter().any(|name| code.contains(name))
+        };
+        for (a, code_a) in &files {
+            for (b, code_b) in files.iter().filter(|(b, _)| b > a) {
+                assert!(!(sees(code_a, b) && sees(code_b, a)), "{room}: {a} and {b} see each other");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The seed's score and the green adjustment, seen through whole decisions.
+//! AI-Orchestrator's score and the green adjustment, seen through whole decisions.
 
 use crate::support::request::{host, request, vm};
 use oneaio::model::policy::Policy;

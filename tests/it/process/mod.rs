@@ -2,8 +2,11 @@
 
 mod bounds;
 mod check_setup;
+mod configuring;
 mod keeping;
+mod monitoring;
 mod operation;
 mod place;
+mod replaying;
 mod safety_net;
 mod simulate;

@@ -74,7 +74,7 @@ fn explained_scores_are_those_of_the_plan() {
 fn what_is_recorded_is_decided_alike_explained_and_rotated() {
     let front_end = FrontEnd::new("");
     let folder = front_end.path("bundles");
-    let config = format!("s_green: 0.5\nrecord:\n  dir: {}\n  keep: 3\n", folder.display());
+    let config = format!("s_green: 0.5\nmodel: /home/me/of-mine\nrecord:\n  dir: {}\n  keep: 3\n", folder.display());
     fs::write(front_end.path("etc/schedulers/oneaio.conf"), config).unwrap();
     let first = front_end.run(&["place"], &sample());
     assert_eq!(first.status, Some(0), "{}", first.said);
@@ -83,6 +83,7 @@ fn what_is_recorded_is_decided_alike_explained_and_rotated() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&recorded[0]), mode(&recorded[0].join("request.xml.gz"))), (0o700, 0o600));
     assert_eq!(fs::read_to_string(recorded[0].join("expected/plan.xml")).unwrap(), first.out);
+    assert_eq!(fs::read_to_string(recorded[0].join("oneaio.conf")).unwrap(), "s_green: '0.5'\n");
     let replayed = front_end.run(&["replay", "--summary", folder.to_str().unwrap()], "");
     assert_eq!(replayed.status, Some(0), "{}{}", replayed.out, replayed.said);
     assert!(replayed.out.contains("bundles 1: decided as expected 1"), "{}", replayed.out);

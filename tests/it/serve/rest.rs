@@ -1,4 +1,4 @@
-//! The REST calls of the seed and the routes of operation, against the real binary.
+//! The REST calls of AI-Orchestrator and the routes of operation, against the real binary.
 
 use crate::support::server::{ScriptedOned, Service, eventually, hosts, pending};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn the_calls_of_the_seed_get_its_answers() {
             assert_eq!((status, answer["field"].as_str()), (400, Some(field)), "{path} {body}: {answer}");
         }
     }
-    // a VM that oned does not know yet is placed all the same, as the seed does
+    // a VM that oned does not know yet is placed all the same, as AI-Orchestrator does
     let (status, answer) = service.post("/api/place", "{\"ID\":7,\"HOST_IDS\":[1,2,3]}");
     assert_eq!((status, answer["ID"].as_i64()), (200, Some(7)));
 }

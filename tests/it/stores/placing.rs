@@ -130,7 +130,7 @@ fn sslmode_means_what_libpq_means_by_it() {
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
 }
 
-/// What the seed's EnvServer has written, and a role that may only read.
+/// What AI-Orchestrator's EnvServer has written, and a role that may only read.
 const SEED: &str = "
 INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
 INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// The tables of the seed's EnvServer, without an index on metrics, as it makes them.
+/// The tables of AI-Orchestrator's EnvServer, without an index on metrics, as it makes them.
 pub const SEED_TABLES: &str = "
 CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
     usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,

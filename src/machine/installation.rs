@@ -39,6 +39,16 @@ impl Installation {
         self.home().join("model.safetensors")
     }
 
+    /// A copy of the configuration that was good last.
+    pub fn last_good(&self) -> PathBuf {
+        self.home().join("last-good.conf")
+    }
+
+    /// What node_exporter reads of decisions.
+    pub fn metrics(&self) -> PathBuf {
+        self.home().join("metrics/oneaio.prom")
+    }
+
     /// Bundles of requests that met a fault.
     pub fn faults(&self) -> PathBuf {
         self.home().join("faults")

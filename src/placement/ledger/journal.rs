@@ -1,7 +1,8 @@
 //! What was changed in a ledger, so that it can be taken back, the last change first.
 
-use super::ledger::{Ledger, Seat};
+use super::Ledger;
 use super::unit::{Seats, Unit};
+use crate::placement::rules::standing::Seat;
 
 /// One change of the ledger, as much as is needed to take it back.
 struct Step {

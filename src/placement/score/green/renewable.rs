@@ -1,4 +1,4 @@
-//! The cost function of the seed, multiplicative: without imbalance it costs nothing.
+//! The cost function of the ancestor, multiplicative: without imbalance it costs nothing.
 //!
 //! ```text
 //! D_green_i = D_i + D_i (1 - g_i) s_green
@@ -6,9 +6,10 @@
 //!
 //! g_i is the share of renewable energy of host i; an unknown share counts as 0.
 
-use super::{Cost, share};
+use super::share;
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Host, Snapshot};
+use crate::placement::score::cost::Cost;
 
 /// One factor per host.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_is_the_seeds_formula() {
+    fn the_factor_is_the_ancestors_formula() {
         for (share, s_green, expected) in
             [(1.0, 1.0, 1.0), (0.0, 1.0, 2.0), (0.4, 1.0, 1.6), (0.0, 0.0, 1.0), (0.5, 3.0, 2.5)]
         {

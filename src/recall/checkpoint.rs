@@ -2,8 +2,8 @@
 //! run, gone on from after a stop, taken away when a model is there. One `train` is several
 //! trainings, for its judgement and for the model; each has its mark.
 
+use super::modelfile;
 use crate::demand::classifier::{Array, Parts};
-use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
