@@ -115,7 +115,7 @@ fn the_service_places_by_what_oned_tells_of_hosts_and_pending_vms() {
     let hosts = [
         host(713, 2, 1600, "NONE"), // full
         host(714, 2, 0, "PINNED"),  // for pinned VMs only
-        host(715, 4, 0, "NONE"),    // disabled
+        host(715, 4, 0, "NONE"),    // disabled when oned was looked at
         host(716, 2, 1400, "NONE"), // two cores are left
     ];
     let pending = "<VM_POOL><VM><ID>1701</ID><UID>0</UID><NAME>x-vm1</NAME><STATE>1</STATE><LCM_STATE>0</LCM_STATE>\
@@ -129,10 +129,12 @@ fn the_service_places_by_what_oned_tells_of_hosts_and_pending_vms() {
     ]);
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(folder.path(), Some(&oned), &["log=debug"]);
-    let ask = |vm: i32| service.post("/api/place", format!("{{\"ID\":{vm},\"HOST_IDS\":[713,714,715,716]}}"));
-    let (status, answer) = ask(1702);
+    let ask = |vm: i32, hosts: &str| service.post("/api/place", format!("{{\"ID\":{vm},\"HOST_IDS\":[{hosts}]}}"));
+    let (status, answer) = ask(1702, "713,714,716");
     assert_eq!(status, 409, "2.5 cores fit nowhere: {answer}");
-    assert_eq!(ask(1701), (200, serde_json::json!({ "ID": 1701, "HOST_ID": 716 })));
+    assert_eq!(ask(1701, "713,714,716"), (200, serde_json::json!({ "ID": 1701, "HOST_ID": 716 })));
+    // whoever offers a disabled host has looked later
+    assert_eq!(ask(1702, "713,715").1["HOST_ID"], 715);
     let log = service.log();
     assert!(log.contains("looked at oned: 4 hosts") && log.contains(" 0 unreadable"), "{log}");
 }
