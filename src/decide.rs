@@ -26,6 +26,7 @@ mod clusters;
 mod failures;
 mod judged;
 pub mod length;
+pub mod rehearsal;
 pub mod underway;
 
 pub use crate::placement::Stop;
@@ -163,6 +164,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
         planned = plan_it(&snapshot);
     }
     shunned.give_all_back(&mut snapshot);
+    rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
