@@ -18,12 +18,14 @@ use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
 use crate::placement::plan;
 use crate::placement::score::green;
+use sets::Sets;
 use std::collections::HashSet;
 use thiserror::Error;
 
 mod clusters;
 mod failures;
 pub mod length;
+mod sets;
 pub mod underway;
 
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
@@ -142,7 +144,8 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;
-    length::cut(&mut planned, under_way.pace, &policy.executor);
+    let sets = Sets::new(&snapshot);
+    length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
     Decided { snapshot, planned, demands, retries, dropped }
 }
 

@@ -63,7 +63,8 @@ pub fn run(args: &ConfigArgs) -> Exit {
         return Exit::Unusable;
     }
     let until = Instant::now() + Duration::from_secs_f64(settings.operate.deadline);
-    let now = history::now();
+    let moment = history::now_in_milliseconds();
+    let now = moment.div_euclid(1000);
     let recording = Recording::begin("place", args, &settings, &request, now);
     let snapshot = match within(until, move || decide::read(request)) {
         Ok(Ok(snapshot)) => snapshot,
@@ -73,7 +74,9 @@ pub fn run(args: &ConfigArgs) -> Exit {
         }
         Err(lost) => return nothing(lost, plan_xml::PLACEMENT, &settings, &recording, Made::default()),
     };
-    let recall = history.as_ref().map(|history| history.recall(&snapshot, Some(now))).unwrap_or_default();
+    let mut recall = history.as_ref().map(|history| history.recall(&snapshot, Some(now))).unwrap_or_default();
+    // a store that answered remembers what is under way
+    recall.moment = if recall.now > 0 { moment } else { 0 };
     let recall = Arc::new(recall);
     let (known, policy) = (Arc::clone(&recall), settings.policy.clone());
     // the planner is asked to come to an end while there is time to print what it has
@@ -94,7 +97,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     }
     if let Some(history) = history {
         // the moment of the answer, not of the request: what was written between them cannot know it
-        history.remember(&decided, history::now());
+        history.remember(&decided, history::now_in_milliseconds());
     }
     let messages = messages(&decided);
     let bundle = recording.keep(Made { recall: Some(&recall), plan: Some(&plan), messages: Some(&messages) });

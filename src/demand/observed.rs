@@ -4,17 +4,21 @@
 //! Own history counts as far as it is trusted; the rest, and VMs without any, are what
 //! relatives use; without relatives a VM uses what it asks for. A host uses the sum of its
 //! VMs' estimates, or what its fresh sample shows where that is more (the rest is overhead
-//! and VMs that nobody knows), and what our own recent placements bring that no sample shows
-//! yet, so that two quick batches do not pile onto one host.
+//! and VMs that nobody knows). A sample knows nothing of VMs that came after it: these are
+//! [`newcomers`] and count on top, so that VMs that come one by one do not pile onto one host.
+//! Where nobody tells who came when, a host of whose sample less is seen than its allocation
+//! is used elsewhere is taken to be a little fuller than that.
+//!
+//! [`newcomers`]: Known::newcomers
 
 use super::relatives::{self, ENOUGH, Relatives};
 use super::requested;
 use crate::model::demand::{Basis, ClassSpace, Demand, Demands, HostUse, Usage};
 use crate::model::history::{Estimate, Recall};
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{Host, Snapshot, Vm};
-use std::collections::{HashMap, HashSet};
+use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Demands of every schedulable VM and use of every host. O(VMs + VMs on hosts).
 #[must_use]
@@ -26,17 +30,55 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
             *demand = better;
         }
     }
-    let arriving = known.arriving();
+    let newcomers = known.newcomers();
+    let none = BTreeSet::new();
+    let typical = Typical::new(snapshot, &demands.hosts);
     for (at, host) in demands.hosts.iter_mut().zip(&snapshot.hosts) {
-        *at = known.host_use(host, *at);
-        for vm in arriving.get(&host.id.0).into_iter().flatten() {
+        let new = newcomers.get(&host.id).unwrap_or(&none);
+        *at = known.host_use(host, *at, new, &typical);
+        for vm in new.iter().filter(|vm| at.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
             let demand = known.demand(*vm);
-            add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm), |demand| demand.planned()));
+            add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm, host), |demand| demand.planned()));
             at.cpu_variance += demand.map_or(0.0, |demand| demand.cpu_deviation.powi(2));
         }
     }
-    demands.classes = known.classes(&arriving);
+    demands.classes = known.classes(&newcomers);
     demands
+}
+
+/// What is used of what is allocated, over all hosts with a sample.
+struct Typical {
+    cpu: f64,
+    memory: f64,
+}
+
+/// How far a host is taken to be like the others in what its VMs use, where only its sample is known.
+const LIKE_OTHERS: f64 = 0.25;
+
+impl Typical {
+    fn new(snapshot: &Snapshot, hosts: &[HostUse]) -> Self {
+        let measured = || snapshot.hosts.iter().zip(hosts).filter(|(_, at)| at.basis == Basis::Monitoring);
+        let share = |used: fn(&HostUse) -> f64, allocated: fn(&Host) -> f64| {
+            let (used, allocated) =
+                measured().fold((0.0, 0.0), |sum, (host, at)| (sum.0 + used(at), sum.1 + allocated(host)));
+            if allocated > 0.0 { (used / allocated).min(1.0) } else { 0.0 }
+        };
+        Self {
+            cpu: share(|at| at.usage.cpu, |host| host.cpu_allocated.0 as f64),
+            memory: share(|at| at.usage.memory, |host| host.memory_allocated.0 as f64),
+        }
+    }
+
+    /// What a host uses whose sample may be older than some of its VMs.
+    fn at_least(&self, host: &Host, stated: HostUse) -> HostUse {
+        let more = |used: f64, typical: f64| used + LIKE_OTHERS * (typical - used).max(0.0);
+        let usage = Usage {
+            cpu: more(stated.usage.cpu, self.cpu * host.cpu_allocated.0 as f64),
+            memory: more(stated.usage.memory, self.memory * host.memory_allocated.0 as f64),
+            ..stated.usage
+        };
+        HostUse { usage, ..stated }
+    }
 }
 
 /// What is known of VMs, from the request and from history.
@@ -69,34 +111,53 @@ impl Known<'_> {
         Some(relatives::demand(&prior, source, identity.cpu as f64, identity.memory as f64))
     }
 
-    fn asked(&self, vm: VmId) -> Usage {
-        let asked = |vm: &Vm| Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() };
-        self.snapshot.vm(vm).map(asked).unwrap_or_default()
+    /// What a VM asks for; of one that nobody knows, its share of what is allocated on its host.
+    fn asked(&self, vm: VmId, host: &Host) -> Usage {
+        let kept = self.recall.identities.get(&vm).map(|kept| (kept.cpu as f64, kept.memory as f64));
+        let told = self.snapshot.vm(vm).map(|vm| (vm.cpu.0 as f64, vm.memory.0 as f64));
+        let share = || {
+            let there = host.vms.len().max(1) as f64;
+            (host.cpu_allocated.0 as f64 / there, host.memory_allocated.0 as f64 / there)
+        };
+        let (cpu, memory) = told.or(kept).unwrap_or_else(share);
+        Usage { cpu, memory, ..Usage::default() }
     }
 
-    /// Our placements that neither the request's lists nor its samples show, by host.
-    fn arriving(&self) -> HashMap<i32, Vec<VmId>> {
+    /// VMs that came to a host after its latest sample, as far as anybody tells: by our own placements, and by
+    /// the HISTORY of VMs in the request. Also placements that the request's lists do not show yet.
+    fn newcomers(&self) -> BTreeMap<HostId, BTreeSet<VmId>> {
         let Self { snapshot, recall, .. } = self;
         let again: HashSet<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
-        let mut arriving: HashMap<i32, Vec<VmId>> = HashMap::new();
-        for placement in recall.placements.iter().filter(|p| !again.contains(&p.vm)) {
-            let Some(host) = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]) else { continue };
-            let listed = host.vms.binary_search(&placement.vm).is_ok();
-            let sampled = host.monitoring.is_some_and(|sample| sample.timestamp > placement.at);
-            // a VM that is summed up with its host's must not come on top
-            let counted = sampled || self.estimate(placement.vm).is_some();
-            if !(listed && counted) {
-                arriving.entry(host.id.0).or_default().push(placement.vm);
+        let mut newcomers: BTreeMap<HostId, BTreeSet<VmId>> = BTreeMap::new();
+        let mut came = |vm: VmId, host: HostId, at: i64| {
+            let Some(there) = snapshot.host_index(host).map(|index| &snapshot.hosts[index]) else { return };
+            // nobody knows when the VMs came that a sample without a moment is of
+            let sampled = there.monitoring.is_some_and(|sample| sample.timestamp.saturating_mul(1000) > at);
+            if !(sampled && there.vms.binary_search(&vm).is_ok()) {
+                newcomers.entry(host).or_default().insert(vm);
+            }
+        };
+        for placement in recall.placements.iter().filter(|placement| !again.contains(&placement.vm)) {
+            came(placement.vm, placement.host, placement.at);
+        }
+        for vm in snapshot.vms.iter().filter(|vm| vm.state == VmState::Active) {
+            if let Some(stay) = vm.stays.last().filter(|stay| stay.began > 0 && Some(stay.host) == vm.host)
+                && let Some(there) = snapshot.host_index(stay.host).map(|index| &snapshot.hosts[index])
+                && there.vms.binary_search(&vm.id).is_ok()
+            {
+                came(vm.id, stay.host, stay.began.saturating_mul(1000));
             }
         }
-        arriving
+        newcomers
     }
 
-    /// The sum of estimates, or what was measured or allocated where that is more.
-    fn host_use(&self, host: &Host, stated: HostUse) -> HostUse {
+    /// The sum of estimates of those that the sample shows, or what was measured or allocated where that is
+    /// more.
+    fn host_use(&self, host: &Host, stated: HostUse, newcomers: &BTreeSet<VmId>, typical: &Typical) -> HostUse {
         let mut sum = Usage::default();
-        let (mut strangers, mut guessed, mut cpu_variance) = (0, 0, 0.0);
-        for vm in &host.vms {
+        let (mut strangers, mut guessed, mut cpu_variance, mut counted) = (0, 0, 0.0, 0);
+        for vm in host.vms.iter().filter(|vm| stated.basis == Basis::Allocation || !newcomers.contains(vm)) {
+            counted += 1;
             // what relatives use helps, but where nobody has history of its own the host's sample
             // is worth more
             match self.demand(*vm) {
@@ -108,8 +169,9 @@ impl Known<'_> {
                 None => strangers += 1,
             }
         }
-        if strangers + guessed == host.vms.len() {
-            return stated;
+        if strangers + guessed == counted {
+            let whole = stated.basis == Basis::Monitoring && newcomers.is_empty();
+            return if whole { typical.at_least(host, stated) } else { stated };
         }
         if strangers == 0 && stated.basis == Basis::Allocation {
             return HostUse { usage: sum, cpu_variance, basis: Basis::History };
@@ -125,7 +187,7 @@ impl Known<'_> {
 
     /// The seed's space: class vectors of VMs, their sums on hosts. A VM without one counts
     /// as the mean of those that have one, or 1/k each where nobody has.
-    fn classes(&self, arriving: &HashMap<i32, Vec<VmId>>) -> Option<ClassSpace> {
+    fn classes(&self, newcomers: &BTreeMap<HostId, BTreeSet<VmId>>) -> Option<ClassSpace> {
         let vectors = &self.recall.vectors;
         let width = vectors.values().map(Vec::len).max().filter(|width| *width > 0)?;
         let mut ids: Vec<&VmId> = vectors.keys().filter(|vm| vectors[vm].len() == width).collect();
@@ -136,7 +198,7 @@ impl Known<'_> {
         let vms = self.snapshot.candidates.iter().map(|c| of(self.snapshot.vms[c.vm].id).clone()).collect();
         let hosts = self.snapshot.hosts.iter().map(|host| {
             let mut sum = vec![0.0; width];
-            let more = arriving.get(&host.id.0).into_iter().flatten().filter(|vm| host.vms.binary_search(vm).is_err());
+            let more = newcomers.get(&host.id).into_iter().flatten().filter(|vm| host.vms.binary_search(vm).is_err());
             for vm in host.vms.iter().chain(more) {
                 sum.iter_mut().zip(of(*vm)).for_each(|(sum, x)| *sum += x);
             }

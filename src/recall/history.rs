@@ -30,6 +30,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
 
+/// Milliseconds since 1970.
+pub fn now_in_milliseconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Carbon intensity of a zone holds for so many seconds; series are by the hour.
 const CARBON_AGE: i64 = 3 * 3600;
 
@@ -180,8 +186,9 @@ impl History {
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
             if let Some(now) = now {
-                let recent = |placement: &Placement| placement.at <= now + AHEAD;
-                recall.placements = store.placements(now - REMEMBERED)?.into_iter().filter(recent).collect();
+                let recent = |placement: &Placement| placement.at <= (now + AHEAD) * 1000;
+                let since = (now - REMEMBERED) * 1000;
+                recall.placements = store.placements(since)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
                 recall.now = now;
             }
@@ -199,9 +206,10 @@ impl History {
         self.worker.renew();
     }
 
-    /// Keeps the placements of a plan, for the next request.
-    pub fn remember(&self, decided: &Decided, now: i64) {
-        match self.try_remember(decided, now) {
+    /// Keeps the placements of a plan that was answered at `moment` (milliseconds since 1970), for the next
+    /// request.
+    pub fn remember(&self, decided: &Decided, moment: i64) {
+        match self.try_remember(decided, moment) {
             Ok(()) => {}
             Err(error @ (StoreError::ReadOnly | StoreError::Full)) => log::warn!(
                 "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
@@ -212,16 +220,18 @@ impl History {
     }
 
     /// As [`Self::remember`], or why not.
-    pub fn try_remember(&self, decided: &Decided, now: i64) -> Result<(), StoreError> {
+    pub fn try_remember(&self, decided: &Decided, moment: i64) -> Result<(), StoreError> {
+        let now = moment.div_euclid(1000);
         let actions = decided.planned.plan.actions.iter();
         let placements: Vec<Placement> =
-            actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
+            actions.map(|action| Placement { vm: action.vm, host: action.host, at: moment }).collect();
         let attempts: Vec<(VmId, Attempts)> = decided.attempts(now);
         self.worker.ask(move |store| {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
-                placements_since: now - REMEMBERED,
+                placements_since: (now - REMEMBERED) * 1000,
+                placements_until: (now + AHEAD) * 1000,
                 attempts_since: now - FORGOTTEN,
                 until: now + AHEAD,
             })
