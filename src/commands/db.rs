@@ -1,12 +1,11 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
+use super::{ConfigArgs, Exit, driver};
 use crate::config::{Settings, Store};
 use crate::history::{HistoryStore, StoreError, StoreStatus};
+use crate::machine::clock::now;
 use crate::recall::history;
 use clap::Subcommand;
-use std::io::Write;
 use std::time::Duration;
 
 /// What to do with the store.
@@ -36,7 +35,7 @@ pub fn run(command: &DbCommand) -> Exit {
             with_store(config, history::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
         }
         DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
-            let before = history::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
+            let before = now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
         }),
     }
@@ -50,14 +49,13 @@ fn with_store(
     open: Opening,
     work: impl FnOnce(&mut dyn HistoryStore, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
-    let (settings, chosen) = match history::configured(config) {
+    let (settings, chosen) = match driver::with_store(config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };
     let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
     match outcome {
-        Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
-        Ok(_) => Exit::Output,
+        Ok(text) => driver::print(&text),
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");
             Exit::Unusable

@@ -6,13 +6,13 @@
 //! VMs' estimates, or what its fresh sample shows where that is more (the rest is overhead
 //! and VMs that nobody knows). A sample knows nothing of VMs that came after it: these are
 //! [`newcomers`] and count on top, so that VMs that come one by one do not pile onto one host.
-//! Where nobody tells who came when, a host of whose sample less is seen than its allocation
-//! is used elsewhere is taken to be a little fuller than that.
+//! Without a memory nobody tells who came when, but ids grow with time: then the youngest VMs of
+//! the cloud count on top of samples as if these missed them, by what is typical elsewhere.
 //!
 //! [`newcomers`]: Known::newcomers
 
-use super::relatives::{self, ENOUGH, Relatives};
-use super::requested;
+use super::relatives::{self, Relatives};
+use super::{mix, requested};
 use crate::model::demand::{Basis, ClassSpace, Demand, Demands, HostUse, Usage};
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::{HostId, VmId};
@@ -46,35 +46,50 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
     demands
 }
 
-/// What is used of what is allocated, over all hosts with a sample.
+/// What is used of what is allocated elsewhere, for hosts whose sample may be older than their latest VMs
+/// when nobody tells who came when.
 struct Typical {
     cpu: f64,
     memory: f64,
+    /// VM ids from here on are young.
+    young: VmId,
 }
 
-/// How far a host is taken to be like the others in what its VMs use, where only its sample is known.
-const LIKE_OTHERS: f64 = 0.25;
+/// Young VMs are the latest of all, so many per host.
+const YOUNG: usize = 2;
+
+/// The host at this percentile tells what is typical: samples that miss VMs show too little.
+const USUAL: f64 = 0.75;
+
+/// It is at least this share, where no sample shows anything yet.
+const LEAST: f64 = 0.25;
 
 impl Typical {
     fn new(snapshot: &Snapshot, hosts: &[HostUse]) -> Self {
         let measured = || snapshot.hosts.iter().zip(hosts).filter(|(_, at)| at.basis == Basis::Monitoring);
-        let share = |used: fn(&HostUse) -> f64, allocated: fn(&Host) -> f64| {
-            let (used, allocated) =
-                measured().fold((0.0, 0.0), |sum, (host, at)| (sum.0 + used(at), sum.1 + allocated(host)));
-            if allocated > 0.0 { (used / allocated).min(1.0) } else { 0.0 }
+        let usual = |share: fn(&Host, &HostUse) -> f64| {
+            let mut shares: Vec<f64> = measured().map(|(host, at)| share(host, at)).filter(|x| x.is_finite()).collect();
+            shares.sort_by(f64::total_cmp);
+            let place = ((shares.len() as f64 * USUAL) as usize).min(shares.len().saturating_sub(1));
+            shares.get(place).copied().unwrap_or(LEAST).clamp(LEAST, 1.0)
         };
+        let mut ids: Vec<VmId> = snapshot.hosts.iter().flat_map(|host| host.vms.iter().copied()).collect();
+        ids.sort_unstable();
+        let young = ids.len().saturating_sub(YOUNG * snapshot.hosts.len());
         Self {
-            cpu: share(|at| at.usage.cpu, |host| host.cpu_allocated.0 as f64),
-            memory: share(|at| at.usage.memory, |host| host.memory_allocated.0 as f64),
+            cpu: usual(|host, at| at.usage.cpu / host.cpu_allocated.0 as f64),
+            memory: usual(|host, at| at.usage.memory / host.memory_allocated.0 as f64),
+            young: ids.get(young).copied().unwrap_or_default(),
         }
     }
 
-    /// What a host uses whose sample may be older than some of its VMs.
-    fn at_least(&self, host: &Host, stated: HostUse) -> HostUse {
-        let more = |used: f64, typical: f64| used + LIKE_OTHERS * (typical - used).max(0.0);
+    /// What a host uses if its sample misses its young VMs.
+    fn with_young(&self, host: &Host, stated: HostUse) -> HostUse {
+        let young = host.vms.len() - host.vms.partition_point(|vm| *vm < self.young);
+        let part = young as f64 / host.vms.len().max(1) as f64;
         let usage = Usage {
-            cpu: more(stated.usage.cpu, self.cpu * host.cpu_allocated.0 as f64),
-            memory: more(stated.usage.memory, self.memory * host.memory_allocated.0 as f64),
+            cpu: stated.usage.cpu + part * self.cpu * host.cpu_allocated.0 as f64,
+            memory: stated.usage.memory + part * self.memory * host.memory_allocated.0 as f64,
             ..stated.usage
         };
         HostUse { usage, ..stated }
@@ -90,25 +105,19 @@ struct Known<'a> {
 
 impl Known<'_> {
     fn estimate(&self, vm: VmId) -> Option<&Estimate> {
-        self.recall.estimates.get(&vm).filter(|estimate| estimate.samples >= ENOUGH)
+        self.recall.estimates.get(&vm).filter(|estimate| mix::counts(estimate))
     }
 
     /// What is better than the request; `None` when nothing is.
     fn demand(&self, vm: VmId) -> Option<Demand> {
-        match self.estimate(vm) {
-            Some(estimate) if estimate.trust >= 1.0 => Some(relatives::mixed(estimate, None)),
-            Some(estimate) => Some(relatives::mixed(estimate, self.prior(vm).as_ref())),
-            None => self.prior(vm),
-        }
+        mix::demand(self.recall.estimates.get(&vm), || self.prior(vm))
     }
 
     /// What its relatives use, scaled to its size.
     fn prior(&self, vm: VmId) -> Option<Demand> {
         let kept = self.recall.identities.get(&vm);
         let told = self.snapshot.vm(vm).map(identity);
-        let identity = kept.or(told.as_ref())?;
-        let (prior, source) = self.relatives.prior(identity)?;
-        Some(relatives::demand(&prior, source, identity.cpu as f64, identity.memory as f64))
+        self.relatives.demand(kept.or(told.as_ref())?)
     }
 
     /// What a VM asks for; of one that nobody knows, its share of what is allocated on its host.
@@ -170,8 +179,9 @@ impl Known<'_> {
             }
         }
         if strangers + guessed == counted {
-            let whole = stated.basis == Basis::Monitoring && newcomers.is_empty();
-            return if whole { typical.at_least(host, stated) } else { stated };
+            // with a memory of placements newcomers are known
+            let unknown = stated.basis == Basis::Monitoring && self.recall.now == 0;
+            return if unknown { typical.with_young(host, stated) } else { stated };
         }
         if strangers == 0 && stated.basis == Basis::Allocation {
             return HostUse { usage: sum, cpu_variance, basis: Basis::History };

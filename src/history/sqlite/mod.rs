@@ -4,7 +4,8 @@
 mod archive;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
-use crate::model::history::{Attempts, Class, Estimate, Placement};
+use crate::model::demand::Class;
+use crate::model::history::{Attempts, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, VmSample};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};

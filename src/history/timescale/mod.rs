@@ -9,8 +9,9 @@ mod tls;
 mod writing;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
+use crate::model::demand::Class;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Class, Estimate, Placement};
+use crate::model::history::{Attempts, Estimate, Placement};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::Counters;
 use postgres::config::SslMode;

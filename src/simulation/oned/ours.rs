@@ -174,6 +174,9 @@ impl Scheduler for Ours {
         let recall = self.memory().map(|store| store.recall(&snapshot, now)).unwrap_or_default();
         match decide::optimize(snapshot, Some(cluster), &recall, &self.policy) {
             Ok(optimized) => {
+                if let Some(store) = self.memory() {
+                    store.attempts.extend(optimized.attempts.clone());
+                }
                 let wrong = optimized.dropped.iter().map(|breach| format!("VM {}: {breach}", breach.vm));
                 Answer { wrong: wrong.collect(), plan: optimized.migrated.plan, ..Answer::default() }
             }

@@ -1,0 +1,5 @@
+//! Where history is kept.
+
+mod contract;
+mod placing;
+mod retry;
