@@ -134,7 +134,7 @@ impl Memory for Remembered {
         }
         let mut live = lock(&self.live);
         let Some(history) = live.take() else { return };
-        *live = self.ask(history, |history| history.try_remember(decided, now)).0;
+        *live = self.ask(history, |history| history.try_remember(decided, now * 1000)).0;
     }
 
     fn health(&self) -> StoreHealth {
