@@ -7,7 +7,6 @@ use super::{AnswerArgs, Exit, logger};
 use crate::decide;
 use crate::machine::clock::now_in_milliseconds;
 use crate::model::ids::ClusterId;
-use crate::recall::history::Keeping;
 use crate::recall::modelfile;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
@@ -46,7 +45,9 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
         logger::migrated(&optimized.migrated, driver.settings.log_placements);
     }
     let keep = || {
-        keeping.map_or((), Keeping::finish);
+        if let Some(keeping) = keeping {
+            keeping.finish();
+        }
         // what was answered by another scheduler is none of our plans
         if let Some(history) = driver.history.as_ref().filter(|_| !driver.is_shadow()) {
             history.remember_migrations(&optimized, now_in_milliseconds());
