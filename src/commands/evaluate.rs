@@ -3,6 +3,7 @@
 
 use super::fitting::FittingArgs;
 use super::show::plot;
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Store};
 use crate::demand::coverage::{Coverage, DEVIATIONS};
@@ -176,7 +177,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         }
     }
     let text = if args.json { json(&found, args) } else { words(&found, args) };
-    if driver::print(&text) != Exit::Done {
+    if driver::print(&terminal::lines(&text)) != Exit::Done {
         return Exit::Output;
     }
     if let (Some(path), Some((_, evaluation))) = (&args.plot, found.first()) {
@@ -301,7 +302,7 @@ fn configured(args: &EvaluateArgs) -> Result<Policy> {
     if !args.files.is_empty() && args.config.config.is_none() && args.config.set.is_empty() {
         return Ok(Policy::default());
     }
-    Ok(driver::load(&args.config, None)?.policy)
+    Ok(driver::load(&args.config)?.policy)
 }
 
 /// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the

@@ -24,6 +24,17 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS).chain(operate::KEYS)
 }
 
+/// Keys, and sections of keys, that name files, addresses and services of one machine, or
+/// what is told there. All others say how to decide.
+const LOCAL: [&str; 9] =
+    ["history.", "record.", "shadow.", "serve.", "decision_log", "log", "log_placements", "metrics", "model"];
+
+/// Whether a key belongs to the machine and not to decisions, so that a bundle does not carry it.
+#[must_use]
+pub fn is_local(key: &str) -> bool {
+    LOCAL.iter().any(|local| if local.ends_with('.') { key.starts_with(local) } else { key == *local })
+}
+
 /// Those of all commands.
 const KEYS: &[Key] = &[
     Key {
@@ -166,6 +177,27 @@ const KEYS: &[Key] = &[
             let value: u32 = text.parse().map_err(|_| "a whole number, 0 for no limit")?;
             s.policy.max_per_host = (value > 0).then_some(value);
             Ok(())
+        },
+    },
+    Key {
+        name: "max_actions_per_host",
+        default: "1",
+        help: "MAX_ACTIONS_PER_HOST of oned.conf: how many actions of a plan run on one host at once. Plans are\n\
+               ordered and cut by it. A whole number from 1 to 1000.",
+        set: |s, text| {
+            let value = text.parse().ok().filter(|count| (1..=1000).contains(count));
+            value.map(|count| s.policy.executor.per_host = count).ok_or("a whole number from 1 to 1000")
+        },
+    },
+    Key {
+        name: "max_actions_per_cluster",
+        default: "30",
+        help: "MAX_ACTIONS_PER_CLUSTER of oned.conf: how many actions of a plan run at once. A plan that starts\n\
+               at once is over soon, and oned asks again; one that does not keeps the answers to newer requests\n\
+               out. So plans are cut to what starts at once while starts are quick. A whole number from 1 to 10000.",
+        set: |s, text| {
+            let value = text.parse().ok().filter(|count| (1..=10_000).contains(count));
+            value.map(|count| s.policy.executor.per_cluster = count).ok_or("a whole number from 1 to 10000")
         },
     },
     Key {
@@ -360,6 +392,17 @@ pub fn file() -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_names_a_place_is_local() {
+        for key in super::all() {
+            let names_a_place = ["/", "none"].iter().any(|sign| key.default.contains(sign));
+            assert!(!names_a_place || super::is_local(key.name), "{} would be taken from bundles", key.name);
+        }
+        for local in super::LOCAL {
+            assert!(super::all().any(|key| key.name.starts_with(local)), "{local}");
+        }
+    }
+
     use super::*;
     use crate::config::settings;
 

@@ -10,7 +10,16 @@
 //! those that the evaluation scores.
 //!
 //! Amounts are [`Comparable`], so that relatives of another size say something.
+//!
+//! **Owners.** Whoever owns a VM chooses its flavour and its load, and so could tell strangers
+//! what their VMs will use. In a group of strangers each owner therefore counts once, by the mean
+//! of his VMs; none may raise the range that the others have; the group never counts for more
+//! than its owners and [`STRANGERS`] more; and a single owner is no group. With each group of
+//! strangers comes the same one of the own owner's VMs, which is nearer, and where each counts.
+//! VMs whose owner is not known count each for itself: they come from imports and not from
+//! tenants.
 
+use crate::model::chance;
 use crate::model::comparable::{Comparable, unit};
 use crate::model::demand::{Demand, Source};
 use crate::model::history::{Estimate, Group};
@@ -40,13 +49,20 @@ const NEAR: f64 = 1.0;
 const SHRINK: (f64, f64) = (0.5, 20.0);
 const SHRINK_UNKNOWN: f64 = 2.0;
 
+/// How many owners' worth the wider estimate counts at least beside a group of strangers: one
+/// owner among two then has a quarter of the say.
+const STRANGERS: f64 = 2.0;
+
+/// More of a flavour is not told apart, in characters: users write it.
+const FLAVOUR: usize = 100;
+
 /// The key of the group of all.
 const EVERYONE: &str = "everyone";
 
-/// VMs that are left out, one after another, to find what sizes tell: fewer tell nothing, and
-/// more hardly change it.
-const LEAST_LEFT_OUT: usize = 10;
-const MOST_LEFT_OUT: usize = 200;
+/// Parts of all VMs that are left out, one after another, to find what sizes tell; fewer VMs than
+/// this tell nothing.
+const PARTS: u64 = 10;
+const LEAST: usize = 10;
 
 /// Fewer samples than this make no relative.
 pub const ENOUGH: u64 = 6;
@@ -67,98 +83,220 @@ pub struct Prior {
     pub sketch: Sketch,
 }
 
+/// A group that a VM belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// What they have in common.
+    pub source: Source,
+    /// As the store has it.
+    pub key: String,
+    /// Whether all are of the VM's own owner.
+    own: bool,
+}
+
+/// A VM's groups, nearest first.
+#[must_use]
+pub fn kin(identity: &VmIdentity) -> Vec<Kin> {
+    let mut kin = Vec::new();
+    let (cpu, memory) = (identity.cpu, identity.memory);
+    let flavour: String = identity.flavours.trim().chars().take(FLAVOUR).collect();
+    let shared = [
+        (Source::Flavour, "flavour", Some(flavour).filter(|flavour| !flavour.is_empty())),
+        (Source::Template, "template", identity.template.map(|id| id.to_string())),
+        (Source::Image, "image", identity.image.map(|id| id.to_string())),
+    ];
+    for (source, kind, of) in shared {
+        let Some(of) = of else { continue };
+        kin.extend(identity.owner.map(|owner| Kin { source, key: format!("own-{kind}:{owner}/{of}"), own: true }));
+        kin.push(Kin { source, key: format!("{kind}:{of}"), own: false });
+    }
+    let own_size = |owner| Kin { source: Source::Owner, key: format!("owner:{owner}/{cpu}/{memory}"), own: true };
+    kin.extend(identity.owner.map(own_size));
+    kin.push(Kin { source: Source::Size, key: format!("size:{cpu}/{memory}"), own: false });
+    kin.push(Kin { source: Source::Everyone, key: EVERYONE.to_owned(), own: false });
+    kin
+}
+
 /// The keys of a VM's groups, nearest first.
 #[must_use]
 pub fn keys(identity: &VmIdentity) -> Vec<(Source, String)> {
-    let mut keys = Vec::new();
-    let (cpu, memory) = (identity.cpu, identity.memory);
-    if !identity.flavours.trim().is_empty() {
-        keys.push((Source::Flavour, format!("flavour:{}", identity.flavours.trim())));
-    }
-    keys.extend(identity.template.map(|id| (Source::Template, format!("template:{id}"))));
-    keys.extend(identity.image.map(|id| (Source::Image, format!("image:{id}"))));
-    keys.extend(identity.owner.map(|id| (Source::Owner, format!("owner:{id}/{cpu}/{memory}"))));
-    keys.push((Source::Size, format!("size:{cpu}/{memory}")));
-    keys.push((Source::Everyone, EVERYONE.to_owned()));
-    keys
+    kin(identity).into_iter().map(|kin| (kin.source, kin.key)).collect()
 }
 
 /// Groups of all VMs with an estimate, by key.
 #[must_use]
 pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     let usable = |(identity, estimate): &&(VmIdentity, Estimate)| {
         identity.cpu > 0 && identity.memory > 0 && estimate.samples >= ENOUGH && estimate.trust >= TRUSTED
     };
-    for (identity, estimate) in vms.iter().filter(usable) {
-        let (level, peak) =
-            (Comparable::of(&estimate.usual.level, identity), Comparable::of(&estimate.usual.peak, identity));
-        let sketch = estimate.sketch.times(1.0 / unit(identity)[Resource::Cpu]);
-        for (_, key) in keys(identity) {
-            join(groups.entry(key).or_default(), &level, &peak, &sketch);
-        }
-    }
-    let sizes_tell = sizes_tell(vms.iter().filter(usable), &groups);
-    if let Some(everyone) = groups.get_mut(EVERYONE) {
+    let members: Vec<&(VmIdentity, Estimate)> = vms.iter().filter(usable).collect();
+    let mut all = gathered(&members, &|_| true);
+    let sizes_tell = sizes_tell(&members);
+    for (_, everyone) in all.iter_mut().filter(|(key, _)| key == EVERYONE) {
         everyone.sizes_tell = sizes_tell;
     }
-    let mut all: Vec<(String, Group)> = groups.into_iter().collect();
+    all
+}
+
+/// Groups of those kinds, of VMs that make relatives.
+fn gathered(members: &[&(VmIdentity, Estimate)], wanted: &dyn Fn(Source) -> bool) -> Vec<(String, Group)> {
+    let mut own: BTreeMap<String, Group> = BTreeMap::new();
+    let mut strangers: BTreeMap<String, Strangers> = BTreeMap::new();
+    for (identity, estimate) in members {
+        let one = Member::of(identity, estimate);
+        for kin in kin(identity).into_iter().filter(|kin| wanted(kin.source)) {
+            let group = match kin.own {
+                true => own.entry(kin.key).or_default(),
+                false => {
+                    let known = strangers.entry(kin.key).or_default();
+                    identity.owner.map_or(&mut known.nobodys, |owner| known.owners.entry(owner).or_default())
+                }
+            };
+            join(group, &one);
+        }
+    }
+    let mut all: Vec<(String, Group)> = own.into_iter().collect();
+    let mut shared: Vec<&String> = Vec::new();
+    for (key, known) in &strangers {
+        // all there is, or all of about a size, has no narrower group of an owner in its place
+        let only = kind(key) != key && kind(key) != "size";
+        if let Some(group) = known.counted(only) {
+            all.push((key.clone(), group));
+            shared.extend((!known.owners.is_empty()).then_some(key));
+        }
+    }
     settle(&mut all);
+    for (key, group) in &mut all {
+        if shared.binary_search(&&*key).is_ok() {
+            group.shrink = group.shrink.max(STRANGERS);
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
     all
 }
 
 /// How much sizes tell of what VMs use: the share of the way from everyone's mean to that of VMs
-/// of about the same size that would have been best for VMs left out, one after another. `None`
-/// of too few.
-fn sizes_tell<'a>(
-    members: impl Iterator<Item = &'a (VmIdentity, Estimate)>,
-    groups: &BTreeMap<String, Group>,
-) -> Option<f64> {
-    let members: Vec<_> = members.collect();
-    if members.len() < LEAST_LEFT_OUT {
+/// of about the same size that would have been best for VMs left out, a part of them after
+/// another. The VMs of an owner are left out together, and count for one. `None` of too few.
+fn sizes_tell(members: &[&(VmIdentity, Estimate)]) -> Option<f64> {
+    if members.len() < LEAST {
         return None;
     }
-    let wanted = |key: &String| key == EVERYONE || key.starts_with("size:");
-    let mut others: HashMap<String, Group> =
-        groups.iter().filter(|(key, _)| wanted(key)).map(|(key, group)| (key.clone(), *group)).collect();
-    let mut ways: Vec<(f64, f64)> = Vec::new();
-    for (identity, estimate) in members.iter().step_by(members.len().div_ceil(MOST_LEFT_OUT)) {
-        let size = VmIdentity { cpu: identity.cpu, memory: identity.memory, ..VmIdentity::default() };
-        let own = Comparable::of(&estimate.usual.level, identity)[Resource::Cpu];
-        let kept: Vec<(String, Group)> =
-            keys(&size).into_iter().filter_map(|(_, key)| Some((key.clone(), *others.get(&key)?))).collect();
-        for (key, group) in &kept {
-            let mut left = Group { vms: group.vms - 1, ..*group };
-            left.level[Resource::Cpu] -= own;
-            left.cpu_squares -= own * own;
-            others.insert(key.clone(), left);
+    let mut owned: BTreeMap<i32, f64> = BTreeMap::new();
+    members.iter().filter_map(|(identity, _)| identity.owner).for_each(|owner| *owned.entry(owner).or_default() += 1.0);
+    let part = |index: usize, identity: &VmIdentity| {
+        let of = identity.owner.map_or(index as u64, |owner| (1 << 32) + u64::from(owner.unsigned_abs()));
+        chance::mixed(&[of]) % PARTS
+    };
+    // the way and what would have been best, and what that counts
+    let mut ways: Vec<(f64, f64, f64)> = Vec::new();
+    for left_out in 0..PARTS {
+        let parted = members.iter().enumerate().map(|(index, one)| (part(index, &one.0) == left_out, *one));
+        let (out, others): (Vec<_>, Vec<_>) = parted.partition(|(out, _)| *out);
+        let others: Vec<&(VmIdentity, Estimate)> = others.into_iter().map(|(_, one)| one).collect();
+        let groups: HashMap<String, Group> =
+            gathered(&others, &|of| matches!(of, Source::Size | Source::Everyone)).into_iter().collect();
+        let relatives = Relatives::new(&groups);
+        for (_, (identity, estimate)) in out {
+            let size = VmIdentity { cpu: identity.cpu, memory: identity.memory, ..VmIdentity::default() };
+            let sized = relatives.prior(&size).map(|(prior, _)| prior.level[Resource::Cpu]);
+            if let (Some(sized), Some(everyone)) = (sized, groups.get(EVERYONE)) {
+                let mean = everyone.level[Resource::Cpu] / everyone.vms.max(1) as f64;
+                let used = Comparable::of(&estimate.usual.level, identity)[Resource::Cpu];
+                let counts = identity.owner.and_then(|owner| owned.get(&owner)).map_or(1.0, |vms| 1.0 / vms);
+                ways.push((sized - mean, used - mean, counts));
+            }
         }
-        let sized = Relatives::new(&others).prior(&size).map(|(prior, _)| prior.level[Resource::Cpu]);
-        if let (Some(sized), Some(everyone)) = (sized, others.get(EVERYONE)) {
-            let mean = everyone.level[Resource::Cpu] / everyone.vms.max(1) as f64;
-            ways.push((sized - mean, own - mean));
-        }
-        others.extend(kept);
     }
-    let squares: f64 = ways.iter().map(|(way, _)| way * way).sum();
+    let all: f64 = ways.iter().map(|(.., counts)| counts).sum();
+    let squares: f64 = ways.iter().map(|(way, _, counts)| counts * way * way).sum();
     if squares <= 0.0 {
         return Some(0.0);
     }
-    let share = ways.iter().map(|(way, own)| way * own).sum::<f64>() / squares;
+    let share = ways.iter().map(|(way, best, counts)| counts * way * best).sum::<f64>() / squares;
     // a share within two standard errors of nothing is nothing, one far from it stays
-    let left: f64 = ways.iter().map(|(way, own)| (own - share * way).powi(2)).sum();
-    let error = left / ways.len() as f64 / squares;
+    let left: f64 = ways.iter().map(|(way, best, counts)| counts * (best - share * way).powi(2)).sum();
+    let error = left / all / squares;
     Some((share * (1.0 - 4.0 * error / share.powi(2).max(1e-12)).max(0.0)).clamp(0.0, 1.0))
 }
 
+/// A VM as a relative, or the mean of an owner's.
+struct Member {
+    level: Comparable,
+    peak: Comparable,
+    sketch: Sketch,
+}
+
+impl Member {
+    fn of(identity: &VmIdentity, estimate: &Estimate) -> Self {
+        Self {
+            level: Comparable::of(&estimate.usual.level, identity),
+            peak: Comparable::of(&estimate.usual.peak, identity),
+            sketch: estimate.sketch.times(1.0 / unit(identity)[Resource::Cpu]),
+        }
+    }
+}
+
+/// The VMs of a group by their owners.
+#[derive(Default)]
+struct Strangers {
+    owners: BTreeMap<i32, Group>,
+    /// Those without a known owner.
+    nobodys: Group,
+}
+
+impl Strangers {
+    /// Each owner once. `None` where a single one would speak for all, if that is `alone` refused.
+    fn counted(&self, alone: bool) -> Option<Group> {
+        if alone && self.owners.len() == 1 && self.nobodys.vms == 0 {
+            return None;
+        }
+        let means = |of: fn(&Group) -> &Comparable, resource: Resource| {
+            let mut means: Vec<f64> =
+                self.owners.values().map(|group| of(group)[resource] / group.vms as f64).collect();
+            means.extend((self.nobodys.vms > 0).then(|| of(&self.nobodys)[resource] / self.nobodys.vms as f64));
+            means.sort_by(f64::total_cmp);
+            means
+        };
+        // the range of all but the highest; a CPU or a memory may be in full use
+        let bound = |of, resource: Resource| {
+            let others = means(of, resource);
+            let second = others.len().checked_sub(2).map_or(f64::INFINITY, |at| others[at]);
+            if matches!(resource, Resource::Cpu | Resource::Memory) { second.max(100.0) } else { second }
+        };
+        let level = Comparable::from_fn(|resource| bound(|group| &group.level, resource));
+        let peak = Comparable::from_fn(|resource| bound(|group| &group.peak, resource));
+        let length = |group: &Group| group.sketch.squared().sqrt() / group.vms as f64;
+        let mut lengths: Vec<f64> = self.owners.values().map(length).collect();
+        lengths.extend((self.nobodys.vms > 0).then(|| length(&self.nobodys)));
+        lengths.sort_by(f64::total_cmp);
+        let longest = lengths.len().checked_sub(2).map_or(f64::INFINITY, |at| lengths[at]);
+        let mut group = self.nobodys;
+        for of_one in self.owners.values() {
+            let own = length(of_one);
+            let shorter = if own > longest { longest / own } else { 1.0 };
+            let mean = |sums: &Comparable, most: &Comparable| {
+                Comparable::from_fn(|resource| (sums[resource] / of_one.vms as f64).min(most[resource]))
+            };
+            let one = Member {
+                level: mean(&of_one.level, &level),
+                peak: mean(&of_one.peak, &peak),
+                sketch: of_one.sketch.times(shorter / of_one.vms as f64),
+            };
+            join(&mut group, &one);
+        }
+        Some(group)
+    }
+}
+
 /// Adds a member.
-fn join(group: &mut Group, level: &Comparable, peak: &Comparable, sketch: &Sketch) {
+fn join(group: &mut Group, one: &Member) {
     group.vms += 1;
-    group.cpu_squares += level[Resource::Cpu].powi(2);
-    group.sketch += *sketch;
+    group.cpu_squares += one.level[Resource::Cpu].powi(2);
+    group.sketch += one.sketch;
     for resource in Resource::ALL {
-        group.level[resource] += level[resource];
-        group.peak[resource] += peak[resource];
+        group.level[resource] += one.level[resource];
+        group.peak[resource] += one.peak[resource];
     }
 }
 
@@ -226,7 +364,7 @@ impl<'a> Relatives<'a> {
         let mut prior = Prior::default();
         shrunk(&mut prior, everyone, everyone.vms as f64, 0.0);
         let (mean, mut nearest) = (prior, Source::Everyone);
-        for (source, key) in keys(identity).iter().rev().skip(1) {
+        for Kin { source, key, .. } in kin(identity).iter().rev().skip(1) {
             let mut k = 0.0;
             if *source == Source::Size {
                 k = SAME_SIZE;
@@ -384,6 +522,57 @@ mod tests {
     fn prior(vms: &[(VmIdentity, Estimate)], of: &VmIdentity) -> Option<(Prior, Source)> {
         let groups: HashMap<String, Group> = groups(vms).into_iter().collect();
         Relatives::new(&groups).prior(of)
+    }
+
+    /// VMs of one owner with a flavour, each of 2 cores that are used so much, in percent.
+    fn owned(owner: i32, flavour: &str, used: f64, count: usize) -> Vec<(VmIdentity, Estimate)> {
+        let (identity, estimate) = vm(1, 2, used, 100);
+        let identity = VmIdentity { owner: Some(owner), flavours: flavour.to_owned(), ..identity };
+        vec![(VmIdentity { template: None, ..identity }, estimate); count]
+    }
+
+    fn cpu_of(vms: &[(VmIdentity, Estimate)], owner: i32, flavour: &str) -> f64 {
+        prior(vms, &owned(owner, flavour, 0.0, 1)[0].0).unwrap().0.level[Resource::Cpu]
+    }
+
+    /// The say that one owner has in the estimate of a stranger's VM, whatever he does.
+    #[test]
+    fn no_owner_has_more_than_his_say_in_the_estimates_of_others() {
+        for honest in [1, 2, 4, 9] {
+            let others: Vec<_> = (0..honest).flat_map(|owner| owned(owner, "db", 60.0, 5)).collect();
+            let before = cpu_of(&others, 77, "db");
+            assert!((before - 60.0).abs() < 1e-9, "{before}");
+            let mut found = Vec::new();
+            for (used, count) in [(0.0, 1), (0.0, 80), (0.0, 5000), (100.0, 80), (4000.0, 80)] {
+                let poisoned = [others.clone(), owned(66, "db", used, count)].concat();
+                let after = cpu_of(&poisoned, 77, "db");
+                // in everyone, about the size, the size, and the flavour: where there are n others he
+                // is one of n + 1, and a quarter at most of what comes nearer
+                let n = f64::from(honest);
+                let say = 1.0 - (1.0 - 1.0 / (n + 1.0)).powi(3) * (1.0 - 1.0 / (n + 1.0 + STRANGERS));
+                let farthest = f64::max(60.0, 100.0 - 60.0);
+                assert!((after - before).abs() <= say * farthest + 1e-9, "{honest} {used} {count}: {after}, {say}");
+                found.push(after);
+            }
+            // it does not matter how many VMs he has, nor how far beyond all others they are
+            assert!((found[0] - found[2]).abs() < 1e-9 && (found[1] - found[2]).abs() < 1e-9, "{found:?}");
+            assert!((found[3] - found[4]).abs() < 1e-9, "{found:?}");
+            // nor does he change what an owner is told who has VMs of the kind
+            let own = [others.clone(), owned(66, "db", 0.0, 80), owned(77, "db", 60.0, 20)].concat();
+            assert!((cpu_of(&own, 77, "db") - 60.0).abs() < 6.0, "{}", cpu_of(&own, 77, "db"));
+        }
+    }
+
+    #[test]
+    fn a_single_owner_speaks_for_nobody_else_and_wholly_for_himself() {
+        let mut vms: Vec<_> = (0..6).flat_map(|owner| owned(owner, "web", 50.0, 5)).collect();
+        vms.extend(owned(66, "db", 0.0, 80));
+        let stranger = cpu_of(&vms, 77, "db");
+        assert!((stranger - cpu_of(&vms, 77, "other")).abs() < 1e-9, "{stranger}");
+        assert!(cpu_of(&vms, 66, "db") < 2.0, "{}", cpu_of(&vms, 66, "db"));
+        // who owns all there is learns from all
+        let alone: Vec<_> = [owned(0, "web", 20.0, 40), owned(0, "db", 80.0, 40)].concat();
+        assert!(cpu_of(&alone, 0, "db") > 75.0 && cpu_of(&alone, 0, "web") < 25.0);
     }
 
     #[test]

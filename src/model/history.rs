@@ -79,7 +79,7 @@ pub struct Placement {
     pub vm: VmId,
     /// Where it was sent.
     pub host: HostId,
-    /// When, in seconds since 1970.
+    /// When it was answered, in milliseconds since 1970: several answers may fall into one second.
     pub at: i64,
 }
 
@@ -116,4 +116,6 @@ pub struct Recall {
     pub attempts: HashMap<VmId, Attempts>,
     /// When this was asked, seconds since 1970.
     pub now: i64,
+    /// The same in milliseconds, where placements count that may be under way; 0 where they do not.
+    pub moment: i64,
 }

@@ -7,7 +7,7 @@ use super::xml::{Walker, XmlError};
 use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{AutoNic, LastRun, Vm, VmState};
+use crate::model::snapshot::{AutoNic, LastRun, Stay, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
 
@@ -17,6 +17,14 @@ const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 /// More NICs, PCI devices or NUMA nodes than this no VM has; searching for their places
 /// would take too long.
 const MAX_DEVICES: usize = 256;
+
+/// Longer ranks are not used, in bytes: a hundred terms, where people write three. Each is
+/// worked out for each host.
+const MAX_RANK: usize = 2_000;
+
+/// A VM whose requirements speak of CURRENT_VMS at greater length waits: they are asked anew
+/// for each host and each change of a plan. Room for 400 VMs by id.
+const MAX_REQUIREMENTS: usize = 8_000;
 
 /// Reads one VM; its id is checked by the caller.
 pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError> {
@@ -45,6 +53,9 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
     let vm = raw.check(id, &mut odd);
     Ok((id, vm, odd))
 }
+
+/// Stays on hosts that are kept, the latest ones.
+const STAYS: usize = 16;
 
 /// The first of possibly repeated values, as oned takes it.
 #[derive(Default)]
@@ -99,6 +110,8 @@ struct RawVm {
     monitoring: Option<Vector>,
     error: First,
     last: Option<Record>,
+    /// With their SEQ.
+    stays: Vec<(i64, Stay)>,
 }
 
 impl RawVm {
@@ -148,10 +161,14 @@ impl RawVm {
         walker.children(|w, _| {
             let record = Vector::read(w)?;
             let sequence = number::integer(record.get("SEQ")).unwrap_or(0);
+            let moment = |name: &str| number::integer(record.get(name)).unwrap_or(0);
+            let (began, ended) = (moment("STIME"), moment("ETIME"));
+            if let Some(host) = number::id(record.get("HID")).map(HostId) {
+                self.stays.push((sequence, Stay { host, began, ended }));
+            }
             if self.last.is_none_or(|latest| sequence > latest.run.sequence) {
-                let moment = |name: &str| number::integer(record.get(name)).unwrap_or(0);
                 self.last = Some(Record {
-                    run: LastRun { sequence, began: moment("STIME"), ended: moment("ETIME") },
+                    run: LastRun { sequence, began, ended },
                     host: number::id(record.get("HID")),
                     datastore: number::id(record.get("DS_ID")),
                     action: number::integer(record.get("ACTION")).unwrap_or(-1),
@@ -159,6 +176,12 @@ impl RawVm {
             }
             Ok(())
         })
+    }
+
+    fn latest_stays(&self) -> Vec<Stay> {
+        let mut stays = self.stays.clone();
+        stays.sort_by_key(|(sequence, _)| *sequence);
+        stays.into_iter().rev().take(STAYS).rev().map(|(_, stay)| stay).collect()
     }
 
     /// Running, or out of reach for a while; documents without the element are taken at their word.
@@ -181,6 +204,9 @@ impl RawVm {
         }
         let (system_disk, image_disks) = disks(&self.disks, odd);
         let rank = if self.rank.0.is_some() { &self.rank } else { &self.old_rank };
+        for nic in &self.nics {
+            bounded_rank("SCHED_RANK of a NIC", nic.get("SCHED_RANK"), odd);
+        }
         Vm {
             id: VmId(id.unwrap_or(-1)),
             name: self.name.text().to_owned(),
@@ -201,10 +227,10 @@ impl RawVm {
             current_vms_rules: [&self.automatic_requirements, &self.requirements]
                 .into_iter()
                 .filter(|text| text.text().contains("CURRENT_VMS"))
-                .map(|text| text.text().to_owned())
+                .filter_map(|text| bounded_requirement(text.text(), odd))
                 .collect(),
-            rank: rank.text().to_owned(),
-            datastore_rank: self.datastore_rank.text().to_owned(),
+            rank: bounded_rank("SCHED_RANK", rank.text(), odd),
+            datastore_rank: bounded_rank("SCHED_DS_RANK", self.datastore_rank.text(), odd),
             identity: VmIdentity {
                 flavours: self.flavours.text().to_owned(),
                 template: number::id(self.source.text()),
@@ -213,11 +239,33 @@ impl RawVm {
                 ..VmIdentity::default()
             },
             last_run: self.last.map(|last| last.run),
+            stays: self.latest_stays(),
             error: self.error.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }
+}
+
+/// A rank, or none where it is too long.
+fn bounded_rank(name: &str, text: &str, odd: &mut Odd) -> String {
+    if text.len() <= MAX_RANK {
+        return text.to_owned();
+    }
+    odd.remarks.push(format!("{name} has {} characters, more than {MAX_RANK}; it is ignored", text.chars().count()));
+    String::new()
+}
+
+/// Requirements, or a reason to wait where they are too long.
+fn bounded_requirement(text: &str, odd: &mut Odd) -> Option<String> {
+    if text.len() <= MAX_REQUIREMENTS {
+        return Some(text.to_owned());
+    }
+    odd.set_aside(format!(
+        "its requirements have {} characters and speak of CURRENT_VMS; at most {MAX_REQUIREMENTS} are read",
+        text.chars().count()
+    ));
+    None
 }
 
 /// CPU in cores to percent, in single precision and cut off, as oned reckons.
@@ -275,7 +323,7 @@ fn auto_nics(nics: &[Vector]) -> Vec<AutoNic> {
         .filter_map(|nic| {
             Some(AutoNic {
                 id: NicId(number::id(nic.get("NIC_ID"))?),
-                rank: nic.get("SCHED_RANK").to_owned(),
+                rank: Some(nic.get("SCHED_RANK")).filter(|rank| rank.len() <= MAX_RANK).unwrap_or_default().to_owned(),
                 assigned: number::id(nic.get("NETWORK_ID")).is_some(),
             })
         })
