@@ -9,7 +9,11 @@ use std::fs;
 fn a_what_if_has_a_verdict() {
     let front_end = FrontEnd::new("");
     let folder = front_end.path("bundles");
-    fs::write(front_end.path("etc/schedulers/oneaio.conf"), format!("record.dir: {}\n", folder.display())).unwrap();
+    fs::write(
+        front_end.path("etc/schedulers/oneaio.conf"),
+        format!("history.store: none\nrecord.dir: {}\n", folder.display()),
+    )
+    .unwrap();
     let cloud = request(&[host(1), host(2)], &[vm(0, &[1]), vm(1, &[1]), vm(2, &[2])]).xml();
     assert_eq!(front_end.run(&["place"], &cloud).status, Some(0));
     let folder = folder.to_str().unwrap();
