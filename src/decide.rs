@@ -8,9 +8,10 @@ use crate::model::history::{Attempts, Recall};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::{Planned, Refusal, Report};
-use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::model::snapshot::{Candidates, Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
+use crate::opennebula::stream::{self, Stream};
 use crate::placement::PlanningInput;
 use crate::placement::check::{self, Breach};
 use crate::placement::deploy::retry::Retries;
@@ -18,6 +19,7 @@ use crate::placement::explain;
 use crate::placement::plan;
 use crate::placement::score::green;
 use std::collections::HashSet;
+use std::io::Read;
 use thiserror::Error;
 
 mod clusters;
@@ -76,6 +78,13 @@ impl Decided {
         self.retries.after(&self.snapshot, &self.planned.plan, now)
     }
 
+    /// Whether a VM comes after the others because it has failed to start.
+    #[must_use]
+    pub fn is_late(&self, vm: VmId) -> bool {
+        let of = |request: &Candidates| self.snapshot.vms[request.vm].id == vm;
+        self.snapshot.candidates.iter().position(of).is_some_and(|request| self.retries.is_late(request))
+    }
+
     /// Takes the decision about one VM apart; `None` for one that was not to be placed.
     #[must_use]
     pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
@@ -90,12 +99,25 @@ impl Decided {
 /// When the bytes are no scheduler request; never because of what is odd inside one.
 pub fn read(bytes: Vec<u8>) -> Result<Snapshot, Unusable> {
     let document = envelope::open(bytes)?;
-    let mut snapshot = request::read(&document.xml)?;
-    if document.repaired {
+    Ok(told_if(document.repaired, request::read(&document.xml)?))
+}
+
+/// Reads a recorded request piece by piece; one that unpacks to more than `most` bytes is none.
+///
+/// # Errors
+/// As [`read`], and when its source fails.
+pub fn read_recorded(source: impl Read, most: u64) -> Result<Snapshot, Unusable> {
+    let Stream { xml, repaired } = stream::open(source, most)?;
+    let snapshot = request::read_stream(xml)?;
+    Ok(told_if(repaired.get(), snapshot))
+}
+
+fn told_if(repaired: bool, mut snapshot: Snapshot) -> Snapshot {
+    if repaired {
         let text = "holds bytes that are not UTF-8; they are read as \u{fffd}".to_owned();
         snapshot.notices.insert(0, Notice { subject: Subject::Request, text });
     }
-    Ok(snapshot)
+    snapshot
 }
 
 /// Reads a request and decides it without history.

@@ -59,7 +59,7 @@ fn from(files: &[PathBuf]) -> Result<String> {
 
 /// What counts, or all that is wrong.
 fn in_effect(args: &PrintArgs) -> Result<String> {
-    driver::load(&args.config, None)?;
+    driver::load(&args.config)?;
     let file = args.config.config.clone().or_else(settings::installed);
     let read = file.map(|file| Ok::<_, std::io::Error>((file.display().to_string(), std::fs::read_to_string(file)?)));
     let read = read.transpose()?;

@@ -18,13 +18,14 @@ use crate::model::snapshot::Snapshot;
 use crate::opennebula::plan_xml;
 use crate::recall::history::{self, History};
 use crate::recall::modelfile;
+use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use crate::records::metrics::{self, Around, Outcome};
 use crate::records::record::{Made, Recording};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,14 +47,24 @@ pub fn print(text: &str) -> Exit {
     }
 }
 
-/// Settings of the named file, or of `fallback`, or of the installed one; all problems in a line.
-pub fn load(args: &ConfigArgs, fallback: Option<PathBuf>) -> anyhow::Result<Settings> {
-    let file = args.config.clone().or(fallback).or_else(settings::installed);
-    let loaded = settings::load(file.as_deref(), &args.set).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(texts.join("; "))
-    })?;
-    Ok(loaded.settings)
+/// Settings of the named file, or of the installed one; all problems in a line.
+pub fn load(args: &ConfigArgs) -> anyhow::Result<Settings> {
+    let file = args.config.clone().or_else(settings::installed);
+    Ok(settings::load(file.as_deref(), &args.set).map_err(in_a_line)?.settings)
+}
+
+/// Settings for a bundle: a file that is named goes before the bundle's own, that before the
+/// installed one.
+pub fn load_for(args: &ConfigArgs, bundle: &Bundle) -> anyhow::Result<Settings> {
+    let Some((name, text)) = bundle.config()?.filter(|_| args.config.is_none()) else { return load(args) };
+    let (settings, passed) = settings::load_foreign(&name, &text, &args.set).map_err(in_a_line)?;
+    passed.iter().for_each(|problem| log::warn!("{problem}"));
+    Ok(settings)
+}
+
+fn in_a_line(problems: Vec<Problem>) -> anyhow::Error {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(texts.join("; "))
 }
 
 /// Starts logging, and loads the settings; each problem is told.

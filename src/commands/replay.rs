@@ -6,7 +6,7 @@ use super::recorded::read;
 use super::show::grid::{self, Grid};
 use super::show::messages::{messages, said};
 use super::show::page::{self, Section};
-use super::show::{migrations_table, table};
+use super::show::{migrations_table, table, terminal};
 use super::{ConfigArgs, Exit, logger};
 use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
@@ -112,7 +112,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         (_, true, false) => summary.text() + &judged(&verdict),
         (_, false, false) => summary.text(),
     };
-    worst.max(print(&printable(&text)))
+    worst.max(print(&terminal::lines(&text)))
 }
 
 /// Before and after, and a sentence.
@@ -168,7 +168,7 @@ fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
     }
     let mut table = Grid::new(&["", "who answered", "oneaio", "change"], &[1, 2, 3], &[]);
     comparison.rows().into_iter().for_each(|row| table.add_row(row));
-    worst.max(print(&printable(&format!("{table}\n\n{}", comparison.remarks()))))
+    worst.max(print(&terminal::lines(&format!("{table}\n\n{}", comparison.remarks()))))
 }
 
 /// Writes a page with a section for each bundle.
@@ -233,24 +233,19 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
         let mut line = json;
         line["bundle"] = name.to_string().into();
         line["differences"] = differences.clone().into();
-        format!("{line}\n")
+        terminal::json(&format!("{line}\n"))
     } else {
-        format!("{name}\n{}", printable(&table))
+        format!("{name}\n{}", terminal::lines(&table))
     };
     if !args.json && !args.plan {
         for difference in &differences {
-            let _ = writeln!(text, "differs: {difference}");
+            let _ = writeln!(text, "differs: {}", message::safe(difference));
         }
     } else if args.plan {
         differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
     }
     let exit = if differences.is_empty() { Exit::Done } else { Exit::Different };
     Ok((exit, text, differences))
-}
-
-/// Names come from users: what a terminal would obey is taken out.
-fn printable(text: &str) -> String {
-    text.lines().map(|line| message::safe(line) + "\n").collect()
 }
 
 /// What became of a request, in all forms.

@@ -74,6 +74,11 @@ impl Installation {
         self.place("etc/oned.conf", "/etc/one/oned.conf")
     }
 
+    /// The configuration of mm_sched, of OpenNebula 6.
+    pub fn sched_conf(&self) -> PathBuf {
+        self.place("etc/sched.conf", "/etc/one/sched.conf")
+    }
+
     /// The folder of our wrappers.
     pub fn wrappers(&self) -> PathBuf {
         self.place("var/remotes/scheduler/oneaio", "/var/lib/one/remotes/scheduler/oneaio")

@@ -5,6 +5,7 @@
 
 use super::bundle::{MODEL, RECALL, THEIRS};
 use crate::config::Settings;
+use crate::config::keys::is_local;
 use crate::machine::files::{complete, own_as_folder};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
@@ -157,18 +158,12 @@ impl Recording {
     }
 }
 
-/// Keys that say where things lie and what is told: they decide nothing, and may hold a
-/// password. One that ends with a dot stands for all keys that begin with it.
-const APART: [&str; 9] =
-    ["history.", "record.", "shadow.", "serve.", "decision_log", "metrics", "log", "log_placements", "model"];
-
 /// The settings that matter for a decision, as written, each once.
 fn decisive(given: Vec<(String, String)>) -> Vec<(String, String)> {
-    let apart = |key: &str| APART.iter().any(|known| key == *known || known.ends_with('.') && key.starts_with(known));
     let mut kept: Vec<(String, String)> = Vec::new();
     for (key, value) in given {
         kept.retain(|(known, _)| *known != key);
-        if !apart(&key) {
+        if !is_local(&key) {
             kept.push((key, value));
         }
     }
@@ -269,11 +264,6 @@ mod tests {
         ];
         let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(decisive(given.into()), [("s_green".to_owned(), "2".to_owned())]);
-        // a key that was renamed would slip through
-        for known in APART {
-            let is_key = |key: &str| key == known || known.ends_with('.') && key.starts_with(known);
-            assert!(keys::all().any(|key| is_key(key.name)), "there is no key {known}");
-        }
         let places = keys::all().filter(|key| key.help.contains("file") && key.default.contains('/'));
         places.for_each(|key| assert!(decisive(vec![(key.name.to_owned(), String::new())]).is_empty(), "{}", key.name));
     }

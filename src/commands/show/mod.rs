@@ -6,3 +6,4 @@ pub mod migrations_table;
 pub mod page;
 pub mod plot;
 pub mod table;
+pub mod terminal;

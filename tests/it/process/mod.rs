@@ -3,7 +3,10 @@
 mod bounds;
 mod check_setup;
 mod configuring;
+mod foreign_bundles;
 mod keeping;
+mod limits;
+mod maintainer_scripts;
 mod monitoring;
 mod operation;
 mod place;
