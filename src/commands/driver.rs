@@ -7,7 +7,7 @@ use super::other::{Answered, Other};
 use super::{AnswerArgs, ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
-use crate::machine::clock::now;
+use crate::machine::clock::now_in_milliseconds;
 use crate::machine::files::changed;
 use crate::machine::installation::Installation;
 use crate::machine::settings::{self, Fallback, Loaded};
@@ -129,6 +129,8 @@ pub struct Driver {
     pub settings: Settings,
     /// When the request was there.
     pub now: i64,
+    /// The same in milliseconds.
+    moment: i64,
     /// The store, if there is one.
     pub history: Option<History>,
     /// What is known of the VMs, once it was asked for.
@@ -167,12 +169,14 @@ impl Driver {
         let request = request(command)?;
         let begun = Instant::now();
         let until = begun + Duration::from_secs_f64(deadline);
-        let now = now();
+        let moment = now_in_milliseconds();
+        let now = moment.div_euclid(1000);
         let other = RefCell::new(other(command, plan, &settings, &request));
         let recording = Recording::begin(command, given, &settings, &request, now);
         let driver = Self {
             settings,
             now,
+            moment,
             history,
             recall: Arc::default(),
             outdated: fallback.is_some(),
@@ -193,7 +197,10 @@ impl Driver {
     /// Asks the store about the VMs of the request.
     pub fn recall(&mut self, snapshot: &Snapshot) -> Arc<Recall> {
         if let Some(history) = &self.history {
-            self.recall = Arc::new(history.recall(snapshot, Some(self.now)));
+            let recall = history.recall(snapshot, Some(self.now));
+            // a store that answered remembers what is under way
+            let moment = if recall.now > 0 { self.moment } else { 0 };
+            self.recall = Arc::new(Recall { moment, ..recall });
         }
         Arc::clone(&self.recall)
     }
