@@ -1,5 +1,6 @@
 //! The hard rules, and the judge of them.
 
+mod costs;
 mod groups;
 mod hosts;
 mod judge;
