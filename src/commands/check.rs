@@ -98,6 +98,7 @@ pub fn run(args: &CheckArgs) -> Exit {
         sched::sched_conf(&installation, &settings, args.offline, &mut findings);
     } else {
         files::wrappers(&installation, &mut findings);
+        files::shadow(&installation, &settings, &mut findings);
         files::oned_conf(&installation, &mut findings);
     }
     files::folders(&installation, &settings, &mut findings);

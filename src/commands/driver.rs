@@ -3,6 +3,7 @@
 //! deadline, records and decision log are the same for all.
 
 use super::answering::{Lost, within};
+use super::other::{Answered, Other};
 use super::{AnswerArgs, ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
@@ -22,6 +23,7 @@ use crate::records::decision_log;
 use crate::records::metrics::{self, Around, Outcome};
 use crate::records::record::{Made, Recording};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -135,6 +137,10 @@ pub struct Driver {
     pub outdated: bool,
     command: &'static str,
     plan: i32,
+    /// Who answers in our place, until it has.
+    other: RefCell<Option<Other>>,
+    /// What it answered.
+    theirs: RefCell<Option<Vec<u8>>>,
     begun: Instant,
     until: Instant,
     recording: Recording,
@@ -162,6 +168,7 @@ impl Driver {
         let begun = Instant::now();
         let until = begun + Duration::from_secs_f64(deadline);
         let now = now();
+        let other = RefCell::new(other(command, plan, &settings, &request));
         let recording = Recording::begin(command, given, &settings, &request, now);
         let driver = Self {
             settings,
@@ -171,13 +178,15 @@ impl Driver {
             outdated: fallback.is_some(),
             command,
             plan,
+            other,
+            theirs: RefCell::default(),
             begun,
             until,
             recording,
         };
         match driver.work(Made::default(), move || decide::read(request))? {
             Ok(snapshot) => Ok((driver, snapshot)),
-            Err(error) => Err(failed(Exit::Unusable, &error.into())),
+            Err(error) => Err(driver.unusable(&error.into())),
         }
     }
 
@@ -208,7 +217,7 @@ impl Driver {
 
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
     fn nothing(&self, lost: Lost, made: Made<'_>) -> Exit {
-        let exit = answer(&plan_xml::write(&Plan::default(), self.plan));
+        let exit = self.answer(&plan_xml::write(&Plan::default(), self.plan));
         self.count(&Outcome::Nothing(if lost == Lost::Late { "late" } else { "fault" }));
         let kept = self.recording.keep_fault(made);
         let next = "an empty plan is given, the VMs come with the next request";
@@ -232,14 +241,46 @@ impl Driver {
         outcome: &Outcome<'_>,
     ) -> Exit {
         let plan = plan_xml::write(plan, self.plan);
-        let exit = answer(&plan);
+        let exit = self.answer(&plan);
+        let theirs = self.theirs.borrow();
         if exit == Exit::Done {
             then();
-            let bundle = self.recording.keep(Made { recall: Some(&self.recall), plan: Some(&plan), messages });
+            let bundle = self.recording.keep(Made {
+                recall: Some(&self.recall),
+                plan: Some(&plan),
+                messages,
+                theirs: theirs.as_deref(),
+            });
             decision_log::append(&self.settings, &entry(bundle.as_deref()));
             self.count(outcome);
         }
         exit
+    }
+
+    /// Tells why nothing can be decided; whoever answers in our place still does.
+    pub fn unusable(&self, error: &anyhow::Error) -> Exit {
+        let exit = failed(Exit::Unusable, error);
+        if self.is_shadow() { self.answer("") } else { exit }
+    }
+
+    /// Whether another scheduler answers in our place.
+    pub fn is_shadow(&self) -> bool {
+        self.other.borrow().is_some() || self.theirs.borrow().is_some()
+    }
+
+    /// Answers with a plan of ours, or with that of the scheduler in whose shadow we are.
+    fn answer(&self, plan: &str) -> Exit {
+        let Some(other) = self.other.take() else { return answer(plan.as_bytes()) };
+        let Answered { bytes, failure } = other.answer(self.until);
+        let exit = answer(&bytes);
+        self.theirs.replace(Some(bytes));
+        match failure {
+            Some(failure) => {
+                log::error!("{failure}; in shadow mode oneaio does not answer instead");
+                exit.max(Exit::Unusable)
+            }
+            None => exit,
+        }
     }
 
     fn count(&self, outcome: &Outcome<'_>) {
@@ -257,6 +298,19 @@ impl Driver {
     }
 }
 
+/// Starts the scheduler that answers in our place, where one is configured.
+fn other(command: &str, plan: i32, settings: &Settings, request: &[u8]) -> Option<Other> {
+    let place = command == "place";
+    let name = if place { &settings.operate.shadow_place } else { &settings.operate.shadow_optimize }.as_ref()?;
+    let program = Installation::here().scheduler(name, command);
+    let args = if place { Vec::new() } else { vec![plan.to_string()] };
+    Other::start(&program, &args, request)
+        .inspect_err(|error| {
+            log::error!("{} cannot be started ({error}), so oneaio answers: see shadow.{command}", program.display());
+        })
+        .ok()
+}
+
 /// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
 /// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
 /// for writing only.
@@ -271,13 +325,13 @@ fn stdout_is_closed() -> bool {
 }
 
 /// Writes a plan where oned reads it, whole or not at all.
-fn answer(plan: &str) -> Exit {
+fn answer(plan: &[u8]) -> Exit {
     if stdout_is_closed() {
         log::error!("the plan cannot be written: standard output is closed");
         return Exit::Output;
     }
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(plan).and_then(|()| stdout.flush()) {
         Ok(()) => Exit::Done,
         Err(error) => {
             log::error!("the plan cannot be written to standard output: {error}");

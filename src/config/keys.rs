@@ -26,7 +26,8 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Keys, and sections of keys, that name files, addresses and services of one machine, or
 /// what is told there. All others say how to decide.
-const LOCAL: [&str; 8] = ["history.", "record.", "serve.", "decision_log", "log", "log_placements", "metrics", "model"];
+const LOCAL: [&str; 9] =
+    ["history.", "record.", "shadow.", "serve.", "decision_log", "log", "log_placements", "metrics", "model"];
 
 /// Whether a key belongs to the machine and not to decisions, so that a bundle does not carry it.
 #[must_use]

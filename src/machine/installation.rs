@@ -39,6 +39,16 @@ impl Installation {
         self.home().join("model.safetensors")
     }
 
+    /// The program of another scheduler: `name` is that of its folder beside our wrappers, or a path.
+    pub fn scheduler(&self, name: &str, action: &str) -> PathBuf {
+        if name.starts_with('/') { PathBuf::from(name) } else { self.wrappers().with_file_name(name).join(action) }
+    }
+
+    /// Bundles of shadow mode, where no other folder is named.
+    pub fn shadow(&self) -> PathBuf {
+        self.home().join("shadow")
+    }
+
     /// A copy of the configuration that was good last.
     pub fn last_good(&self) -> PathBuf {
         self.home().join("last-good.conf")

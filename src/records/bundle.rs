@@ -5,6 +5,7 @@
 //! oneaio.conf                        settings, if not the defaults
 //! history.db | recall.json.gz        what was known of its VMs, if anything
 //! model.json                         which model was there: its header, with a checksum
+//! answered.xml                       what another scheduler answered (shadow mode)
 //! expected/plan.xml                  the plan that is known to be right
 //! expected/messages.txt              what was said about it
 //! ```
@@ -22,6 +23,9 @@ pub const RECALL: &str = "recall.json.gz";
 
 /// The header of the model that was there.
 pub const MODEL: &str = "model.json";
+
+/// What another scheduler answered.
+pub const THEIRS: &str = "answered.xml";
 
 const REQUESTS: [&str; 4] = ["request.xml", "request.b64", "request.xml.gz", "request.b64.gz"];
 
@@ -116,6 +120,12 @@ impl Bundle {
         let Some(file) = self.file(RECALL).with_context(told)? else { return Ok(None) };
         let text = BufReader::new(MultiGzDecoder::new(file).take(MOST_RECALL));
         serde_json::from_reader(text).map(Some).with_context(told)
+    }
+
+    /// What another scheduler answered; `None` where none was asked.
+    #[must_use]
+    pub fn theirs(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(THEIRS)).ok()
     }
 
     /// Its own history, if it has some.

@@ -8,9 +8,11 @@
 //! | `decision_log` | one line for each decision |
 //! | `metrics` | decisions in numbers, for node_exporter |
 //! | `differences` | what differs between two plans |
+//! | `comparison` | two schedulers over the same requests |
 //! | `verdict` | what another configuration would make of recorded requests |
 
 pub mod bundle;
+pub mod comparison;
 pub mod decision_log;
 pub mod differences;
 pub mod folder;

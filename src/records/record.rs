@@ -3,7 +3,7 @@
 //! A bundle is written under a name that nobody reads and then renamed, so that there are
 //! whole ones only. Nothing here changes a decision: what fails is told, once.
 
-use super::bundle::{MODEL, RECALL};
+use super::bundle::{MODEL, RECALL, THEIRS};
 use crate::config::Settings;
 use crate::config::keys::is_local;
 use crate::machine::files::{complete, own_as_folder};
@@ -51,6 +51,8 @@ pub struct Made<'a> {
     pub plan: Option<&'a str>,
     /// What was said.
     pub messages: Option<&'a str>,
+    /// What another scheduler answered, where oneaio only planned beside it.
+    pub theirs: Option<&'a [u8]>,
 }
 
 impl Recording {
@@ -63,14 +65,16 @@ impl Recording {
         at: i64,
     ) -> Self {
         let operate = &settings.operate;
-        let held = operate.record.is_some() || request.len() <= HELD;
+        let shadow = if command == "place" { &operate.shadow_place } else { &operate.shadow_optimize };
+        let shadow = shadow.is_some();
+        let held = shadow || operate.record.is_some() || request.len() <= HELD;
         Self {
             command,
             at,
             request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
             model: modelfile::path(settings),
             config: decisive(given),
-            folder: operate.record.clone(),
+            folder: operate.record.clone().or_else(|| shadow.then(|| Installation::here().shadow())),
             keep: operate.record_keep,
             max_size: operate.record_max_size,
             redact: operate.record_redact,
@@ -138,6 +142,9 @@ impl Recording {
         // estimates of the store come from it; one that cannot be read is told by who uses it
         if let Ok(Some(model)) = modelfile::read(&self.model) {
             put(&bundle.join(MODEL), &serde_json::to_vec_pretty(&model.header)?)?;
+        }
+        if let Some(theirs) = made.theirs {
+            put(&bundle.join(THEIRS), theirs)?;
         }
         if made.plan.is_some() {
             make_folder(&bundle.join("expected"))?;

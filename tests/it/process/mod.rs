@@ -11,4 +11,5 @@ mod monitoring;
 mod operation;
 mod place;
 mod replaying;
+mod shadow;
 mod simulate;
