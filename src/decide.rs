@@ -18,6 +18,7 @@ use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
 use crate::placement::plan;
 use crate::placement::score::green;
+use sets::Sets;
 use std::collections::HashSet;
 use std::io::Read;
 use thiserror::Error;
@@ -26,6 +27,9 @@ mod clusters;
 mod failures;
 mod judged;
 pub mod length;
+mod patience;
+pub mod rehearsal;
+mod sets;
 pub mod underway;
 
 pub use crate::placement::Stop;
@@ -163,11 +167,13 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
         planned = plan_it(&snapshot);
     }
     shunned.give_all_back(&mut snapshot);
+    rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;
-    length::cut(&mut planned, under_way.pace, &policy.executor);
+    let sets = Sets::new(&snapshot);
+    length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
     Decided { snapshot, planned, demands, retries, dropped }
 }
 

@@ -53,6 +53,7 @@ fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
         let error = anyhow!("the request knows no host {host}: is this an optimize request of its cluster?");
         return Err(failed(Exit::Unusable, &error));
     }
+    super::answering::rehearse();
     let drained = decide::drain(&snapshot, host, &Recall::default(), &settings.policy)
         .map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let text = if args.plan {

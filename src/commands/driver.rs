@@ -7,7 +7,7 @@ use super::other::{Answered, Other};
 use super::{AnswerArgs, ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
-use crate::machine::clock::now;
+use crate::machine::clock::now_in_milliseconds;
 use crate::machine::files::changed;
 use crate::machine::installation::Installation;
 use crate::machine::settings::{self, Fallback, Loaded};
@@ -50,19 +50,20 @@ pub fn print(text: &str) -> Exit {
 /// Settings of the named file, or of the installed one; all problems in a line.
 pub fn load(args: &ConfigArgs) -> anyhow::Result<Settings> {
     let file = args.config.clone().or_else(settings::installed);
-    Ok(settings::load(file.as_deref(), &args.set).map_err(in_a_line)?.settings)
+    Ok(settings::load(file.as_deref(), &args.set).map_err(|problems| in_a_line(&problems))?.settings)
 }
 
 /// Settings for a bundle: a file that is named goes before the bundle's own, that before the
 /// installed one.
 pub fn load_for(args: &ConfigArgs, bundle: &Bundle) -> anyhow::Result<Settings> {
     let Some((name, text)) = bundle.config()?.filter(|_| args.config.is_none()) else { return load(args) };
-    let (settings, passed) = settings::load_foreign(&name, &text, &args.set).map_err(in_a_line)?;
+    let (settings, passed) =
+        settings::load_foreign(&name, &text, &args.set).map_err(|problems| in_a_line(&problems))?;
     passed.iter().for_each(|problem| log::warn!("{problem}"));
     Ok(settings)
 }
 
-fn in_a_line(problems: Vec<Problem>) -> anyhow::Error {
+fn in_a_line(problems: &[Problem]) -> anyhow::Error {
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(texts.join("; "))
 }
@@ -129,6 +130,8 @@ pub struct Driver {
     pub settings: Settings,
     /// When the request was there.
     pub now: i64,
+    /// The same in milliseconds.
+    moment: i64,
     /// The store, if there is one.
     pub history: Option<History>,
     /// What is known of the VMs, once it was asked for.
@@ -167,12 +170,14 @@ impl Driver {
         let request = request(command)?;
         let begun = Instant::now();
         let until = begun + Duration::from_secs_f64(deadline);
-        let now = now();
+        let moment = now_in_milliseconds();
+        let now = moment.div_euclid(1000);
         let other = RefCell::new(other(command, plan, &settings, &request));
         let recording = Recording::begin(command, given, &settings, &request, now);
         let driver = Self {
             settings,
             now,
+            moment,
             history,
             recall: Arc::default(),
             outdated: fallback.is_some(),
@@ -193,7 +198,10 @@ impl Driver {
     /// Asks the store about the VMs of the request.
     pub fn recall(&mut self, snapshot: &Snapshot) -> Arc<Recall> {
         if let Some(history) = &self.history {
-            self.recall = Arc::new(history.recall(snapshot, Some(self.now)));
+            let recall = history.recall(snapshot, Some(self.now));
+            // a store that answered remembers what is under way
+            let moment = if recall.now > 0 { self.moment } else { 0 };
+            self.recall = Arc::new(Recall { moment, ..recall });
         }
         Arc::clone(&self.recall)
     }

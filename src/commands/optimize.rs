@@ -5,8 +5,8 @@
 use super::driver::Driver;
 use super::{AnswerArgs, Exit, logger};
 use crate::decide;
+use crate::machine::clock::now_in_milliseconds;
 use crate::model::ids::ClusterId;
-use crate::recall::history::Keeping;
 use crate::recall::modelfile;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
@@ -44,7 +44,15 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     } else {
         logger::migrated(&optimized.migrated, driver.settings.log_placements);
     }
-    let keep = || keeping.map_or((), Keeping::finish);
+    let keep = || {
+        if let Some(keeping) = keeping {
+            keeping.finish();
+        }
+        // what was answered by another scheduler is none of our plans
+        if let Some(history) = driver.history.as_ref().filter(|_| !driver.is_shadow()) {
+            history.remember_migrations(&optimized, now_in_milliseconds());
+        }
+    };
     let entry = |bundle: Option<&_>| decision_log::optimization(&optimized, args.cluster, driver.now, bundle);
     let outcome = Outcome::Migrated(&optimized, args.cluster);
     Ok(driver.finish(&optimized.migrated.plan, None, keep, entry, &outcome))

@@ -196,7 +196,7 @@ pub fn save_sent(
     with_attempts: bool,
 ) -> Result<(), postgres::Error> {
     let forget = "DELETE FROM oneaio.placements WHERE at < $1 OR at > $2";
-    transaction.execute(forget, &[&sent.placements_since, &sent.until])?;
+    transaction.execute(forget, &[&sent.placements_since, &sent.placements_until])?;
     let vms: Vec<i32> = sent.placements.iter().map(|p| p.vm.0).collect();
     let hosts: Vec<i32> = sent.placements.iter().map(|p| p.host.0).collect();
     let times: Vec<i64> = sent.placements.iter().map(|p| p.at).collect();

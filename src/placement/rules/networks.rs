@@ -26,6 +26,9 @@ pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
 /// A network (index) for each NIC, or why not.
 type Chosen = Result<Vec<usize>, Reason>;
 
+/// What was chosen, and in which state of the leases.
+type Known = (u64, Chosen);
+
 /// Leases left, as decisions are booked.
 #[derive(Clone)]
 struct Networks<'a> {
@@ -37,7 +40,7 @@ struct Networks<'a> {
     states: Rc<Cell<u64>>,
     /// By request and cluster: what came of the latest state that was looked at. All hosts of a
     /// cluster get the same answer.
-    known: Rc<RefCell<HashMap<(usize, ClusterId), (u64, Chosen)>>>,
+    known: Rc<RefCell<HashMap<(usize, ClusterId), Known>>>,
 }
 
 impl<'a> Rule<'a> for Networks<'a> {

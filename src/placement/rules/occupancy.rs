@@ -56,7 +56,7 @@ impl<'a> CurrentVms<'a> {
             rules.iter().for_each(|(rule, _)| {
                 rule.each_vm_named(&mut |vm| {
                     named.insert(vm);
-                })
+                });
             });
         }
         (Self { snapshot, rules, leavers, request_of, mentions, present }, unreadable)

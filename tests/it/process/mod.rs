@@ -11,5 +11,6 @@ mod monitoring;
 mod operation;
 mod place;
 mod replaying;
+mod safety_net;
 mod shadow;
 mod simulate;
