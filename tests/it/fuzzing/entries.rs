@@ -96,9 +96,24 @@ pub fn request(bytes: &[u8]) {
 pub fn tight(bytes: &[u8]) {
     let mut draw = Draw::of(bytes);
     if draw.rarely(2) {
-        requests::placement(&mut draw).decide();
+        let request = requests::placement(&mut draw);
+        let _shown = Shown(request.xml());
+        request.decide();
     } else {
-        requests::optimization(&mut draw).optimize();
+        let cluster = requests::optimization(&mut draw);
+        let _shown = Shown(cluster.request().xml());
+        cluster.optimize();
+    }
+}
+
+/// Shows a request when it is not lawfully decided.
+struct Shown(String);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
     }
 }
 
