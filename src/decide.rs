@@ -4,8 +4,8 @@
 use crate::demand::observed;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
-use crate::model::history::{Attempts, Recall};
-use crate::model::ids::VmId;
+use crate::model::history::{Attempts, Placement, Recall};
+use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::{Footprint, Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
@@ -56,6 +56,8 @@ pub struct Decided {
     pub retries: Retries,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+    /// Where VMs are under way by earlier answers that the next request may not know yet either.
+    pub under_way: Vec<(VmId, HostId)>,
 }
 
 impl Decided {
@@ -75,6 +77,15 @@ impl Decided {
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         green::effect(&self.snapshot, &self.demands, &self.planned.plan, &self.planned.plan).chosen
+    }
+
+    /// Where VMs are sent by this answer, given at `moment` (milliseconds since 1970), and still by earlier ones.
+    #[must_use]
+    pub fn placements(&self, moment: i64) -> Vec<Placement> {
+        let sent = self.planned.plan.actions.iter().map(|action| (action.vm, action.host, moment));
+        // just before, so that the answers stay apart
+        let earlier = self.under_way.iter().map(|(vm, host)| (*vm, *host, moment - 1));
+        sent.chain(earlier).map(|(vm, host, at)| Placement { vm, host, at }).collect()
     }
 
     /// What to remember of the VMs that the plan deploys, for when one of them comes back.
@@ -154,7 +165,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.report.later = later;
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    Decided { snapshot, planned, demands, retries, dropped }
+    Decided { snapshot, planned, demands, retries, dropped, under_way: under_way.unshown }
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

@@ -5,6 +5,7 @@ use super::driver::Driver;
 use super::show::messages::messages;
 use super::{AnswerArgs, Exit, logger};
 use crate::decide::{self, Stop};
+use crate::machine::clock;
 use crate::opennebula::plan_xml;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;

@@ -7,6 +7,7 @@
 mod documents;
 mod house;
 mod learning;
+mod looping;
 mod oned;
 mod optimizing;
 mod placing;

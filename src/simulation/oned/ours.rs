@@ -3,6 +3,7 @@
 
 use super::scheduler::{Answer, Level, Line, Scheduler};
 use crate::decide;
+use crate::demand::mix;
 use crate::demand::observed;
 use crate::demand::relatives;
 use crate::learn::Memory;
@@ -65,9 +66,7 @@ impl Store {
 
     fn remember(&mut self, decided: &decide::Decided, moment: i64) {
         let now = moment.div_euclid(1000);
-        let plan = &decided.planned.plan;
-        let placements = plan.actions.iter().map(|action| Placement { vm: action.vm, host: action.host, at: moment });
-        let placements: Vec<Placement> = placements.collect();
+        let placements = decided.placements(moment);
         self.placements.retain(|old| {
             ((now - REMEMBERED) * 1000..=(now + AHEAD) * 1000).contains(&old.at)
                 && !placements.iter().any(|new| new.vm == old.vm)
@@ -81,13 +80,18 @@ impl Store {
         for (sample, identity) in samples {
             let kept = self.vms.entry(sample.vm).or_insert_with(|| {
                 let memory = Memory::new();
-                Kept { estimate: memory.estimate(), memory, estimated_at: i64::MIN, identity: identity.clone() }
+                Kept {
+                    estimate: mix::unfitted(&memory.traits()),
+                    memory,
+                    estimated_at: i64::MIN,
+                    identity: identity.clone(),
+                }
             });
             kept.memory.add(sample);
             // the first samples change much, later ones little
             let young = kept.estimate.samples < 2 * relatives::ENOUGH;
             if young || at.saturating_sub(kept.estimated_at) >= ESTIMATED {
-                kept.estimate = kept.memory.estimate();
+                kept.estimate = mix::unfitted(&kept.memory.traits());
                 kept.estimated_at = at;
             }
         }
