@@ -6,7 +6,7 @@ use super::answering::{Lost, within};
 use super::{AnswerArgs, ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
-use crate::machine::clock::{now, now_in_milliseconds};
+use crate::machine::clock::now_in_milliseconds;
 use crate::machine::files::changed;
 use crate::machine::installation::Installation;
 use crate::machine::settings::{self, Fallback, Loaded};

@@ -7,7 +7,6 @@ use super::{AnswerArgs, Exit, logger};
 use crate::decide;
 use crate::machine::clock::now_in_milliseconds;
 use crate::model::ids::ClusterId;
-use crate::recall::history::Keeping;
 use crate::recall::modelfile;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
@@ -42,7 +41,9 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let optimized = optimized.map_err(|error| failed(Exit::Unusable, &error.into()))?;
     logger::migrated(&optimized.migrated, driver.settings.log_placements);
     let keep = || {
-        keeping.map_or((), Keeping::finish);
+        if let Some(keeping) = keeping {
+            keeping.finish();
+        }
         if let Some(history) = &driver.history {
             history.remember_migrations(&optimized, now_in_milliseconds());
         }
