@@ -207,9 +207,7 @@ impl History {
     /// As [`Self::remember`], or why not.
     pub fn try_remember(&self, decided: &Decided, moment: i64) -> Result<(), StoreError> {
         let now = moment.div_euclid(1000);
-        let actions = decided.planned.plan.actions.iter();
-        let placements: Vec<Placement> =
-            actions.map(|action| Placement { vm: action.vm, host: action.host, at: moment }).collect();
+        let placements = decided.placements(moment);
         self.keep(placements, decided.attempts(now), moment)
     }
 
