@@ -4,7 +4,7 @@
 mod scripted;
 
 use oneaio::history::sqlite::SqliteStore;
-use oneaio::history::{Batch, HistoryStore, Kind};
+use oneaio::history::{Batch, Collecting, Described, Kind, Known};
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
 use oneaio::model::sample::{Counters, VmSample};

@@ -5,7 +5,7 @@
 mod serving;
 
 use oneaio::history::sqlite::SqliteStore;
-use oneaio::history::{Archive, Learnt};
+use oneaio::history::{Known, Learnt, Training};
 use oneaio::model::history::{Estimate, Vectors};
 use oneaio::model::ids::VmId;
 use serde_json::json;

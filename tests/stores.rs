@@ -6,7 +6,7 @@ mod postgres;
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
-use oneaio::history::{Archive, Batch, HistoryStore, Kind, Sent, StoreError};
+use oneaio::history::{Batch, Collecting, Described, HistoryStore, Kind, Known, Placing, Sent, StoreError};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::{Attempts, Placement};
@@ -214,9 +214,8 @@ fn a_locked_table_costs_no_more_than_the_deadline() {
     let mut lock = client.transaction().unwrap();
     lock.batch_execute("LOCK TABLE oneaio.estimates").unwrap();
     let (address, deadline) = (server.address(), Duration::from_millis(300));
-    let open = Box::new(move || {
-        TimescaleStore::connect(&address, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
-    });
+    let open =
+        Box::new(move || TimescaleStore::connect(&address, deadline).map(|store| Box::new(store) as Box<dyn Placing>));
     let worker = Worker::start(open, deadline);
     let error = worker.ask(|store| store.estimates(&[VmId(1)])).unwrap_err();
     assert!(matches!(error, StoreError::Busy | StoreError::Late(_)), "{error:?}");

@@ -132,8 +132,8 @@ fn sslmode_means_what_libpq_means_by_it() {
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
 }
 
-/// What the seed's EnvServer has written, and a role that may only read.
-const SEED: &str = "
+/// What the ai-orchestrator's EnvServer has written, and a role that may only read.
+const METRICS: &str = "
 INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
 INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;
 INSERT INTO prod_metrics SELECT '92', 1, to_timestamp(40 * i), 0.1, 512, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
@@ -141,9 +141,9 @@ INSERT INTO prod_metrics SELECT '91', 0, to_timestamp(40 * i), 0.0, 1, 0, 0, 0, 
 CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
 
 #[test]
-fn a_database_of_the_seed_is_read_as_it_is() {
+fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
     let Some(server) = postgres::Server::start() else { return };
-    server.client().batch_execute(&format!("{}{SEED}", postgres::SEED_TABLES)).unwrap();
+    server.client().batch_execute(&format!("{}{METRICS}", postgres::AI_ORCHESTRATOR_TABLES)).unwrap();
     let address = server.address().replace("user=oneaio", "user=reader");
     let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
     let found = store.estimates(&[VmId(91), VmId(92), VmId(7)]).unwrap();
@@ -153,11 +153,12 @@ fn a_database_of_the_seed_is_read_as_it_is() {
     assert!((busy.level.cpu - 720.0).abs() < 1e-6 && (busy.level.memory - 524_288.0).abs() < 1e-6, "{busy:?}");
     assert!((busy.level.disk_io.unwrap() - 524_288.0).abs() < 1e-6, "{busy:?}");
     assert_eq!((busy.samples, busy.last_at), (50, 2000));
-    let status = store.status().unwrap();
+    let mut described = oneaio::history::timescale::described(&address, PATIENCE).unwrap();
+    let status = described.status().unwrap();
     assert_eq!((status.samples, status.vms), (100, 2));
     assert!(status.remarks[0].contains("CREATE INDEX ON prod_metrics (id, ts)"), "{:?}", status.remarks);
     server.client().batch_execute("CREATE INDEX ON prod_metrics (id, ts)").unwrap();
-    assert_eq!(store.status().unwrap().remarks, Vec::<String>::new());
+    assert_eq!(described.status().unwrap().remarks, Vec::<String>::new());
     assert!(store.remember(&Sent::default()).is_err(), "nothing is written");
 
     // the placement goes by it, without a warning
@@ -312,7 +313,7 @@ fn a_file_of_somebody_else_is_told_or_read() {
 }
 
 #[test]
-fn the_seeds_names_in_the_environment_name_the_database() {
+fn the_names_of_the_ai_orchestrator_in_the_environment_name_the_database() {
     let Some(server) = postgres::Server::start() else { return };
     drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
     let status = |host: &str| {

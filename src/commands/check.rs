@@ -153,7 +153,7 @@ fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> 
         findings.warning("history", format!("{} is not there yet", path.display()), fix);
         return None;
     }
-    let status = history::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
+    let status = history::open_to_describe(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
     match status {
         Ok(status) => {
             stored(&chosen, &status, findings);

@@ -8,7 +8,7 @@ use crate::commands::Exit;
 use crate::config::Store;
 use crate::demand::model::Model;
 use crate::history::rates::RateMeter;
-use crate::history::{Batch, HistoryStore, Kind, StoreError};
+use crate::history::{Batch, Collecting, Kind, StoreError};
 use crate::learn;
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::{Counters, HostSample, VmIdentity};
@@ -120,7 +120,7 @@ fn once(oned: &Oned, chosen: &Store, model: Option<&Model>, keep: u32) -> Result
 }
 
 /// Samples of hosts; how many. The inner error is oned's, the outer the store's.
-fn hosts(oned: &Oned, store: &mut dyn HistoryStore, window: Window, now: i64) -> Result<Result<usize>, StoreError> {
+fn hosts(oned: &Oned, store: &mut dyn Collecting, window: Window, now: i64) -> Result<Result<usize>, StoreError> {
     let mut meter = RateMeter::load(store.counters(Kind::Host)?);
     meter.set_horizon(now + AHEAD);
     let (mut samples, mut newest) = (Vec::new(), HashMap::new());
@@ -137,7 +137,7 @@ fn hosts(oned: &Oned, store: &mut dyn HistoryStore, window: Window, now: i64) ->
 }
 
 /// Who the VMs are; how many. The inner error is oned's, the outer the store's.
-fn identities(oned: &Oned, store: &mut dyn HistoryStore) -> Result<Result<usize>, StoreError> {
+fn identities(oned: &Oned, store: &mut dyn Collecting) -> Result<Result<usize>, StoreError> {
     let mut found: Vec<(VmId, VmIdentity)> = Vec::new();
     let asked = oned.vm_identities(&mut |vm, identity, state| {
         if state != DONE {

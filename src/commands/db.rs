@@ -3,7 +3,7 @@
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
 use crate::config::{Settings, Store};
-use crate::history::{HistoryStore, StoreError, StoreStatus};
+use crate::history::{StoreError, StoreStatus};
 use crate::recall::history;
 use clap::Subcommand;
 use std::io::Write;
@@ -33,7 +33,7 @@ pub fn run(command: &DbCommand) -> Exit {
     match command {
         DbCommand::Init(config) => with_store(config, history::open, |_, _| Ok("the store is ready\n".to_owned())),
         DbCommand::Status(config) => {
-            with_store(config, history::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
+            with_store(config, history::open_to_describe, |store, _| store.status().map(|status| told(&status)))
         }
         DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
             let before = history::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
@@ -42,13 +42,11 @@ pub fn run(command: &DbCommand) -> Exit {
     }
 }
 
-/// How a store is opened: with its tables made, or as it is.
-type Opening = fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>;
-
-fn with_store(
+/// Opens the store for what is to be done with it, and does it.
+fn with_store<S: ?Sized>(
     config: &ConfigArgs,
-    open: Opening,
-    work: impl FnOnce(&mut dyn HistoryStore, &Settings) -> Result<String, StoreError>,
+    open: fn(&Store, Duration) -> Result<Box<S>, StoreError>,
+    work: impl FnOnce(&mut S, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
     let (settings, chosen) = match history::configured(config) {
         Ok(found) => found,

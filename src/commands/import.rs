@@ -5,7 +5,7 @@ use crate::commands::Exit;
 use crate::config::Settings;
 use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
-use crate::history::{Batch, HistoryStore, StoreError};
+use crate::history::{Batch, Collecting, StoreError};
 use crate::learn;
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
@@ -59,7 +59,7 @@ pub fn run(args: &ImportArgs) -> Exit {
     }
 }
 
-fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> Result<()> {
+fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn Collecting) -> Result<()> {
     let capacities = match &args.vms {
         Some(path) => {
             let read = Capacities::read(open(path)?).with_context(|| path.display().to_string());
@@ -91,7 +91,7 @@ pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
 }
 
 /// A zone's carbon intensity, all at once: a year by the hour is 8,760 rows.
-fn carbon(zone: &str, path: &Path, store: &mut dyn HistoryStore) -> Result<()> {
+fn carbon(zone: &str, path: &Path, store: &mut dyn Collecting) -> Result<()> {
     let mut series = Vec::new();
     let summary = read_carbon(open(path)?, &mut |at, grams| series.push((at, grams)))?;
     for row in &summary.first_broken {
@@ -104,7 +104,7 @@ fn carbon(zone: &str, path: &Path, store: &mut dyn HistoryStore) -> Result<()> {
 }
 
 /// Streams one file into the store, chunk by chunk.
-fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore, model: Option<&Model>) -> Result<()> {
+fn one(path: &Path, capacities: &Capacities, store: &mut dyn Collecting, model: Option<&Model>) -> Result<()> {
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let origin = Origin { vm: vm_of_file(&name), capacities };
@@ -139,7 +139,7 @@ fn one(path: &Path, capacities: &Capacities, store: &mut dyn HistoryStore, model
 
 /// Collects samples and hands them on in chunks; after a failure it takes no more.
 struct Sink<'s> {
-    store: &'s mut dyn HistoryStore,
+    store: &'s mut dyn Collecting,
     model: Option<&'s Model>,
     chunk: Vec<VmSample>,
     fresh: usize,

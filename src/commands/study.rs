@@ -4,7 +4,7 @@ use crate::commands::ConfigArgs;
 use crate::commands::Exit;
 use crate::config::Store;
 use crate::demand::study::{MOST_VMS, Study};
-use crate::history::HistoryStore;
+use crate::history::Training;
 use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
@@ -55,7 +55,7 @@ impl Source {
 }
 
 /// Examples of a store.
-pub fn of_store(store: &mut dyn HistoryStore, seed: u64, progress: &dyn Fn(&str)) -> Result<Study> {
+pub fn of_store(store: &mut dyn Training, seed: u64, progress: &dyn Fn(&str)) -> Result<Study> {
     let told = |error| anyhow!("the store cannot be read: {error}");
     let sized = store.identities(None).map_err(told)?.into_iter();
     let mut sized: Vec<(VmId, VmIdentity)> = sized.filter(|(_, who)| who.cpu > 0 && who.memory > 0).collect();

@@ -1,19 +1,18 @@
 //! The memory of oneaio: what VMs really used, estimates made of it, and the placements
-//! that we have made. Two engines hold it behind one trait.
+//! that we have made. Two engines hold it; what they can do is split by who asks: placing,
+//! collecting, training, and the operator.
 //!
 //! A store is a helper, never a condition: whoever asks it copes with its loss. Nothing
 //! here decides, and nothing here knows what an estimate is made of.
 
-mod archive;
 pub mod import;
 pub mod rates;
 pub mod sqlite;
+mod text;
 pub mod timescale;
 pub mod worker;
 
-pub use archive::Archive;
-
-use crate::model::history::{Attempts, Estimate, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
@@ -51,7 +50,7 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Kind {
-    /// Of a host, as the seed numbers it.
+    /// Of a host, as the ai-orchestrator numbers it.
     Host = 0,
     /// Of a VM.
     Vm = 1,
@@ -132,27 +131,68 @@ pub struct StoreStatus {
     pub remarks: Vec<String>,
 }
 
-/// A store of history. Reading for a placement takes a bounded number of round trips,
-/// whatever the number of VMs, and never touches samples.
-pub trait HistoryStore: Archive {
+/// What is known of VMs, which whoever asks a store begins with. A store that keeps no such
+/// thing knows none; every store has estimates.
+pub trait Known {
     /// Estimates of those of the VMs that have one, in any order.
     ///
     /// # Errors
     /// When the store cannot answer.
     fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError>;
 
+    /// Who those VMs are, as far as it was told; `None` asks for all.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn identities(&mut self, _vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The class vectors of those of the VMs that have one.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// What the groups of those keys use, and every group of a size (at most a thousand, the
+    /// largest), in one round trip.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn relatives(&mut self, _keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What placing reads, and what a plan leaves. It takes a bounded number of round trips,
+/// whatever the number of VMs, and never touches samples.
+pub trait Placing: Known {
     /// Placements made at or after a moment, by VM.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError>;
+    fn placements(&mut self, _since: i64) -> Result<Vec<Placement>, StoreError> {
+        Ok(Vec::new())
+    }
 
-    /// How our last placements of those of the VMs went that have some. A store without such a
-    /// table has none.
+    /// How our last placements of those of the VMs went that have some.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError>;
+    fn attempts(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The newest carbon intensity (gCO2/kWh) of each zone that has one in the `max_age`
+    /// seconds up to a moment, by zone.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn carbon(&mut self, _at: i64, _max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Keeps what a plan has sent where, and forgets what is old.
     ///
@@ -160,6 +200,14 @@ pub trait HistoryStore: Archive {
     /// When the store cannot be written; then nothing was kept.
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError>;
 
+    /// Where the samples go that a request tells; `None` for a store that is only read.
+    fn collecting(&mut self) -> Option<&mut dyn Collecting> {
+        None
+    }
+}
+
+/// What collecting and importing write.
+pub trait Collecting: Known {
     /// The newest raw counters, by id.
     ///
     /// # Errors
@@ -179,24 +227,17 @@ pub trait HistoryStore: Archive {
     /// When the store cannot answer.
     fn claim_collection(&mut self) -> Result<bool, StoreError>;
 
-    /// What is in there.
+    /// Replaces all groups of relatives, in one transaction.
     ///
     /// # Errors
-    /// When the store cannot answer.
-    fn status(&mut self) -> Result<StoreStatus, StoreError>;
+    /// When the store cannot be written; then nothing was changed.
+    fn relate(&mut self, groups: &[(String, Group)]) -> Result<(), StoreError>;
 
     /// Drops samples before a moment; estimates stay. How many went.
     ///
     /// # Errors
     /// When the store cannot be written.
     fn prune(&mut self, before: i64) -> Result<usize, StoreError>;
-
-    /// The newest carbon intensity (gCO2/kWh) of each zone that has one in the `max_age`
-    /// seconds up to a moment, by zone. A store without such a table has none.
-    ///
-    /// # Errors
-    /// When the store cannot answer.
-    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError>;
 
     /// Keeps a series of carbon intensity (moment, gCO2/kWh) of a zone; a moment that is known
     /// gets the new value. How many there are now of this zone.
@@ -205,6 +246,47 @@ pub trait HistoryStore: Archive {
     /// When the store cannot be written; then nothing was kept.
     fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError>;
 }
+
+/// What training reads and renews: whole histories, and estimator states.
+pub trait Training: Known {
+    /// All VMs with an estimate, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn known(&mut self) -> Result<Vec<VmId>, StoreError>;
+
+    /// Estimates and estimator states of those of the VMs that have one.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn states(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate, Vec<u8>)>, StoreError>;
+
+    /// All samples of one VM that are kept, by time.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn samples(&mut self, vm: VmId) -> Result<Vec<VmSample>, StoreError>;
+
+    /// Replaces estimates and states, in one transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was changed.
+    fn revise(&mut self, learnt: &[(VmId, Learnt)]) -> Result<(), StoreError>;
+}
+
+/// What an operator is told of a store.
+pub trait Described {
+    /// What is in there.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn status(&mut self) -> Result<StoreStatus, StoreError>;
+}
+
+/// A store of our own: all of it. Who needs less asks for less.
+pub trait HistoryStore: Placing + Collecting + Training + Described {}
+
+impl<S: Placing + Collecting + Training + Described> HistoryStore for S {}
 
 /// Column lists that both engines share.
 mod fields {

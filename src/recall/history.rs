@@ -14,7 +14,7 @@ use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, Kind, Sent, StoreError};
+use crate::history::{Described, HistoryStore, Kind, Placing, Sent, StoreError};
 use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources};
@@ -76,11 +76,19 @@ pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, 
     })
 }
 
-/// Opens a store as it is, without making or changing tables.
+/// Opens a store of ours as it is, without making or changing tables.
 pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
     match store {
-        Store::Postgres(address) => timescale::reader(address, patience),
-        other => open(other, patience),
+        Store::Postgres(address) => Ok(Box::new(TimescaleStore::connect_to_ours(address, patience)?)),
+        Store::Sqlite(_) | Store::None => open(store, patience),
+    }
+}
+
+/// Opens a store, or a database that is only read, to tell what it is.
+pub fn open_to_describe(store: &Store, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
+    match store {
+        Store::Postgres(address) => timescale::described(address, patience),
+        Store::Sqlite(_) | Store::None => Ok(open(store, patience)?),
     }
 }
 
@@ -105,9 +113,9 @@ impl History {
             // what may only be read is still worth reading
             Store::Sqlite(path) => match open(&store, deadline) {
                 Err(StoreError::ReadOnly) => Ok(Box::new(SqliteStore::open_read_only(path, deadline)?)),
-                outcome => outcome,
+                outcome => Ok(outcome?),
             },
-            Store::None => open(&store, deadline),
+            Store::None => Ok(open(&store, deadline)?),
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
@@ -116,7 +124,7 @@ impl History {
     pub fn read_only(path: PathBuf, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || {
-            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn Placing>)
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
@@ -146,6 +154,7 @@ impl History {
         let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
         let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
+            let Some(store) = store.collecting() else { return Ok(0) };
             let known = store.counters(Kind::Vm)?;
             let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
             counters.iter().for_each(|counters| intake.take(counters));

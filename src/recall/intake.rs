@@ -3,7 +3,7 @@
 
 use crate::demand::model::Model;
 use crate::history::rates::RateMeter;
-use crate::history::{Batch, HistoryStore, Kind, StoreError};
+use crate::history::{Batch, Collecting, Kind, StoreError};
 use crate::learn;
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
@@ -17,7 +17,7 @@ pub const AHEAD: i64 = 300;
 
 /// Takes counters; after a failure it takes no more.
 pub struct Intake<'s> {
-    store: &'s mut dyn HistoryStore,
+    store: &'s mut dyn Collecting,
     model: Option<&'s Model>,
     meter: RateMeter,
     samples: Vec<VmSample>,
@@ -30,7 +30,7 @@ pub struct Intake<'s> {
 
 impl<'s> Intake<'s> {
     /// Goes on from the counters that the store knows.
-    pub fn new(store: &'s mut dyn HistoryStore, model: Option<&'s Model>, known: Vec<Counters>, now: i64) -> Self {
+    pub fn new(store: &'s mut dyn Collecting, model: Option<&'s Model>, known: Vec<Counters>, now: i64) -> Self {
         let mut meter = RateMeter::load(known);
         meter.set_horizon(now + AHEAD);
         Self { store, model, meter, samples: Vec::new(), newest: HashMap::new(), fresh: 0, failure: None }

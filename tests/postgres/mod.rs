@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The tables of the seed's EnvServer, without an index on metrics, as it makes them.
-pub const SEED_TABLES: &str = "
+/// The tables of the ai-orchestrator's EnvServer, without an index on metrics, as it makes them.
+pub const AI_ORCHESTRATOR_TABLES: &str = "
 CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
     usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,
     net_rx double precision, net_tx double precision, energy_usage double precision);

@@ -2,24 +2,23 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
-mod archive;
+mod ai_orchestrator;
+mod collecting;
 mod hypertable;
-mod seed;
+mod placing;
 mod tls;
+mod training;
 mod writing;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
-use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Class, Estimate, Placement};
-use crate::model::ids::{HostId, VmId};
-use crate::model::sample::Counters;
+use super::{Described, Placing, StoreError};
+use crate::model::ids::VmId;
+use ai_orchestrator::AiOrchestrator;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql};
 use postgres::{Client, Config, NoTls, Transaction};
 use std::time::Duration;
 use tls::Mode;
-use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities, save_sent};
 
 /// Version of the schema below.
 const VERSION: i32 = 4;
@@ -68,14 +67,24 @@ pub struct TimescaleStore {
     client: Client,
 }
 
-/// Opens what is there for the placement path: our tables, or those of the seed.
+/// Opens what is there for the placement path: our tables, or those of the ai-orchestrator.
 ///
 /// # Errors
 /// When there is no connection within `patience`.
-pub fn reader(url: &str, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+pub fn reader(url: &str, patience: Duration) -> Result<Box<dyn Placing>, StoreError> {
     let mut store = TimescaleStore::connect(url, patience)?;
-    let of_seed = seed::is_one(&mut store.client)?;
-    Ok(if of_seed { Box::new(seed::SeedStore::new(store.client)) } else { Box::new(store) })
+    let foreign = ai_orchestrator::is_one(&mut store.client)?;
+    Ok(if foreign { Box::new(AiOrchestrator::new(store.client)) } else { Box::new(store) })
+}
+
+/// Opens what is there to tell what it is: our tables, or those of the ai-orchestrator.
+///
+/// # Errors
+/// When there is no connection within `patience`.
+pub fn described(url: &str, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
+    let mut store = TimescaleStore::connect(url, patience)?;
+    let foreign = ai_orchestrator::is_one(&mut store.client)?;
+    Ok(if foreign { Box::new(AiOrchestrator::new(store.client)) } else { Box::new(store) })
 }
 
 impl TimescaleStore {
@@ -87,6 +96,15 @@ impl TimescaleStore {
         let mut store = Self::connect(url, patience)?;
         store.migrate()?;
         Ok(store)
+    }
+
+    /// As [`Self::connect`], where the tables are ours and not those of the ai-orchestrator.
+    ///
+    /// # Errors
+    /// When there is no connection within `patience`, or the database is only to be read.
+    pub fn connect_to_ours(url: &str, patience: Duration) -> Result<Self, StoreError> {
+        let mut store = Self::connect(url, patience)?;
+        if ai_orchestrator::is_one(&mut store.client)? { Err(ai_orchestrator::only_read()) } else { Ok(store) }
     }
 
     /// Connects to an existing schema, without changing it.
@@ -169,121 +187,6 @@ fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
 }
 
-impl HistoryStore for TimescaleStore {
-    fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
-        let sql = format!("SELECT vm, {} FROM oneaio.estimates WHERE vm = ANY($1)", fields::ESTIMATE);
-        let rows = self.client.query(&sql, &[&ids]).map_err(|error| failure(&error))?;
-        rows.iter().map(|row| Ok((VmId(column(row, 0)?), estimate(row)?))).collect()
-    }
-
-    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
-        let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
-        let rows = self.client.query(sql, &[&since]).map_err(|error| failure(&error))?;
-        let placement = |row: &postgres::Row| {
-            Ok(Placement { vm: VmId(column(row, 0)?), host: HostId(column(row, 1)?), at: column(row, 2)? })
-        };
-        rows.iter().map(placement).collect()
-    }
-
-    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
-        let sql = "SELECT vm, failed, at, sequence, error FROM oneaio.attempts WHERE vm = ANY($1)";
-        let rows = self.rows_if_any(sql, &[&ids])?;
-        let attempts = |row: &postgres::Row| {
-            let failed = u32::try_from(column::<i64>(row, 1)?).unwrap_or(u32::MAX);
-            let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, column(row, 4)?);
-            Ok((VmId(column(row, 0)?), Attempts { failed, at, sequence, error }))
-        };
-        rows.iter().map(attempts).collect()
-    }
-
-    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
-        // tables of an older version: made by the next collection
-        let with_attempts = self.has_table("attempts")?;
-        self.writing(|transaction| save_sent(transaction, sent, with_attempts))
-    }
-
-    fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
-        let sql = "SELECT id, at, cpu, memory, disk, net FROM oneaio.counters WHERE kind = $1 ORDER BY id";
-        let rows = self.client.query(sql, &[&(kind as i32)]).map_err(|error| failure(&error))?;
-        let counters = |row: &postgres::Row| {
-            Ok(Counters {
-                id: column(row, 0)?,
-                at: column(row, 1)?,
-                cpu: column(row, 2)?,
-                memory: column(row, 3)?,
-                disk: column(row, 4)?,
-                net: column(row, 5)?,
-            })
-        };
-        rows.iter().map(counters).collect()
-    }
-
-    fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        self.writing(|transaction| {
-            transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
-            let fresh = insert_samples(transaction, batch.samples)?;
-            let vms = learn_all(transaction, &fresh, learn)?;
-            save_hosts(transaction, batch)?;
-            save_counters(transaction, batch)?;
-            save_identities(transaction, batch)?;
-            Ok(Absorbed { new_samples: fresh.len(), vms })
-        })
-    }
-
-    fn claim_collection(&mut self) -> Result<bool, StoreError> {
-        let row = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&COLLECTING]);
-        row.map(|row| row.get(0)).map_err(|error| failure(&error))
-    }
-
-    fn status(&mut self) -> Result<StoreStatus, StoreError> {
-        self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
-        let sql = "SELECT count(*), count(DISTINCT vm), min(at), max(at),
-                          (SELECT count(*) FROM oneaio.estimates),
-                          pg_total_relation_size('oneaio.samples'), version(),
-                          (SELECT count(*) FROM (SELECT at - lag(at) OVER (PARTITION BY vm ORDER BY at) AS step
-                              FROM oneaio.samples) steps WHERE step > 3600),
-                          (SELECT count(*) FROM oneaio.host_samples) FROM oneaio.samples";
-        let row = self.client.query_one(sql, &[]).map_err(|error| failure(&error))?;
-        let first: Option<i64> = row.get(2);
-        let last: Option<i64> = row.get(3);
-        let version: String = row.get(6);
-        Ok(StoreStatus {
-            engine: version.split(" on ").next().unwrap_or("PostgreSQL").to_owned(),
-            samples: row.get(0),
-            vms: row.get(1),
-            estimates: row.get(4),
-            gaps: row.get(7),
-            host_samples: row.get(8),
-            span: first.zip(last),
-            bytes: row.get(5),
-            remarks: Vec::new(),
-        })
-    }
-
-    fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
-        self.writing(|transaction| {
-            transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            let gone = hypertable::drop_samples(transaction, before)?;
-            transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
-            Ok(usize::try_from(gone).unwrap_or(usize::MAX))
-        })
-    }
-
-    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
-                   ORDER BY zone, at DESC";
-        let rows = self.rows_if_any(sql, &[&at, &at.saturating_sub(max_age)])?;
-        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
-    }
-
-    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
-        self.writing(|transaction| writing::save_carbon(transaction, zone, series))
-    }
-}
-
 impl TimescaleStore {
     /// What is selected; nothing where the table is not there, without a round trip of its own.
     fn rows_if_any(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<postgres::Row>, StoreError> {
@@ -309,31 +212,6 @@ impl TimescaleStore {
         transaction.commit().map_err(|error| failure(&error))?;
         Ok(outcome)
     }
-}
-
-fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
-    let usage = |cpu, memory, disk, net| {
-        Ok::<_, StoreError>(Usage {
-            cpu: column(row, cpu)?,
-            memory: column(row, memory)?,
-            disk_io: column(row, disk)?,
-            net_io: column(row, net)?,
-        })
-    };
-    Ok(Estimate {
-        level: usage(1, 4, 6, 8)?,
-        peak: usage(2, 5, 7, 9)?,
-        cpu_deviation: column(row, 3)?,
-        samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
-        last_at: column(row, 11)?,
-        trust: column(row, 12)?,
-        class: class(column(row, 13)?, column(row, 14)?),
-    })
-}
-
-/// A class as it is kept.
-fn class(number: Option<i32>, confidence: Option<f64>) -> Option<Class> {
-    Some(Class { number: number?.try_into().ok()?, confidence: confidence.unwrap_or(0.0) })
 }
 
 /// A column of the type that our tables give it; other tables of that name are told.
@@ -380,4 +258,9 @@ fn failure(error: &postgres::Error) -> StoreError {
         SqlState::DISK_FULL => StoreError::Full,
         _ => StoreError::Other(told),
     }
+}
+
+/// Ids as the server takes them.
+fn numbers(vms: &[VmId]) -> Vec<i32> {
+    vms.iter().map(|vm| vm.0).collect()
 }

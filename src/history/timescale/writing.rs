@@ -1,6 +1,6 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
-use super::super::archive::vectors_text;
+use super::super::text::vectors_text;
 use super::super::{Batch, Learn, Learnt, Sent};
 use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Estimate};

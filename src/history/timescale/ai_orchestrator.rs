@@ -1,18 +1,17 @@
-//! A database that the seed's EnvServer has filled (`prod_metrics`, `prod_vms`), read as
+//! A database that the EnvServer of the ai-orchestrator has filled (`prod_metrics`, `prod_vms`), read as
 //! it is: nothing is written to it, and no owner's rights are needed.
 //!
 //! Its units: VM CPU as a fraction of the VM's cores (`prod_vms.total_cpu`), memory in MiB,
 //! disk and network in MiB per window of 40 seconds. Ids are decimal text.
 
-use super::super::{Absorbed, Archive, Batch, HistoryStore, Kind, Learn, Learnt, Sent, StoreError, StoreStatus};
+use super::super::{Described, Known, Placing, Sent, StoreError, StoreStatus};
 use super::failure;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
+use crate::model::history::Estimate;
 use crate::model::ids::VmId;
-use crate::model::sample::{Counters, VmIdentity, VmSample};
 use postgres::{Client, Row};
 
-/// Seconds that one row of the seed sums disk and network over.
+/// Seconds that one row sums disk and network over.
 const WINDOW: f64 = 40.0;
 
 /// Bytes in a MiB.
@@ -29,90 +28,39 @@ FROM prod_metrics m LEFT JOIN prod_vms v ON v.vmid = m.id
 WHERE m.type = 1 AND m.id = ANY($1) AND m.ts > (SELECT max(ts) FROM prod_metrics) - interval '7 days'
 GROUP BY m.id";
 
-/// Whether the database is one of the seed and holds no tables of ours.
+/// Whether the database is one of the ai-orchestrator and holds no tables of ours.
 pub fn is_one(client: &mut Client) -> Result<bool, StoreError> {
     let sql = "SELECT to_regclass('oneaio.meta') IS NULL AND to_regclass('prod_metrics') IS NOT NULL";
     client.query_one(sql, &[]).map(|row| row.get(0)).map_err(|error| failure(&error))
 }
 
-/// The seed's tables, for reading.
-pub struct SeedStore {
+/// The tables of the ai-orchestrator, for reading.
+pub struct AiOrchestrator {
     client: Client,
 }
 
-impl SeedStore {
+impl AiOrchestrator {
     /// Over an open connection.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// Nothing is learnt from tables that are only read.
-impl Archive for SeedStore {
-    fn known(&mut self) -> Result<Vec<VmId>, StoreError> {
-        Err(only_read())
-    }
-
-    fn identities(&mut self, _vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn states(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Estimate, Vec<u8>)>, StoreError> {
-        Err(only_read())
-    }
-
-    fn samples(&mut self, _vm: VmId) -> Result<Vec<VmSample>, StoreError> {
-        Err(only_read())
-    }
-
-    fn revise(&mut self, _learnt: &[(VmId, Learnt)]) -> Result<(), StoreError> {
-        Err(only_read())
-    }
-
-    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn relatives(&mut self, _keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn relate(&mut self, _groups: &[(String, Group)]) -> Result<(), StoreError> {
-        Err(only_read())
-    }
-}
-
-impl HistoryStore for SeedStore {
+impl Known for AiOrchestrator {
     fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
         let ids: Vec<String> = vms.iter().map(ToString::to_string).collect();
         let rows = self.client.query(ESTIMATES, &[&ids]).map_err(|error| failure(&error))?;
         Ok(rows.iter().filter_map(estimate).collect())
     }
+}
 
-    fn placements(&mut self, _since: i64) -> Result<Vec<Placement>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn attempts(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        Ok(Vec::new())
-    }
-
+impl Placing for AiOrchestrator {
     fn remember(&mut self, _sent: &Sent<'_>) -> Result<(), StoreError> {
         Err(only_read())
     }
+}
 
-    fn counters(&mut self, _kind: Kind) -> Result<Vec<Counters>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn absorb(&mut self, _batch: &Batch<'_>, _learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        Err(only_read())
-    }
-
-    fn claim_collection(&mut self) -> Result<bool, StoreError> {
-        Err(only_read())
-    }
-
+impl Described for AiOrchestrator {
     fn status(&mut self) -> Result<StoreStatus, StoreError> {
         self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
         let sql = "SELECT count(*), count(DISTINCT id), extract(epoch FROM min(ts))::bigint,
@@ -125,7 +73,7 @@ impl HistoryStore for SeedStore {
         let missing = "prod_metrics has no index on (id, ts), so each placement reads a week of it; as its owner: \
                        CREATE INDEX ON prod_metrics (id, ts)";
         Ok(StoreStatus {
-            engine: "PostgreSQL, tables of the seed (read only)".to_owned(),
+            engine: "PostgreSQL, tables of the ai-orchestrator (read only)".to_owned(),
             samples: row.get(0),
             vms: row.get(1),
             estimates: 0,
@@ -136,22 +84,10 @@ impl HistoryStore for SeedStore {
             remarks: if indexed { Vec::new() } else { vec![missing.to_owned()] },
         })
     }
-
-    fn prune(&mut self, _before: i64) -> Result<usize, StoreError> {
-        Err(only_read())
-    }
-
-    fn carbon(&mut self, _at: i64, _max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    fn keep_carbon(&mut self, _zone: &str, _series: &[(i64, f64)]) -> Result<usize, StoreError> {
-        Err(only_read())
-    }
 }
 
-fn only_read() -> StoreError {
-    let text = "it is a database of the seed, which is only read: run `oneaio db init` to add tables of our own beside";
+pub fn only_read() -> StoreError {
+    let text = "it is a database of the ai-orchestrator, which is only read: run `oneaio db init` to add tables of our own beside";
     StoreError::Schema(text.to_owned())
 }
 
