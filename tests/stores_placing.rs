@@ -8,7 +8,7 @@ mod postgres;
 use common::{host, request, vm};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Batch, Sent};
+use oneaio::history::{Batch, Placing, Sent};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -166,6 +166,143 @@ fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
     let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
     let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+}
+
+/// The same tables in the forms that installations have them in.
+#[test]
+fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
+    let Some(server) = postgres::Server::start() else { return };
+    let forms = [
+        ("numeric", "numeric(20,0)", "timestamptz", "numeric", "public.prod_metrics", "public.prod_vms", "id"),
+        ("bigint", "bigint", "timestamp", "real", "public.prod_metrics", "public.prod_vms", "id"),
+        ("elsewhere", "int", "bigint", "double precision", "metering.prod_metrics", "metering.prod_vms", "id"),
+        ("quoted", "varchar(40)", "timestamptz", "real", "\"Env\".\"PROD_METRICS\"", "\"Env\".\"PROD_VMS\"", "\"ID\""),
+    ];
+    for (name, id, ts, real, metrics, vms, id_column) in forms {
+        server.client().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        let address = server.address().replace("dbname=postgres", &format!("dbname={name}"));
+        let mut client = ::postgres::Client::connect(&address, ::postgres::NoTls).unwrap();
+        let moment = if ts == "bigint" { "40 * i" } else { "to_timestamp(40 * i) AT TIME ZONE 'UTC'" };
+        let moment = if ts == "timestamptz" { "to_timestamp(40 * i)" } else { moment };
+        let made = format!(
+            "CREATE SCHEMA metering; CREATE SCHEMA \"Env\";
+             CREATE TABLE {vms} (vmid {id}, total_cpu {real});
+             CREATE TABLE {metrics} ({id_column} {id}, type int, ts {ts}, cpu {real}, memory {real},
+                 disk_read {real}, disk_write {real}, net_rx {real}, net_tx {real});
+             INSERT INTO {vms} VALUES ('91', 8);
+             INSERT INTO {metrics} SELECT '91', 1, {moment}, 0.5, 512, 10, 10, 0, 0 FROM generate_series(1, 50) i;
+             CREATE INDEX ON {metrics} ({id_column}, ts)"
+        );
+        client.batch_execute(&made).unwrap();
+        let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
+        let found = store.estimates(&[VmId(91), VmId(7)]).unwrap();
+        assert_eq!(found.len(), 1, "{name}");
+        let (vm, estimate) = found[0];
+        assert!(vm == VmId(91) && (estimate.level.cpu - 400.0).abs() < 1e-3, "{name}: {estimate:?}");
+        assert_eq!((estimate.samples, estimate.last_at), (50, 2000), "{name}");
+        let status = oneaio::history::timescale::described(&address, PATIENCE).unwrap().status().unwrap();
+        assert_eq!((status.samples, status.remarks), (50, vec![]), "{name}");
+        // what is missing or meant is told, never guessed
+        client.batch_execute(&format!("ALTER TABLE {metrics} RENAME COLUMN net_tx TO sent")).unwrap();
+        let Err(error) = oneaio::history::timescale::reader(&address, PATIENCE) else { panic!("{name}") };
+        assert!(error.to_string().contains("lacks the column net_tx"), "{name}: {error}");
+    }
+    let twice =
+        "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.prod_metrics (id int); CREATE TABLE b.prod_metrics (id int)";
+    server.client().batch_execute(twice).unwrap();
+    let Err(error) = oneaio::history::timescale::reader(&server.address(), PATIENCE) else { panic!("guessed") };
+    assert!(error.to_string().contains("a.prod_metrics, b.prod_metrics"), "{error}");
+}
+
+#[test]
+fn twelve_placements_at_once_share_one_connection_of_a_pool() {
+    let Some(server) = postgres::Server::start() else { return };
+    let Some(pool) = postgres::Pool::start(&server) else { return };
+    let samples: Vec<VmSample> =
+        (0..50).flat_map(|i| [sample(91, 300 * i, 700.0), sample(92, 300 * i, 10.0)]).collect();
+    let mut store = TimescaleStore::open(&pool.address(), PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let set = format!("history.store={}", pool.address());
+    let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
+    std::thread::scope(|scope| {
+        for id in 0..12 {
+            let (set, hosts) = (&set, &hosts);
+            scope.spawn(move || {
+                // VMs that the others remember are not in this request, and count nowhere
+                let xml = request(hosts, &[vm(100 + id, &[1, 2])]).xml();
+                let (plan, messages) = place(&["--set", set, "--set", "history.deadline=60"], &xml);
+                assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+            });
+        }
+    });
+    let placements = store.placements(0).unwrap();
+    assert_eq!(placements.len(), 12, "each is remembered");
+}
+
+/// What another front-end has sent, by a clock that differs from ours, stays and counts.
+#[test]
+fn placements_of_a_front_end_whose_clock_differs_stay() {
+    use oneaio::model::history::Placement;
+    use oneaio::model::ids::HostId;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    for (vm, minutes) in [(1, 10), (2, -20)] {
+        let placements = [Placement { vm: VmId(vm), host: HostId(1), at: now + 60 * minutes }];
+        store.remember(&Sent { placements: &placements, until: i64::MAX, ..Sent::default() }).unwrap();
+    }
+    let mut xml = request(&[host(1).vms(&[1]), host(2)], &[vm(3, &[1, 2])]);
+    xml.vms.push(common::Vm { hosts: None, ..vm(1, &[]) });
+    let (plan, messages) = place(&["--set", &set(&file)], &xml.xml());
+    assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is ten minutes ahead counts: {plan} {messages}");
+    let kept: Vec<i32> = store.placements(0).unwrap().iter().map(|placement| placement.vm.0).collect();
+    assert_eq!(kept, [1, 2, 3]);
+}
+
+#[test]
+fn who_may_only_read_is_told_once_that_nothing_is_remembered() {
+    let Some(server) = postgres::Server::start() else { return };
+    let samples: Vec<VmSample> = (0..50).map(|i| sample(91, 300 * i, 700.0)).collect();
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let grants = "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA oneaio TO reader;
+                  GRANT SELECT ON ALL TABLES IN SCHEMA oneaio TO reader;
+                  CREATE ROLE standby LOGIN SUPERUSER; ALTER ROLE standby SET default_transaction_read_only = on";
+    server.client().batch_execute(grants).unwrap();
+    let xml = request(&[host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)], &[vm(5, &[1, 2])]).xml();
+    for role in ["reader", "standby"] {
+        let address = server.address().replace("user=oneaio", &format!("user={role}"));
+        let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
+        assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is known is used: {messages}");
+        let warnings = messages.matches("WARN: ").count();
+        assert!(warnings == 1 && messages.contains("WARN: placements are not remembered"), "{role}: {messages}");
+    }
+}
+
+#[test]
+fn new_files_are_for_owner_and_group_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for (umask, mode) in [("0000", 0o640), ("0022", 0o640), ("0077", 0o600)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.db");
+        let run = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &run, env!("CARGO_BIN_EXE_oneaio"), "db", "init", "--set", &set(&file)]);
+        assert!(command.status().unwrap().success());
+        let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+        // and what SQLite makes beside it
+        learn::absorb(&mut store, &Batch { samples: &[sample(1, 1, 1.0)], ..Batch::default() }).unwrap();
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let found = path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{} with umask {umask}", path.display());
+            seen += 1;
+        }
+        assert!(seen >= 2, "the file and its log");
+    }
 }
 
 /// A TCP front of a server that passes `bytes` of its answers and then drops the

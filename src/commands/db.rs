@@ -9,6 +9,9 @@ use clap::Subcommand;
 use std::io::Write;
 use std::time::Duration;
 
+/// How long a server may take to be there.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What to do with the store.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DbCommand {
@@ -31,7 +34,10 @@ pub enum DbCommand {
 #[must_use]
 pub fn run(command: &DbCommand) -> Exit {
     match command {
-        DbCommand::Init(config) => with_store(config, history::open, |_, _| Ok("the store is ready\n".to_owned())),
+        DbCommand::Init(config) => told_by(config, |chosen, _| {
+            let what = history::init(chosen, PATIENCE)?;
+            Ok(format!("the store is ready: {what}\n"))
+        }),
         DbCommand::Status(config) => {
             with_store(config, history::open_to_describe, |store, _| store.status().map(|status| told(&status)))
         }
@@ -48,12 +54,16 @@ fn with_store<S: ?Sized>(
     open: fn(&Store, Duration) -> Result<Box<S>, StoreError>,
     work: impl FnOnce(&mut S, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
+    told_by(config, |chosen, settings| open(chosen, PATIENCE).and_then(|mut store| work(store.as_mut(), settings)))
+}
+
+/// Does something with the configured store, and prints what comes of it.
+fn told_by(config: &ConfigArgs, work: impl FnOnce(&Store, &Settings) -> Result<String, StoreError>) -> Exit {
     let (settings, chosen) = match history::configured(config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
-    match outcome {
+    match work(&chosen, &settings) {
         Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
         Ok(_) => Exit::Output,
         Err(error) => {

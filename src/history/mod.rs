@@ -35,6 +35,15 @@ pub enum StoreError {
     /// No space left.
     #[error("its disk is full: make room, or run `oneaio db prune`")]
     Full,
+    /// May be read, but nothing can be kept there.
+    #[error("nothing can be kept there ({0}): history is read all the same; see stores.md for the rights")]
+    NotWritable(String),
+    /// Another program's database, which is left alone.
+    #[error("{0}")]
+    Foreign(String),
+    /// Somebody else has taken the collection over.
+    #[error("another collector has taken over, because this one had written nothing for {LEASE} s: it ends here")]
+    TakenOver,
     /// Tables of another version, or none.
     #[error("{0}")]
     Schema(String),
@@ -52,9 +61,39 @@ pub enum StoreError {
 pub enum Kind {
     /// Of a host, as the ai-orchestrator numbers it.
     Host = 0,
-    /// Of a VM.
+    /// Of a VM, as collecting met them, one after the other.
     Vm = 1,
+    /// Of a VM, as requests told them in between. They never stand for what is collected: a
+    /// collector that took them for its own would pass over all that came before them.
+    Told = 2,
 }
+
+/// Who collects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Whoever asked.
+    Ours,
+    /// Somebody else.
+    Held {
+        /// Front-end and process.
+        by: String,
+        /// Seconds since 1970, by the store's clock.
+        since: i64,
+    },
+}
+
+/// How far a source has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The store's clock, seconds since 1970: the same for all front-ends that share it.
+    pub now: i64,
+    /// All that the source had up to this moment is in the store.
+    pub complete: Option<i64>,
+}
+
+/// Seconds after which a collector that has written nothing counts as gone. A chunk is written
+/// in a few seconds; oned may be silent for 30 s and takes minutes for a large cloud.
+pub const LEASE: i64 = 600;
 
 /// What arrives together and is kept together, or not at all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -220,12 +259,30 @@ pub trait Collecting: Known {
     /// When the store cannot be written; then nothing was kept.
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError>;
 
-    /// Asks to be the one that collects, until the store is closed; `false` while another
-    /// process is, on this front-end or on one that shares the store.
+    /// Asks to be the one that collects, under a name that no other process has. It holds until
+    /// it is given back, and is lost after [`LEASE`] seconds without a write; then writing fails.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn claim_collection(&mut self) -> Result<bool, StoreError>;
+    fn claim_collection(&mut self, holder: &str) -> Result<Claim, StoreError>;
+
+    /// Gives the collection back, for whoever comes next.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then it is free after [`LEASE`] seconds.
+    fn release_collection(&mut self) -> Result<(), StoreError>;
+
+    /// How far a source has been read.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn progress(&mut self, source: &str) -> Result<Progress, StoreError>;
+
+    /// Notes that all that a source had up to a moment is in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or another collector has taken over.
+    fn completed(&mut self, source: &str, until: i64) -> Result<(), StoreError>;
 
     /// Replaces all groups of relatives, in one transaction.
     ///

@@ -1,6 +1,6 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
-use super::intake::{AHEAD, Intake};
+use super::intake::{CLOCKS, Intake};
 use crate::commands::ConfigArgs;
 use crate::commands::Exit;
 use crate::commands::installation::Installation;
@@ -74,6 +74,16 @@ pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, 
         Store::Sqlite(path) => Box::new(SqliteStore::open(path, patience)?),
         Store::Postgres(address) => Box::new(TimescaleStore::open(address, patience)?),
     })
+}
+
+/// Makes the tables of a store where they are missing, also beside those of other programs in
+/// one database, and in the form that suits the engine. What there is then, in words.
+pub fn init(store: &Store, patience: Duration) -> Result<String, StoreError> {
+    match store {
+        Store::Postgres(address) => TimescaleStore::init(address, patience),
+        Store::Sqlite(path) => SqliteStore::open(path, patience).map(|_| path.display().to_string()),
+        Store::None => Err(StoreError::Other("`history.store` is none".to_owned())),
+    }
 }
 
 /// Opens a store of ours as it is, without making or changing tables.
@@ -155,8 +165,9 @@ impl History {
         let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
             let Some(store) = store.collecting() else { return Ok(0) };
-            let known = store.counters(Kind::Vm)?;
-            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
+            let mut known = store.counters(Kind::Vm)?;
+            known.extend(store.counters(Kind::Told)?);
+            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, Kind::Told, now);
             counters.iter().for_each(|counters| intake.take(counters));
             intake.flush();
             intake.failure.map_or(Ok(intake.fresh), Err)
@@ -189,7 +200,7 @@ impl History {
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
             if let Some(now) = now {
-                let recent = |placement: &Placement| placement.at <= now + AHEAD;
+                let recent = |placement: &Placement| placement.at <= now + CLOCKS;
                 recall.placements = store.placements(now - REMEMBERED)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
                 recall.now = now;
@@ -212,7 +223,7 @@ impl History {
     pub fn remember(&self, decided: &Decided, now: i64) {
         match self.try_remember(decided, now) {
             Ok(()) => {}
-            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => log::warn!(
+            Err(error @ (StoreError::ReadOnly | StoreError::NotWritable(_) | StoreError::Full)) => log::warn!(
                 "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
                  do not pause: {error}"
             ),
@@ -230,9 +241,10 @@ impl History {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
-                placements_since: now - REMEMBERED,
-                attempts_since: now - FORGOTTEN,
-                until: now + AHEAD,
+                // those of a front-end whose clock differs stay
+                placements_since: now - REMEMBERED - CLOCKS,
+                attempts_since: now - FORGOTTEN - CLOCKS,
+                until: now + CLOCKS,
             })
         })
     }

@@ -59,15 +59,16 @@ impl Server {
         Self::start_as(true, &[])
     }
 
-    /// One with TimescaleDB; `None`, said aloud, where it is not installed.
-    pub fn start_with_timescaledb() -> Option<Self> {
+    /// One with TimescaleDB and more settings; `None`, said aloud, where it is not installed.
+    pub fn start_with_timescaledb(settings: &[&str]) -> Option<Self> {
         let config = Command::new("pg_config").arg("--sharedir").output().ok();
         let share = config.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
         if !Path::new(&share).join("extension/timescaledb.control").is_file() {
             let _ = writeln!(std::io::stderr(), "SKIPPED: TimescaleDB is not installed");
             return None;
         }
-        Self::start_as(false, &["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.telemetry_level=off"])
+        let loaded = ["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.telemetry_level=off"];
+        Self::start_as(false, &[&loaded[..], settings].concat())
     }
 
     /// The certificate of the CA.
@@ -148,6 +149,65 @@ impl Server {
     /// A plain connection.
     pub fn client(&self) -> postgres::Client {
         postgres::Client::connect(&self.address(), postgres::NoTls).unwrap()
+    }
+}
+
+/// pgbouncer in transaction mode, with one connection to a server that all its clients share;
+/// stopped when dropped.
+pub struct Pool {
+    process: Child,
+    folder: PathBuf,
+}
+
+/// Where it listens, beside the server.
+const POOL_PORT: u16 = 6432;
+
+impl Pool {
+    /// Starts one; `None`, said aloud, where pgbouncer is not installed.
+    pub fn start(server: &Server) -> Option<Self> {
+        let found = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(PathBuf::from).into_iter().find(|p| p.is_file());
+        let Some(pgbouncer) = found else {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: pgbouncer is not installed (tests/run installs it)");
+            return None;
+        };
+        let folder = server.folder.clone();
+        let settings = format!(
+            "[databases]\npostgres = host={0} port=5432 user=oneaio\n[pgbouncer]\nlisten_addr =\n\
+             unix_socket_dir = {0}\nlisten_port = {POOL_PORT}\npool_mode = transaction\nauth_type = any\n\
+             default_pool_size = 1\nmax_client_conn = 100\nlogfile = {0}/pgbouncer.log\npidfile = {0}/pgbouncer.pid\n",
+            folder.display()
+        );
+        let file = folder.join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        let process = unprivileged(&pgbouncer).arg("-q").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        let pool = Self { process, folder };
+        for _ in 0..200 {
+            if postgres::Client::connect(&pool.address(), postgres::NoTls).is_ok() {
+                return Some(pool);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!(
+            "pgbouncer did not start: {}",
+            std::fs::read_to_string(pool.folder.join("pgbouncer.log")).unwrap_or_default()
+        );
+    }
+
+    /// For `history.store`.
+    pub fn address(&self) -> String {
+        format!("host={} port={POOL_PORT} user=oneaio dbname=postgres", self.folder.display())
+    }
+
+    /// A plain connection.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.address(), postgres::NoTls).unwrap()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What collecting writes into the embedded engine.
 
-use super::super::{Absorbed, Batch, Collecting, Kind, Learn, StoreError};
+use super::super::{Absorbed, Batch, Claim, Collecting, Kind, LEASE, Learn, Progress, StoreError};
 use super::training::save;
 use super::{SqliteStore, failure};
 use crate::model::history::Group;
@@ -8,6 +8,8 @@ use crate::model::sample::{Counters, VmSample};
 use rusqlite::{OptionalExtension, Transaction, params};
 use rustix::fs::FlockOperation;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Collecting for SqliteStore {
     fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
@@ -27,7 +29,7 @@ impl Collecting for SqliteStore {
     }
 
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        self.writing(|transaction| {
+        self.renewing(|transaction| {
             let fresh = insert_samples(transaction, batch.samples)?;
             let mut absorbed = Absorbed { new_samples: fresh.len(), vms: 0 };
             for of_one in fresh.chunk_by(|a, b| a.vm == b.vm) {
@@ -44,18 +46,62 @@ impl Collecting for SqliteStore {
         })
     }
 
-    fn claim_collection(&mut self) -> Result<bool, StoreError> {
+    fn claim_collection(&mut self, holder: &str) -> Result<Claim, StoreError> {
         // a file in memory has no path, and nobody else
-        let Some(path) = self.connection.path().filter(|path| !path.is_empty()) else { return Ok(true) };
+        let Some(path) = self.connection.path().filter(|path| !path.is_empty()) else { return Ok(Claim::Ours) };
         let lock = format!("{path}.collecting");
-        let file = File::options().create(true).append(true).open(&lock);
+        let file = File::options().create(true).append(true).mode(super::MODE).open(&lock);
         let file = file.map_err(|error| StoreError::Unreachable(format!("{lock}: {error}")))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.collecting = Some(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+        // who holds it no more is gone, which a lease alone would tell only after its time
+        let gone = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(rustix::io::Errno::WOULDBLOCK) => false,
             Err(error) => return Err(StoreError::Other(format!("{lock} cannot be locked: {error}"))),
+        };
+        let now = now();
+        let claim = self.writing(|transaction| {
+            let sql = "SELECT holder, since, until FROM leases WHERE name = 'collection'";
+            let held: Option<(String, i64, i64)> =
+                transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+            if let Some((by, since, until)) = held {
+                // what reaches beyond a whole lease was written by a wrong clock
+                if !gone && by != holder && until >= now && until <= now + LEASE {
+                    return Ok(Claim::Held { by, since });
+                }
+            } else if !gone {
+                // it has the lock and is about to write its name
+                return Ok(Claim::Held { by: "a process that is just starting".to_owned(), since: now });
+            }
+            let sql = "INSERT OR REPLACE INTO leases VALUES ('collection', ?1, ?2, ?3)";
+            transaction.execute(sql, params![holder, now, now + LEASE])?;
+            Ok(Claim::Ours)
+        })?;
+        if claim == Claim::Ours {
+            self.collecting = gone.then_some(file);
+            self.holder = Some(holder.to_owned());
         }
-        Ok(true)
+        Ok(claim)
+    }
+
+    fn release_collection(&mut self) -> Result<(), StoreError> {
+        if let Some(holder) = self.holder.take() {
+            let sql = "DELETE FROM leases WHERE name = 'collection' AND holder = ?1";
+            self.writing(|transaction| transaction.execute(sql, [&holder]))?;
+        }
+        self.collecting = None;
+        Ok(())
+    }
+
+    fn progress(&mut self, source: &str) -> Result<Progress, StoreError> {
+        let sql = "SELECT until FROM progress WHERE source = ?1";
+        let complete = self.connection.query_row(sql, [source], |row| row.get(0)).optional();
+        Ok(Progress { now: now(), complete: complete.map_err(|error| failure(&error))? })
+    }
+
+    fn completed(&mut self, source: &str, until: i64) -> Result<(), StoreError> {
+        self.renewing(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO progress VALUES (?1, ?2)", params![source, until]).map(drop)
+        })
     }
 
     fn relate(&mut self, groups: &[(String, Group)]) -> Result<(), StoreError> {
@@ -87,6 +133,32 @@ impl Collecting for SqliteStore {
             Ok(usize::try_from(count).unwrap_or(0))
         })
     }
+}
+
+impl SqliteStore {
+    /// A transaction that renews the lease of a collector, or fails when it is another's.
+    fn renewing<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        let holder = self.holder.clone();
+        let done = self.writing(|transaction| {
+            if let Some(holder) = holder {
+                let sql = "UPDATE leases SET until = ?1 WHERE name = 'collection' AND holder = ?2";
+                if transaction.execute(sql, params![now() + LEASE, holder])? == 0 {
+                    return Ok(None);
+                }
+            }
+            work(transaction).map(Some)
+        })?;
+        done.ok_or(StoreError::TakenOver)
+    }
+}
+
+/// Seconds since 1970. All who share a file share this clock.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Inserts what is not there yet; what is new, by VM and time.

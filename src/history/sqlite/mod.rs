@@ -13,7 +13,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
+
+/// "oaio" in ASCII, in the header of each of our files.
+const APPLICATION: i64 = 0x6f61_696f;
+
+/// Of a new file, whatever the umask: history says what tenants do.
+const MODE: u32 = 0o640;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -38,6 +44,9 @@ CREATE TABLE IF NOT EXISTS attempts (
     vm INTEGER PRIMARY KEY, failed INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, error TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (source TEXT PRIMARY KEY, until INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS leases (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
 ";
 
 /// Columns that came with version 3; the other versions only added tables.
@@ -60,6 +69,8 @@ pub struct SqliteStore {
     connection: Connection,
     /// Locked while this process is the one that collects.
     collecting: Option<File>,
+    /// Its name then.
+    holder: Option<String>,
 }
 
 impl SqliteStore {
@@ -68,11 +79,18 @@ impl SqliteStore {
     /// # Errors
     /// When it cannot be opened, is no database of ours, or is locked beyond `patience`.
     pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        if path != Path::new(":memory:") {
+            make_private(path)?;
+        }
         let connection = Connection::open(path).map_err(|error| failure(&error))?;
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
+        // before anything is set or made
+        if owner(&connection)? == Owner::Foreign {
+            return Err(foreign(path));
+        }
         connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| failure(&error))?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| failure(&error))?;
-        let mut store = Self { connection, collecting: None };
+        let mut store = Self { connection, collecting: None, holder: None };
         store.migrate()?;
         Ok(store)
     }
@@ -88,13 +106,16 @@ impl SqliteStore {
             let connection = Connection::open_with_flags(format!("{}{options}", uri(path)), flags)?;
             connection.busy_timeout(patience)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-            Ok(Self { connection, collecting: None })
+            Ok(Self { connection, collecting: None, holder: None })
         };
         let store = open("").or_else(|_| open("?immutable=1")).map_err(|error: rusqlite::Error| failure(&error))?;
+        if owner(&store.connection)? == Owner::Foreign {
+            return Err(foreign(path));
+        }
         match store.version()? {
             VERSION => {}
             1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
-            3 => {}
+            3 | 4 => {}
             other => return Err(other_version(other)),
         }
         Ok(store)
@@ -111,9 +132,10 @@ impl SqliteStore {
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
                 1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
-                3 => transaction.execute_batch(SCHEMA)?,
+                3 | 4 => transaction.execute_batch(SCHEMA)?,
                 other => return Ok(other),
             }
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(VERSION)
         })?;
@@ -122,6 +144,55 @@ impl SqliteStore {
 
     fn version(&self) -> Result<i64, StoreError> {
         self.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failure(&error))
+    }
+}
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// Nobody's yet, or ours.
+    Ours,
+    /// Another program's.
+    Foreign,
+}
+
+/// A file without tables is nobody's; ours are marked, or hold our tables from before marks.
+fn owner(connection: &Connection) -> Result<Owner, StoreError> {
+    let mark: i64 =
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| failure(&error))?;
+    if mark == APPLICATION {
+        return Ok(Owner::Ours);
+    }
+    let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('samples', 'estimates', 'counters', 'identities')) \
+               FROM sqlite_schema WHERE type = 'table'";
+    let (tables, known): (i64, i64) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| failure(&error))?;
+    let version: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failure(&error))?;
+    let older = mark == 0 && version > 0 && known == 4;
+    Ok(if tables == 0 && mark == 0 || older { Owner::Ours } else { Owner::Foreign })
+}
+
+fn foreign(path: &Path) -> StoreError {
+    StoreError::Foreign(format!(
+        "{} is a database of another program and was left as it is: name another file in `history.store`",
+        path.display()
+    ))
+}
+
+/// Makes a file that is not there, for its owner and group alone; SQLite gives the files beside
+/// it the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    match File::options().write(true).create_new(true).mode(MODE).open(path) {
+        // a umask may have taken more
+        Ok(file) => {
+            let mode = file.metadata().map(|meta| meta.permissions().mode() & MODE).unwrap_or(MODE);
+            let set = file.set_permissions(std::fs::Permissions::from_mode(mode));
+            set.map_err(|error| StoreError::Unreachable(format!("{}: {error}", path.display())))
+        }
+        // it is there, or opening it says why not
+        Err(_) => Ok(()),
     }
 }
 

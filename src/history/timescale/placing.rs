@@ -1,52 +1,56 @@
 //! What placing reads in the shared engine, and what a plan leaves there.
 
-use super::super::text::{SIZES, group, vectors};
+use super::super::text::{SIZES, ascii, from_ascii, group, vectors};
 use super::super::{Collecting, Known, Placing, Sent, StoreError, fields};
 use super::writing::save_sent;
-use super::{TimescaleStore, column, failure, numbers};
+use super::{TimescaleStore, column, numbers};
 use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Class, Estimate, Group, Placement, Vectors};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
+use postgres::error::SqlState;
+use postgres::types::Type;
 
 impl Known for TimescaleStore {
     fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
         let sql = format!("SELECT vm, {} FROM oneaio.estimates WHERE vm = ANY($1)", fields::ESTIMATE);
-        let rows = self.client.query(&sql, &[&ids]).map_err(|error| failure(&error))?;
+        let rows = self.rows(&sql, &[(&numbers(vms), Type::INT4_ARRAY)])?;
         rows.iter().map(|row| Ok((VmId(column(row, 0)?), estimate(row)?))).collect()
     }
 
     fn identities(&mut self, vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
         let sql = "SELECT vm, identity FROM oneaio.identities WHERE $1::int[] IS NULL OR vm = ANY($1) ORDER BY vm";
-        let rows = self.client.query(sql, &[&vms.map(numbers)]).map_err(|error| failure(&error))?;
+        let rows = self.rows(sql, &[(&vms.map(numbers), Type::INT4_ARRAY)])?;
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
             let text: String = column(row, 1)?;
-            found.extend(serde_json::from_str(&text).ok().map(|identity| (row.get(0), identity)));
+            let vm = VmId(column(row, 0)?);
+            found.extend(serde_json::from_str(&text).ok().map(|identity| (vm, identity)));
         }
-        Ok(found.into_iter().map(|(vm, identity)| (VmId(vm), identity)).collect())
+        Ok(found)
     }
 
     fn vectors(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
         let sql = "SELECT vm, vector FROM oneaio.estimates WHERE vm = ANY($1) AND vector IS NOT NULL";
-        let rows = self.client.query(sql, &[&numbers(vms)]).map_err(|error| failure(&error))?;
+        let rows = self.rows(sql, &[(&numbers(vms), Type::INT4_ARRAY)])?;
         rows.iter().map(|row| Ok((VmId(column(row, 0)?), vectors(&column::<String>(row, 1)?)))).collect()
     }
 
     fn relatives(&mut self, keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
+        let keys: Vec<String> = keys.iter().map(|key| ascii(key)).collect();
         let sql = "SELECT key, content FROM oneaio.relatives WHERE key = ANY($1) AND key NOT LIKE 'size:%'
                    UNION ALL (SELECT key, content FROM oneaio.relatives WHERE key LIKE 'size:%'
                               ORDER BY vms DESC, key LIMIT $2)";
-        let rows = self.client.query(sql, &[&keys, &SIZES]).map_err(|error| failure(&error))?;
-        rows.iter().map(|row| Ok((column(row, 0)?, group(&column::<String>(row, 1)?)))).collect()
+        let rows = self.rows(sql, &[(&keys, Type::TEXT_ARRAY), (&SIZES, Type::INT8)])?;
+        let pair = |row| Ok((from_ascii(column(row, 0)?), group(column(row, 1)?)));
+        rows.iter().map(pair).collect()
     }
 }
 
 impl Placing for TimescaleStore {
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
         let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
-        let rows = self.client.query(sql, &[&since]).map_err(|error| failure(&error))?;
+        let rows = self.rows(sql, &[(&since, Type::INT8)])?;
         let placement = |row: &postgres::Row| {
             Ok(Placement { vm: VmId(column(row, 0)?), host: HostId(column(row, 1)?), at: column(row, 2)? })
         };
@@ -54,12 +58,11 @@ impl Placing for TimescaleStore {
     }
 
     fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
         let sql = "SELECT vm, failed, at, sequence, error FROM oneaio.attempts WHERE vm = ANY($1)";
-        let rows = self.rows_if_any(sql, &[&ids])?;
+        let rows = self.rows_if_any(sql, &[(&numbers(vms), Type::INT4_ARRAY)])?;
         let attempts = |row: &postgres::Row| {
             let failed = u32::try_from(column::<i64>(row, 1)?).unwrap_or(u32::MAX);
-            let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, column(row, 4)?);
+            let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, from_ascii(column(row, 4)?));
             Ok((VmId(column(row, 0)?), Attempts { failed, at, sequence, error }))
         };
         rows.iter().map(attempts).collect()
@@ -68,14 +71,19 @@ impl Placing for TimescaleStore {
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
         let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
                    ORDER BY zone, at DESC";
-        let rows = self.rows_if_any(sql, &[&at, &at.saturating_sub(max_age)])?;
-        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+        let rows = self.rows_if_any(sql, &[(&at, Type::INT8), (&at.saturating_sub(max_age), Type::INT8)])?;
+        rows.iter().map(|row| Ok((from_ascii(column(row, 0)?), column(row, 1)?))).collect()
     }
 
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
-        // tables of an older version: made by the next collection
-        let with_attempts = self.has_table("attempts")?;
-        self.writing(|transaction| save_sent(transaction, sent, with_attempts))
+        self.short(|transaction| match save_sent(transaction, sent) {
+            // who may read may not always write
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                let told = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
+                Err(StoreError::NotWritable(told))
+            }
+            outcome => Ok(outcome?),
+        })
     }
 
     fn collecting(&mut self) -> Option<&mut dyn Collecting> {
