@@ -52,32 +52,35 @@ impl Collecting for SqliteStore {
         let lock = format!("{path}.collecting");
         let file = File::options().create(true).append(true).mode(super::MODE).open(&lock);
         let file = file.map_err(|error| StoreError::Unreachable(format!("{lock}: {error}")))?;
-        // who holds it no more is gone, which a lease alone would tell only after its time
-        let gone = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // whose lock is free is gone, which a lease alone would tell only after its time
+        let free = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => true,
             Err(rustix::io::Errno::WOULDBLOCK) => false,
             Err(error) => return Err(StoreError::Other(format!("{lock} cannot be locked: {error}"))),
         };
         let now = now();
         let claim = self.writing(|transaction| {
-            let sql = "SELECT holder, since, until FROM leases WHERE name = 'collection'";
-            let held: Option<(String, i64, i64)> =
-                transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-            if let Some((by, since, until)) = held {
-                // what reaches beyond a whole lease was written by a wrong clock
+            let sql = "SELECT holder, since, until, locked FROM leases WHERE name = 'collection'";
+            let held: Option<(String, i64, i64, bool)> = transaction
+                .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .optional()?;
+            if let Some((by, since, until, locked)) = held {
+                // who took over from a frozen one has no lock; what reaches beyond a whole lease was
+                // written by a wrong clock
+                let gone = free && locked;
                 if !gone && by != holder && until >= now && until <= now + LEASE {
                     return Ok(Claim::Held { by, since });
                 }
-            } else if !gone {
+            } else if !free {
                 // it has the lock and is about to write its name
                 return Ok(Claim::Held { by: "a process that is just starting".to_owned(), since: now });
             }
-            let sql = "INSERT OR REPLACE INTO leases VALUES ('collection', ?1, ?2, ?3)";
-            transaction.execute(sql, params![holder, now, now + LEASE])?;
+            let sql = "INSERT OR REPLACE INTO leases VALUES ('collection', ?1, ?2, ?3, ?4)";
+            transaction.execute(sql, params![holder, now, now + LEASE, free])?;
             Ok(Claim::Ours)
         })?;
         if claim == Claim::Ours {
-            self.collecting = gone.then_some(file);
+            self.collecting = free.then_some(file);
             self.holder = Some(holder.to_owned());
         }
         Ok(claim)

@@ -2,6 +2,7 @@
 //! The only room that names SQLite.
 
 mod collecting;
+pub mod forecast;
 mod placing;
 mod training;
 
@@ -46,7 +47,8 @@ CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (source TEXT PRIMARY KEY, until INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS leases (
-    name TEXT PRIMARY KEY, holder TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+    locked INTEGER NOT NULL);
 ";
 
 /// Columns that came with version 3; the other versions only added tables.
