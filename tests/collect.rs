@@ -158,12 +158,15 @@ fn what_a_request_tells_in_between_does_not_stand_for_what_is_collected() {
 const VMS: i32 = 1500;
 const EACH: i64 = 28;
 
+/// What happens in the middle of an answer.
+type Act = Box<dyn FnMut() + Send>;
+
 /// An oned with a history, for any number of calls.
 struct Cloud {
     /// By VM, as oned answers.
     records: Vec<(i64, String)>,
     /// Called when so many bytes of an answer to that method have gone out.
-    cut: Option<(String, usize, Box<dyn FnMut() + Send>)>,
+    cut: Option<(String, usize, Act)>,
     /// Seconds that each call for samples of VMs asked for.
     asked: Vec<i64>,
 }

@@ -84,7 +84,7 @@ pub fn all(client: &Client, since: i64, store: &mut dyn HistoryStore, model: Opt
     );
     if account.incomplete > 0 {
         log::warn!(
-            "{} steps of VMs lack CPU or memory and were left out: is every metric of the libvirt exporter kept?",
+            "steps left out that lack CPU or memory: {}; is every metric of the libvirt exporter kept?",
             account.incomplete
         );
     }
