@@ -16,6 +16,7 @@ pub mod plain;
 pub mod plan;
 pub mod policy;
 pub mod report;
+pub mod resource;
 pub mod sample;
 pub mod snapshot;
 pub mod topology;
