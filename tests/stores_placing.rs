@@ -369,6 +369,26 @@ fn a_wrong_password_and_tables_of_another_form_are_told() {
     let (plan, messages) = with(&format!("{guarded} password=wrongsecret"));
     assert!(plan.contains("<ACTION>"));
     assert!(messages.contains("password authentication failed") && !messages.contains("wrongsecret"), "{messages}");
+    // as libpq finds it where the address has none
+    let status = |name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+        command.args(["db", "init", "--set", &format!("history.store={guarded}")]).env_remove("PGPASSWORD");
+        let output = command.env("HOME", "/nowhere").env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    client.batch_execute("GRANT CREATE ON DATABASE postgres TO guarded").unwrap();
+    assert_eq!(status("HOME", "/nowhere").0, Some(3));
+    assert_eq!(status("PGPASSWORD", "right"), (Some(0), String::new()));
+    let folder = tempfile::tempdir().unwrap();
+    let passfile = folder.path().join("pass");
+    std::fs::write(&passfile, "localhost:5432:postgres:guarded:right\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&passfile, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let (code, messages) = status("PGPASSFILE", passfile.to_str().unwrap());
+    assert!(code == Some(3) && messages.contains("others may read it"), "{messages}");
+    mode(0o600);
+    assert_eq!(status("PGPASSFILE", passfile.to_str().unwrap()).0, Some(0));
+    client.batch_execute("DROP SCHEMA oneaio CASCADE").unwrap();
 
     client
         .batch_execute(

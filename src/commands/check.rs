@@ -176,6 +176,17 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     for remark in &status.remarks {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
     }
+    for (zone, newest) in &status.carbon {
+        let age = history::now() - newest;
+        if age > history::CARBON_AGE {
+            let hours = age / 3600;
+            let text =
+                format!("the carbon intensity of zone {zone} ends {hours} hours ago and does not count any more");
+            let fix =
+                format!("oneaio import --carbon {zone} FILE, each hour by oneaio-carbon@{zone}.timer (stores.md)");
+            findings.warning("history", text, fix);
+        }
+    }
     let age = status.span.map(|(_, last)| history::now() - last);
     let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
     match age {

@@ -4,6 +4,7 @@ use crate::commands::ConfigArgs;
 use crate::commands::Exit;
 use crate::config::{Settings, Store};
 use crate::history::{StoreError, StoreStatus};
+use crate::model::moment;
 use crate::recall::history;
 use clap::Subcommand;
 use std::io::Write;
@@ -87,6 +88,9 @@ fn told(status: &StoreStatus) -> String {
         status.gaps,
         status.bytes as f64 / 1e6
     );
+    for (zone, newest) in &status.carbon {
+        text.push_str(&format!("carbon     zone {zone}, up to {}\n", moment::utc(*newest)));
+    }
     for remark in &status.remarks {
         text.push_str(&format!("remark     {remark}\n"));
     }

@@ -166,6 +166,8 @@ pub struct StoreStatus {
     pub span: Option<(i64, i64)>,
     /// Size on disk.
     pub bytes: i64,
+    /// The newest moment of the carbon intensity of each zone, by zone.
+    pub carbon: Vec<(String, i64)>,
     /// What is not as it should be, with the remedy.
     pub remarks: Vec<String>,
 }

@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const REMEMBERED: i64 = 900;
 
 /// Carbon intensity of a zone holds for so many seconds; series are by the hour.
-const CARBON_AGE: i64 = 3 * 3600;
+pub const CARBON_AGE: i64 = 3 * 3600;
 
 /// Seconds since 1970.
 pub fn now() -> i64 {

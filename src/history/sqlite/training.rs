@@ -70,7 +70,11 @@ impl Described for SqliteStore {
         let remarks = if health == "ok" { Vec::new() } else { vec![format!("the file is damaged: {health}")] };
         let engine = format!("SQLite {}", rusqlite::version());
         let span = first.zip(last);
-        Ok(StoreStatus { engine, samples, vms, estimates, gaps, host_samples, span, bytes, remarks })
+        let newest = "SELECT zone, max(at) FROM carbon GROUP BY zone ORDER BY zone";
+        let there = self.has_table("carbon")?;
+        let carbon =
+            if there { all(&self.connection, newest, |row| Ok((row.get(0)?, row.get(1)?)))? } else { Vec::new() };
+        Ok(StoreStatus { engine, samples, vms, estimates, gaps, host_samples, span, bytes, carbon, remarks })
     }
 }
 

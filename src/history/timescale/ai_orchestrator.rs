@@ -212,6 +212,7 @@ impl Described for AiOrchestrator {
             host_samples: 0,
             span: first.zip(last),
             bytes: column(&row, 4)?,
+            carbon: Vec::new(),
             remarks: if column(&row, 5)? { Vec::new() } else { vec![missing] },
         })
     }

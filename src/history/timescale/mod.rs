@@ -5,6 +5,7 @@
 mod ai_orchestrator;
 mod collecting;
 mod hypertable;
+mod password;
 mod placing;
 mod tls;
 mod training;
@@ -13,7 +14,7 @@ mod writing;
 use super::{Described, Placing, StoreError};
 use crate::model::ids::VmId;
 use ai_orchestrator::AiOrchestrator;
-use postgres::config::SslMode;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
 use postgres::{Client, Config, NoTls, Transaction};
@@ -147,6 +148,11 @@ impl TimescaleStore {
             StoreError::Unreachable("the address is not of the form postgresql://user@host/database".to_owned())
         })?;
         config.connect_timeout(patience).application_name("oneaio");
+        if config.get_password().is_none()
+            && let Some(password) = password_of(&config, address.passfile.as_deref())
+        {
+            config.password(password);
+        }
         Ok(Self { client: secured(config, &address)?, patience, holder: None })
     }
 
@@ -220,9 +226,29 @@ fn stand(transaction: &mut Transaction<'_>) -> Result<Stand, postgres::Error> {
     Ok(version.map_or(Stand::Foreign, Stand::Ours))
 }
 
+/// The password of an address that holds none.
+fn password_of(config: &Config, passfile: Option<&str>) -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let user = config.get_user().map(str::to_owned).or_else(|| variable("USER")).unwrap_or_default();
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    let account = password::Account {
+        host: &host,
+        port: config.get_ports().first().copied().unwrap_or(5432),
+        database: config.get_dbname().unwrap_or(&user),
+        user: &user,
+    };
+    password::find(account, passfile, &variable)
+}
+
 /// Connects with as much TLS as the address asks for.
 fn secured(mut config: Config, address: &tls::Address) -> Result<Client, StoreError> {
-    let connector = || tls::connector(address.mode, address.root.as_deref()).map_err(StoreError::Unreachable);
+    let connector = || {
+        tls::connector(address.mode, address.root.as_deref(), address.client.as_ref()).map_err(StoreError::Unreachable)
+    };
     match address.mode {
         Mode::Disable => config.ssl_mode(SslMode::Disable).connect(NoTls),
         Mode::Allow => match config.clone().ssl_mode(SslMode::Disable).connect(NoTls) {

@@ -1,5 +1,6 @@
 //! What training reads in the shared engine and renews there, and what is told of the tables.
 
+use super::super::text::from_ascii;
 use super::super::{Described, Learnt, StoreError, StoreStatus, Training, fields};
 use super::placing::estimate;
 use super::writing::save_learnt;
@@ -54,6 +55,14 @@ impl Described for TimescaleStore {
         self.long(|transaction| {
             let row = transaction.query_typed_one(sql, &[])?;
             let described = hypertable::describe(transaction)?;
+            // tables of an older version may lack it
+            let there = transaction.query_typed_one("SELECT to_regclass('oneaio.carbon') IS NOT NULL", &[])?;
+            let zones = if column(&there, 0)? {
+                transaction.query_typed("SELECT zone, max(at) FROM oneaio.carbon GROUP BY zone ORDER BY zone", &[])?
+            } else {
+                Vec::new()
+            };
+            let newest = |row| Ok::<_, StoreError>((from_ascii(column(row, 0)?), column(row, 1)?));
             let (first, last): (Option<i64>, Option<i64>) = (column(&row, 2)?, column(&row, 3)?);
             let version: String = column(&row, 5)?;
             let engine = version.split(" on ").next().unwrap_or("PostgreSQL").to_owned();
@@ -66,6 +75,7 @@ impl Described for TimescaleStore {
                 host_samples: column(&row, 7)?,
                 span: first.zip(last),
                 bytes: described.bytes,
+                carbon: zones.iter().map(newest).collect::<Result<_, _>>()?,
                 remarks: described.remarks,
             })
         })
