@@ -130,6 +130,16 @@ fn sslmode_means_what_libpq_means_by_it() {
     }
     assert_eq!(connects("127.0.0.1", "sslmode=require"), Ok(()));
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
+    // the CAs of the system have not signed this one
+    let error = connects("localhost", "sslrootcert=system").unwrap_err();
+    assert!(error.contains("certificate") || error.contains("sslrootcert is system"), "{error}");
+    assert!(connects("localhost", "gssencmode=require").unwrap_err().contains("GSSAPI"));
+    let (certificate, key) = server.require_certificate();
+    assert!(connects("localhost", "sslmode=require").is_err(), "who shows none stays out");
+    let shown = format!("sslmode=verify-full {root} sslcert={certificate} sslkey={key} gssencmode=disable");
+    assert_eq!(connects("localhost", &shown), Ok(()));
+    let error = connects("localhost", &format!("sslcert={certificate} sslkey=/no/such/file")).unwrap_err();
+    assert!(error.contains("sslkey /no/such/file cannot be used"), "{error}");
 }
 
 /// What the ai-orchestrator's EnvServer has written, and a role that may only read.

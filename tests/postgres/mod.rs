@@ -97,7 +97,9 @@ impl Server {
             certify(&folder);
             std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all all trust\n").unwrap();
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+            for (name, file) in
+                [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "ca.crt")]
+            {
                 command.arg("-c").arg(format!("{name}={}", folder.join(file).display()));
             }
             command.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
@@ -136,6 +138,16 @@ impl Server {
     /// The file of its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join(format!(".s.PGSQL.{}", self.port.unwrap_or(5432)))
+    }
+
+    /// From now on clients over TCP come in with a certificate only; the one that the CA has signed
+    /// for `oneaio`, and its key.
+    pub fn require_certificate(&self) -> (String, String) {
+        std::fs::write(self.folder.join("data/pg_hba.conf"), "local all all trust\nhostssl all all all cert\n")
+            .unwrap();
+        self.client().batch_execute("SELECT pg_reload_conf()").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        ["client.crt", "client.key"].map(|name| self.folder.join(name).display().to_string()).into()
     }
 
     /// From now on this role comes in with its password only.
@@ -221,6 +233,8 @@ fn certify(folder: &Path) {
     std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost\n").unwrap();
     openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=test-ca -days 2");
     openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
+    openssl("req -newkey rsa:2048 -nodes -keyout client.key -out client.csr -subj /CN=oneaio");
+    openssl("x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out client.crt -days 2 -extfile san");
     openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile san");
 }
 
