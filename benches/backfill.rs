@@ -7,10 +7,12 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod measured;
-#[path = "../tests/scripted/prometheus.rs"]
+#[path = "../tests/it/support/prometheus.rs"]
 mod scripted;
-#[path = "../tests/postgres/mod.rs"]
+#[path = "../tests/it/support/store.rs"]
 mod server;
+#[path = "../tests/it/support/skip.rs"]
+mod skip;
 
 use measured::{children, peak};
 use scripted::{Cloud, serve};

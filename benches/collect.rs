@@ -6,8 +6,10 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod measured;
-#[path = "../tests/postgres/mod.rs"]
+#[path = "../tests/it/support/store.rs"]
 mod server;
+#[path = "../tests/it/support/skip.rs"]
+mod skip;
 
 use measured::{children, peak};
 use std::io::{Read, Write};

@@ -8,8 +8,10 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod measured;
-#[path = "../tests/postgres/mod.rs"]
+#[path = "../tests/it/support/store.rs"]
 mod server;
+#[path = "../tests/it/support/skip.rs"]
+mod skip;
 
 use measured::cpu;
 use oneaio::history::sqlite::SqliteStore;

@@ -13,6 +13,7 @@ use oneaio::demand::classifier::{Classifier, Training, clusters, fit};
 use oneaio::demand::estimator::Outcome;
 use oneaio::demand::features::mean;
 use oneaio::demand::window::{CPU, LENGTH, Row, Window};
+use oneaio::model::resource::Resource;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -149,7 +150,7 @@ fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<
     let rows: Vec<(Vec<f64>, [Option<Outcome>; 2])> =
         train.iter().map(|(window, level)| (by(window), [Some(outcome(*level)), None])).collect();
     let calibration = Calibration::fit(&rows).expect("there is enough");
-    test.iter().map(|(window, level)| (*level, calibration.estimate(&by(window), 0).level[0])).collect()
+    test.iter().map(|(window, level)| (*level, calibration.estimate(&by(window), 0).level[Resource::Cpu])).collect()
 }
 
 /// R2 and mean absolute error.

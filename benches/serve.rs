@@ -6,13 +6,15 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/support/request.rs"]
 mod common;
-#[path = "../tests/postgres/mod.rs"]
+#[path = "../tests/it/support/store.rs"]
 mod postgres;
 mod seed_path;
-#[path = "../tests/serving/mod.rs"]
+#[path = "../tests/it/support/server.rs"]
 mod serving;
+#[path = "../tests/it/support/skip.rs"]
+mod skip;
 
 use oneaio::decide;
 use oneaio::model::history::Recall;

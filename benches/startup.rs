@@ -4,7 +4,7 @@
 //! `cargo bench --bench startup`
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[path = "../tests/serving/mod.rs"]
+#[path = "../tests/it/support/server.rs"]
 mod serving;
 
 use serving::{ScriptedOned, Service, hosts, pending};

@@ -13,7 +13,7 @@ use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
-use crate::commands::{self, ConfigArgs, Exit};
+use crate::commands::{self, AnswerArgs, ConfigArgs, Exit};
 use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer a PLACE request of oned: request on standard input, plan on standard output.
-    Place(ConfigArgs),
+    Place(AnswerArgs),
     /// Answer an OPTIMIZE request of oned: request on standard input, migrations on standard output.
     Optimize(OptimizeArgs),
     /// Say whether a host can be emptied, by which migrations, or which VM and rule is in the way.
@@ -39,7 +39,7 @@ enum Command {
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
     /// Serve OpenNebula 6 (EXTERNAL_SCHEDULER of sched.conf) and the REST calls of AI-Orchestrator.
-    Serve(ConfigArgs),
+    Serve(AnswerArgs),
     /// Bring what VMs use from oned into the store of history.
     Collect(CollectArgs),
     /// Read usage tables (CSV, also gz) into the store of history.
@@ -73,7 +73,10 @@ pub fn run() -> Exit {
         Err(error) => {
             // help and version are no errors; clap prints to the right stream
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // plugins of Nagios say 3 for that
+            let plugin = std::env::args().any(|arg| arg == "--nagios");
+            let wrong = if plugin { Exit::Unusable } else { Exit::Usage };
+            return if error.use_stderr() { wrong } else { Exit::Done };
         }
     };
     match cli.command {

@@ -7,12 +7,11 @@ use crate::model::explanation::Explanation;
 use crate::model::history::{Attempts, Recall};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
-use crate::model::report::{Planned, Refusal, Report};
+use crate::model::report::{Footprint, Planned, Refusal, Report};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::placement::PlanningInput;
-use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
 use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
@@ -22,6 +21,8 @@ use thiserror::Error;
 
 mod clusters;
 
+pub use crate::placement::Stop;
+pub use crate::placement::deploy::retry::FORGOTTEN;
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
 
 /// Why there is no decision.
@@ -61,6 +62,12 @@ impl Decided {
         let indifferent = Policy { s_green: 0.0, ..policy.clone() };
         let ignoring = plan(&PlanningInput { retries, ..PlanningInput::new(snapshot, demands) }, &indifferent);
         planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
+    }
+
+    /// What the VMs of the plan add to the consumption of all hosts.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        green::effect(&self.snapshot, &self.demands, &self.planned.plan, &self.planned.plan).chosen
     }
 
     /// What to remember of the VMs that the plan deploys, for when one of them comes back.

@@ -7,6 +7,7 @@
 
 pub use crate::demand::memory::Memory;
 
+use crate::demand::mix;
 use crate::demand::model::Model;
 use crate::demand::relatives;
 use crate::history::{Absorbed, Batch, Collecting, Learnt, StoreError, Training};
@@ -54,7 +55,7 @@ pub fn absorb_with(
 fn learnt(memory: &Memory, identity: Option<&VmIdentity>, model: Option<&Model>) -> Learnt {
     let (estimate, vectors) = match model {
         Some(model) => model.learn(memory, identity),
-        None => (memory.estimate(), Vec::new()),
+        None => (mix::unfitted(&memory.traits()), Vec::new()),
     };
     Learnt { estimate, vectors, state: memory.to_bytes() }
 }

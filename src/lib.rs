@@ -16,7 +16,7 @@
 //! Dependencies point one way: `model` <- {`opennebula`, `demand`, `history`, `placement`,
 //! `config`} <- {`decide`, `learn`, `oned`} <- `server` <- `commands`. The rooms in the middle do not
 //! see each other, and in `model`, `opennebula`, `demand`, `placement` and `decide` there is
-//! no clock, environment, file, socket or log call. `tests/rooms.rs` keeps it so.
+//! no clock, environment, file, socket or log call. `tests/it/house/rooms.rs` keeps it so.
 
 pub mod cli;
 pub mod commands;
@@ -25,6 +25,7 @@ pub mod decide;
 pub mod demand;
 pub mod history;
 pub mod learn;
+pub mod machine;
 pub mod model;
 pub mod oned;
 pub mod opennebula;

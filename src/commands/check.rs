@@ -4,19 +4,17 @@
 mod files;
 mod model;
 
-use super::installation::Installation;
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::collect;
-use crate::commands::load_settings;
-use crate::commands::logger;
+use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
-use crate::oned::Limits;
+use crate::machine::clock::now;
+use crate::machine::installation::Installation;
+use crate::machine::settings::{self, Fallback, Loaded};
+use crate::model::moment::utc;
+use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use clap::Args;
 use serde::Serialize;
-use std::io::Write;
 use std::time::Duration;
 
 /// Samples older than this tell that nobody collects.
@@ -31,6 +29,10 @@ pub struct CheckArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Print one line as a plugin of Nagios or Icinga does. Exit status: 0 OK, 1 WARNING,
+    /// 2 CRITICAL, 3 UNKNOWN (wrong use).
+    #[arg(long, conflicts_with = "json")]
+    pub nagios: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -60,7 +62,10 @@ pub struct Finding {
 
 /// All findings, in the order in which they were looked for.
 #[derive(Clone, Debug, Default)]
-struct Findings(Vec<Finding>);
+struct Findings(Vec<Finding>, Figures);
+
+/// Performance data: name, seconds, and from where on they are too many.
+type Figures = Vec<(&'static str, i64, i64)>;
 
 impl Findings {
     fn ok(&mut self, what: &'static str, text: impl Into<String>) {
@@ -84,12 +89,15 @@ pub fn run(args: &CheckArgs) -> Exit {
     let settings = configuration(args, &mut findings);
     let installation = Installation::here();
     let stored = history(&settings, &mut findings);
-    model::model(&settings, stored.as_ref(), history::now(), &mut findings);
+    model::model(&settings, stored.as_ref(), now(), &mut findings);
     files::wrappers(&installation, &mut findings);
     files::oned_conf(&installation, &mut findings);
     files::folders(&installation, &settings, &mut findings);
     if !args.offline {
         oned(&mut findings);
+    }
+    if args.nagios {
+        return nagios(&findings);
     }
     let mut text = String::new();
     for finding in &findings.0 {
@@ -108,7 +116,7 @@ pub fn run(args: &CheckArgs) -> Exit {
         }
         text.push('\n');
     }
-    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+    if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
     match findings.0.iter().map(|finding| finding.grade).max() {
@@ -118,19 +126,51 @@ pub fn run(args: &CheckArgs) -> Exit {
     }
 }
 
+/// All findings in one line, the worst first, and what can be drawn.
+fn nagios(findings: &Findings) -> Exit {
+    let of = |grade: Grade| findings.0.iter().filter(move |finding| finding.grade == grade);
+    let (errors, warnings) = (of(Grade::Error).count(), of(Grade::Warning).count());
+    let (word, exit) = match (errors, warnings) {
+        (0, 0) => ("OK", Exit::Done),
+        (0, _) => ("WARNING", Exit::Different),
+        _ => ("CRITICAL", Exit::Usage),
+    };
+    let told = of(Grade::Error).chain(of(Grade::Warning)).map(|finding| format!("{}: {}", finding.what, finding.text));
+    let told = told.collect::<Vec<_>>().join("; ");
+    let told = if told.is_empty() { "all is well".to_owned() } else { told };
+    let mut line = format!("ONEAIO {word} - {} | 'errors'={errors} 'warnings'={warnings}", plugin_text(&told));
+    for (name, seconds, most) in &findings.1 {
+        line.push_str(&format!(" '{name}'={seconds}s;{most}"));
+    }
+    if driver::print(&(line + "\n")) == Exit::Done { exit } else { Exit::Unusable }
+}
+
+/// What a plugin may say: one line, without the sign that ends it.
+fn plugin_text(text: &str) -> String {
+    let plain = |c: char| if c == '|' || c.is_control() { '/' } else { c };
+    text.chars().take(1000).map(plain).collect()
+}
+
 /// The settings, or the defaults where they cannot be used.
 fn configuration(args: &CheckArgs, findings: &mut Findings) -> Settings {
-    let file = super::config_file(&args.config, None);
-    match load_settings(&args.config, None) {
-        Ok(settings) => {
+    let file = args.config.config.clone().or_else(settings::installed);
+    match settings::load(file.as_deref(), &args.config.set) {
+        Ok(loaded) => {
             let from = file.map_or("no file, all at their defaults".to_owned(), |file| file.display().to_string());
             findings.ok("configuration", from);
-            settings
+            loaded.settings
         }
         Err(problems) => {
             for problem in problems {
                 let fix = "mend this line; `oneaio config` prints every key with its meaning";
                 findings.error("configuration", problem.to_string(), fix);
+            }
+            if args.config.config.is_none()
+                && let Ok(Loaded { fallback: Some(Fallback { since, .. }), .. }) =
+                    settings::load_or_last_good(&args.config.set)
+            {
+                let text = format!("until then that of {} counts, the last that was good", utc(since));
+                findings.warning("configuration", text, "mend the lines above");
             }
             Settings::default()
         }
@@ -146,8 +186,9 @@ fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> 
         findings.warning("history", text, fix);
         return None;
     };
+    // one that may not be looked at is there: opening it tells what lacks
     if let Store::Sqlite(path) = &chosen
-        && !path.exists()
+        && !path.try_exists().unwrap_or(true)
     {
         let fix = "systemctl enable --now oneaio-collect.timer";
         findings.warning("history", format!("{} is not there yet", path.display()), fix);
@@ -177,7 +218,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
     }
     for (zone, newest) in &status.carbon {
-        let age = history::now() - newest;
+        let age = now() - newest;
         if age > history::CARBON_AGE {
             let hours = age / 3600;
             let text =
@@ -187,7 +228,8 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
             findings.warning("history", text, fix);
         }
     }
-    let age = status.span.map(|(_, last)| history::now() - last);
+    let age = status.span.map(|(_, last)| now() - last);
+    findings.1.extend(age.map(|age| ("sample_age", age, FRESH)));
     let fix = "systemctl enable --now oneaio-collect.timer; its journal tells what is wrong";
     match age {
         None => findings.warning("history", "it holds no samples", fix),
@@ -205,7 +247,7 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
 fn oned(findings: &mut Findings) {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
-    let asked = collect::oned(limits).and_then(|oned| Ok(oned.system_version()?));
+    let asked = Oned::of_environment(limits).map_err(anyhow::Error::from).and_then(|oned| Ok(oned.system_version()?));
     match asked {
         Ok(version) if version.starts_with("7.") => findings.ok("oned", format!("version {version}")),
         Ok(version) if version.starts_with("6.") => {

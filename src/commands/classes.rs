@@ -1,40 +1,27 @@
 //! `oneaio classes`: what the classes of the model are, in words and numbers.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::config::LogLevel;
+use super::{ConfigArgs, Exit, driver};
 use crate::demand::model::{ClassSummary, Header};
 use crate::recall::modelfile;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use std::io::Write;
 
 /// Prints the classes.
 #[must_use]
 pub fn run(args: &ConfigArgs) -> Exit {
-    logger::start(LogLevel::default());
-    let settings = match load_settings(args, None) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
+    let settings = match driver::begin(args) {
+        Ok(loaded) => loaded.settings,
+        Err(exit) => return exit,
     };
     let path = modelfile::path(&settings);
-    let text = match modelfile::read(&path) {
-        Ok(Some(model)) => text(&model.header),
+    match modelfile::read(&path) {
+        Ok(Some(model)) => driver::print(&text(&model.header)),
         Ok(None) => {
             log::error!("there is no model at {}: `oneaio train` makes one", path.display());
-            return Exit::Unusable;
+            Exit::Unusable
         }
-        Err(error) => {
-            log::error!("{error:#}");
-            return Exit::Unusable;
-        }
-    };
-    if std::io::stdout().write_all(text.as_bytes()).is_ok() { Exit::Done } else { Exit::Output }
+        Err(error) => driver::failed(Exit::Unusable, &error),
+    }
 }
 
 fn text(header: &Header) -> String {

@@ -1,15 +1,15 @@
 //! `oneaio classify VM...`: what history says of a VM: its class, its estimate, and where
 //! that comes from.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
+use super::{ConfigArgs, Exit, driver};
 use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
+use crate::demand::mix;
 use crate::demand::model::Model;
 use crate::demand::relatives::{self, Relatives};
 use crate::demand::study::size;
 use crate::history::{StoreError, Training};
-use crate::model::demand::{Demand, Usage};
+use crate::model::demand::{Demand, Source, Usage};
 use crate::model::history::Group;
 use crate::model::ids::VmId;
 use crate::model::sample::VmIdentity;
@@ -19,7 +19,6 @@ use anyhow::anyhow;
 use clap::Args;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::time::Duration;
 
 /// Whom to classify.
@@ -36,7 +35,7 @@ pub struct ClassifyArgs {
 /// Prints a paragraph for each VM.
 #[must_use]
 pub fn run(args: &ClassifyArgs) -> Exit {
-    let (settings, chosen) = match history::configured(&args.config) {
+    let (settings, chosen) = match driver::with_store(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
@@ -49,15 +48,8 @@ pub fn run(args: &ClassifyArgs) -> Exit {
         .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
     match told {
-        Ok((text, all)) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) if all => Exit::Done,
-            Ok(()) => Exit::Unusable,
-            Err(_) => Exit::Output,
-        },
-        Err(error) => {
-            log::error!("{error:#}");
-            Exit::Unusable
-        }
+        Ok((text, all)) => driver::print(&text).max(if all { Exit::Done } else { Exit::Unusable }),
+        Err(error) => driver::failed(Exit::Unusable, &error),
     }
 }
 
@@ -77,10 +69,7 @@ fn tell(store: &mut dyn Training, vms: &[VmId], model: Option<&Model>) -> Result
     let (mut text, mut all) = (String::new(), true);
     for vm in vms {
         let identity = identities.get(vm);
-        let prior = identity.and_then(|who| {
-            let (prior, source) = relatives.prior(who)?;
-            Some(relatives::demand(&prior, source, who.cpu as f64, who.memory as f64))
-        });
+        let prior = identity.and_then(|who| relatives.demand(who));
         // writing to a String cannot fail
         let _ = match states.get(vm) {
             Some(Some(memory)) => write!(text, "{}", with_history(*vm, memory, identity, prior.as_ref(), model)),
@@ -107,7 +96,7 @@ fn with_history(
     let traits = memory.traits();
     let (estimate, vectors) = match model {
         Some(model) => model.learn(memory, identity),
-        None => (memory.estimate(), Vec::new()),
+        None => (mix::unfitted(&traits), Vec::new()),
     };
     let mut text = format!(
         "VM {vm}{}: {} samples over {:.1} days\n",
@@ -120,18 +109,23 @@ fn with_history(
         traits.samples,
         traits.span as f64 / 86_400.0
     );
-    let demand = relatives::mixed(&estimate, prior);
     let window = identity.map(|who| memory.window(size(who)));
     let class = match (model, &window) {
-        (Some(model), Some(Ok(window))) => model.by_class(window, PLACEMENT),
+        (Some(model), Some(Ok(window))) => model.fitting().by_class(window, PLACEMENT).usage,
         _ => None,
     };
-    let fit = model.map_or_else(Fit::default, |model| model.fit().clone());
+    let fit = model.map_or_else(Fit::default, |model| model.fitting().fit.clone());
     let origin = origin(fit.shares(traits.span, class.is_some()), prior);
-    let _ = writeln!(text, "  estimate from {origin}: {}", amounts(&demand));
+    let _ = match mix::demand(Some(&estimate), || prior.copied()) {
+        Some(demand) if demand.source == Source::History => {
+            writeln!(text, "  estimate from {origin}: {}", amounts(&demand))
+        }
+        Some(demand) => writeln!(text, "  too few samples yet; by {}: {}", demand.source.name(), amounts(&demand)),
+        None => writeln!(text, "  too few samples yet; it counts as what it asks for"),
+    };
     match (model, window) {
         (Some(model), Some(Ok(window))) => {
-            let found = model.classify(&window);
+            let found = model.fitting().classifier.classify(&window);
             let list = |values: &[f64]| values.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(", ");
             let _ = writeln!(
                 text,
@@ -144,10 +138,11 @@ fn with_history(
                 vectors.iter().map(|(name, vector)| format!("; vector of {name} {}", list(vector))).collect::<String>()
             );
             for (horizon, name) in HORIZON_NAMES.iter().enumerate() {
-                let cores = identity.map_or(0.0, |who| who.cpu as f64 / 100.0);
-                let (level, peak) = model.fit().usage(&traits, horizon);
-                let class = model.by_class(&window, horizon).map_or(String::new(), |class| {
-                    format!("; by class alone {:.0} % and {:.0} %", class.level[0] * cores, class.peak[0] * cores)
+                let (level, peak) = model.fitting().fit.usage(&traits, horizon);
+                let class = model.fitting().by_class(&window, horizon).usage.zip(identity);
+                let class = class.map_or(String::new(), |(class, who)| {
+                    let (level, peak) = (class.level.usage(who).cpu, class.peak.usage(who).cpu);
+                    format!("; by class alone {level:.0} % and {peak:.0} %")
                 });
                 let (level, peak) = (level.cpu, peak.cpu);
                 let _ = writeln!(text, "  next {name}: CPU level {level:.0} %, peak {peak:.0} % of a core{class}");

@@ -1,9 +1,13 @@
-//! `oneaio config`: the configuration file, generated from the keys in the code.
+//! `oneaio config`: the configuration file, generated from the keys in the code; what is in
+//! effect and from where; what other schedulers were configured to do, in our words.
 
-use super::Exit;
-use crate::config::{keys, reference};
+use super::show::grid::{self, Grid};
+use super::{ConfigArgs, Exit, driver};
+use crate::config::{foreign, keys, origins, reference};
+use crate::machine::settings;
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use std::io::Write;
+use std::path::PathBuf;
 
 /// What to print.
 #[derive(Clone, Debug, Args)]
@@ -11,14 +15,66 @@ pub struct PrintArgs {
     /// Print a reference in Markdown instead of the file.
     #[arg(long)]
     pub reference: bool,
+    /// Print what is in effect, key by key, and from where. Implied by --config and --set.
+    #[arg(long, conflicts_with = "reference")]
+    pub effective: bool,
+    /// Print a configuration with the policies of rank.conf, one_drs.conf or sched.conf.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["reference", "effective"])]
+    pub from: Vec<PathBuf>,
+    /// Print JSON, one line per key.
+    #[arg(long, conflicts_with_all = ["reference", "from"])]
+    pub json: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
+    /// Settings to show.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
-/// Prints the file, or the reference.
+/// Prints.
 #[must_use]
 pub fn run(args: &PrintArgs) -> Exit {
-    let text = if args.reference { reference::markdown() } else { keys::file() };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Output,
+    let effective = args.effective || args.json || args.config.config.is_some() || !args.config.set.is_empty();
+    let text = match (args.reference, args.from.is_empty(), effective) {
+        (true, ..) => Ok(reference::markdown()),
+        (_, false, _) => from(&args.from),
+        (.., true) => in_effect(args),
+        _ => Ok(keys::file()),
+    };
+    match text {
+        Ok(text) => driver::print(&text),
+        Err(error) => driver::failed(Exit::Usage, &error),
     }
+}
+
+fn from(files: &[PathBuf]) -> Result<String> {
+    let read = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        Ok((file.display().to_string(), text))
+    };
+    foreign::translated(&files.iter().map(read).collect::<Result<Vec<_>>>()?).map_err(|problem| anyhow!(problem))
+}
+
+/// What counts, or all that is wrong.
+fn in_effect(args: &PrintArgs) -> Result<String> {
+    driver::load(&args.config, None)?;
+    let file = args.config.config.clone().or_else(settings::installed);
+    let read = file.map(|file| Ok::<_, std::io::Error>((file.display().to_string(), std::fs::read_to_string(file)?)));
+    let read = read.transpose()?;
+    let mut overrides: Vec<String> = settings::store_of_environment().into_iter().collect();
+    overrides.extend(args.config.set.iter().cloned());
+    let rows = origins(read.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), &overrides);
+    if args.json {
+        let line = |(key, value, from): &(&str, String, String)| {
+            format!("{}\n", serde_json::json!({ "key": key, "value": value, "from": from }))
+        };
+        return Ok(rows.iter().map(line).collect());
+    }
+    grid::fit(args.full);
+    let mut table = Grid::new(&["key", "value", "from"], &[], &[]);
+    for (key, value, from) in rows {
+        table.add_row([key.to_owned(), value, from]);
+    }
+    Ok(format!("{table}\n"))
 }

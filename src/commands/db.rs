@@ -1,13 +1,12 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
+use super::{ConfigArgs, Exit, driver};
 use crate::config::{Settings, Store};
 use crate::history::{StoreError, StoreStatus};
+use crate::machine::clock::now;
 use crate::model::moment;
 use crate::recall::history;
 use clap::Subcommand;
-use std::io::Write;
 use std::time::Duration;
 
 /// How long a server may take to be there.
@@ -43,7 +42,7 @@ pub fn run(command: &DbCommand) -> Exit {
             with_store(config, history::open_to_describe, |store, _| store.status().map(|status| told(&status)))
         }
         DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
-            let before = history::now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
+            let before = now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
         }),
     }
@@ -60,13 +59,12 @@ fn with_store<S: ?Sized>(
 
 /// Does something with the configured store, and prints what comes of it.
 fn told_by(config: &ConfigArgs, work: impl FnOnce(&Store, &Settings) -> Result<String, StoreError>) -> Exit {
-    let (settings, chosen) = match history::configured(config) {
+    let (settings, chosen) = match driver::with_store(config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };
     match work(&chosen, &settings) {
-        Ok(text) if std::io::stdout().write_all(text.as_bytes()).is_ok() => Exit::Done,
-        Ok(_) => Exit::Output,
+        Ok(text) => driver::print(&text),
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");
             Exit::Unusable

@@ -1,20 +1,17 @@
 //! `oneaio drain HOST`: whether a host can be emptied, by which migrations and in which
 //! order, or which VM and which rule is in the way. It only says; nothing is done.
 
-use super::optimize::request;
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::commands::show::migrations_table;
-use crate::config::Settings;
+use super::driver::{self, failed};
+use super::show::{grid, migrations_table};
+use super::{ConfigArgs, Exit, logger};
+use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
 use crate::opennebula::{message, plan_xml};
 use crate::records::bundle::Bundle;
+use anyhow::anyhow;
 use clap::Args;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Which host, and what is known.
@@ -30,6 +27,9 @@ pub struct DrainArgs {
     /// Print the migrations as a plan in oned's form.
     #[arg(long)]
     pub plan: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -38,32 +38,23 @@ pub struct DrainArgs {
 /// Answers: `Done` when the host can be emptied, `Different` when it cannot.
 #[must_use]
 pub fn run(args: &DrainArgs) -> Exit {
-    let (settings, bytes) = match source(args) {
-        Ok(found) => found,
-        Err(exit) => return exit,
-    };
-    let snapshot = match decide::read(bytes) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            log::error!("{error}");
-            return Exit::Unusable;
-        }
-    };
+    answered(args).unwrap_or_else(|exit| exit)
+}
+
+fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
+    grid::fit(args.full);
+    let (settings, bytes) = source(args)?;
+    let snapshot = decide::read(bytes).map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let host = HostId(args.host);
     let known = snapshot.host_index(host).is_some()
         || snapshot.clusters.iter().any(|cluster| cluster.hosts.contains(&host))
         || snapshot.vms.iter().any(|vm| vm.host == Some(host));
     if !known {
-        log::error!("the request knows no host {host}: is this an optimize request of its cluster?");
-        return Exit::Unusable;
+        let error = anyhow!("the request knows no host {host}: is this an optimize request of its cluster?");
+        return Err(failed(Exit::Unusable, &error));
     }
-    let drained = match decide::drain(&snapshot, host, &Recall::default(), &settings.policy) {
-        Ok(drained) => drained,
-        Err(error) => {
-            log::error!("{error}");
-            return Exit::Unusable;
-        }
-    };
+    let drained = decide::drain(&snapshot, host, &Recall::default(), &settings.policy)
+        .map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let text = if args.plan {
         let cluster = snapshot.clusters.first().map_or(plan_xml::PLACEMENT, |cluster| cluster.id.0);
         drained
@@ -75,25 +66,19 @@ pub fn run(args: &DrainArgs) -> Exit {
         let table = migrations_table::evacuation(&snapshot, args.host, &drained);
         table.lines().map(|line| message::safe(line) + "\n").collect()
     };
-    let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-        return Exit::Output;
-    }
-    if drained.blockers.is_empty() { Exit::Done } else { Exit::Different }
+    let outcome = if drained.blockers.is_empty() { Exit::Done } else { Exit::Different };
+    Ok(driver::print(&text).max(outcome))
 }
 
 /// Settings and request; what is wrong is told.
 fn source(args: &DrainArgs) -> Result<(Settings, Vec<u8>), Exit> {
-    let Some(path) = &args.from else { return request("drain", &args.config) };
-    logger::start(crate::config::LogLevel::Warn);
+    let Some(path) = &args.from else {
+        let settings = driver::begin(&args.config)?.settings;
+        return Ok((settings, driver::request("drain HOST")?));
+    };
+    logger::start(LogLevel::Warn);
     let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.config(), bundle.request()?)));
-    let (config, bytes) = bundle.map_err(|error| {
-        log::error!("{error:#}");
-        Exit::Usage
-    })?;
-    let settings = load_settings(&args.config, config).map_err(|problems| {
-        problems.iter().for_each(|problem| log::error!("{problem}"));
-        Exit::Usage
-    })?;
+    let (config, bytes) = bundle.map_err(|error| failed(Exit::Usage, &error))?;
+    let settings = driver::load(&args.config, config).map_err(|error| failed(Exit::Usage, &error))?;
     Ok((settings, bytes))
 }

@@ -1,23 +1,22 @@
 //! `oneaio evaluate`: how good estimates are, on VMs and at times that nothing was fitted on.
 //! From the store, or straight from tables.
 
-use super::study::{self, Source};
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::commands::show::plot;
-use crate::config::{LogLevel, Problem};
-use crate::demand::classifier::{REGISTRY, kind};
+use super::fitting::FittingArgs;
+use super::show::plot;
+use super::{ConfigArgs, Exit, driver, logger};
+use crate::config::{LogLevel, Store};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
-use crate::demand::fitting::Options;
+use crate::demand::study::Study;
 use crate::model::policy::Policy;
+use crate::model::resource::Resource;
+use crate::recall::{history, study};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What to evaluate and how.
 #[derive(Clone, Debug, Args)]
@@ -45,40 +44,7 @@ pub struct EvaluateArgs {
     pub config: ConfigArgs,
 }
 
-/// How to fit.
-#[derive(Clone, Debug, Args)]
-pub struct FittingArgs {
-    /// The classifier: kmeans, mc2pca, ...; the seed's names do as well. Without it, the one of the
-    /// configuration, or kmeans.
-    #[arg(long, alias = "model", value_name = "NAME")]
-    pub classifier: Option<String>,
-    /// How many classes; without it the classifier chooses.
-    #[arg(long, value_name = "COUNT")]
-    pub classes: Option<usize>,
-    /// A setting of the classifier, such as ncp=2. May be repeated.
-    #[arg(long = "with", value_name = "KEY=NUMBER")]
-    pub with: Vec<String>,
-    /// For everything random.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-impl FittingArgs {
-    /// As options; what is no number is told.
-    pub fn options(&self, policy: &Policy) -> Result<Options, String> {
-        let mut settings = std::collections::BTreeMap::new();
-        for pair in &self.with {
-            let number = pair.split_once('=').and_then(|(key, value)| Some((key.trim(), value.trim().parse().ok()?)));
-            let (key, value) = number.ok_or_else(|| format!("--with {pair}: wants KEY=NUMBER"))?;
-            settings.insert(key.to_owned(), value);
-        }
-        let named = self.classifier.as_deref().or(policy.classifier).unwrap_or(REGISTRY[0].name);
-        let classifier = kind(named).map_err(|error| error.to_string())?.name.to_owned();
-        Ok(Options { classifier, classes: self.classes, settings, seed: self.seed })
-    }
-}
-
-/// A resource.
+/// A resource, and the unit of the table about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum About {
     /// Percent of the VM's cores.
@@ -91,41 +57,94 @@ pub enum About {
     Network,
 }
 
+/// Where histories come from.
+enum Source {
+    /// The store.
+    Store(Store),
+    /// Usage tables and a table of sizes.
+    Tables(Vec<PathBuf>, PathBuf),
+}
+
+impl Source {
+    /// Tables where some are named, else the configured store; what is wrong is told.
+    fn open(files: &[PathBuf], vms: Option<&Path>, config: &ConfigArgs) -> Result<Self, Exit> {
+        match (files, vms) {
+            ([], None) => driver::with_store(config).map(|(_, chosen)| Self::Store(chosen)),
+            ([], Some(_)) => {
+                log::error!("--vms goes with usage tables; none is named");
+                Err(Exit::Usage)
+            }
+            (files, Some(vms)) => Ok(Self::Tables(files.to_vec(), vms.to_owned())),
+            (_, None) => {
+                log::error!("usage tables need the sizes of their VMs: --vms FILE (vmid, cores, mem_capacity_kb)");
+                Err(Exit::Usage)
+            }
+        }
+    }
+
+    /// All examples, of at most [`MOST_VMS`] VMs.
+    fn study(&self, seed: u64, progress: &dyn Fn(&str)) -> Result<Study> {
+        match self {
+            Self::Store(chosen) => {
+                let told = |error| anyhow!("the store {chosen:?} cannot be used: {error}");
+                let mut store = history::open(chosen, Duration::from_secs(60)).map_err(told)?;
+                study::of_store(store.as_mut(), seed, progress)
+            }
+            Self::Tables(files, vms) => study::of_tables(files, vms, progress),
+        }
+    }
+}
+
+impl About {
+    fn resource(self) -> Resource {
+        match self {
+            Self::Cpu => Resource::Cpu,
+            Self::Memory => Resource::Memory,
+            Self::Disk => Resource::DiskIo,
+            Self::Network => Resource::NetIo,
+        }
+    }
+
+    /// The unit of the table, and how much of what is comparable it is.
+    fn unit(self) -> (&'static str, f64) {
+        match self {
+            Self::Cpu => ("percent of the VM's cores", 1.0),
+            Self::Memory => ("percent of the VM's memory", 1.0),
+            Self::Disk | Self::Network => ("KiB/s", 1024.0),
+        }
+    }
+}
+
 /// Evaluates and prints the table.
 #[must_use]
 pub fn run(args: &EvaluateArgs) -> Exit {
     logger::start(LogLevel::default());
-    let options = match configured(args).and_then(|policy| args.fitting.options(&policy)) {
+    let options = configured(args).and_then(|policy| args.fitting.options(&policy).map_err(anyhow::Error::msg));
+    let options = match options {
         Ok(options) => options,
-        Err(text) => {
-            log::error!("{text}");
-            return Exit::Usage;
-        }
+        Err(error) => return driver::failed(Exit::Usage, &error),
     };
     let source = match Source::open(&args.files, args.vms.as_deref(), &args.config) {
         Ok(source) => source,
         Err(exit) => return exit,
     };
-    let progress = study::progress();
+    let progress = logger::progress();
     let outcome = source
         .study(options.seed, &progress)
         .and_then(|found| Ok((evaluation::evaluate(&found, &options, args.draws, &progress)?, found)));
     let (evaluation, _) = match outcome {
         Ok(found) => found,
-        Err(error) => {
-            log::error!("{error:#}");
-            return Exit::Unusable;
-        }
+        Err(error) => return driver::failed(Exit::Unusable, &error),
     };
     let mut text = format!("{}\n{}", table(&evaluation, args.resource), explained(&evaluation, args));
     if args.resource == About::Cpu {
         text.push_str(&format!("\n{}\n", young(&evaluation)));
     }
-    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+    if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
     if let Some(path) = &args.plot {
-        let drawn = plot::estimated_against_used(&evaluation, args.resource as usize)
+        let drawn = plot::estimated_against_used(&evaluation, args.resource.resource(), args.resource.unit())
             .and_then(|svg| std::fs::write(path, svg).map_err(Into::into));
         if let Err(error) = drawn {
             log::error!("{} cannot be written: {error:#}", path.display());
@@ -136,18 +155,18 @@ pub fn run(args: &EvaluateArgs) -> Exit {
 }
 
 /// What is configured; tables need no configuration, and ask for one only when it is named.
-fn configured(args: &EvaluateArgs) -> Result<Policy, String> {
+fn configured(args: &EvaluateArgs) -> Result<Policy> {
     if !args.files.is_empty() && args.config.config.is_none() && args.config.set.is_empty() {
         return Ok(Policy::default());
     }
-    let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    load_settings(&args.config, None).map(|settings| settings.policy).map_err(told)
+    Ok(driver::load(&args.config, None)?.policy)
 }
 
 /// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the
 /// absolute error, share underestimated.
 #[must_use]
 pub fn table(evaluation: &Evaluation, about: About) -> String {
+    let (_, unit) = about.unit();
     let mut table = Table::new();
     let targets = [(0, false), (0, true), (1, false), (1, true)];
     let mut header = vec!["history".to_owned(), "estimate".to_owned()];
@@ -167,11 +186,11 @@ pub fn table(evaluation: &Evaluation, about: About) -> String {
         let mut cells =
             vec![if row < WITH_HISTORY { "none" } else { "own" }.to_owned(), evaluation::name(row).to_owned()];
         for (horizon, peak) in targets {
-            match evaluation.score(row, horizon, peak, about as usize) {
+            match evaluation.score(row, horizon, peak, about.resource()) {
                 Some(score) => cells.extend([
                     format!("{:.3}", score.r2),
-                    format!("{:.1}", score.mae),
-                    format!("{:.1}", score.p95),
+                    format!("{:.1}", score.mae / unit),
+                    format!("{:.1}", score.p95 / unit),
                     format!("{:.0} %", 100.0 * score.under),
                 ]),
                 None => cells.extend(["-"; 4].map(str::to_owned)),
@@ -202,12 +221,8 @@ fn young(evaluation: &Evaluation) -> String {
 }
 
 fn explained(evaluation: &Evaluation, args: &EvaluateArgs) -> String {
-    let unit = match args.resource {
-        About::Cpu => "percent of the VM's cores",
-        About::Memory => "percent of the VM's memory",
-        About::Disk | About::Network => "KiB/s",
-    };
-    let count = |row| evaluation.score(row, 0, false, args.resource as usize).map_or(0, |score| score.count);
+    let (unit, _) = args.resource.unit();
+    let count = |row| evaluation.score(row, 0, false, args.resource.resource()).map_or(0, |score| score.count);
     format!(
         "\nErrors in {unit}. Level is the mean, peak the 95th percentile of the time ahead. Of {} VMs, 60 % were \
          fitted on the first half of the time, the others scored on its last quarter; {} draws, {} estimates per row \

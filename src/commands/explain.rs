@@ -1,11 +1,7 @@
 //! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::commands::replay;
-use crate::commands::show::table;
+use super::show::{grid, table};
+use super::{ConfigArgs, Exit, driver, logger, recorded};
 use crate::config::LogLevel;
 use crate::decide;
 use crate::model::ids::VmId;
@@ -16,7 +12,6 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// More VMs than this are not explained unasked.
@@ -35,6 +30,9 @@ pub struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -44,23 +42,18 @@ pub struct ExplainArgs {
 #[must_use]
 pub fn run(args: &ExplainArgs) -> Exit {
     logger::start(LogLevel::Warn);
+    grid::fit(args.full);
     let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from) };
     match told {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => Exit::Done,
-            Err(_) => Exit::Output,
-        },
-        Err((exit, error)) => {
-            log::error!("{error:#}");
-            exit
-        }
+        Ok(text) => driver::print(&text),
+        Err((exit, error)) => driver::failed(exit, &error),
     }
 }
 
 /// From a recorded request, decided again.
 fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow::Error)> {
     let bundle = Bundle::open(path).map_err(|error| (Exit::Usage, error))?;
-    let (settings, snapshot, recall) = replay::read(&bundle, &args.config)?;
+    let (settings, snapshot, recall) = recorded::read(&bundle, &args.config)?;
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let report = &decided.planned.report;
     let vms: Vec<VmId> = match args.vm {
@@ -96,10 +89,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
 
 /// From the decision log; in full where the request was recorded.
 fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
-    let settings = load_settings(&args.config, None).map_err(|problems| {
-        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        (Exit::Usage, anyhow!(text.join("; ")))
-    })?;
+    let settings = driver::load(&args.config, None).map_err(|error| (Exit::Usage, error))?;
     let file = decision_log::file(&settings).context(
         "there is no decision log: set `decision_log`, or make the folder /var/log/one; \
          or name a bundle with --from",

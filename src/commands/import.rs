@@ -3,14 +3,14 @@
 
 mod backfill;
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
+use super::{ConfigArgs, Exit, driver};
 use crate::config::Settings;
 use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
 use crate::history::sqlite::forecast;
 use crate::history::{Batch, Collecting, HistoryStore, StoreError};
 use crate::learn;
+use crate::machine::files::open;
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
 use crate::prometheus::Client;
@@ -19,8 +19,7 @@ use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufReader, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +56,7 @@ pub struct ImportArgs {
 /// Imports all files, one after the other.
 #[must_use]
 pub fn run(args: &ImportArgs) -> Exit {
-    let (settings, chosen) = match history::configured(&args.config) {
+    let (settings, chosen) = match driver::with_store(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
@@ -66,10 +65,7 @@ pub fn run(args: &ImportArgs) -> Exit {
         .and_then(|mut store| all(args, &settings, store.as_mut()));
     match outcome {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            log::error!("{error:#}");
-            Exit::Unusable
-        }
+        Err(error) => driver::failed(Exit::Unusable, &error),
     }
 }
 
@@ -110,12 +106,6 @@ fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> 
     }
     learn::relate(store).map_err(told)?;
     Ok(())
-}
-
-/// A file to read, by large steps.
-pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(BufReader::with_capacity(1 << 20, file))
 }
 
 /// A zone's carbon intensity, all at once: a year by the hour is 8,760 rows.

@@ -7,7 +7,7 @@ use crate::model::report::Planned;
 use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::message;
 use log::{Level, LevelFilter};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::mem::discriminant;
 
 /// More notices of one kind (VMs, hosts, ...) than this are summed up.
@@ -105,13 +105,26 @@ fn notices(all: &[Notice]) {
     }
 }
 
+/// Tells on a terminal what is being done, on one line; silent elsewhere.
+pub fn progress() -> impl Fn(&str) {
+    let terminal = std::io::stderr().is_terminal();
+    move |text: &str| {
+        if terminal {
+            // a lost progress line is no loss
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+}
+
 /// All that a decision has to say: oddities, one line per VM that waits, at most
-/// `placements` lines about placed VMs, one summary.
-pub fn report(planned: &Planned, placements: usize) {
+/// `placements` lines about placed VMs, one summary. Who waits is told when the configuration
+/// was `outdated`: it may be why.
+pub fn report(planned: &Planned, placements: usize, outdated: bool) {
     let report = &planned.report;
     notices(&report.notices);
     for refusal in &report.refusals {
-        vm(Level::Error, refusal.vm, &refusal.text);
+        let why = if outdated { "; the configuration is wrong, an older one counts" } else { "" };
+        vm(Level::Error, refusal.vm, &format!("{}{why}", refusal.text));
     }
     if report.decisions.len() <= placements {
         for decision in &report.decisions {

@@ -1,4 +1,14 @@
-//! The front ends: each reads from somewhere, calls `decide`, and writes somewhere.
+//! The front ends: each reads from somewhere, calls `decide`, and writes somewhere. None
+//! knows another; what several need is in a room of its own:
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `driver` | settings, store and request of a run; one request to its answer |
+//! | `answering` | work within a deadline, whatever happens in it |
+//! | `recorded` | a bundle, with the settings and the history that belong to it |
+//! | `fitting` | how a model is fitted, on the command line |
+//! | `logger` | lines for oned, progress for people |
+//! | `show` | tables and plots |
 
 pub mod check;
 pub mod classes;
@@ -18,13 +28,12 @@ pub mod simulate;
 pub mod train;
 
 mod answering;
-mod checkpoint;
-pub(crate) mod installation;
-pub(crate) mod logger;
+mod driver;
+mod fitting;
+mod logger;
+mod recorded;
 mod show;
-mod study;
 
-use crate::config::{Problem, Settings, settings};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -56,41 +65,13 @@ pub struct ConfigArgs {
     pub set: Vec<String>,
 }
 
-/// The settings of a run: the named file, or the installed one, or one of `fallback`.
-pub(crate) fn load_settings(args: &ConfigArgs, fallback: Option<PathBuf>) -> Result<Settings, Vec<Problem>> {
-    let file = config_file(args, fallback);
-    let overrides: Vec<String> = store_of_environment().into_iter().chain(args.set.iter().cloned()).collect();
-    let Some(file) = file else { return settings(None, &overrides) };
-    let name = file.display().to_string();
-    match std::fs::read_to_string(&file) {
-        Ok(text) => settings(Some((&name, &text)), &overrides),
-        Err(error) => {
-            let text = format!("the configuration cannot be read: {error}");
-            Err(vec![Problem { place: name, text }])
-        }
-    }
-}
-
-/// The named file, or one of `fallback`, or the installed one, if there is one.
-pub(crate) fn config_file(args: &ConfigArgs, fallback: Option<PathBuf>) -> Option<PathBuf> {
-    let installed = || Some(installation::Installation::here().config_file()).filter(|file| file.exists());
-    args.config.clone().or(fallback).or_else(installed)
-}
-
-/// The seed's names for its database, as one override.
-fn store_of_environment() -> Option<String> {
-    let variable = |name: &str| std::env::var(format!("ENVSERVER_DB_{name}")).ok().filter(|text| !text.is_empty());
-    let host = variable("HOST")?;
-    let mut address = format!("history.store=host={}", quoted(&host));
-    for (key, name) in [("port", "PORT"), ("user", "USER"), ("password", "PASSWORD")] {
-        if let Some(value) = variable(name) {
-            address.push_str(&format!(" {key}={}", quoted(&value)));
-        }
-    }
-    Some(address + " dbname=postgres")
-}
-
-/// A value of a connection string.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+/// Settings of what answers OpenNebula.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AnswerArgs {
+    /// Give no answer where the configuration is wrong. Without this the last that was good counts.
+    #[arg(long)]
+    pub strict: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }

@@ -1,27 +1,22 @@
 //! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
 //! from a store that is named; nothing is written but what `--bless` asks for.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::commands::show::migrations_table;
-use crate::commands::show::table;
-use crate::config::{Settings, Store};
+use super::driver::print;
+use super::recorded::read;
+use super::show::grid::{self, Grid};
+use super::show::messages::{messages, said};
+use super::show::{migrations_table, table};
+use super::{ConfigArgs, Exit, logger};
+use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
-use crate::model::history::Recall;
-use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::opennebula::{message, plan_xml};
-use crate::recall::history::History;
-use crate::records::bundle;
-use crate::records::bundle::Bundle;
-use crate::records::differences::Summary;
-use crate::records::differences::differences;
+use crate::records::bundle::{self, Bundle};
+use crate::records::differences::{Summary, differences};
+use crate::records::verdict::{Tally, Verdict};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// What to replay and how to show it.
@@ -37,12 +32,16 @@ pub struct ReplayArgs {
     /// Print one JSON document per bundle and line.
     #[arg(long)]
     pub json: bool,
-    /// Print only a summary of all bundles: what is decided otherwise than expected.
-    #[arg(long, conflicts_with_all = ["plan", "json", "bless"])]
+    /// Print only a summary of all bundles: what is decided otherwise than expected, and with
+    /// --set or --config what that would change.
+    #[arg(long, conflicts_with_all = ["plan", "bless"])]
     pub summary: bool,
     /// Write what was decided to expected/ of each folder, instead of comparing.
     #[arg(long)]
     pub bless: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
     /// Settings to decide with.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -51,21 +50,33 @@ pub struct ReplayArgs {
 /// Replays all bundles; the worst outcome is the exit status.
 #[must_use]
 pub fn run(args: &ReplayArgs) -> Exit {
-    logger::start(crate::config::LogLevel::Warn);
+    logger::start(LogLevel::Warn);
+    grid::fit(args.full);
     let mut worst = Exit::Done;
     let mut summary = Summary::default();
+    let asked = args.summary && (args.config.config.is_some() || !args.config.set.is_empty());
+    let mut verdict = Verdict::default();
     let paths = args.bundles.iter().flat_map(|path| match bundle::inside(path) {
         bundles if bundles.is_empty() => vec![path.clone()],
         bundles => bundles,
     });
     for path in paths {
-        let outcome = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| one(args, &bundle));
+        let outcome = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
+            if asked {
+                let before = decided(&bundle, &ConfigArgs::default())?.tally;
+                let after = decided(&bundle, &args.config)?.tally;
+                verdict.before.add(&before);
+                verdict.after.add(&after);
+            }
+            one(args, &bundle)
+        });
         summary.count(&path, outcome.as_ref().ok().map(|(_, _, differences)| differences.as_slice()));
         let exit = match outcome {
+            // who asks what would change expects that something does
+            Ok(_) if asked => Exit::Done,
             Ok((exit, _, _)) if args.summary => exit,
             Ok((exit, text, _)) => {
-                let mut stdout = std::io::stdout().lock();
-                if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+                if print(&text) != Exit::Done {
                     return Exit::Output;
                 }
                 exit
@@ -77,27 +88,41 @@ pub fn run(args: &ReplayArgs) -> Exit {
         };
         worst = worst.max(exit);
     }
-    if args.summary && std::io::stdout().write_all(printable(&summary.text()).as_bytes()).is_err() {
-        return Exit::Output;
+    let text = match (args.summary, asked, args.json) {
+        (false, ..) => return worst,
+        (_, true, true) => json!({ "summary": summary, "verdict": verdict }).to_string() + "\n",
+        (_, false, true) => json!({ "summary": summary }).to_string() + "\n",
+        (_, true, false) => summary.text() + &judged(&verdict),
+        (_, false, false) => summary.text(),
+    };
+    worst.max(print(&printable(&text)))
+}
+
+/// Before and after, and a sentence.
+fn judged(verdict: &Verdict) -> String {
+    let mut table = Grid::new(&["", "as recorded", "as asked", "change"], &[1, 2, 3], &[]);
+    verdict.rows().into_iter().for_each(|row| table.add_row(row));
+    format!("\n{table}\n\n{}\n", verdict.sentence())
+}
+
+/// Decides one bundle.
+fn decided(bundle: &Bundle, config: &ConfigArgs) -> Result<Outcome, (Exit, anyhow::Error)> {
+    let (settings, snapshot, recall) = read(bundle, config)?;
+    let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
+    if optimizes {
+        let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
+        let optimized = optimized.with_context(|| bundle.path.display().to_string());
+        return Ok(Outcome::of_optimization(&optimized.map_err(|error| (Exit::Unusable, error))?));
     }
-    worst
+    let mut decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
+    decided.compare_green(&settings.policy);
+    Ok(Outcome::of_placement(&decided))
 }
 
 /// Decides one bundle; what to print, and how it compares.
 fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>), (Exit, anyhow::Error)> {
     let name = bundle.path.display();
-    let (settings, snapshot, recall) = read(bundle, &args.config)?;
-    let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
-    let outcome = if optimizes {
-        let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
-        let optimized = optimized.with_context(|| name.to_string()).map_err(|error| (Exit::Unusable, error))?;
-        Outcome::of_optimization(&optimized)
-    } else {
-        let mut decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
-        decided.compare_green(&settings.policy);
-        Outcome::of_placement(&decided)
-    };
-    let Outcome { plan, messages, table, json } = outcome;
+    let Outcome { plan, messages, table, json, .. } = decided(bundle, &args.config)?;
     if args.bless && !bundle.is_folder() {
         let error = anyhow::anyhow!("{name} is a file: only a folder can keep what is expected");
         return Err((Exit::Usage, error));
@@ -128,32 +153,6 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
     Ok((exit, text, differences))
 }
 
-/// What a bundle's decision rests on: its settings, its request, and what the store told,
-/// which is its own where it has some.
-pub(super) fn read(
-    bundle: &Bundle,
-    config: &ConfigArgs,
-) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
-    let settings = load_settings(config, bundle.config()).map_err(|problems| {
-        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        (Exit::Usage, anyhow::anyhow!(text.join("; ")))
-    })?;
-    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
-    let told = || bundle.path.display().to_string();
-    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
-    if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
-        return Ok((settings, snapshot, recall));
-    }
-    let history = match (bundle.history(), &settings.history) {
-        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
-        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
-        _ => None,
-    };
-    let asked = |history: History| history.with_classes(&settings.policy).recall(&snapshot, None);
-    let recall = history.map(asked).unwrap_or_default();
-    Ok((settings, snapshot, recall))
-}
-
 /// Names come from users: what a terminal would obey is taken out.
 fn printable(text: &str) -> String {
     text.lines().map(|line| message::safe(line) + "\n").collect()
@@ -165,6 +164,7 @@ struct Outcome {
     messages: String,
     table: String,
     json: serde_json::Value,
+    tally: Tally,
 }
 
 impl Outcome {
@@ -174,6 +174,7 @@ impl Outcome {
             messages: messages(decided),
             table: table::decision(decided),
             json: json(decided),
+            tally: Tally::of_placement(decided),
         }
     }
 
@@ -194,24 +195,9 @@ impl Outcome {
                 "notices": notices,
                 "plan": migrated.plan,
             }),
+            tally: Tally::of_optimization(optimized),
         }
     }
-}
-
-/// A notice as oned gets to see it.
-fn said(notice: &Notice) -> String {
-    match notice.subject {
-        Subject::Vm(id) => message::about_vm("WARN", id, &notice.text),
-        subject => message::general("WARN", &format!("{subject}: {}", notice.text)),
-    }
-}
-
-/// What `place` would say about oddities and waiting VMs, one line each.
-pub(super) fn messages(decided: &Decided) -> String {
-    let report = &decided.planned.report;
-    let notices = report.notices.iter().map(said);
-    let refusals = report.refusals.iter().map(|r| message::about_vm("ERROR", r.vm, &r.text));
-    notices.chain(refusals).map(|line| line + "\n").collect()
 }
 
 fn json(decided: &Decided) -> serde_json::Value {

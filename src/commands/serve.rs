@@ -1,11 +1,7 @@
-//! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of the seed.
+//! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of AI-Orchestrator.
 
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::collect;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::config::{LogLevel, Problem, Settings};
+use super::{AnswerArgs, Exit, driver, logger};
+use crate::config::{LogLevel, Settings};
 use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use crate::recall::live::Remembered;
@@ -18,16 +14,11 @@ use std::time::Duration;
 
 /// Serves until it is told to stop.
 #[must_use]
-pub fn run(args: &ConfigArgs) -> Exit {
-    logger::start(LogLevel::default());
+pub fn run(args: &AnswerArgs) -> Exit {
     let settings = match settings(args) {
         Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
-    logger::start(settings.log);
     let (token, socket) = match (token(&settings), socket()) {
         (Ok(token), Ok(socket)) => (token, socket),
         (Err(problem), _) | (_, Err(problem)) => {
@@ -62,18 +53,19 @@ pub fn run(args: &ConfigArgs) -> Exit {
     }
 }
 
-/// The settings, with the seed's name for the port over the file.
-fn settings(args: &ConfigArgs) -> Result<Settings, Vec<Problem>> {
+/// The settings, with AI-Orchestrator's name for the port over the file.
+fn settings(args: &AnswerArgs) -> Result<Settings, Exit> {
     let mut args = args.clone();
     if let Some(port) = std::env::var("ML_MODEL_PORT").ok().filter(|text| !text.trim().is_empty()) {
         let port = port.trim();
         if port.parse::<u16>().is_err() {
-            let text = format!("it is {port:?}; it must be a port from 0 to 65535");
-            return Err(vec![Problem { place: "ML_MODEL_PORT".to_owned(), text }]);
+            logger::start(LogLevel::default());
+            log::error!("ML_MODEL_PORT: it is {port:?}; it must be a port from 0 to 65535");
+            return Err(Exit::Usage);
         }
-        args.set.insert(0, format!("serve.port={port}"));
+        args.config.set.insert(0, format!("serve.port={port}"));
     }
-    load_settings(&args, None)
+    Ok(driver::begin_answering(&args)?.settings)
 }
 
 fn token(settings: &Settings) -> Result<Option<Token>, String> {
@@ -102,8 +94,8 @@ fn chosen(settings: &Settings) -> Chosen {
 fn oned() -> Option<Oned> {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(5), read: seconds(10), total: seconds(30) };
-    collect::oned(limits)
-        .inspect_err(|error| log::warn!("oned is not asked, VMs are spread by what requests say: {error:#}"))
+    Oned::of_environment(limits)
+        .inspect_err(|error| log::warn!("oned is not asked, VMs are spread by what requests say: {error}"))
         .ok()
 }
 

@@ -5,10 +5,9 @@ mod hosts;
 mod plot;
 mod show;
 
-use super::import::open;
-use super::{ConfigArgs, Exit, load_settings, logger};
-use crate::config::LogLevel;
+use super::{ConfigArgs, Exit, driver};
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
+use crate::machine::files::open;
 use crate::model::ids::VmId;
 use crate::simulation::cloud::Cloud;
 use crate::simulation::contender::{ALL, Contender, Knows, named};
@@ -18,7 +17,6 @@ use crate::simulation::{Arrivals, Experiment, chance, run as simulate};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What to simulate.
@@ -87,33 +85,17 @@ pub enum Coming {
 /// Simulates and prints.
 #[must_use]
 pub fn run(args: &SimulateArgs) -> Exit {
-    logger::start(LogLevel::default());
-    let settings = match load_settings(&args.config, None) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            problems.iter().for_each(|problem| log::error!("{problem}"));
-            return Exit::Usage;
-        }
+    let settings = match driver::begin(&args.config) {
+        Ok(loaded) => loaded.settings,
+        Err(exit) => return exit,
     };
-    logger::start(settings.log);
     let contenders = match contenders(args).and_then(|known| sensible(args).map(|()| known)) {
         Ok(contenders) => contenders,
-        Err(error) => {
-            log::error!("{error:#}");
-            return Exit::Usage;
-        }
+        Err(error) => return driver::failed(Exit::Usage, &error),
     };
-    let text = match one(args, &settings.policy, &contenders) {
-        Ok(text) => text,
-        Err(error) => {
-            log::error!("{error:#}");
-            return Exit::Unusable;
-        }
-    };
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Output,
+    match one(args, &settings.policy, &contenders) {
+        Ok(text) => driver::print(&text),
+        Err(error) => driver::failed(Exit::Unusable, &error),
     }
 }
 
@@ -163,7 +145,7 @@ fn one(args: &SimulateArgs, policy: &crate::model::policy::Policy, contenders: &
         match fit("mc2pca", &trace, &timing, args.seed) {
             Ok(classifier) => Some(classifier),
             Err(error) => {
-                log::warn!("the seed's classifier cannot be fitted, its VMs all count alike: {error}");
+                log::warn!("the classifier of AI-Orchestrator cannot be fitted, its VMs all count alike: {error}");
                 None
             }
         }

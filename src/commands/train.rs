@@ -1,11 +1,8 @@
 //! `oneaio train`: from the history of the store to a model file, and to new estimates of
 //! all VMs. A model is judged on VMs and times that it has not seen before it is kept.
 
-use super::checkpoint::Checkpoint;
-use super::evaluate::FittingArgs;
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::study;
+use super::fitting::FittingArgs;
+use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::Settings;
 use crate::demand::classifier::{Checkpoint as State, Parts};
 use crate::demand::estimator::HORIZON_NAMES;
@@ -15,8 +12,9 @@ use crate::demand::model::{Model, Scores};
 use crate::demand::study::Case;
 use crate::history::HistoryStore;
 use crate::learn;
-use crate::recall::history;
-use crate::recall::modelfile;
+use crate::model::resource::Resource;
+use crate::recall::checkpoint::Checkpoint;
+use crate::recall::{history, modelfile, study};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -55,7 +53,7 @@ pub struct TrainArgs {
 /// Trains once.
 #[must_use]
 pub fn run(args: &TrainArgs) -> Exit {
-    let (settings, chosen) = match history::configured(&args.config) {
+    let (settings, chosen) = match driver::with_store(&args.config) {
         Ok(configured) => configured,
         Err(exit) => return exit,
     };
@@ -74,7 +72,7 @@ pub fn run(args: &TrainArgs) -> Exit {
 fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) -> Result<()> {
     let options = args.fitting.options(&settings.policy).map_err(|text| anyhow!(text))?;
     let path = args.output.clone().unwrap_or_else(|| modelfile::path(settings));
-    let progress = study::progress();
+    let progress = logger::progress();
     let found = study::of_store(store, options.seed, &progress)?;
     let kept = args.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
     let resume = |mark| kept.as_ref()?.resume(mark);
@@ -132,7 +130,7 @@ fn train(args: &TrainArgs, settings: &Settings, store: &mut dyn HistoryStore) ->
 fn scores(evaluation: &Evaluation) -> Scores {
     let of = |row| {
         [(0, false), (0, true), (1, false), (1, true)]
-            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, 0).map(|score| score.r2))
+            .map(|(horizon, peak)| evaluation.score(row, horizon, peak, Resource::Cpu).map(|score| score.r2))
     };
     Scores { ours: of(OURS), persistence: of(PERSISTENCE), classes: of(CLASSES) }
 }

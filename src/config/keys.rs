@@ -30,22 +30,24 @@ const KEYS: &[Key] = &[
         name: "scheduler",
         default: "interference",
         help: "What chooses among the hosts that a VM may go to: interference, or random, to compare with.\n\
-               The seed's names InterferenceAwareScheduler (also InteferenceAwareScheduler, as it spells it)\n\
-               and RandomScheduler do as well.",
+               AI-Orchestrator's names InterferenceAwareScheduler (also InteferenceAwareScheduler, as it\n\
+               spells it) and RandomScheduler do as well.",
         set: |s, text| scheduler(text).map(|value| s.policy.scheduler = value),
     },
     Key {
         name: "objective",
         default: "joint",
         help: "How the choice by interference is made: joint (the largest distance D of all hosts is made as\n\
-               small as possible for the whole batch), seed (VMs one after another, each to the host with the\n\
-               smallest D) or seed-signed (the same without the absolute value, as the seed's program does).",
+               small as possible for the whole batch), ai-orchestrator (VMs one after another, each to the\n\
+               host with the smallest D) or ai-orchestrator-signed (the same without the absolute value, as\n\
+               AI-Orchestrator's program does).",
         set: |s, text| {
             s.policy.objective = match text {
                 "joint" => Objective::Joint,
-                "seed" => Objective::Seed,
-                "seed-signed" => Objective::SeedSigned,
-                _ => return Err("joint, seed or seed-signed"),
+                // the names of versions before 0.2 are still understood
+                "ai-orchestrator" | "seed" => Objective::Seed,
+                "ai-orchestrator-signed" | "seed-signed" => Objective::SeedSigned,
+                _ => return Err("joint, ai-orchestrator or ai-orchestrator-signed"),
             };
             Ok(())
         },
@@ -74,14 +76,14 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "green_cost",
-        default: "seed",
-        help: "What s_green scales. seed: D counts more the less renewable energy a host has. energy: to D\n\
-               comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE and\n\
-               POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or CARBON_INTENSITY,\n\
-               gCO2/kWh), in full average hosts.",
+        default: "ai-orchestrator",
+        help: "What s_green scales. ai-orchestrator: D counts more the less renewable energy a host has.\n\
+               energy: to D comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE\n\
+               and POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or\n\
+               CARBON_INTENSITY, gCO2/kWh), in full average hosts.",
         set: |s, text| {
             let known = GreenCost::NAMES.iter().find(|(name, _)| *name == text);
-            known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("seed or energy")
+            known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("ai-orchestrator or energy")
         },
     },
     Key {
@@ -128,7 +130,7 @@ const KEYS: &[Key] = &[
         name: "resources",
         default: "metrics",
         help: "What is balanced: metrics (CPU, memory, disk and network traffic) or classes (how far VMs are\n\
-               from each class of the model, as the seed of this project has it).",
+               from each class of the model, as AI-Orchestrator has it).",
         set: |s, text| {
             s.policy.resources = match text {
                 "metrics" => Resources::Metrics,
@@ -142,14 +144,15 @@ const KEYS: &[Key] = &[
         name: "classifier",
         default: "any",
         help: "Which classes: `train` fits this classifier, and `resources: classes` balances its vectors.\n\
-               kmeans, mc2pca, idec, idec-soft or random; the seed's names ClassicalClassifier, DLIR,\n\
-               DLClassifier and RandomClassifier do as well. any: train fits kmeans, and what is balanced are\n\
+               kmeans, mc2pca, idec, idec-soft or random; AI-Orchestrator's names ClassicalClassifier,\n\
+               DLIR, DLClassifier and RandomClassifier do as well. any: train fits kmeans, and what is balanced are\n\
                the classes of the model that is there. idec and idec-soft are one model: either serves both.",
         set: |s, text| {
             s.policy.classifier = match text {
                 "any" => None,
                 _ => Some(
-                    classifier(text).ok_or("any, kmeans, mc2pca, idec, idec-soft or random, or the seed's names")?,
+                    classifier(text)
+                        .ok_or("any, kmeans, mc2pca, idec, idec-soft or random, or AI-Orchestrator's names")?,
                 ),
             };
             Ok(())
@@ -324,7 +327,7 @@ fn spread(text: &str) -> Result<Spread, &'static str> {
     }
 }
 
-/// The names of schedulers, the seed's among them; the service over HTTP takes them too.
+/// The names of schedulers, those of AI-Orchestrator among them; the service over HTTP takes them too.
 ///
 /// # Errors
 /// The names there are, when it is none of them.
@@ -341,24 +344,16 @@ pub fn scheduler(text: &str) -> Result<Scheduler, &'static str> {
 pub fn file() -> String {
     let mut text = String::from(
         "# Configuration of oneaio. Every key stands here at its default, commented out.\n\
-         # Unknown keys and impossible values are refused; `oneaio place` then exits with 2\n\
-         # and says which line to change.\n",
+         # Unknown keys and impossible values are told with their line; until they are mended the\n\
+         # last configuration that was good counts. `oneaio config --effective` shows what counts.\n",
     );
-    let mut section = "";
     for key in all() {
         text.push('\n');
-        let (parent, name) = key.name.split_once('.').map_or(("", key.name), |(parent, name)| (parent, name));
         for line in key.help.lines() {
-            text.push_str("# ");
-            text.push_str(line.trim());
-            text.push('\n');
+            text.push_str(&format!("# {}\n", line.trim()));
         }
-        if parent != section && !parent.is_empty() {
-            text.push_str(&format!("#{parent}:\n"));
-        }
-        section = parent;
-        let indent = if parent.is_empty() { "" } else { "  " };
-        text.push_str(&format!("#{indent}{name}: {}\n", key.default));
+        // whole names, so that one line can be uncommented alone
+        text.push_str(&format!("#{}: {}\n", key.name, key.default));
     }
     text
 }
@@ -381,13 +376,15 @@ mod tests {
     fn the_shipped_file_says_nothing_new_when_uncommented() {
         let is_key = |line: &str| {
             let rest = line.trim_start_matches('#');
-            rest.split_once(':')
-                .is_some_and(|(name, _)| all().any(|k| k.name.split('.').any(|part| part == name.trim())))
+            rest.split_once(':').is_some_and(|(name, _)| all().any(|key| key.name == name))
         };
         let text: String =
             file().lines().filter(|l| is_key(l)).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
         let found = settings(Some(("shipped", &text)), &[]).expect("the shipped file is valid");
         assert_eq!(found, Settings::default());
-        assert!(text.lines().count() >= all().count(), "{text}");
+        assert_eq!(text.lines().count(), all().count(), "{text}");
+        for line in text.lines() {
+            assert_eq!(settings(Some(("one line", line)), &[]).as_ref(), Ok(&Settings::default()), "{line}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! A key is one row of [`keys::all`]; nothing else names it. Order: built-in
 //! defaults, the file, `--set key=value`.
 
+pub mod foreign;
 pub mod keys;
 pub mod operate;
 pub mod reference;
@@ -118,6 +119,28 @@ pub fn assignments(file: Option<&str>, overrides: &[String]) -> Vec<(String, Str
     entries.into_iter().map(|entry| (entry.key, entry.value)).chain(given).collect()
 }
 
+/// Where each key has its value from, and the value as written: file and line, `--set`, or the
+/// default. In the order of the shipped file; addresses of stores are not shown, they may hold
+/// a password.
+#[must_use]
+pub fn origins(file: Option<(&str, &str)>, overrides: &[String]) -> Vec<(&'static str, String, String)> {
+    let entries = file.and_then(|(_, text)| yaml::entries(text).ok()).unwrap_or_default();
+    let name = file.map_or("", |(name, _)| name);
+    let given = |key: &Key| {
+        let over = overrides.iter().rev().filter_map(|text| text.split_once('='));
+        let over = over.map(|(known, value)| (known.trim(), value.trim().to_owned(), "--set".to_owned()));
+        let written = entries.iter().rev();
+        let written = written.map(|one| (one.key.as_str(), one.value.clone(), format!("{name} line {}", one.line)));
+        over.chain(written).find(|(known, ..)| *known == key.name).map(|(_, value, from)| (value, from))
+    };
+    let shown = |key: &'static Key| {
+        let (value, from) = given(key).unwrap_or_else(|| (key.default.to_owned(), "default".to_owned()));
+        let hidden = key.name == "history.store" && !value.starts_with("sqlite:") && value != "none";
+        (key.name, if hidden { "(address not shown)".to_owned() } else { value }, from)
+    };
+    keys::all().map(shown).collect()
+}
+
 /// Settings from a file's text (if any) and `key=value` overrides.
 ///
 /// # Errors
@@ -163,7 +186,7 @@ pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Sett
 fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> String, problems: &mut Vec<Problem>) {
     let text = match keys::all().find(|known| known.name == key) {
         None => format!("unknown key {key}{}", nearest(key)),
-        Some(known) => match (known.set)(settings, value) {
+        Some(known) => match set(settings, known, value) {
             Ok(()) => return,
             // the value may hold a password
             Err(allowed) if key == "history.store" => format!("{key} must be {allowed}"),
@@ -171,6 +194,16 @@ fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> St
         },
     };
     problems.push(Problem { place: place(), text });
+}
+
+/// As written, or in lower case: OpenNebula writes PACK, YES and DEBUG. What may be a path or
+/// an address is left as it is.
+fn set(settings: &mut Settings, key: &Key, value: &str) -> Result<(), &'static str> {
+    let word = value.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-' || byte == b'_');
+    (key.set)(settings, value).or_else(|allowed| match word {
+        true => (key.set)(settings, &value.to_lowercase()),
+        false => Err(allowed),
+    })
 }
 
 fn nearest(key: &str) -> String {
@@ -193,6 +226,15 @@ mod tests {
         assert_eq!(found.policy.max_per_host, Some(1));
         assert!((found.policy.weight_cpu - 0.5).abs() < 1e-12);
         assert_eq!(found.log, LogLevel::Debug);
+    }
+
+    #[test]
+    fn words_may_be_written_in_any_case() {
+        let text = "log: DEBUG\noptimize:\n  policy: PACK\ndifferent_vnets: No\ndatastores: Packing\n";
+        let found = settings(Some(("x.conf", text)), &[]).expect("valid");
+        assert_eq!((found.log, found.policy.different_vnets), (LogLevel::Debug, false));
+        let problems = settings(None, &["log=LOUD".to_owned()]).expect_err("no such level");
+        assert!(problems[0].text.contains("\"LOUD\""), "{problems:?}");
     }
 
     #[test]

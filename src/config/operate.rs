@@ -14,14 +14,16 @@ pub struct Operate {
     /// Without what users wrote into their templates.
     pub record_redact: bool,
     /// Where decisions are logged.
-    pub decision_log: DecisionLog,
+    pub decision_log: Destination,
+    /// What node_exporter reads of decisions.
+    pub metrics: Destination,
     /// Seconds for one request, after which an answer is given whatever it is.
     pub deadline: f64,
 }
 
-/// Where decisions are logged.
+/// Where something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DecisionLog {
+pub enum Destination {
     /// The default file, where its folder exists.
     Default,
     /// Nowhere.
@@ -37,7 +39,8 @@ impl Default for Operate {
             record_keep: 100,
             record_max_size: 256 << 20,
             record_redact: false,
-            decision_log: DecisionLog::Default,
+            decision_log: Destination::Default,
+            metrics: Destination::Default,
             deadline: 30.0,
         }
     }

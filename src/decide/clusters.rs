@@ -69,7 +69,7 @@ pub fn optimize(
     let cluster = cluster(&snapshot, named)?.clone();
     let own = cluster.drs.over(policy);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
-    let input = MigrationInput { snapshot: &snapshot, cluster: &cluster, demands: &demands };
+    let input = MigrationInput::new(&snapshot, &cluster, &demands);
     let mut migrated = migrate::plan(&input, policy);
     let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
     Ok(Optimized { snapshot, migrated, dropped })
@@ -85,7 +85,7 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
     let cluster = cluster(snapshot, named)?;
     let own = cluster.drs.over(policy);
     let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
-    let input = MigrationInput { snapshot, cluster, demands: &demands };
+    let input = MigrationInput::new(snapshot, cluster, &demands);
     let mut drained = migrate::drain(&input, policy, host);
     let no_limits = Optimize { migrations: None, host_migrations: None, ..own.optimize.clone() };
     let own = Policy { optimize: no_limits, ..own };

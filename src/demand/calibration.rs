@@ -1,16 +1,15 @@
 //! From class distances to resources: the seed's `r_i = sum_k s_k c_k`, fitted on what VMs
 //! used afterwards. Ridge regression with a constant, per resource, for level and peak, at
 //! both horizons; bounded by what was ever seen.
-//!
-//! Units: CPU and memory in percent of what the VM asks for, disk and network in KiB/s.
 
 use super::classifier::{Parts, PartsError};
 use super::estimator::Outcome;
 use super::linear::Ridge;
-use super::memory::RESOURCES;
+use crate::model::comparable::Comparable;
+use crate::model::resource::Resource;
 
 /// Level and peak of every resource.
-const TARGETS: usize = 2 * RESOURCES;
+const TARGETS: usize = 2 * Resource::COUNT;
 
 /// Ridge, as a share of the standardised inputs' variance.
 const RIDGE: f64 = 0.01;
@@ -26,7 +25,7 @@ pub struct Calibration {
 }
 
 fn targets(outcome: &Outcome) -> Vec<f64> {
-    outcome.level.iter().chain(&outcome.peak).copied().collect()
+    [outcome.level, outcome.peak].iter().flat_map(|of| Resource::ALL.map(|resource| of[resource])).collect()
 }
 
 impl Calibration {
@@ -64,17 +63,14 @@ impl Calibration {
     /// What a VM of these coordinates will use.
     #[must_use]
     pub fn estimate(&self, coordinates: &[f64], horizon: usize) -> Outcome {
-        let mut outcome = Outcome::default();
-        for (target, line) in self.lines[horizon].iter().enumerate().take(TARGETS) {
-            let value = line.estimate(coordinates).clamp(0.0, self.most[horizon][target]);
-            if target < RESOURCES {
-                outcome.level[target] = value;
-            } else {
-                // a peak below the level is none
-                outcome.peak[target - RESOURCES] = value.max(outcome.level[target - RESOURCES]);
-            }
-        }
-        outcome
+        let of = |target: usize| {
+            let line = self.lines[horizon].get(target);
+            line.map_or(0.0, |line| line.estimate(coordinates).clamp(0.0, self.most[horizon][target]))
+        };
+        let level = Comparable::from_fn(|resource| of(resource as usize));
+        // a peak below the level is none
+        let peak = Comparable::from_fn(|resource| of(Resource::COUNT + resource as usize).max(level[resource]));
+        Outcome { level, peak }
     }
 
     /// For the model file.

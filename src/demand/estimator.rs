@@ -1,5 +1,6 @@
 //! From the traits of a VM's memory to what it will use: the part of an estimate that rests
-//! on the VM's own history, and how far to trust it.
+//! on the VM's own history, and how far to trust it. What becomes of it beside class and
+//! relatives is not known here: see `mix`.
 //!
 //! Each estimate is a simple one (a decaying mean, a percentile of some days) plus a fitted
 //! correction towards the others. Forms and strengths of the ridge that holds the corrections
@@ -12,9 +13,10 @@
 
 use super::classifier::{Parts, PartsError};
 use super::linear::{Correction, non_negative};
-use super::memory::{HALF_LIVES, PEAK_TRAITS, RESOURCES, Traits};
+use super::memory::{HALF_LIVES, PEAK_TRAITS, Traits, cpu_peak, mean, other_peak};
+use crate::model::comparable::Comparable;
 use crate::model::demand::Usage;
-use crate::model::history::Estimate;
+use crate::model::resource::{PerResource, Resource};
 
 /// How far ahead, in seconds: a window of the seed (9.3 hours), and three days.
 pub const HORIZONS: [i64; 2] = [112 * 300, 3 * 86_400];
@@ -32,39 +34,58 @@ pub const SPANS: [i64; 6] = [1800, 3600, 3 * 3600, 9 * 3600, 86_400, 3 * 86_400]
 const CLASSED: usize = 3;
 
 /// From this length on, history is all that counts.
-const FULL: i64 = 7 * 86_400;
+pub const FULL: i64 = 7 * 86_400;
 
 /// What the CPU deviation is made of, squared percent of a core: variance of the samples,
 /// squared drift of the mean, squared mean.
 const VARIANCES: usize = 3;
 
-/// Simple level per horizon: CPU, then the others (index of a half-life).
-const LEVEL_BASE: [[&[usize]; 2]; 2] = [[&[2], &[2]], [&[4], &[4]]];
+/// How one amount is estimated, at both horizons: the places of the traits whose mean is the
+/// simple estimate, and how strongly the ridge holds to it.
+struct Form {
+    base: [&'static [usize]; 2],
+    ridge: [f64; 2],
+}
 
-/// Simple peak per horizon: CPU, then the others (index of a trait).
-const PEAK_BASE: [[&[usize]; 2]; 2] = [[&[4], &[2]], [&[6, 7], &[4]]];
+/// Of the level.
+fn level_form(resource: Resource) -> Form {
+    match resource {
+        Resource::Cpu => Form { base: [&[mean::NINE_HOURS], &[mean::THREE_DAYS]], ridge: [0.3, 1.0] },
+        Resource::Memory | Resource::DiskIo | Resource::NetIo => {
+            Form { base: [&[mean::NINE_HOURS], &[mean::THREE_DAYS]], ridge: [0.1, 0.1] }
+        }
+    }
+}
 
-/// Ridge of level and peak, per horizon, for CPU and the others.
-const LEVEL_RIDGE: [[f64; 2]; 2] = [[0.3, 0.1], [1.0, 0.1]];
-const PEAK_RIDGE: [[f64; 2]; 2] = [[0.3, 0.1], [10.0, 0.1]];
+/// Of the peak.
+fn peak_form(resource: Resource) -> Form {
+    match resource {
+        Resource::Cpu => {
+            Form { base: [&[cpu_peak::DAY], &[cpu_peak::WEEK, cpu_peak::USUAL_THREE_DAYS]], ridge: [0.3, 10.0] }
+        }
+        Resource::Memory | Resource::DiskIo | Resource::NetIo => {
+            Form { base: [&[other_peak::WINDOW], &[other_peak::P95]], ridge: [0.1, 0.1] }
+        }
+    }
+}
 
-/// One history with what came after it, in the units of [`Usage`] over `scale`.
+/// One history with what came after it.
 pub struct Example<'a> {
     /// At that moment.
     pub traits: &'a Traits,
-    /// Units that make VMs comparable, by resource (cores, KiB of memory, ...).
-    pub scale: [f64; RESOURCES],
+    /// What usage is divided by, so that VMs are comparable.
+    pub unit: PerResource<f64>,
     /// What the VM then used, by horizon: level and peak.
     pub outcome: [Option<Outcome>; 2],
 }
 
-/// Mean and 95th percentile of what a VM used, by resource.
+/// Mean and 95th percentile of what a VM used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Mean.
-    pub level: [f64; RESOURCES],
+    pub level: Comparable,
     /// 95th percentile.
-    pub peak: [f64; RESOURCES],
+    pub peak: Comparable,
 }
 
 /// What an estimate of CPU is made of; the rest, to 1, is what relatives use.
@@ -91,7 +112,7 @@ impl Shares {
     }
 }
 
-/// A history cut short, and what came: CPU levels in one unit.
+/// A history cut short, and what came: CPU levels in percent of what is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// Its length, one of [`SPANS`].
@@ -109,8 +130,8 @@ pub struct Cut {
 /// Fitted corrections; the default has none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    level: [[Correction; RESOURCES]; 2],
-    peak: [[Correction; RESOURCES]; 2],
+    level: [PerResource<Correction>; 2],
+    peak: [PerResource<Correction>; 2],
     variance: [[f64; VARIANCES]; 2],
     /// Own history beside relatives, by length.
     trust: [f64; SPANS.len()],
@@ -120,16 +141,14 @@ pub struct Fit {
 
 impl Default for Fit {
     fn default() -> Self {
-        let of = |base: &[[&[usize]; 2]; 2], inputs: usize| {
-            std::array::from_fn(|horizon| {
-                std::array::from_fn(|resource| Correction::none(base[horizon][resource.min(1)], inputs))
-            })
+        let of = |form: fn(Resource) -> Form, inputs: usize| {
+            [0, 1].map(|horizon| PerResource::from_fn(|of| Correction::none(form(of).base[horizon], inputs)))
         };
         // half at three hours
         let trust = SPANS.map(|span| span as f64 / (span as f64 + 10_800.0));
         Self {
-            level: of(&LEVEL_BASE, HALF_LIVES),
-            peak: of(&PEAK_BASE, PEAK_TRAITS),
+            level: of(level_form, HALF_LIVES),
+            peak: of(peak_form, PEAK_TRAITS),
             variance: [[0.5, 0.5, 0.0]; 2],
             trust,
             classed: std::array::from_fn(|index| [trust[CLASSED + index], 1.0 - trust[CLASSED + index]]),
@@ -141,19 +160,13 @@ impl Fit {
     /// What the VM's own history says it will use, at a horizon.
     #[must_use]
     pub fn usage(&self, traits: &Traits, horizon: usize) -> (Usage, Usage) {
-        let level = |resource: usize| traits.level[resource].map(|x| self.level[horizon][resource].estimate(&x));
-        let peak = |resource: usize| {
-            let peak = traits.peak[resource].map(|x| self.peak[horizon][resource].estimate(&x));
+        let level = |of: Resource| traits.level[of].map(|x| self.level[horizon][of].estimate(&x));
+        let peak = |of: Resource| {
+            let peak = traits.peak[of].map(|x| self.peak[horizon][of].estimate(&x));
             // a peak below the level is none
-            peak.map(|peak| peak.max(level(resource).unwrap_or(0.0)))
+            peak.map(|peak| peak.max(level(of).unwrap_or(0.0)))
         };
-        let usage = |of: &dyn Fn(usize) -> Option<f64>| Usage {
-            cpu: of(0).unwrap_or(0.0),
-            memory: of(1).unwrap_or(0.0),
-            disk_io: of(2),
-            net_io: of(3),
-        };
-        (usage(&level), usage(&peak))
+        (Usage::from_fn(level), Usage::from_fn(peak))
     }
 
     /// How far the CPU level may be off, percent of a core.
@@ -180,43 +193,28 @@ impl Fit {
         Shares { own, class }
     }
 
-    /// The estimate for placements.
-    #[must_use]
-    pub fn own(&self, traits: &Traits) -> Estimate {
-        let (level, peak) = self.usage(traits, PLACEMENT);
-        Estimate {
-            level,
-            peak,
-            cpu_deviation: self.deviation(traits, PLACEMENT),
-            trust: self.shares(traits.span, false).trust(),
-            class: None,
-            samples: traits.samples,
-            last_at: traits.last_at,
-        }
-    }
-
     /// Fits corrections and deviations; examples come in a fixed order. What the data cannot
     /// tell stays as it was.
     #[must_use]
     pub fn fitted(examples: &[Example<'_>]) -> Self {
         let mut fit = Self::default();
         for horizon in 0..2 {
-            for resource in 0..RESOURCES {
+            for resource in Resource::ALL {
                 let level = examples.iter().filter_map(|example| {
                     let outcome = example.outcome[horizon]?.level[resource];
-                    Some((example.traits.level[resource]?.map(|x| x / example.scale[resource]), outcome))
+                    Some((example.traits.level[resource]?.map(|x| x / example.unit[resource]), outcome))
                 });
                 let rows: Vec<_> = level.collect();
                 let rows = rows.iter().map(|(x, y)| (x.as_slice(), *y));
-                fit.level[horizon][resource] =
-                    fit.level[horizon][resource].fitted(rows, LEVEL_RIDGE[horizon][resource.min(1)]);
+                let ridge = level_form(resource).ridge[horizon];
+                fit.level[horizon][resource] = fit.level[horizon][resource].fitted(rows, ridge);
                 let peak = examples.iter().filter_map(|example| {
                     let outcome = example.outcome[horizon]?.peak[resource];
-                    Some((example.traits.peak[resource]?.map(|x| x / example.scale[resource]), outcome))
+                    Some((example.traits.peak[resource]?.map(|x| x / example.unit[resource]), outcome))
                 });
                 let rows: Vec<_> = peak.collect();
                 let rows = rows.iter().map(|(x, y)| (x.as_slice(), *y));
-                let ridge = PEAK_RIDGE[horizon][resource.min(1)];
+                let ridge = peak_form(resource).ridge[horizon];
                 fit.peak[horizon][resource] = fit.peak[horizon][resource].fitted(rows, ridge);
             }
             fit.variance[horizon] = fit.fitted_variance(examples, horizon);
@@ -226,9 +224,10 @@ impl Fit {
 
     fn fitted_variance(&self, examples: &[Example<'_>], horizon: usize) -> [f64; VARIANCES] {
         let rows = examples.iter().filter_map(|example| {
-            let outcome = example.outcome[horizon]?.level[0];
-            let level = example.traits.level[0].map(|x| self.level[horizon][0].estimate(&x))? / example.scale[0];
-            let terms = variances(example.traits).map(|term| term / example.scale[0].powi(2));
+            let outcome = example.outcome[horizon]?.level[Resource::Cpu];
+            let (correction, unit) = (&self.level[horizon][Resource::Cpu], example.unit[Resource::Cpu]);
+            let level = correction.estimate(&example.traits.level[Resource::Cpu]?) / unit;
+            let terms = variances(example.traits).map(|term| term / unit.powi(2));
             Some((terms, (outcome - level).powi(2)))
         });
         let rows: Vec<_> = rows.collect();
@@ -267,12 +266,13 @@ impl Fit {
     /// For the model file.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        let all = |of: &[[Correction; RESOURCES]; 2]| -> Vec<f64> {
-            of.iter().flatten().flat_map(|correction| correction.weights().to_vec()).collect()
+        let all = |of: &[PerResource<Correction>; 2]| -> Vec<f64> {
+            let of_each = of.iter().flat_map(PerResource::iter);
+            of_each.flat_map(|(_, correction)| correction.weights().to_vec()).collect()
         };
         Parts::default()
-            .with("level", &[2, RESOURCES, HALF_LIVES], all(&self.level))
-            .with("peak", &[2, RESOURCES, PEAK_TRAITS], all(&self.peak))
+            .with("level", &[2, Resource::COUNT, HALF_LIVES], all(&self.level))
+            .with("peak", &[2, Resource::COUNT, PEAK_TRAITS], all(&self.peak))
             .with("variance", &[2, VARIANCES], self.variance.concat())
             .with("trust", &[SPANS.len()], self.trust.to_vec())
             .with("classed", &[SPANS.len() - CLASSED, 2], self.classed.concat())
@@ -288,10 +288,11 @@ impl Fit {
         for (name, corrections, inputs) in [("level", &mut fit.level, HALF_LIVES), ("peak", &mut fit.peak, PEAK_TRAITS)]
         {
             let (shape, values) = parts.array(name, 3)?;
-            if shape != [2, RESOURCES, inputs] {
+            if shape != [2, Resource::COUNT, inputs] {
                 return Err(wrong(name));
             }
-            for (correction, weights) in corrections.iter_mut().flatten().zip(values.chunks_exact(inputs)) {
+            let of_each = corrections.iter_mut().flat_map(PerResource::iter_mut);
+            for ((_, correction), weights) in of_each.zip(values.chunks_exact(inputs)) {
                 *correction = correction.clone().with(weights).ok_or_else(|| wrong(name))?;
             }
         }
@@ -333,6 +334,7 @@ fn slope(pairs: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
 }
 
 fn variances(traits: &Traits) -> [f64; VARIANCES] {
-    let means = traits.level[0].unwrap_or_default();
-    [traits.cpu_variance, (means[1] - means[5]).powi(2), means[3].powi(2)]
+    let means = traits.level[Resource::Cpu].unwrap_or_default();
+    let drift = means[mean::THREE_HOURS] - means[mean::WEEK];
+    [traits.cpu_variance, drift.powi(2), means[mean::DAY].powi(2)]
 }

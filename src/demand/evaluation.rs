@@ -7,16 +7,18 @@
 //! are split. The split is drawn several times, and the errors of all draws go together.
 
 use super::classifier::{Checkpoint, FitError};
-use super::estimator::{HORIZONS, Outcome, PLACEMENT, SPANS};
+use super::estimator::{FULL, HORIZONS, Outcome, PLACEMENT, SPANS};
 use super::features::percentile;
-use super::fitting::{Fitted, Options, fit_kept};
-use super::memory::RESOURCES;
+use super::fitting::{Fitted, Options, fit_kept, mean};
+use super::mix;
 use super::relatives::Relatives;
-use super::study::{Case, Study, scale};
-use crate::model::demand::Usage;
-use crate::model::history::Group;
+use super::study::{Case, Study};
+use crate::model::chance;
+use crate::model::comparable::Comparable;
+use crate::model::demand::Demand;
 use crate::model::ids::VmId;
-use std::collections::HashMap;
+use crate::model::resource::Resource;
+use std::collections::BTreeMap;
 
 /// Share of VMs that are fitted.
 const FITTED: f64 = 0.6;
@@ -120,7 +122,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// What a row's estimates of a resource missed.
     #[must_use]
-    pub fn errors(&self, row: usize, horizon: usize, peak: bool, resource: usize) -> &Errors {
+    pub fn errors(&self, row: usize, horizon: usize, peak: bool, resource: Resource) -> &Errors {
         &self.errors[place(row, horizon, peak, resource)]
     }
 
@@ -133,23 +135,18 @@ impl Evaluation {
 
     /// The score of a row.
     #[must_use]
-    pub fn score(&self, row: usize, horizon: usize, peak: bool, resource: usize) -> Option<Score> {
+    pub fn score(&self, row: usize, horizon: usize, peak: bool, resource: Resource) -> Option<Score> {
         self.errors(row, horizon, peak, resource).score()
     }
 }
 
-fn place(row: usize, horizon: usize, peak: bool, resource: usize) -> usize {
-    ((row * 2 + horizon) * 2 + usize::from(peak)) * RESOURCES + resource
+fn place(row: usize, horizon: usize, peak: bool, resource: Resource) -> usize {
+    ((row * 2 + horizon) * 2 + usize::from(peak)) * Resource::COUNT + resource as usize
 }
 
 /// Whether a VM is fitted in a draw.
 fn is_fitted(vm: VmId, draw: u64) -> bool {
-    let mut state = (u64::from(vm.0.unsigned_abs()) << 20) ^ draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..3 {
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state ^= state >> 27;
-    }
-    (state >> 11) as f64 / (1_u64 << 53) as f64 <= FITTED
+    chance::drawn(u64::from(vm.0.unsigned_abs()), draw) <= FITTED
 }
 
 /// Fits and scores, `draws` times.
@@ -177,7 +174,7 @@ pub fn evaluate_kept(
     vms.dedup();
     let young = vec![Errors::default(); YOUNG.len() * SPANS.len()];
     let mut evaluation =
-        Evaluation { errors: vec![Errors::default(); ROWS * 4 * RESOURCES], young, scored: 0, vms: vms.len() };
+        Evaluation { errors: vec![Errors::default(); ROWS * 4 * Resource::COUNT], young, scored: 0, vms: vms.len() };
     for draw in 0..draws {
         let seen = |case: &&Case| is_fitted(case.vm, draw + options.seed) && case.at + HORIZONS[0] <= half;
         // what ends after the first half is not known then
@@ -190,7 +187,7 @@ pub fn evaluate_kept(
         };
         let fitted: Vec<Case> = study.cases.iter().filter(seen).map(cut).collect();
         let young: Vec<Case> = study.young.iter().filter(seen).map(cut).collect();
-        let unseen = |case: &&Case| !is_fitted(case.vm, draw + options.seed) && case.at >= late;
+        let unseen = |case: &&Case| !is_fitted(case.vm, draw + options.seed) && case.at >= late && whole(case);
         let scored: Vec<&Case> = study.cases.iter().filter(unseen).collect();
         if fitted.is_empty() || scored.is_empty() {
             let text = format!(
@@ -207,47 +204,91 @@ pub fn evaluate_kept(
         let mut of_draw: Vec<VmId> = scored.iter().map(|case| case.vm).collect();
         of_draw.dedup();
         evaluation.scored += of_draw.len();
-        score(&mut evaluation, &found, &scored);
+        score(&mut evaluation, &found, &fitted, &scored);
         score_young(&mut evaluation.young, &found, study.young.iter().filter(unseen));
     }
     Ok(evaluation)
 }
 
+/// Whether all is known of a case that an estimate of it rests on: a short history needs its
+/// window.
+fn whole(case: &Case) -> bool {
+    !case.thinned || case.traits.span >= FULL
+}
+
+/// What placing would take for a VM: the product's own way, on what was known of it.
+#[must_use]
+pub fn demand(found: &Fitted, relatives: &Relatives<'_>, case: &Case, horizon: usize) -> Option<Demand> {
+    let (window, asked) = (case.window.as_deref(), &case.identity);
+    let learnt = found.fitting.learnt(&case.traits, window, Some(asked), horizon);
+    mix::demand(Some(&learnt), || relatives.demand(asked))
+}
+
+/// A demand in the units of the table.
+fn comparable(demand: &Demand, case: &Case) -> Outcome {
+    let of = |usage| Comparable::of(usage, &case.identity);
+    Outcome { level: of(&demand.level), peak: of(&demand.peak) }
+}
+
+/// Plain means of what the fitted VMs used, each VM counting once: of all, and by cores.
+struct Means {
+    all: Option<Outcome>,
+    by_cores: BTreeMap<i64, Outcome>,
+}
+
+impl Means {
+    fn of(fitted: &[&Case], horizon: usize) -> Self {
+        let mut of_each: BTreeMap<VmId, (i64, Vec<Outcome>)> = BTreeMap::new();
+        for case in fitted {
+            let (_, outcomes) = of_each.entry(case.vm).or_insert((case.identity.cpu, Vec::new()));
+            outcomes.extend(case.outcome[horizon]);
+        }
+        let vms: Vec<(i64, Outcome)> =
+            of_each.into_values().filter_map(|(cpu, outcomes)| Some((cpu, mean(outcomes.into_iter())?))).collect();
+        let mut sizes: Vec<i64> = vms.iter().map(|(cpu, _)| *cpu).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let of_size = |cpu: i64| mean(vms.iter().filter(|vm| vm.0 == cpu).map(|vm| vm.1)).map(|mean| (cpu, mean));
+        Self { all: mean(vms.iter().map(|vm| vm.1)), by_cores: sizes.into_iter().filter_map(of_size).collect() }
+    }
+
+    fn of_size(&self, cpu: i64) -> Option<Outcome> {
+        self.by_cores.get(&cpu).copied().or(self.all)
+    }
+}
+
 /// Adds what every row estimates for the scored cases.
-fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
+fn score(evaluation: &mut Evaluation, found: &Fitted, fitted: &[&Case], scored: &[&Case]) {
+    let request = Outcome { level: asked_for(), peak: asked_for() };
     for horizon in 0..2 {
-        let relatives = Relatives::new(&found.relatives[horizon]);
+        let (relatives, means) = (Relatives::new(&found.relatives[horizon]), Means::of(fitted, horizon));
         for case in scored {
             let Some(used) = case.outcome[horizon] else { continue };
-            let of_size = size_mean(case, &found.relatives[horizon]);
-            let everyone = everyone(&found.relatives[horizon]);
-            let cold =
-                relatives.prior(&case.identity).map(|(prior, _)| Outcome { level: prior.level, peak: prior.peak });
+            let of_size = means.of_size(case.identity.cpu);
+            let cold = mix::demand(None, || relatives.demand(&case.identity));
             let class_mean = case.window.as_ref().and_then(|window| {
-                let class = found.classifier.classify(window).class;
+                let class = found.fitting.classifier.classify(window).class;
                 found.class_means.get(class).map(|means| means[horizon])
             });
-            let class_line = by_class(found, case, horizon);
-            let request = Outcome { level: [100.0, 100.0, 0.0, 0.0], peak: [100.0, 100.0, 0.0, 0.0] };
             let [hour, window, day, week] = case.simple;
             let rows = [
                 Some(request),
-                everyone,
-                of_size.or(everyone),
-                cold,
+                means.all,
+                of_size,
+                cold.map(|cold| comparable(&cold, case)),
                 Some(request),
-                of_size.or(everyone),
+                of_size,
                 class_mean,
-                class_line,
+                by_class(found, case, horizon),
                 Some(hour),
                 Some(window),
                 Some(day),
                 Some(week),
-                Some(ours(found, case, horizon, class_line.as_ref(), cold.as_ref())),
+                demand(found, &relatives, case, horizon).map(|ours| comparable(&ours, case)),
             ];
             for (row, estimated) in rows.iter().enumerate() {
                 let Some(estimated) = estimated else { continue };
-                for resource in 0..RESOURCES {
+                for resource in Resource::ALL {
                     let errors = &mut evaluation.errors;
                     errors[place(row, horizon, false, resource)].add(estimated.level[resource], used.level[resource]);
                     errors[place(row, horizon, true, resource)].add(estimated.peak[resource], used.peak[resource]);
@@ -257,19 +298,32 @@ fn score(evaluation: &mut Evaluation, found: &Fitted, scored: &[&Case]) {
     }
 }
 
+/// A request taken as used; it tells nothing of disk and network.
+fn asked_for() -> Comparable {
+    Comparable::from_fn(|resource| match resource {
+        Resource::Cpu | Resource::Memory => 100.0,
+        Resource::DiskIo | Resource::NetIo => 0.0,
+    })
+}
+
 /// Adds what is estimated of young VMs.
 fn score_young<'a>(errors: &mut [Errors], found: &Fitted, scored: impl Iterator<Item = &'a Case>) {
     let relatives = Relatives::new(&found.relatives[PLACEMENT]);
     for case in scored {
-        let Some(span) = SPANS.iter().position(|span| *span == case.traits.span) else { continue };
+        let Some(span) = SPANS.iter().position(|span| case.cut == Some(*span)) else { continue };
         let Some(used) = case.outcome[PLACEMENT] else { continue };
-        let cold = relatives.prior(&case.identity).map(|(prior, _)| Outcome { level: prior.level, peak: prior.peak });
+        let level = |demand: Demand| comparable(&demand, case).level[Resource::Cpu];
+        let alone = mix::learnt(&found.fitting.fit, &case.traits, Some(&case.identity), None, PLACEMENT);
         let class = by_class(found, case, PLACEMENT);
-        let together = ours(found, case, PLACEMENT, class.as_ref(), cold.as_ref());
-        let rows = [Some(own(found, case, PLACEMENT)), class, cold, Some(together)];
-        for (row, estimated) in rows.iter().enumerate() {
+        let rows = [
+            mix::demand(Some(&alone), || None).map(level),
+            class.map(|class| class.level[Resource::Cpu]),
+            mix::demand(None, || relatives.demand(&case.identity)).map(level),
+            demand(found, &relatives, case, PLACEMENT).map(level),
+        ];
+        for (row, estimated) in rows.into_iter().enumerate() {
             if let Some(estimated) = estimated {
-                errors[row * SPANS.len() + span].add(bounded(estimated, case).level[0], used.level[0]);
+                errors[row * SPANS.len() + span].add(estimated, used.level[Resource::Cpu]);
             }
         }
     }
@@ -277,62 +331,7 @@ fn score_young<'a>(errors: &mut [Errors], found: &Fitted, scored: impl Iterator<
 
 /// What the class of a case's window says.
 fn by_class(found: &Fitted, case: &Case, horizon: usize) -> Option<Outcome> {
-    let (window, calibration) = case.window.as_ref().zip(found.calibration.as_ref())?;
-    Some(calibration.estimate(&found.classifier.coordinates(window), horizon))
-}
-
-/// What own history says.
-fn own(found: &Fitted, case: &Case, horizon: usize) -> Outcome {
-    let (level, peak) = found.fit.usage(&case.traits, horizon);
-    let scale = scale(&case.identity);
-    let all = |usage: &Usage| [usage.cpu, usage.memory, usage.disk_io.unwrap_or(0.0), usage.net_io.unwrap_or(0.0)];
-    let (level, peak) = (all(&level), all(&peak));
-    Outcome { level: std::array::from_fn(|j| level[j] / scale[j]), peak: std::array::from_fn(|j| peak[j] / scale[j]) }
-}
-
-/// Own history; where it is short, CPU with the class and relatives, as placements do.
-fn ours(found: &Fitted, case: &Case, horizon: usize, class: Option<&Outcome>, cold: Option<&Outcome>) -> Outcome {
-    let mut ours = own(found, case, horizon);
-    let shares = found.fit.shares(case.traits.span, class.is_some());
-    if let Some(class) = class {
-        ours.level[0] = shares.mixed(ours.level[0], class.level[0]);
-        ours.peak[0] = shares.mixed(ours.peak[0], class.peak[0]);
-    }
-    if let Some(cold) = cold {
-        let trust = shares.trust();
-        ours.level[0] = ours.level[0] * trust + cold.level[0] * (1.0 - trust);
-        ours.peak[0] = ours.peak[0] * trust + cold.peak[0] * (1.0 - trust);
-    }
-    bounded(&ours, case)
-}
-
-/// CPU within what the VM asks for or has used, memory within what it has.
-fn bounded(outcome: &Outcome, case: &Case) -> Outcome {
-    let cpu = case.most_cpu();
-    let bound = |values: [f64; 4]| [values[0].min(cpu), values[1].min(100.0), values[2], values[3]];
-    Outcome { level: bound(outcome.level), peak: bound(outcome.peak) }
-}
-
-/// The plain mean of VMs with the same number of cores.
-fn size_mean(case: &Case, groups: &HashMap<String, Group>) -> Option<Outcome> {
-    let prefix = format!("size:{}/", case.identity.cpu);
-    // sums of few numbers: sorted, so that their order does not matter
-    let mut keys: Vec<&String> = groups.keys().filter(|key| key.starts_with(&prefix)).collect();
-    keys.sort_unstable();
-    let (mut sum, mut vms) = (Outcome::default(), 0);
-    for group in keys.into_iter().map(|key| &groups[key]) {
-        vms += group.vms;
-        sum.level.iter_mut().zip(group.level).for_each(|(sum, x)| *sum += x);
-        sum.peak.iter_mut().zip(group.peak).for_each(|(sum, x)| *sum += x);
-    }
-    let vms = f64::from(i32::try_from(vms).unwrap_or(i32::MAX));
-    (vms > 0.0).then(|| Outcome { level: sum.level.map(|x| x / vms), peak: sum.peak.map(|x| x / vms) })
-}
-
-fn everyone(groups: &HashMap<String, Group>) -> Option<Outcome> {
-    let group = groups.get("everyone").filter(|group| group.vms > 0)?;
-    let vms = group.vms as f64;
-    Some(Outcome { level: group.level.map(|x| x / vms), peak: group.peak.map(|x| x / vms) })
+    found.fitting.by_class(case.window.as_ref()?, horizon).usage
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 
 use super::calibration::Calibration;
 use super::classifier::{self, Checkpoint, Classifier, FitError, Training};
-use super::estimator::{Cut, Fit, Outcome, SPANS};
+use super::estimator::{Cut, Fit, HORIZONS, Outcome, PLACEMENT};
+use super::mix::{Fitting, learnt};
 use super::relatives::{self, Relatives};
-use super::study::{Case, scale};
+use super::study::Case;
 use super::window::Window;
+use crate::model::comparable::Comparable;
 use crate::model::history::Group;
 use crate::model::ids::VmId;
+use crate::model::resource::Resource;
 use std::collections::{BTreeMap, HashMap};
 
 /// Windows that a classifier is fitted on, at most.
@@ -29,13 +32,10 @@ pub struct Options {
 
 /// What was fitted.
 pub struct Fitted {
-    /// Tells classes.
-    pub classifier: Box<dyn Classifier>,
-    /// Classes to resources; `None` where there were too few windows.
-    pub calibration: Option<Calibration>,
-    /// Own history to estimates.
-    pub fit: Fit,
-    /// What relatives use, by horizon.
+    /// What estimates are made by.
+    pub fitting: Fitting,
+    /// What relatives use, by horizon: groups of the VMs that were fitted, by their latest
+    /// estimates, as a store has them.
     pub relatives: [HashMap<String, Group>; 2],
     /// Mean outcome by class and horizon.
     pub class_means: Vec<[Outcome; 2]>,
@@ -79,10 +79,11 @@ pub fn fit_kept(
     let class_means = class_means(classifier.as_ref(), &with_window);
     progress("fitting own histories");
     let examples: Vec<_> = cases.iter().map(|case| case.example()).collect();
-    let mut fit = Fit::fitted(&examples);
-    fit.fit_shares(&cut_short(&fit, classifier.as_ref(), calibration.as_ref(), cases, young));
-    let relatives = [0, 1].map(|horizon| groups(cases, horizon, &|_| true));
-    Ok(Fitted { classifier, calibration, fit, relatives, class_means, windows: windows.len() })
+    let mut fitting = Fitting { classifier, calibration, fit: Fit::fitted(&examples) };
+    let cut = cut_short(&fitting, cases, young);
+    fitting.fit.fit_shares(&cut);
+    let relatives = std::array::from_fn::<_, { HORIZONS.len() }, _>(|h| groups(&fitting, cases, h, &|_| true));
+    Ok(Fitted { fitting, relatives, class_means, windows: windows.len() })
 }
 
 /// Mean outcome of the windows of each class.
@@ -104,55 +105,61 @@ fn class_means(classifier: &dyn Classifier, cases: &[&&Case]) -> Vec<[Outcome; 2
 }
 
 fn add(sum: &mut Outcome, more: &Outcome) {
-    sum.level.iter_mut().zip(more.level).for_each(|(sum, x)| *sum += x);
-    sum.peak.iter_mut().zip(more.peak).for_each(|(sum, x)| *sum += x);
+    for resource in Resource::ALL {
+        sum.level[resource] += more.level[resource];
+        sum.peak[resource] += more.peak[resource];
+    }
 }
 
 fn over(sum: &Outcome, count: f64) -> Outcome {
-    Outcome { level: sum.level.map(|x| x / count), peak: sum.peak.map(|x| x / count) }
+    let part = |of: &Comparable| Comparable::from_fn(|resource| of[resource] / count);
+    Outcome { level: part(&sum.level), peak: part(&sum.peak) }
 }
 
-/// Groups of relatives by what their members used on average.
+/// The mean of outcomes; `None` of none.
+pub fn mean(outcomes: impl Iterator<Item = Outcome>) -> Option<Outcome> {
+    let (mut sum, mut count) = (Outcome::default(), 0.0);
+    outcomes.for_each(|outcome| {
+        add(&mut sum, &outcome);
+        count += 1.0;
+    });
+    (count > 0.0).then(|| over(&sum, count))
+}
+
+/// Groups of relatives as a store would have them after the last case of each VM.
 #[must_use]
-pub fn groups(cases: &[&Case], horizon: usize, wanted: &dyn Fn(VmId) -> bool) -> HashMap<String, Group> {
-    let mut means: BTreeMap<VmId, (&Case, Outcome, f64)> = BTreeMap::new();
-    for case in cases.iter().filter(|case| wanted(case.vm)) {
-        if let Some(outcome) = &case.outcome[horizon] {
-            let (_, sum, count) = means.entry(case.vm).or_insert((case, Outcome::default(), 0.0));
-            add(sum, outcome);
-            *count += 1.0;
+pub fn groups(
+    fitting: &Fitting,
+    cases: &[&Case],
+    horizon: usize,
+    wanted: &dyn Fn(VmId) -> bool,
+) -> HashMap<String, Group> {
+    let mut latest: BTreeMap<VmId, &Case> = BTreeMap::new();
+    for case in cases.iter().filter(|case| wanted(case.vm) && !case.thinned) {
+        let known = latest.entry(case.vm).or_insert(case);
+        if case.at > known.at {
+            *known = case;
         }
     }
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    for (case, sum, count) in means.values() {
-        let mean = over(sum, *count);
-        for (_, key) in relatives::keys(&case.identity) {
-            relatives::join(groups.entry(key).or_default(), &mean.level, &mean.peak);
-        }
-    }
-    let mut groups: Vec<(String, Group)> = groups.into_iter().collect();
-    relatives::settle(&mut groups);
-    groups.into_iter().collect()
+    let estimate = |case: &Case| fitting.learnt(&case.traits, case.window.as_deref(), Some(&case.identity), horizon);
+    let members: Vec<_> = latest.values().map(|case| (case.identity.clone(), estimate(case))).collect();
+    relatives::groups(&members).into_iter().collect()
 }
 
 /// Histories cut short, with what they, their class and their relatives say, and what came.
 /// No VM is a relative of its own: even VMs are relatives of odd ones.
-fn cut_short(
-    fit: &Fit,
-    classifier: &dyn Classifier,
-    calibration: Option<&Calibration>,
-    cases: &[&Case],
-    young: &[&Case],
-) -> Vec<Cut> {
-    let halves = [0, 1].map(|half| groups(cases, 0, &|vm| vm.0.rem_euclid(2) != half));
+fn cut_short(fitting: &Fitting, cases: &[&Case], young: &[&Case]) -> Vec<Cut> {
+    let halves = [0, 1].map(|half| groups(fitting, cases, PLACEMENT, &|vm| vm.0.rem_euclid(2) != half));
     let halves = [Relatives::new(&halves[0]), Relatives::new(&halves[1])];
     let of = |case: &&Case| {
-        let span = case.traits.span;
-        let own = fit.usage(&case.traits, 0).0.cpu / scale(&case.identity)[0];
-        let classed = case.window.as_ref().zip(calibration);
-        let class = classed.map(|(window, fitted)| fitted.estimate(&classifier.coordinates(window), 0).level[0]);
-        let relatives = halves[usize::from(case.vm.0.rem_euclid(2) == 1)].prior(&case.identity)?.0.level[0];
-        Some(Cut { span, own: own.min(case.most_cpu()), class, relatives, outcome: case.outcome[0]?.level[0] })
+        let span = case.cut?;
+        let alone = learnt(&fitting.fit, &case.traits, Some(&case.identity), None, PLACEMENT);
+        let own = Comparable::of(&alone.level, &case.identity)[Resource::Cpu];
+        let class = case.window.as_ref().and_then(|window| fitting.by_class(window, PLACEMENT).usage);
+        let class = class.map(|usage| usage.level[Resource::Cpu]);
+        let relatives = halves[usize::from(case.vm.0.rem_euclid(2) == 1)].prior(&case.identity)?.0;
+        let outcome = case.outcome[PLACEMENT]?.level[Resource::Cpu];
+        Some(Cut { span, own, class, relatives: relatives.level[Resource::Cpu], outcome })
     };
-    young.iter().filter(|case| SPANS.contains(&case.traits.span)).filter_map(of).collect()
+    young.iter().filter_map(of).collect()
 }

@@ -1,7 +1,7 @@
 //! From a snapshot to what VMs will use and hosts do use.
 //!
 //! `observed` takes what history tells and falls back on `requested`, what a VM asks for;
-//! `histogram` is what an estimate is made of. All end in the same [`Demands`], so that the
+//! `mix` is the estimate of a VM, `memory` and `histogram` what it is made of. All end in the same [`Demands`], so that the
 //! planner cannot tell the difference, by design. `window` cuts history into matrices,
 //! `classifier` tells which class of VMs a window is of.
 //!
@@ -16,6 +16,7 @@ pub mod fitting;
 pub mod histogram;
 pub mod linear;
 pub mod memory;
+pub mod mix;
 pub mod model;
 pub mod monitored;
 pub mod observed;

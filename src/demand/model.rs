@@ -10,13 +10,14 @@
 //! features, with a sentence for the operator. A new classifier needs nothing here.
 
 use super::calibration::Calibration;
-use super::classifier::{Array, Classification, Classifier, Parts, PartsError, kind};
-use super::estimator::{Fit, Outcome, PLACEMENT};
+use super::classifier::{Array, Classifier, Parts, PartsError, kind};
+use super::estimator::{Fit, PLACEMENT};
 use super::fitting::{Fitted, Options};
 use super::memory::Memory;
-use super::study::{Case, scale};
-use super::window::{self, FEATURES, LENGTH, STEP, Size, Window};
-use crate::model::history::{Class, Estimate, Vectors};
+use super::mix::{Fitting, sized};
+use super::study::{Case, size};
+use super::window::{self, FEATURES, LENGTH, STEP, Window};
+use crate::model::history::{Estimate, Vectors};
 use crate::model::sample::VmIdentity;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -118,9 +119,7 @@ pub struct ClassSummary {
 pub struct Model {
     /// What it says of itself.
     pub header: Header,
-    classifier: Box<dyn Classifier>,
-    calibration: Option<Calibration>,
-    fit: Fit,
+    fitting: Fitting,
 }
 
 impl Model {
@@ -131,7 +130,7 @@ impl Model {
         vms.dedup();
         let header = Header {
             format: FORMAT,
-            classifier: fitted.classifier.name().to_owned(),
+            classifier: fitted.fitting.classifier.name().to_owned(),
             features: window::NAMES.map(str::to_owned).to_vec(),
             window: (LENGTH, STEP),
             seed: options.seed,
@@ -139,10 +138,10 @@ impl Model {
             vms: vms.len(),
             windows: fitted.windows,
             scores: scores.map(Scores::rounded),
-            classes: summaries(fitted.classifier.as_ref(), cases),
+            classes: summaries(fitted.fitting.classifier.as_ref(), cases),
             ..Header::default()
         };
-        Self { header, classifier: fitted.classifier, calibration: fitted.calibration, fit: fitted.fit }
+        Self { header, fitting: fitted.fitting }
     }
 
     /// The moment of the newest sample it was fitted on, seconds since 1970: its age.
@@ -151,51 +150,18 @@ impl Model {
         self.header.trained_until
     }
 
-    /// The class of a window.
+    /// What was fitted.
     #[must_use]
-    pub fn classify(&self, window: &Window) -> Classification {
-        self.classifier.classify(window)
+    pub fn fitting(&self) -> &Fitting {
+        &self.fitting
     }
 
-    /// What VMs with such windows use, by class alone, at a horizon: percent of what is asked
-    /// for, KiB/s; `None` without calibration.
-    #[must_use]
-    pub fn by_class(&self, window: &Window, horizon: usize) -> Option<Outcome> {
-        let calibration = self.calibration.as_ref()?;
-        Some(calibration.estimate(&self.classifier.coordinates(window), horizon))
-    }
-
-    /// The part that rests on a VM's own history.
-    #[must_use]
-    pub fn fit(&self) -> &Fit {
-        &self.fit
-    }
-
-    /// Estimate and class vectors of a VM. Without a known size there is no class: percent of
-    /// nothing say nothing. Where history is too short to be trusted wholly and there is a
-    /// window, the class has its share too; what is left is for relatives.
+    /// Estimate and class vectors of a VM, as a store keeps them.
     #[must_use]
     pub fn learn(&self, memory: &Memory, identity: Option<&VmIdentity>) -> (Estimate, Vectors) {
-        let traits = memory.traits();
-        let mut estimate = self.fit.own(&traits);
-        let Some(identity) = identity.filter(|identity| identity.cpu > 0 && identity.memory > 0) else {
-            return (estimate, Vec::new());
-        };
-        let size = Size { cores: identity.cpu as f64 / 100.0, memory: identity.memory as f64 };
-        // a VM may use more than it asks for (VCPU above CPU), but none of the fits may invent it
-        let most = memory.estimate().peak.cpu.max(identity.cpu as f64);
-        (estimate.level.cpu, estimate.peak.cpu) = (estimate.level.cpu.min(most), estimate.peak.cpu.min(most));
-        let Ok(window) = memory.window(size) else { return (estimate, Vec::new()) };
-        let found = self.classify(&window);
-        let number = u16::try_from(found.class).unwrap_or(u16::MAX);
-        estimate.class = Some(Class { number, confidence: found.confidence });
-        if let Some(class) = self.by_class(&window, PLACEMENT).filter(|_| estimate.trust < 1.0) {
-            let (unit, shares) = (scale(identity)[0], self.fit.shares(traits.span, true));
-            estimate.level.cpu = shares.mixed(estimate.level.cpu, class.level[0] * unit);
-            estimate.peak.cpu = shares.mixed(estimate.peak.cpu, class.peak[0] * unit).max(estimate.level.cpu);
-            estimate.trust = shares.trust();
-        }
-        (estimate, self.classifier.vectors(&window))
+        let window = sized(identity).and_then(|asked| memory.window(size(asked)).ok());
+        let estimate = self.fitting.learnt(&memory.traits(), window.as_ref(), identity, PLACEMENT);
+        (estimate, window.map_or_else(Vec::new, |window| self.fitting.classifier.vectors(&window)))
     }
 
     /// The file's bytes.
@@ -203,10 +169,10 @@ impl Model {
     /// # Errors
     /// When they cannot be put together; that is a bug.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
-        let classifier = self.classifier.parts();
+        let classifier = self.fitting.classifier.parts();
         let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
-        let calibration = self.calibration.as_ref().map(Calibration::parts).unwrap_or_default();
-        let parts = [("classifier", &classifier), ("calibration", &calibration), ("fit", &self.fit.parts())];
+        let calibration = self.fitting.calibration.as_ref().map(Calibration::parts).unwrap_or_default();
+        let parts = [("classifier", &classifier), ("calibration", &calibration), ("fit", &self.fitting.fit.parts())];
         for (room, parts) in parts {
             arrays.extend(parts.arrays.iter().map(|(name, array)| (format!("{room}.{name}"), array.clone())));
         }
@@ -264,7 +230,7 @@ impl Model {
             Some(Calibration::load(&calibration, coordinates).map_err(told)?)
         };
         let fit = Fit::load(&room("fit", &none)?).map_err(told)?;
-        Ok(Self { header, classifier, calibration, fit })
+        Ok(Self { header, fitting: Fitting { classifier, calibration, fit } })
     }
 }
 

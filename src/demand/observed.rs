@@ -7,8 +7,8 @@
 //! and VMs that nobody knows), and what our own recent placements bring that no sample shows
 //! yet, so that two quick batches do not pile onto one host.
 
-use super::relatives::{self, ENOUGH, Relatives};
-use super::requested;
+use super::relatives::{self, Relatives};
+use super::{mix, requested};
 use crate::model::demand::{Basis, ClassSpace, Demand, Demands, HostUse, Usage};
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::VmId;
@@ -48,25 +48,19 @@ struct Known<'a> {
 
 impl Known<'_> {
     fn estimate(&self, vm: VmId) -> Option<&Estimate> {
-        self.recall.estimates.get(&vm).filter(|estimate| estimate.samples >= ENOUGH)
+        self.recall.estimates.get(&vm).filter(|estimate| mix::counts(estimate))
     }
 
     /// What is better than the request; `None` when nothing is.
     fn demand(&self, vm: VmId) -> Option<Demand> {
-        match self.estimate(vm) {
-            Some(estimate) if estimate.trust >= 1.0 => Some(relatives::mixed(estimate, None)),
-            Some(estimate) => Some(relatives::mixed(estimate, self.prior(vm).as_ref())),
-            None => self.prior(vm),
-        }
+        mix::demand(self.recall.estimates.get(&vm), || self.prior(vm))
     }
 
     /// What its relatives use, scaled to its size.
     fn prior(&self, vm: VmId) -> Option<Demand> {
         let kept = self.recall.identities.get(&vm);
         let told = self.snapshot.vm(vm).map(identity);
-        let identity = kept.or(told.as_ref())?;
-        let (prior, source) = self.relatives.prior(identity)?;
-        Some(relatives::demand(&prior, source, identity.cpu as f64, identity.memory as f64))
+        self.relatives.demand(kept.or(told.as_ref())?)
     }
 
     fn asked(&self, vm: VmId) -> Usage {

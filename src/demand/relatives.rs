@@ -9,12 +9,13 @@
 //! weighted by nearness). Width and strengths were chosen on VMs left out and on times before
 //! those that the evaluation scores.
 //!
-//! Amounts are shares of what a VM asks for (CPU, memory), so that relatives of another size
-//! say something; disk and network are bytes per second.
+//! Amounts are [`Comparable`], so that relatives of another size say something.
 
-use crate::model::demand::{Demand, Source, Usage};
+use crate::model::comparable::Comparable;
+use crate::model::demand::{Demand, Source};
 use crate::model::history::{Estimate, Group};
 use crate::model::ids::VmId;
+use crate::model::resource::Resource;
 use crate::model::sample::VmIdentity;
 use nalgebra::{Matrix3, Vector3};
 use std::collections::{BTreeMap, HashMap};
@@ -44,14 +45,14 @@ pub const ENOUGH: u64 = 6;
 /// Estimates of this trust and more make a relative.
 const TRUSTED: f64 = 0.5;
 
-/// Means of a group in the units of the module's head, and how sure.
+/// Means of a group, and how sure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Prior {
-    /// CPU and memory in percent of what is asked for; disk and network in bytes/s.
-    pub level: [f64; 4],
-    /// As `level`.
-    pub peak: [f64; 4],
-    /// Variance of CPU levels among the relatives.
+    /// Mean level.
+    pub level: Comparable,
+    /// Mean peak.
+    pub peak: Comparable,
+    /// Variance of CPU levels among the relatives, squared percent of what is asked for.
     pub cpu_variance: f64,
 }
 
@@ -79,7 +80,7 @@ pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
         identity.cpu > 0 && identity.memory > 0 && estimate.samples >= ENOUGH && estimate.trust >= TRUSTED
     };
     for (identity, estimate) in vms.iter().filter(usable) {
-        let (level, peak) = (shares(identity, &estimate.level), shares(identity, &estimate.peak));
+        let (level, peak) = (Comparable::of(&estimate.level, identity), Comparable::of(&estimate.peak, identity));
         for (_, key) in keys(identity) {
             join(groups.entry(key).or_default(), &level, &peak);
         }
@@ -90,17 +91,17 @@ pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
 }
 
 /// Adds a member.
-pub fn join(group: &mut Group, level: &[f64; 4], peak: &[f64; 4]) {
+fn join(group: &mut Group, level: &Comparable, peak: &Comparable) {
     group.vms += 1;
-    group.cpu_squares += level[0] * level[0];
-    for j in 0..4 {
-        group.level[j] += level[j];
-        group.peak[j] += peak[j];
+    group.cpu_squares += level[Resource::Cpu].powi(2);
+    for resource in Resource::ALL {
+        group.level[resource] += level[resource];
+        group.peak[resource] += peak[resource];
     }
 }
 
 /// Finds k of each kind: the variance of CPU within its groups over that between them.
-pub fn settle(groups: &mut [(String, Group)]) {
+fn settle(groups: &mut [(String, Group)]) {
     let mut kinds: BTreeMap<String, Vec<Group>> = BTreeMap::new();
     for (key, group) in groups.iter() {
         kinds.entry(kind(key).to_owned()).or_default().push(*group);
@@ -121,25 +122,15 @@ fn shrink(groups: &[Group]) -> f64 {
     if count < 3.0 || members - count < 3.0 {
         return SHRINK_UNKNOWN;
     }
-    let mean = |group: &Group| group.level[0] / group.vms as f64;
+    let mean = |group: &Group| group.level[Resource::Cpu] / group.vms as f64;
     let within: f64 = groups.iter().map(|group| group.cpu_squares - group.vms as f64 * mean(group).powi(2)).sum();
     let within = (within / (members - count)).max(0.0);
-    let overall = groups.iter().map(|group| group.level[0]).sum::<f64>() / members;
+    let overall = groups.iter().map(|group| group.level[Resource::Cpu]).sum::<f64>() / members;
     let spread: f64 = groups.iter().map(|group| group.vms as f64 * (mean(group) - overall).powi(2)).sum();
     // the usual estimate of the variance between groups of unequal sizes
     let size = (members - groups.iter().map(|group| (group.vms as f64).powi(2)).sum::<f64>() / members) / (count - 1.0);
     let between = (spread / (count - 1.0) - within) / size.max(1e-9);
     if between <= 0.0 { SHRINK.1 } else { (within / between).clamp(SHRINK.0, SHRINK.1) }
-}
-
-/// Usage in shares of what is asked for.
-fn shares(identity: &VmIdentity, usage: &Usage) -> [f64; 4] {
-    [
-        100.0 * usage.cpu / identity.cpu.max(1) as f64,
-        100.0 * usage.memory / identity.memory.max(1) as f64,
-        usage.disk_io.unwrap_or(0.0),
-        usage.net_io.unwrap_or(0.0),
-    ]
 }
 
 /// Groups ready for asking.
@@ -149,6 +140,13 @@ pub struct Relatives<'a> {
 }
 
 impl<'a> Relatives<'a> {
+    /// What the relatives of a VM use, scaled to its size; `None` when there is nobody.
+    #[must_use]
+    pub fn demand(&self, identity: &VmIdentity) -> Option<Demand> {
+        let (prior, source) = self.prior(identity)?;
+        Some(demand(&prior, source, identity))
+    }
+
     /// Sorted once; asked often.
     #[must_use]
     pub fn new(groups: &'a HashMap<String, Group>) -> Self {
@@ -199,7 +197,7 @@ impl<'a> Relatives<'a> {
             let (row, weight) = (Vector3::from(*away), weight * group.vms as f64);
             products += row * row.transpose() * weight;
             members += weight;
-            level += weight * group.level[0] / group.vms as f64;
+            level += weight * group.level[Resource::Cpu] / group.vms as f64;
             squares += weight * group.cpu_squares / group.vms as f64;
         }
         let Some(inverse) = products.try_inverse().filter(|_| members > 1e-6) else { return 0.0 };
@@ -208,19 +206,23 @@ impl<'a> Relatives<'a> {
             // what one VM of that size moves the line by, here
             let part = weight * (inverse.row(0) * Vector3::from(*away))[0];
             let vms = group.vms as f64;
-            for j in 0..4 {
-                prior.level[j] += part * (group.level[j] - vms * wider.level[j]);
-                prior.peak[j] += part * (group.peak[j] - vms * wider.peak[j]);
+            for resource in Resource::ALL {
+                prior.level[resource] += part * (group.level[resource] - vms * wider.level[resource]);
+                prior.peak[resource] += part * (group.peak[resource] - vms * wider.peak[resource]);
             }
         }
         // VMs may use more CPU than they ask for (VCPU above CPU), but a line may not invent it
-        let within = |values: [f64; 4], of: fn(&Group) -> f64| {
-            let cpu = near.iter().map(|(_, _, group)| of(group) / group.vms as f64).fold(100.0, f64::max);
-            let most = [cpu, 100.0, f64::MAX, f64::MAX];
-            std::array::from_fn(|j| values[j].clamp(0.0, most[j]))
+        let within = |values: Comparable, of: fn(&Group) -> &Comparable| {
+            let cpu = |group: &Group| of(group)[Resource::Cpu] / group.vms as f64;
+            let most = near.iter().map(|(_, _, group)| cpu(group)).fold(100.0, f64::max);
+            Comparable::from_fn(|resource| match resource {
+                Resource::Cpu => values[resource].clamp(0.0, most),
+                Resource::Memory => values[resource].clamp(0.0, 100.0),
+                Resource::DiskIo | Resource::NetIo => values[resource].max(0.0),
+            })
         };
-        prior.level = within(prior.level, |group| group.level[0]);
-        prior.peak = within(prior.peak, |group| group.peak[0]);
+        prior.level = within(prior.level, |group| &group.level);
+        prior.peak = within(prior.peak, |group| &group.peak);
         let variance = (squares / members - (level / members).powi(2)).max(0.0);
         prior.cpu_variance = (variance * members + SIZE_SHRINK * wider.cpu_variance) / (members + SIZE_SHRINK);
         members
@@ -230,12 +232,12 @@ impl<'a> Relatives<'a> {
 /// Moves a prior to what a group's sums say, held back by `k` VMs' worth of it.
 fn shrunk(prior: &mut Prior, sums: &Group, members: f64, k: f64) {
     let mixed = |wider: f64, sum: f64| (sum + k * wider) / (members + k);
-    let mean = sums.level[0] / members;
+    let mean = sums.level[Resource::Cpu] / members;
     let variance = (sums.cpu_squares / members - mean * mean).max(0.0);
     prior.cpu_variance = (variance * members + k * prior.cpu_variance) / (members + k);
-    for j in 0..4 {
-        prior.level[j] = mixed(prior.level[j], sums.level[j]);
-        prior.peak[j] = mixed(prior.peak[j], sums.peak[j]);
+    for resource in Resource::ALL {
+        prior.level[resource] = mixed(prior.level[resource], sums.level[resource]);
+        prior.peak[resource] = mixed(prior.peak[resource], sums.peak[resource]);
     }
 }
 
@@ -253,32 +255,18 @@ fn nearness([_, cores, memory]: &[f64; 3]) -> f64 {
     (-(cores * cores + memory * memory) / (2.0 * SIZE_WIDTH * SIZE_WIDTH)).exp()
 }
 
-/// A prior as the demand of a VM that asks for so much.
+/// A prior as the demand of a VM of a size.
 #[must_use]
-pub fn demand(prior: &Prior, source: Source, cpu: f64, memory: f64) -> Demand {
-    let usage = |shares: &[f64; 4]| Usage {
-        cpu: (shares[0] / 100.0).max(0.0) * cpu,
-        memory: (shares[1] / 100.0).clamp(0.0, 1.0) * memory,
-        disk_io: Some(shares[2].max(0.0)),
-        net_io: Some(shares[3].max(0.0)),
+pub fn demand(prior: &Prior, source: Source, asked: &VmIdentity) -> Demand {
+    let amounts = |of: &Comparable| {
+        let sane = Comparable::from_fn(|resource| match resource {
+            Resource::Memory => of[resource].clamp(0.0, 100.0),
+            Resource::Cpu | Resource::DiskIo | Resource::NetIo => of[resource].max(0.0),
+        });
+        sane.usage(asked)
     };
-    let (level, peak) = (usage(&prior.level), usage(&prior.peak));
-    Demand { level, peak, cpu_deviation: prior.cpu_variance.sqrt() / 100.0 * cpu, source, class: None }
-}
-
-/// Own history and relatives, mixed by how far the own is trusted: CPU only, the rest is
-/// known soon enough.
-#[must_use]
-pub fn mixed(estimate: &Estimate, prior: Option<&Demand>) -> Demand {
-    let Estimate { level, peak, cpu_deviation, trust, class, .. } = *estimate;
-    let mut demand = Demand { level, peak, cpu_deviation, source: Source::History, class };
-    if let Some(prior) = prior.filter(|_| trust < 1.0) {
-        let mix = |own: f64, prior: f64| own * trust + prior * (1.0 - trust);
-        demand.level.cpu = mix(level.cpu, prior.level.cpu);
-        demand.peak.cpu = mix(peak.cpu, prior.peak.cpu).max(demand.level.cpu);
-        demand.cpu_deviation = mix(cpu_deviation.powi(2), prior.cpu_deviation.powi(2)).sqrt();
-    }
-    demand
+    let cpu_deviation = prior.cpu_variance.sqrt() / 100.0 * asked.cpu as f64;
+    Demand { level: amounts(&prior.level), peak: amounts(&prior.peak), cpu_deviation, source, class: None }
 }
 
 /// Everybody of a store with an estimate and an identity.
@@ -293,6 +281,7 @@ pub fn members(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::demand::Usage;
 
     fn vm(template: i32, cores: i64, used: f64, samples: u64) -> (VmIdentity, Estimate) {
         let identity =
@@ -313,16 +302,16 @@ mod tests {
         let mut vms: Vec<_> = (0..60).map(|i| vm(i % 3, 2, [10.0, 50.0, 90.0][i as usize % 3], 100)).collect();
         let (many, source) = prior(&vms, &vm(1, 2, 0.0, 0).0).unwrap();
         assert_eq!(source, Source::Template);
-        assert!((many.level[0] - 50.0).abs() < 1.0, "{many:?}");
+        assert!((many.level[Resource::Cpu] - 50.0).abs() < 1.0, "{many:?}");
         vms.push(vm(9, 2, 100.0, 100));
         let (one, _) = prior(&vms, &vm(9, 2, 0.0, 0).0).unwrap();
-        assert!(one.level[0] > 55.0 && one.level[0] < 95.0, "{one:?}");
+        assert!(one.level[Resource::Cpu] > 55.0 && one.level[Resource::Cpu] < 95.0, "{one:?}");
         let (none, source) = prior(&vms, &vm(77, 2, 0.0, 0).0).unwrap();
         assert_eq!(source, Source::Size);
-        assert!((none.level[0] - 50.8).abs() < 1.0, "{none:?}");
+        assert!((none.level[Resource::Cpu] - 50.8).abs() < 1.0, "{none:?}");
         let (other_size, source) = prior(&vms, &vm(77, 64, 0.0, 0).0).unwrap();
         assert_eq!(source, Source::Everyone);
-        assert!((other_size.level[0] - 50.8).abs() < 1.0, "{other_size:?}");
+        assert!((other_size.level[Resource::Cpu] - 50.8).abs() < 1.0, "{other_size:?}");
     }
 
     #[test]
@@ -332,7 +321,7 @@ mod tests {
         let stranger = |cores| VmIdentity { template: None, ..vm(1, cores, 0.0, 0).0 };
         let (small, _) = prior(&vms, &stranger(1)).unwrap();
         let (big, _) = prior(&vms, &stranger(14)).unwrap();
-        assert!(small.level[0] > 70.0 && big.level[0] < 15.0, "{small:?} {big:?}");
+        assert!(small.level[Resource::Cpu] > 70.0 && big.level[Resource::Cpu] < 15.0, "{small:?} {big:?}");
         let young: Vec<_> = (0..9).map(|_| vm(1, 1, 50.0, ENOUGH - 1)).collect();
         assert_eq!(prior(&young, &stranger(1)), None);
     }
@@ -342,23 +331,13 @@ mod tests {
         let mut vms: Vec<_> = (0..20).map(|_| vm(1, 2, 300.0, 50)).collect();
         vms.extend((0..20).map(|_| vm(1, 8, 90.0, 50)));
         let (same, source) = prior(&vms, &vm(1, 2, 0.0, 0).0).unwrap();
-        assert!(same.level[0] > 150.0, "{same:?}");
-        let demand = demand(&same, source, 200.0, 1e6);
+        assert!(same.level[Resource::Cpu] > 150.0, "{same:?}");
+        let asked = VmIdentity { cpu: 200, memory: 1_000_000, ..VmIdentity::default() };
+        let demand = demand(&same, source, &asked);
         assert!(demand.level.cpu > 300.0, "{demand:?}");
         // the line through both would say some 500 % for half a core
         let tiny = VmIdentity { cpu: 50, template: None, ..vm(1, 2, 0.0, 0).0 };
         let (tiny, _) = prior(&vms, &tiny).unwrap();
-        assert!(tiny.level[0] <= 300.0, "{tiny:?}");
-    }
-
-    #[test]
-    fn trust_mixes_own_and_prior() {
-        let (identity, mut estimate) = vm(1, 2, 10.0, 100);
-        let prior = Prior { level: [50.0; 4], peak: [60.0; 4], cpu_variance: 100.0 };
-        let cold = demand(&prior, Source::Size, identity.cpu as f64, identity.memory as f64);
-        assert_eq!((cold.level.cpu, cold.peak.cpu, cold.cpu_deviation), (100.0, 120.0, 20.0));
-        estimate.trust = 0.25;
-        let mixed = mixed(&estimate, Some(&cold));
-        assert_eq!((mixed.level.cpu, mixed.source), (0.25 * 20.0 + 0.75 * 100.0, Source::History));
+        assert!(tiny.level[Resource::Cpu] <= 300.0, "{tiny:?}");
     }
 }

@@ -7,9 +7,12 @@
 
 use super::estimator::{Example, HORIZONS, Outcome, SPANS};
 use super::features::{mean, percentile};
-use super::memory::{Memory, PEAK, RESOURCES, Traits, amounts};
+use super::memory::{Memory, PEAK, Traits, amounts};
 use super::window::{Size, Window};
+use crate::model::comparable::{Comparable, unit};
+use crate::model::demand::Usage;
 use crate::model::ids::VmId;
+use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::{VmIdentity, VmSample};
 use std::sync::Arc;
 
@@ -48,12 +51,16 @@ pub struct Case {
     pub at: i64,
     /// What its memory tells.
     pub traits: Traits,
-    /// Its last window, for some.
+    /// Its last window, where there is one.
     pub window: Option<Arc<Window>>,
+    /// The window was left out to save room, whether there was one or not.
+    pub thinned: bool,
+    /// The length of [`SPANS`] that its history was cut to, about that of its traits; `None` of
+    /// a settled one.
+    pub cut: Option<i64>,
     /// Mean and 95th percentile over the last hour, window, day, week.
     pub simple: [Outcome; 4],
-    /// What came, by horizon; CPU and memory in percent of what it asks for, disk and network
-    /// in KiB/s.
+    /// What came, by horizon.
     pub outcome: [Option<Outcome>; 2],
 }
 
@@ -70,12 +77,6 @@ pub struct Study {
     thinner: i64,
 }
 
-/// What usage is divided by, by resource.
-#[must_use]
-pub fn scale(identity: &VmIdentity) -> [f64; RESOURCES] {
-    [identity.cpu.max(1) as f64 / 100.0, identity.memory.max(1) as f64 / 100.0, 1024.0, 1024.0]
-}
-
 /// The size that a VM asks for.
 #[must_use]
 pub fn size(identity: &VmIdentity) -> Size {
@@ -86,14 +87,7 @@ impl Case {
     /// For fitting.
     #[must_use]
     pub fn example(&self) -> Example<'_> {
-        Example { traits: &self.traits, scale: scale(&self.identity), outcome: self.outcome }
-    }
-
-    /// The most CPU that it may be estimated at, in percent of what it asks for: that, or what
-    /// it has used, which may be more (VCPU above CPU).
-    #[must_use]
-    pub fn most_cpu(&self) -> f64 {
-        self.simple.iter().map(|used| used.peak[0]).fold(100.0, f64::max)
+        Example { traits: &self.traits, unit: unit(&self.identity), outcome: self.outcome }
     }
 }
 
@@ -109,8 +103,8 @@ impl Study {
     /// over; a VM without a size has nothing to compare with, and is left out.
     pub fn add(&mut self, vm: VmId, identity: &VmIdentity, mut samples: Vec<VmSample>) {
         samples.retain_mut(|sample| {
-            let Some([.., disk_io, net_io]) = amounts(&sample.usage) else { return false };
-            (sample.usage.disk_io, sample.usage.net_io) = (disk_io, net_io);
+            let Some(amounts) = amounts(&sample.usage) else { return false };
+            sample.usage = Usage::from_fn(|resource| amounts[resource]);
             true
         });
         samples.sort_by_key(|sample| sample.at);
@@ -121,7 +115,7 @@ impl Study {
         }
         let (begin, end) = self.span.unwrap_or((first, last));
         self.span = Some((begin.min(first), end.max(last)));
-        let one = One { vm, identity, samples: &samples, scale: scale(identity), step: step(&samples) };
+        let one = One { vm, identity, samples: &samples, unit: unit(identity), step: step(&samples) };
         let thin = 1 + self.thinner;
         one.settled(&mut self.cases, WINDOW_EVERY * thin);
         let mut start = first;
@@ -143,7 +137,7 @@ struct One<'a> {
     vm: VmId,
     identity: &'a VmIdentity,
     samples: &'a [VmSample],
-    scale: [f64; RESOURCES],
+    unit: PerResource<f64>,
     step: f64,
 }
 
@@ -157,10 +151,9 @@ impl One<'_> {
                 due = sample.at.div_euclid(SPACING) + 1;
                 let old_enough = sample.at - self.samples[0].at >= SETTLED;
                 let case = old_enough.then(|| self.case(index, &memory)).flatten();
-                cases.extend(case.map(|case| Case {
-                    window: (due % window_every == 0).then(|| self.window(&memory)).flatten(),
-                    ..case
-                }));
+                let thinned = due % window_every != 0;
+                let window = || if thinned { None } else { self.window(&memory) };
+                cases.extend(case.map(|case| Case { window: window(), thinned, ..case }));
             }
             memory.add(sample);
         }
@@ -175,7 +168,7 @@ impl One<'_> {
             let Some(span) = spans.peek() else { return };
             if sample.at >= start + **span {
                 if let Some(mut case) = self.case(index, &memory) {
-                    case.traits.span = **span;
+                    case.cut = Some(**span);
                     case.window = self.window(&memory);
                     cases.push(case);
                 }
@@ -202,21 +195,15 @@ impl One<'_> {
         outcome[0]?;
         let simple = SIMPLE.map(|back| self.used(&before[before.partition_point(|sample| sample.at <= at - back)..]));
         let (traits, identity) = (memory.traits(), self.identity.clone());
-        Some(Case { vm: self.vm, identity, at, traits, window: None, simple, outcome })
+        Some(Case { vm: self.vm, identity, at, traits, window: None, thinned: false, cut: None, simple, outcome })
     }
 
     fn used(&self, samples: &[VmSample]) -> Outcome {
-        let value = |sample: &VmSample, resource: usize| {
-            let usage = &sample.usage;
-            let all = [usage.cpu, usage.memory, usage.disk_io.unwrap_or(0.0), usage.net_io.unwrap_or(0.0)];
-            all[resource] / self.scale[resource]
-        };
-        let mut outcome = Outcome::default();
-        for resource in 0..RESOURCES {
-            let values: Vec<f64> = samples.iter().map(|sample| value(sample, resource)).collect();
-            outcome.level[resource] = mean(values.iter().copied());
-            outcome.peak[resource] = percentile(&values, PEAK);
+        let value = |sample: &VmSample, of: Resource| sample.usage.of(of).unwrap_or(0.0) / self.unit[of];
+        let values = PerResource::from_fn(|of| samples.iter().map(|sample| value(sample, of)).collect::<Vec<f64>>());
+        Outcome {
+            level: Comparable::from_fn(|resource| mean(values[resource].iter().copied())),
+            peak: Comparable::from_fn(|resource| percentile(&values[resource], PEAK)),
         }
-        outcome
     }
 }

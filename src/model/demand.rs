@@ -3,7 +3,7 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
-use super::history::Class;
+use super::resource::Resource;
 use serde::{Deserialize, Serialize};
 
 /// An amount of every resource. `None` where nobody can tell.
@@ -17,6 +17,38 @@ pub struct Usage {
     pub disk_io: Option<f64>,
     /// Bytes received and sent per second.
     pub net_io: Option<f64>,
+}
+
+impl Usage {
+    /// The amount of a resource; `None` where nobody can tell.
+    #[must_use]
+    pub fn of(&self, resource: Resource) -> Option<f64> {
+        match resource {
+            Resource::Cpu => Some(self.cpu),
+            Resource::Memory => Some(self.memory),
+            Resource::DiskIo => self.disk_io,
+            Resource::NetIo => self.net_io,
+        }
+    }
+
+    /// What a function says of each resource; CPU and memory that it cannot tell are 0.
+    pub fn from_fn(mut of: impl FnMut(Resource) -> Option<f64>) -> Self {
+        Self {
+            cpu: of(Resource::Cpu).unwrap_or(0.0),
+            memory: of(Resource::Memory).unwrap_or(0.0),
+            disk_io: of(Resource::DiskIo),
+            net_io: of(Resource::NetIo),
+        }
+    }
+}
+
+/// A class of VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Class {
+    /// Counted from 0.
+    pub number: u16,
+    /// 0 to 1.
+    pub confidence: f64,
 }
 
 /// Where a demand comes from, best first.
@@ -116,12 +148,12 @@ pub struct Demands {
     pub vms: Vec<Demand>,
     /// One per entry of `Snapshot::hosts`, same order.
     pub hosts: Vec<HostUse>,
-    /// The seed's own space, where it was asked for and a model could tell.
+    /// AI-Orchestrator's own space, where it was asked for and a model could tell.
     pub classes: Option<ClassSpace>,
 }
 
 /// Demands and loads as vectors of class distances (`resources: classes`), all of one
-/// length: what the seed balances instead of metrics. Already fractions: no capacity
+/// length: what AI-Orchestrator balances instead of metrics. Already fractions: no capacity
 /// divides them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassSpace {

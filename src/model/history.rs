@@ -1,7 +1,8 @@
 //! What a store of history holds, besides raw samples: estimates ready for use, and the
 //! placements that we have made.
 
-use super::demand::Usage;
+use super::comparable::Comparable;
+use super::demand::{Class, Usage};
 use super::ids::{HostId, VmId};
 use super::sample::VmIdentity;
 use serde::{Deserialize, Serialize};
@@ -27,26 +28,16 @@ pub struct Estimate {
     pub last_at: i64,
 }
 
-/// A class of VMs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Class {
-    /// Counted from 0.
-    pub number: u16,
-    /// 0 to 1.
-    pub confidence: f64,
-}
-
-/// What a group of related VMs uses: sums over its members with history, of each in percent
-/// of what it asks for (CPU, memory) or bytes per second (disk, network).
+/// What a group of related VMs uses: sums over its members with history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Members with history.
     pub vms: i64,
-    /// Sums of levels: CPU, memory, disk, network.
-    pub level: [f64; 4],
+    /// Sums of levels.
+    pub level: Comparable,
     /// Sums of peaks.
-    pub peak: [f64; 4],
-    /// Sum of the squared CPU levels.
+    pub peak: Comparable,
+    /// Sum of the squared CPU levels, squared percent of what is asked for.
     pub cpu_squares: f64,
     /// How many VMs' worth of the next wider group a member-less view keeps: within-group
     /// over between-group variance, of all groups of this kind.

@@ -5,6 +5,7 @@
 
 pub mod chance;
 pub mod cluster;
+pub mod comparable;
 pub mod demand;
 pub mod explanation;
 pub mod expression;

@@ -4,7 +4,7 @@
 /// The operator's choices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// s_green of the seed: how much a host without renewable energy is worse.
+    /// s_green of AI-Orchestrator: how much a host without renewable energy is worse.
     pub s_green: f64,
     /// What `s_green` scales.
     pub green_cost: GreenCost,
@@ -16,7 +16,7 @@ pub struct Policy {
     pub weight_disk_io: f64,
     /// Weight of network traffic in the distance D.
     pub weight_net_io: f64,
-    /// So many standard deviations of a host's CPU count as load.
+    /// Weight of uncertainty in the distance D, in weights of CPU.
     pub risk: f64,
     /// What is balanced.
     pub resources: Resources,
@@ -148,9 +148,9 @@ pub enum Objective {
     /// The largest D_green over all hosts is minimised, for the whole batch together.
     Joint,
     /// VMs one after another, each to the host with the smallest D_green with it: the
-    /// choice that the seed describes.
+    /// choice that AI-Orchestrator describes.
     Seed,
-    /// The same without the absolute value: the choice that the seed's program makes.
+    /// The same without the absolute value: the choice that AI-Orchestrator's program makes.
     SeedSigned,
 }
 
@@ -165,7 +165,8 @@ pub enum GreenCost {
 
 impl GreenCost {
     /// All there are, as they are written.
-    pub const NAMES: &'static [(&'static str, Self)] = &[("seed", Self::Seed), ("energy", Self::Energy)];
+    pub const NAMES: &'static [(&'static str, Self)] =
+        &[("ai-orchestrator", Self::Seed), ("energy", Self::Energy), ("seed", Self::Seed)];
 }
 
 /// What the planner balances.
@@ -173,11 +174,11 @@ impl GreenCost {
 pub enum Resources {
     /// CPU, memory, disk and network traffic, in their units.
     Metrics,
-    /// The distances to the classes of a model, as the seed.
+    /// The distances to the classes of a model, as AI-Orchestrator.
     Classes,
 }
 
-/// Classifiers by their names here and in the seed, in the order of the registry.
+/// Classifiers by their names here and in AI-Orchestrator, in the order of the registry.
 pub const CLASSIFIERS: [(&str, &str); 5] = [
     ("kmeans", "kmeans"),
     ("mc2pca", "ClassicalClassifier"),
@@ -189,7 +190,7 @@ pub const CLASSIFIERS: [(&str, &str); 5] = [
 /// A classifier by either name, in any case; its name here.
 #[must_use]
 pub fn classifier(text: &str) -> Option<&'static str> {
-    let named = |(ours, seeds): &&(&str, &str)| ours.eq_ignore_ascii_case(text) || seeds.eq_ignore_ascii_case(text);
+    let named = |(ours, theirs): &&(&str, &str)| ours.eq_ignore_ascii_case(text) || theirs.eq_ignore_ascii_case(text);
     CLASSIFIERS.iter().find(named).map(|(ours, _)| *ours)
 }
 

@@ -1,8 +1,7 @@
 //! What the planner has to say: every choice, every refusal, and how the hosts
 //! stand before and after. Shells print it; nothing decides by it.
 
-use super::demand::{Basis, Source};
-use super::history::Class;
+use super::demand::{Basis, Class, Source};
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::snapshot::Notice;
@@ -88,6 +87,17 @@ impl Report {
         let held =
             if self.held > 0 { format!(" ({} held back after failed starts)", self.held) } else { String::new() };
         format!("placed {placed} of {all} VMs{held}; largest interference D {before:.3} -> {after:.3}{bound}")
+    }
+
+    /// The renewable share of the hosts that VMs go to; `None` when none goes anywhere.
+    #[must_use]
+    pub fn green_share(&self) -> Option<f64> {
+        let (mut vms, mut green) = (0.0, 0.0);
+        for host in &self.hosts {
+            vms += host.arrivals as f64;
+            green += host.arrivals as f64 * host.green.unwrap_or(0.0);
+        }
+        (vms > 0.0).then(|| green / vms)
     }
 
     /// What D is made of, in one line, with what is left out.

@@ -66,6 +66,15 @@ pub struct Oned {
 }
 
 impl Oned {
+    /// The oned of ONED_ADDR with the credentials of ONE_AUTH.
+    ///
+    /// # Errors
+    /// When either is wrong.
+    pub fn of_environment(limits: Limits) -> Result<Self, SetupError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        Self::new(Endpoint::find(&variable)?, Credentials::find(None, &variable)?, limits, None)
+    }
+
     /// Nothing is sent yet. Without `proxy` (a URL) none is used, whatever the environment says.
     ///
     /// # Errors

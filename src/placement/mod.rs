@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `score` | what makes one assignment better than another: pure formulas |
 //! | `rules` | what is allowed: one file for each hard rule |
+//! | `ledger` | what is left as decisions are booked, moved and taken back |
 //! | `search` | moves what is placed until hosts are as even as they get |
 //! | `deploy` | pending VMs to hosts: the way from input to plan |
 //! | `migrate` | running VMs to better hosts: optimizations and evacuations |
@@ -16,6 +17,7 @@
 pub mod check;
 pub mod deploy;
 pub mod explain;
+pub mod ledger;
 pub mod migrate;
 pub mod rules;
 pub mod score;

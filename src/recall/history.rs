@@ -1,43 +1,33 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
 use super::intake::{CLOCKS, Intake};
-use crate::commands::ConfigArgs;
-use crate::commands::Exit;
-use crate::commands::installation::Installation;
-use crate::commands::installation::folder_exists;
-use crate::commands::load_settings;
-use crate::commands::logger;
-use crate::config::{LogLevel, Settings, Store};
-use crate::decide::{self, Decided};
+use crate::config::{Settings, Store};
+use crate::decide::{self, Decided, FORGOTTEN};
 use crate::demand::model::Model;
 use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
 use crate::history::{Described, HistoryStore, Kind, Placing, Sent, StoreError};
+use crate::machine::files::own_as_folder;
+use crate::machine::installation::{Installation, folder_exists};
+use crate::machine::locks::lock;
 use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources};
 use crate::model::sample::{Counters, VmIdentity};
 use crate::model::snapshot::Snapshot;
-use crate::placement::deploy::retry::FORGOTTEN;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
 
 /// Carbon intensity of a zone holds for so many seconds; series are by the hour.
 pub const CARBON_AGE: i64 = 3 * 3600;
-
-/// Seconds since 1970.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
 
 /// The configured store, or the default file where its folder exists; `None` for none.
 pub fn chosen(settings: &Settings) -> Option<Store> {
@@ -51,27 +41,19 @@ pub fn chosen(settings: &Settings) -> Option<Store> {
     }
 }
 
-/// Settings and store of a command that cannot do without one; what is wrong is told.
-pub fn configured(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
-    logger::start(LogLevel::default());
-    let settings = load_settings(args, None).map_err(|problems| {
-        problems.iter().for_each(|problem| log::error!("{problem}"));
-        Exit::Usage
-    })?;
-    logger::start(settings.log);
-    let Some(store) = chosen(&settings) else {
-        let home = Installation::here().home();
-        log::error!("no store is configured: set `history.store`, or make the folder {}", home.display());
-        return Err(Exit::Usage);
-    };
-    Ok((settings, store))
-}
-
 /// Opens a store for reading and writing, and makes its tables where they are missing.
 pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
     Ok(match store {
         Store::None => return Err(StoreError::Other("`history.store` is none".to_owned())),
-        Store::Sqlite(path) => Box::new(SqliteStore::open(path, patience)?),
+        Store::Sqlite(path) => {
+            let store = Box::new(SqliteStore::open(path, patience)?);
+            for beside in ["", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(beside);
+                own_as_folder(Path::new(&name));
+            }
+            store
+        }
         Store::Postgres(address) => Box::new(TimescaleStore::open(address, patience)?),
     })
 }
@@ -81,7 +63,7 @@ pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, 
 pub fn init(store: &Store, patience: Duration) -> Result<String, StoreError> {
     match store {
         Store::Postgres(address) => TimescaleStore::init(address, patience),
-        Store::Sqlite(path) => SqliteStore::open(path, patience).map(|_| path.display().to_string()),
+        Store::Sqlite(path) => open(store, patience).map(|_| path.display().to_string()),
         Store::None => Err(StoreError::Other("`history.store` is none".to_owned())),
     }
 }
@@ -267,7 +249,7 @@ fn chosen_vectors(
         }
         chosen.extend(vectors.into_iter().nth(named.unwrap_or(0)).map(|(_, vector)| (vm, vector)));
     }
-    let mut lacking = lacking.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lacking = lock(lacking);
     if let (Some(is), Some(of), true) = (&lacks, of, *lacking != of) {
         let is = if is.is_empty() { "an older one" } else { is };
         log::warn!(

@@ -4,13 +4,14 @@
 use crate::config::Store;
 use crate::decide::Decided;
 use crate::history::StoreError;
+use crate::machine::locks::lock;
 use crate::model::history::Recall;
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use crate::recall::history::History;
 use crate::server::{Memory, StoreHealth};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Seconds between two looks at the store.
@@ -144,8 +145,4 @@ impl Memory for Remembered {
         // a file from the future is new
         Some(made.elapsed().unwrap_or_default())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

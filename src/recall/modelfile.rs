@@ -1,10 +1,11 @@
 //! The model file on disk: read where it is, written whole or not at all.
 
-use crate::commands::installation::Installation;
 use crate::config::Settings;
 use crate::demand::model::{MOST_BYTES, Model};
-use anyhow::{Context, Result, bail};
-use std::io::{ErrorKind, Read, Write};
+use crate::machine::files::{Sync, write_whole};
+use crate::machine::installation::Installation;
+use anyhow::{Context, Result};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// The file of the settings.
@@ -32,16 +33,7 @@ pub fn or_without(settings: &Settings) -> Option<Model> {
     })
 }
 
-/// Writes beside, then renames: a reader finds the old model or the new one.
+/// Keeps a model: a reader finds the old one or the new one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let Some(name) = path.file_name() else { bail!("{} is no file's name", path.display()) };
-    let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // what is left of a failed attempt helps nobody
-        let _ = std::fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("{} cannot be written", path.display()))
+    write_whole(path, bytes, 0o644, Sync::Yes).with_context(|| format!("{} cannot be written", path.display()))
 }

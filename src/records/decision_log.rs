@@ -2,11 +2,11 @@
 //! Written with one call each, so that lines of two processes do not mix; a line that a full
 //! disk has cut is left behind, and the next one begins anew.
 
-use crate::commands::installation::Installation;
-use crate::commands::installation::folder_exists;
 use crate::config::Settings;
-use crate::config::operate::DecisionLog;
+use crate::config::operate::Destination;
 use crate::decide::{Decided, Optimized};
+use crate::machine::files::own_as_folder;
+use crate::machine::installation::{Installation, folder_exists};
 use crate::model::moment::utc;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ const LOOKED_AT: u64 = 64 << 20;
 /// The file of a run, if it keeps one.
 pub fn file(settings: &Settings) -> Option<PathBuf> {
     match &settings.operate.decision_log {
-        DecisionLog::None => None,
-        DecisionLog::File(file) => Some(file.clone()),
-        DecisionLog::Default => Some(Installation::here().decision_log()).filter(|file| folder_exists(file)),
+        Destination::None => None,
+        Destination::File(file) => Some(file.clone()),
+        Destination::Default => Some(Installation::here().decision_log()).filter(|file| folder_exists(file)),
     }
 }
 
@@ -75,6 +75,7 @@ fn write(file: &Path, entry: &Value) -> std::io::Result<()> {
     if cut(&mut open)? {
         line.insert(0, '\n');
     }
+    own_as_folder(file);
     open.write_all(line.as_bytes())
 }
 

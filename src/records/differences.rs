@@ -3,6 +3,7 @@
 
 use super::bundle::Bundle;
 use anyhow::Result;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 const NAMED: usize = 10;
 
 /// Differences over many bundles.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Summary {
     bundles: usize,
     unusable: usize,

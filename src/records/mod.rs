@@ -5,9 +5,13 @@
 //! | `record` | a request with all that its decision rested on, as a folder |
 //! | `bundle` | such a folder, read again |
 //! | `decision_log` | one line for each decision |
+//! | `metrics` | decisions in numbers, for node_exporter |
 //! | `differences` | what differs between two plans |
+//! | `verdict` | what another configuration would make of recorded requests |
 
 pub mod bundle;
 pub mod decision_log;
 pub mod differences;
+pub mod metrics;
 pub mod record;
+pub mod verdict;

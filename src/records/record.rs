@@ -4,10 +4,9 @@
 //! whole ones only. Nothing here changes a decision: what fails is told, once.
 
 use super::bundle::{MODEL, RECALL};
-use crate::commands::ConfigArgs;
-use crate::commands::config_file;
-use crate::commands::installation::Installation;
-use crate::config::{Settings, assignments};
+use crate::config::Settings;
+use crate::machine::files::{complete, own_as_folder};
+use crate::machine::installation::Installation;
 use crate::model::history::Recall;
 use crate::opennebula::{envelope, redact};
 use crate::recall::modelfile;
@@ -55,7 +54,13 @@ pub struct Made<'a> {
 
 impl Recording {
     /// Holds what may be needed later.
-    pub fn begin(command: &'static str, args: &ConfigArgs, settings: &Settings, request: &[u8], at: i64) -> Self {
+    pub fn begin(
+        command: &'static str,
+        given: Vec<(String, String)>,
+        settings: &Settings,
+        request: &[u8],
+        at: i64,
+    ) -> Self {
         let operate = &settings.operate;
         let held = operate.record.is_some() || request.len() <= HELD;
         Self {
@@ -63,7 +68,7 @@ impl Recording {
             at,
             request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
             model: modelfile::path(settings),
-            config: written(args),
+            config: decisive(given),
             folder: operate.record.clone(),
             keep: operate.record_keep,
             max_size: operate.record_max_size,
@@ -104,13 +109,10 @@ impl Recording {
         // of a process with the same number that was killed
         let _ = fs::remove_dir_all(&unfinished);
         make_folder(&unfinished)?;
-        let written = self.fill(&unfinished, request, made);
         let bundle = folder.join(&name);
-        let kept = written.and_then(|()| fs::rename(&unfinished, &bundle).context("it cannot be named"));
-        if kept.is_err() {
-            let _ = fs::remove_dir_all(&unfinished);
-        }
-        kept?;
+        let filled = self.fill(&unfinished, request, made);
+        own_as_folder(&unfinished);
+        complete(&unfinished, &bundle, filled)?;
         rotate(folder, keep, max_size);
         sweep(folder);
         Ok(bundle)
@@ -148,19 +150,21 @@ impl Recording {
     }
 }
 
-/// The settings that matter for a decision, as written; where history and records lie does
-/// not, and may hold a password.
-fn written(args: &ConfigArgs) -> Vec<(String, String)> {
-    let text = config_file(args, None).and_then(|file| fs::read_to_string(file).ok());
-    let mut given: Vec<(String, String)> = Vec::new();
-    let apart = ["history.", "record.", "serve.", "decision_log", "log", "model."];
-    for (key, value) in assignments(text.as_deref(), &args.set) {
-        given.retain(|(known, _)| *known != key);
-        if !apart.iter().any(|begin| key.starts_with(begin)) {
-            given.push((key, value));
+/// Keys that say where things lie and what is told: they decide nothing, and may hold a
+/// password. One that ends with a dot stands for all keys that begin with it.
+const APART: [&str; 7] = ["history.", "record.", "serve.", "decision_log", "log", "log_placements", "model"];
+
+/// The settings that matter for a decision, as written, each once.
+fn decisive(given: Vec<(String, String)>) -> Vec<(String, String)> {
+    let apart = |key: &str| APART.iter().any(|known| key == *known || known.ends_with('.') && key.starts_with(known));
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (key, value) in given {
+        kept.retain(|(known, _)| *known != key);
+        if !apart(&key) {
+            kept.push((key, value));
         }
     }
-    given
+    kept
 }
 
 /// A value that YAML reads as just this text.
@@ -239,4 +243,30 @@ fn size_of(path: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+
+    #[test]
+    fn a_bundle_keeps_what_decides_and_no_place_on_disk() {
+        let given = [
+            ("s_green", "1"),
+            ("model", "/home/me/model"),
+            ("history.store", "password=x"),
+            ("log_placements", "3"),
+            ("s_green", "2"),
+        ];
+        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(decisive(given.into()), [("s_green".to_owned(), "2".to_owned())]);
+        // a key that was renamed would slip through
+        for known in APART {
+            let is_key = |key: &str| key == known || known.ends_with('.') && key.starts_with(known);
+            assert!(keys::all().any(|key| is_key(key.name)), "there is no key {known}");
+        }
+        let places = keys::all().filter(|key| key.help.contains("file") && key.default.contains('/'));
+        places.for_each(|key| assert!(decisive(vec![(key.name.to_owned(), String::new())]).is_empty(), "{}", key.name));
+    }
 }

@@ -1,20 +1,22 @@
 //! What was set over REST: acts from the next request on, and survives a restart only
 //! where a file is named for it.
 
-use super::lock;
+use crate::machine::files::{Sync, write_whole};
+use crate::machine::locks::lock;
+use crate::model::chance::mixed;
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources, Scheduler, classifier};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// The seed's names of classifiers.
+/// AI-Orchestrator's names of classifiers.
 pub const CLASSIFIERS: [&str; 4] = ["RandomClassifier", "DLIR", "DLClassifier", "ClassicalClassifier"];
-/// The seed's names of schedulers; the last one is spelt as its code spells it.
+/// AI-Orchestrator's names of schedulers; the last one is spelt as its code spells it.
 pub const SCHEDULERS: [&str; 3] = ["RandomScheduler", "InterferenceAwareScheduler", "InteferenceAwareScheduler"];
-/// Classes of the RandomClassifier, as in the seed.
+/// Classes of the RandomClassifier, as in AI-Orchestrator.
 const CLASSES: u64 = 3;
 /// The largest s_green.
 pub const LARGEST_SCALAR: f64 = 1000.0;
@@ -42,7 +44,7 @@ impl Chosen {
         if let Some(scalar) = self.energy_cost_scalar {
             policy.s_green = scalar;
         }
-        // the seed balances what its classifier tells, whichever that is
+        // AI-Orchestrator balances what its classifier tells, whichever that is
         if let Some(name) = &self.classifier {
             policy.resources = Resources::Classes;
             policy.classifier = classifier(name).filter(|_| name != CLASSIFIERS[0]);
@@ -83,25 +85,11 @@ impl Chosen {
         }
         Ok(chosen)
     }
-
-    /// Writes a file whole or not at all.
-    fn save(&self, path: &Path) -> std::io::Result<()> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    }
 }
 
-/// From 0 to 1, by mixing the bits of id and class (SplitMix64).
+/// From 0 to 1, by chance.
 fn uniform(vm: VmId, class: u64) -> f64 {
-    let mut x = (u64::from(vm.0.unsigned_abs()) << 8 | class).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    (mixed(&[u64::from(vm.0.unsigned_abs()), class]) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// What is set now.
@@ -133,7 +121,7 @@ impl Choice {
         let mut next = (*self.now()).clone();
         change(&mut next);
         if let Some(file) = &self.file {
-            next.save(file)?;
+            write_whole(file, &serde_json::to_vec_pretty(&next)?, 0o640, Sync::Yes)?;
         }
         *lock(&self.now) = Arc::new(next);
         Ok(())

@@ -4,12 +4,13 @@
 use super::booked::Booked;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, compose};
-use super::health::StoreHealth;
-use super::lock;
+use super::memory::Memory;
 use super::metrics::Metrics;
 use super::view::View;
 use crate::config::Settings;
 use crate::decide::{self, Decided};
+use crate::machine::clock::now;
+use crate::machine::locks::lock;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::{Policy, Retry};
@@ -19,31 +20,18 @@ use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What is taken for the size of a VM when nobody tells it: one core, one GiB.
 const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
-
-/// The store, as far as decisions need it. Its loss is its own affair: it answers with
-/// nothing, soon.
-pub trait Memory: Send + Sync {
-    /// What is known about the VMs of a request, with their class vectors where a policy balances them.
-    fn recall(&self, snapshot: &Snapshot, policy: &Policy, now: i64) -> Recall;
-    /// Keeps the placements of a plan.
-    fn remember(&self, decided: &Decided, now: i64);
-    /// How it stands.
-    fn health(&self) -> StoreHealth;
-    /// Age of the model that demands are estimated with, where there is one.
-    fn model_age(&self) -> Option<Duration>;
-}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
     /// The request's id, for the log.
     pub request: &'a str,
-    /// Whether a VM whose size nobody knows is placed all the same: the seed's calls
-    /// carry none.
+    /// Whether a VM whose size nobody knows is placed all the same: the calls of
+    /// AI-Orchestrator carry none.
     pub sizeless: bool,
 }
 
@@ -133,7 +121,7 @@ impl Decider {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
         let placed = decided.planned.plan.actions.len();
-        self.metrics.decided(placed, report.objective.1, green_share(report), begun.elapsed());
+        self.metrics.decided(placed, report.objective.1, report.green_share(), begun.elapsed());
         let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };
         (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
     }
@@ -208,20 +196,4 @@ fn fewest_per_host(candidates: &[Candidates]) -> u32 {
     let all = candidates.len().div_ceil(hosts.len().max(1));
     let each = lists.iter().map(|(list, vms)| vms.div_ceil(list.len().max(1)));
     u32::try_from(each.fold(all, usize::max)).unwrap_or(u32::MAX)
-}
-
-/// The renewable share of the hosts that VMs go to.
-fn green_share(report: &Report) -> Option<f64> {
-    let (mut vms, mut green) = (0.0, 0.0);
-    for host in &report.hosts {
-        vms += host.arrivals as f64;
-        green += host.arrivals as f64 * host.green.unwrap_or(0.0);
-    }
-    (vms > 0.0).then(|| green / vms)
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,23 +1,10 @@
 //! Whether the service lives, and whether its helpers do.
 
-use super::decider::Memory;
+use super::memory::Memory;
 use super::metrics::Moment;
 use super::view::View;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// How the store stands.
-#[derive(Clone, Debug, Default)]
-pub struct StoreHealth {
-    /// There is one at all.
-    pub configured: bool,
-    /// Since it last answered; `None` for never.
-    pub age: Option<Duration>,
-    /// Times that it did not.
-    pub failures: u64,
-    /// Why it did not the last time; `None` when it did.
-    pub failure: Option<String>,
-}
 
 /// For /readyz: ready as long as it may be asked for placements. A lost helper does not
 /// change that; it is told.

@@ -2,13 +2,14 @@
 
 use super::body::Bodies;
 use super::chosen::{Choice, Chosen};
-use super::decider::{Decider, Memory};
-use super::lock;
+use super::decider::Decider;
+use super::memory::Memory;
 use super::metrics::Metrics;
 use super::service::Service;
 use super::token::Token;
 use super::view::View;
 use crate::config::Settings;
+use crate::machine::locks::lock;
 use crate::oned::Oned;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

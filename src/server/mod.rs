@@ -1,4 +1,4 @@
-//! HTTP: the external scheduler of OpenNebula 6 and the seed's REST, in front of the one
+//! HTTP: the external scheduler of OpenNebula 6 and AI-Orchestrator's REST, in front of the one
 //! path that all take.
 //!
 //! | room | what it does |
@@ -7,9 +7,10 @@
 //! | `service` | one request: routing, token, body, answer, log line |
 //! | `routes`, `openapi` | what can be asked, in one table, and its document |
 //! | `body`, `token` | what comes in, within limits |
-//! | `rest` | the bodies of the seed |
+//! | `rest` | the bodies of AI-Orchestrator |
 //! | `decider` | a batch to an answer, one after another |
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
+//! | `memory` | the store, as far as decisions need it |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
 //! | `metrics`, `health` | how it stands |
@@ -27,6 +28,7 @@ mod compose;
 mod decider;
 mod health;
 mod listen;
+mod memory;
 mod metrics;
 mod openapi;
 mod rest;
@@ -35,15 +37,6 @@ mod service;
 mod token;
 
 pub use chosen::Chosen;
-pub use decider::Memory;
-pub use health::StoreHealth;
 pub use listen::{Parts, ServeError, run};
+pub use memory::{Memory, StoreHealth};
 pub use token::Token;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks, also after a thread has died with the lock: what these locks guard is replaced
-/// whole or counts up, so it is never half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -1,4 +1,4 @@
-//! The bodies of the seed's REST, with its names in both spellings.
+//! The bodies of AI-Orchestrator's REST, with its names in both spellings.
 
 use super::chosen::{CLASSIFIERS, Chosen, LARGEST_SCALAR, SCHEDULERS};
 use crate::model::ids::{HostId, VmId};

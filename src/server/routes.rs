@@ -5,7 +5,7 @@
 pub enum What {
     /// mm_sched's batch.
     Batch,
-    /// The seed's placement of one VM.
+    /// AI-Orchestrator's placement of one VM.
     Place,
     /// By its body, a placement or a classifier.
     SetClassifier,

@@ -3,7 +3,8 @@
 use super::body::{Bodies, NoBody, may_be_json};
 use super::chosen::Choice;
 use super::compose::LeftOut;
-use super::decider::{Asker, Decider, Memory, Outcome};
+use super::decider::{Asker, Decider, Outcome};
+use super::memory::Memory;
 use super::metrics::{MEDIA_TYPE, Metrics};
 use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};

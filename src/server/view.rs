@@ -1,7 +1,7 @@
 //! What oned knows: hosts and pending VMs, looked at in the background. Who asks here
 //! gets the last known state and its age, at once.
 
-use super::lock;
+use crate::machine::locks::lock;
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::snapshot::{Host, HostMonitoring, Section, Vm};
 use crate::model::units::{Cpu, Memory};

@@ -23,7 +23,7 @@ pub enum Knows {
     Request,
     /// What they used before.
     History,
-    /// The seed's vectors of their latest windows.
+    /// AI-Orchestrator's vectors of their latest windows.
     Classes,
     /// What they will use.
     Future,
@@ -46,8 +46,8 @@ pub const ALL: &[Contender] = &[
         migrates: false,
     },
     Contender {
-        name: "seed",
-        about: "the seed's class vectors in the seed's greedy form",
+        name: "ai-orchestrator",
+        about: "its class vectors in its greedy form, VMs one after another",
         knows: Knows::Classes,
         adjust: |policy| {
             policy.resources = Resources::Classes;
@@ -88,5 +88,7 @@ pub const ALL: &[Contender] = &[
 /// The contender of that name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Contender> {
+    // as it was called before
+    let name = if name == "seed" { "ai-orchestrator" } else { name };
     ALL.iter().find(|contender| contender.name == name)
 }

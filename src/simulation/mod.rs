@@ -10,7 +10,7 @@
 //! | `measure` | loads of hosts to figures |
 //! | `summary` | figures of many moments to a row of the table |
 //!
-//! Decisions are made by the same planner as everywhere. Nothing here reads files, the
+//! Decisions are made by `decide`, as everywhere. Nothing here reads files, the
 //! clock or the environment; equal input gives equal output.
 
 pub mod cloud;
@@ -20,16 +20,13 @@ pub mod stage;
 pub mod summary;
 pub mod trace;
 
+use crate::decide;
 use crate::demand::relatives::groups;
-use crate::demand::{monitored, observed};
 use crate::model::history::{Estimate, Recall};
 use crate::model::ids::VmId;
 use crate::model::plan::Plan;
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
-use crate::placement::migrate;
-use crate::placement::migrate::MigrationInput;
-use crate::placement::{PlanningInput, plan};
 use cloud::{Cloud, Running};
 use contender::{Contender, Knows};
 use measure::{Loads, Outcome};
@@ -182,20 +179,17 @@ impl Round<'_> {
         let all = self.actors.iter().map(|actor| self.vm(actor));
         let pending: Vec<&TraceVm> = all.filter(|vm| !homes.contains_key(&vm.id)).collect();
         let snapshot = self.experiment.cloud.request(self.at, &pending, &self.running(homes));
-        let demands = observed::demands(&snapshot, &self.recall(), self.max_age());
-        let planned = plan(&PlanningInput::new(&snapshot, &demands), self.policy);
-        settle(homes, &snapshot, &planned.plan);
-        snapshot
+        let decided = decide::place_snapshot(snapshot, &self.recall(), &self.policy());
+        settle(homes, &decided.snapshot, &decided.planned.plan);
+        decided.snapshot
     }
 
     /// Evens out those who have one; how many were moved.
     fn migrate(&self, homes: &mut HashMap<VmId, usize>) -> usize {
         let snapshot = self.experiment.cloud.optimize_request(self.at, &self.running(homes));
-        let demands = monitored::demands(&snapshot, &self.recall(), self.max_age(), 0.0);
-        let input = MigrationInput { snapshot: &snapshot, cluster: &snapshot.clusters[0], demands: &demands };
-        let migrated = migrate::plan(&input, self.policy);
-        settle(homes, &snapshot, &migrated.plan);
-        migrated.plan.actions.len()
+        let Ok(optimized) = decide::optimize(snapshot, None, &self.recall(), &self.policy()) else { return 0 };
+        settle(homes, &optimized.snapshot, &optimized.migrated.plan);
+        optimized.migrated.plan.actions.len()
     }
 
     /// What the contender believes.
@@ -220,16 +214,18 @@ impl Round<'_> {
             },
             identities: self.actors.iter().map(|actor| (self.vm(actor).id, identity(actor))).collect(),
             vectors: if classes { self.actors.iter().filter_map(vector).collect() } else { HashMap::new() },
+            carbon: self.experiment.cloud.carbon_at(self.at),
             ..Recall::default()
         }
     }
 
     /// Requests and the future need no samples of hosts.
-    fn max_age(&self) -> i64 {
-        match self.knows {
+    fn policy(&self) -> Policy {
+        let monitoring_max_age = match self.knows {
             Knows::History | Knows::Classes => self.policy.monitoring_max_age,
             Knows::Request | Knows::Future => 0,
-        }
+        };
+        Policy { monitoring_max_age, ..self.policy.clone() }
     }
 }
 

@@ -3,12 +3,14 @@
 
 use super::trace::{Trace, TraceVm};
 use crate::demand::classifier::{self, Classifier, FitError, Training};
-use crate::demand::estimator::{Example, Fit, Outcome};
-use crate::demand::memory::{RESOURCES, Traits};
+use crate::demand::estimator::{Example, Fit, Outcome, PLACEMENT};
+use crate::demand::memory::Traits;
+use crate::demand::mix;
 use crate::demand::window::{LENGTH, STEP, Size, Window};
 use crate::learn::Memory;
 use crate::model::demand::Usage;
 use crate::model::history::Estimate;
+use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::VmSample;
 use std::collections::BTreeMap;
 
@@ -64,7 +66,7 @@ pub struct Actor {
     pub history: Option<Estimate>,
     /// What the best of all estimators would say: what it did then.
     pub future: Estimate,
-    /// The seed's vector of its latest window, where there is one and it is not new.
+    /// AI-Orchestrator's vector of its latest window, where there is one and it is not new.
     pub classes: Option<Vec<f64>>,
 }
 
@@ -74,7 +76,7 @@ pub struct Actor {
 pub fn fit_estimates(trace: &Trace, timing: &Timing, is_new: &dyn Fn(&TraceVm) -> bool) -> Fit {
     let (first, _) = trace.span().unwrap_or_default();
     let length = LENGTH as i64 * STEP;
-    let mut known: Vec<(Traits, [f64; RESOURCES], Outcome)> = Vec::new();
+    let mut known: Vec<(Traits, PerResource<f64>, Outcome)> = Vec::new();
     for vm in trace.vms.iter().filter(|vm| !is_new(vm)) {
         let mut memory = Memory::new();
         let mut learnt = i64::MIN;
@@ -82,34 +84,33 @@ pub fn fit_estimates(trace: &Trace, timing: &Timing, is_new: &dyn Fn(&TraceVm) -
         for at in (3..).map(|number| first + number * length).take_while(|at| at + length <= first + timing.warm_up) {
             vm.between(learnt, at).iter().for_each(|sample| memory.add(sample));
             learnt = at;
-            let scale = [vm.cores.max(0.01), (vm.memory as f64).max(1.0), 1e6, 1e6];
-            known.extend(outcome(vm.between(at, at + length), &scale).map(|then| (memory.traits(), scale, then)));
+            let unit = PerResource::from_fn(|resource| match resource {
+                Resource::Cpu => vm.cores.max(0.01),
+                Resource::Memory => (vm.memory as f64).max(1.0),
+                Resource::DiskIo | Resource::NetIo => 1e6,
+            });
+            known.extend(outcome(vm.between(at, at + length), &unit).map(|then| (memory.traits(), unit, then)));
         }
     }
     let examples: Vec<Example<'_>> = known
         .iter()
-        .map(|(traits, scale, then)| Example { traits, scale: *scale, outcome: [Some(*then), None] })
+        .map(|(traits, unit, then)| Example { traits, unit: *unit, outcome: [Some(*then), None] })
         .collect();
     if examples.is_empty() { Fit::default() } else { Fit::fitted(&examples) }
 }
 
-/// Means and 95th percentiles of samples, over the scale; `None` without samples.
-fn outcome(samples: &[VmSample], scale: &[f64; RESOURCES]) -> Option<Outcome> {
+/// Means and 95th percentiles of samples, over the unit; `None` without samples.
+fn outcome(samples: &[VmSample], unit: &PerResource<f64>) -> Option<Outcome> {
     if samples.is_empty() {
         return None;
     }
     let mut outcome = Outcome::default();
-    for (resource, scale) in scale.iter().enumerate() {
-        let value = |sample: &VmSample| match resource {
-            0 => sample.usage.cpu,
-            1 => sample.usage.memory,
-            2 => sample.usage.disk_io.unwrap_or(0.0),
-            _ => sample.usage.net_io.unwrap_or(0.0),
-        };
+    for (resource, unit) in unit.iter() {
+        let value = |sample: &VmSample| sample.usage.of(resource).unwrap_or(0.0);
         let mut values: Vec<f64> = samples.iter().map(value).collect();
         values.sort_unstable_by(f64::total_cmp);
-        outcome.level[resource] = values.iter().sum::<f64>() / values.len() as f64 / scale;
-        outcome.peak[resource] = values[(values.len() - 1) * 95 / 100] / scale;
+        outcome.level[resource] = values.iter().sum::<f64>() / values.len() as f64 / unit;
+        outcome.peak[resource] = values[(values.len() - 1) * 95 / 100] / unit;
     }
     Some(outcome)
 }
@@ -138,7 +139,7 @@ pub fn stage(
                 continue;
             }
             let before = vm.between(i64::MIN, moment.at).last();
-            let estimate = estimates.own(&memory.traits());
+            let estimate = mix::learnt(estimates, &memory.traits(), None, None, PLACEMENT);
             let window = || Window::of_samples(&vm.samples, size(vm), moment.at, LENGTH).ok();
             moment.actors.push(Actor {
                 vm: index,
@@ -153,7 +154,7 @@ pub fn stage(
     stage
 }
 
-/// Fits the seed's classifier on what the warm-up holds: one window per VM and half day.
+/// Fits AI-Orchestrator's classifier on what the warm-up holds: one window per VM and half day.
 ///
 /// # Errors
 /// When the trace holds too little.

@@ -1,8 +1,8 @@
 //! The cloud a request tells of: clusters, hosts and what runs there, networks, pending VMs.
 
-use super::Shape;
-use super::demand::{self, Nic, Size, TIERED, Vm};
+use super::demand::{self, Choice, Nic, Size, TIERED, Vm, Wish};
 use super::random::Random;
+use super::shape::Shape;
 
 const FIRST_CLUSTER: u32 = 100;
 /// Hosts per additional cluster; there are two clusters at least.
@@ -44,6 +44,17 @@ pub struct Host {
 }
 
 impl Host {
+    pub fn suits(&self, wish: Wish) -> bool {
+        let pinned = self.kind == Kind::Pinned;
+        match wish {
+            Wish::Pinned => pinned,
+            Wish::Anywhere | Wish::SharedDisk => !pinned,
+            Wish::LowCarbon => !pinned && self.carbon < 400,
+            Wish::Rack => !pinned && self.rack == RACKS[0],
+            Wish::FirstCluster => !pinned && self.cluster == 0,
+        }
+    }
+
     /// Allocated to running VMs, in percent of a core.
     pub fn cpu_usage(&self) -> u32 {
         self.running.iter().map(|(_, size)| size.cpu).sum()
@@ -63,6 +74,12 @@ pub struct Network {
     pub cluster: Option<u32>,
     /// Addresses in each address range.
     pub ranges: Vec<u32>,
+}
+
+impl Network {
+    pub fn suits(&self, choice: Choice) -> bool {
+        choice != Choice::Gold || self.gold
+    }
 }
 
 pub struct Cloud {
@@ -197,7 +214,7 @@ fn running_members(hosts: &[Host], pending: &[Vm]) -> Vec<Vm> {
     let member = |(group, (index, id, size)): (u32, (usize, u32, Size))| Vm {
         id,
         size,
-        wish: demand::Wish::Anywhere,
+        wish: Wish::Anywhere,
         nic: Nic::None,
         special: demand::Special::None,
         role: Some((group, TIERED[0])),

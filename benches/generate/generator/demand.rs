@@ -1,8 +1,7 @@
 //! The VMs that want a place: their sizes, wishes and VM groups.
 
-use super::Shape;
-use super::cloud::{Host, Kind, Network, RACKS};
 use super::random::Random;
+use super::shape::Shape;
 
 /// Virtual cores in percent of a core; small sizes are the more frequent ones.
 const CPU_PERCENTS: [u32; 18] = [25, 25, 50, 50, 100, 100, 100, 100, 200, 200, 200, 200, 200, 400, 400, 400, 800, 800];
@@ -49,17 +48,6 @@ pub enum Wish {
 }
 
 impl Wish {
-    pub fn matches(self, host: &Host) -> bool {
-        let pinned = host.kind == Kind::Pinned;
-        match self {
-            Self::Pinned => pinned,
-            Self::Anywhere | Self::SharedDisk => !pinned,
-            Self::LowCarbon => !pinned && host.carbon < 400,
-            Self::Rack => !pinned && host.rack == RACKS[0],
-            Self::FirstCluster => !pinned && host.cluster == 0,
-        }
-    }
-
     fn random(random: &mut Random) -> Self {
         match random.below(100) {
             0..9 => Self::LowCarbon,
@@ -77,12 +65,6 @@ pub enum Choice {
     Any,
     Gold,
     LeastUsed,
-}
-
-impl Choice {
-    pub fn matches(self, network: &Network) -> bool {
-        self != Self::Gold || network.gold
-    }
 }
 
 #[derive(Clone, Copy)]

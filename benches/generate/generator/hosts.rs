@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::cloud::{Cloud, Host, KB_PER_CORE, Kind};
 use super::random::Random;
+use super::shape::{LOCAL_DS, NOW};
 use super::xml::{Xml, data, plain, six_digits};
-use super::{LOCAL_DS, NOW};
 
 /// Special hosts: two NUMA nodes with four cores of two threads and 32 GB each.
 const NODES: u32 = 2;

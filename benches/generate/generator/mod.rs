@@ -11,6 +11,7 @@ mod demand;
 mod hosts;
 mod pools;
 mod random;
+mod shape;
 mod vms;
 mod xml;
 
@@ -20,36 +21,9 @@ use std::io::{self, BufWriter, Write};
 
 use cloud::Cloud;
 use demand::{Nic, Vm, Wish};
+pub use shape::Shape;
+use shape::{LOCAL_DS, SHARED_DS};
 use xml::Xml;
-
-/// When the request is made, in seconds since 1970.
-const NOW: u64 = 1_795_444_863;
-/// System datastore that all hosts share.
-const SHARED_DS: u32 = 120;
-/// System datastore that is a local disk on each host.
-const LOCAL_DS: u32 = 121;
-/// Image datastore the disks are cloned from.
-const IMAGE_DS: u32 = 122;
-
-/// What kind of request to make up.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    pub hosts: u32,
-    /// Pending VMs, all of which are to be placed.
-    pub vms: u32,
-    /// Another seed gives another request of the same shape.
-    pub seed: u64,
-    /// A fifth of the VMs is in VM groups, some together with running members.
-    pub groups: bool,
-    /// Some hosts have NUMA nodes and PCI devices, and some VMs ask for them.
-    pub pinned: bool,
-}
-
-impl Default for Shape {
-    fn default() -> Self {
-        Self { hosts: 100, vms: 300, seed: 1, groups: false, pinned: false }
-    }
-}
 
 /// Writes the request, as XML in one line, while it is made up.
 pub fn write_request(out: &mut impl Write, shape: &Shape) -> io::Result<()> {
@@ -87,7 +61,7 @@ fn write_requirements<W: Write>(xml: &mut Xml<W>, cloud: &Cloud) -> io::Result<(
 
 /// `<HOSTS>` of all VMs with this wish; the same text serves thousands of them.
 fn host_list(cloud: &Cloud, wish: Wish) -> io::Result<Vec<u8>> {
-    let matching = cloud.hosts.iter().filter(|host| wish.matches(host));
+    let matching = cloud.hosts.iter().filter(|host| host.suits(wish));
     let mut xml = Xml::new(Vec::new());
     xml.ids("HOSTS", matching.map(|host| host.id))?;
     Ok(xml.into_inner())
@@ -101,7 +75,7 @@ fn write_matched_networks<W: Write>(xml: &mut Xml<W>, cloud: &Cloud, vm: &Vm) ->
     let Nic::Auto(choice) = vm.nic else {
         return Ok(());
     };
-    let matching = cloud.networks.iter().filter(|network| choice.matches(network));
+    let matching = cloud.networks.iter().filter(|network| network.suits(choice));
     xml.inside("NIC", |x| {
         x.plain("ID", 0)?;
         x.ids("VNETS", matching.map(|network| network.id))

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::cloud::{Cloud, Network};
 use super::demand::{Nic, PAIRED};
+use super::shape::{IMAGE_DS, LOCAL_DS, SHARED_DS};
 use super::xml::{Xml, data, plain};
-use super::{IMAGE_DS, LOCAL_DS, SHARED_DS};
 
 /// Size of an image disk in MB, of which the shared system datastore holds plenty.
 const DISK_MB: u64 = 10_240;

@@ -7,8 +7,8 @@ use super::demand::{Choice, Nic, Special, Vm, Wish};
 use super::hosts::host_name;
 use super::pools::address;
 use super::random::Random;
+use super::shape::{IMAGE_DS, NOW, SHARED_DS};
 use super::xml::{Xml, data, plain};
-use super::{IMAGE_DS, NOW, SHARED_DS};
 
 pub fn write<W: Write>(xml: &mut Xml<W>, cloud: &Cloud) -> io::Result<()> {
     let mut random = Random::new(!cloud.seed);

@@ -1,8 +1,8 @@
 //! What `check` finds in files: wrappers, oned.conf, folders and their rights.
 
-use super::super::installation::Installation;
 use super::Findings;
 use crate::config::Settings;
+use crate::machine::installation::Installation;
 use crate::records::decision_log;
 use crate::records::record;
 use std::fs;

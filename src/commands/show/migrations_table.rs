@@ -1,6 +1,7 @@
 //! Tables for people: which VMs move, in which order, and how the hosts stand.
 
-use super::table::{ALL_HOSTS, table};
+use super::grid::Grid;
+use super::table::ALL_HOSTS;
 use crate::commands::logger::summary;
 use crate::model::migration::{Drained, Migrated};
 use crate::model::snapshot::Snapshot;
@@ -45,8 +46,11 @@ fn notices(migrated: &Migrated) -> String {
 }
 
 fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
-    let mut table =
-        table(&["step", "VM", "name", "from", "to", "to copy", "D before", "after", "why"], &[0, 1, 5, 6, 7]);
+    let mut table = Grid::new(
+        &["step", "VM", "name", "from", "to", "to copy", "D before", "after", "why"],
+        &[0, 1, 5, 6, 7],
+        &[6, 2, 5, 7],
+    );
     let name = |host| snapshot.host_index(host).map_or("", |index| snapshot.hosts[index].name.as_str());
     for (step, one) in (1..).zip(&migrated.migrations) {
         let step: usize = step;
@@ -79,7 +83,7 @@ fn hosts(migrated: &Migrated) -> String {
         "VMs",
         "after",
     ];
-    let mut table = table(&header, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let mut table = Grid::new(&header, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[8, 6, 2, 4, 9]);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let few = migrated.hosts.len() <= ALL_HOSTS;
     let shown = |host: &&crate::model::migration::HostChange| few || host.cpu != (host.cpu.0, host.cpu.0);

@@ -2,6 +2,7 @@
 
 use crate::demand::estimator::HORIZON_NAMES;
 use crate::demand::evaluation::{Evaluation, OURS};
+use crate::model::resource::Resource;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
@@ -11,8 +12,12 @@ const POINTS: usize = 2000;
 /// Side of one of the four plots in pixels.
 const SIDE: u32 = 420;
 
-/// Estimated against used, ours: level and peak at both horizons.
-pub fn estimated_against_used(evaluation: &Evaluation, resource: usize) -> Result<String> {
+/// Estimated against used, ours: level and peak at both horizons, in a unit that is so much.
+pub fn estimated_against_used(
+    evaluation: &Evaluation,
+    resource: Resource,
+    (name, unit): (&str, f64),
+) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (2 * SIDE, 2 * SIDE)).into_drawing_area();
@@ -21,7 +26,8 @@ pub fn estimated_against_used(evaluation: &Evaluation, resource: usize) -> Resul
         let kinds = [(0, false), (0, true), (1, false), (1, true)];
         for (area, (horizon, peak)) in areas.iter().zip(kinds) {
             let errors = evaluation.errors(OURS, horizon, peak, resource);
-            let most = errors.pairs.iter().map(|(a, b)| a.max(*b)).fold(1.0_f32, f32::max);
+            let pairs: Vec<(f32, f32)> = errors.pairs.iter().map(|(a, b)| (a / unit as f32, b / unit as f32)).collect();
+            let most = pairs.iter().map(|(a, b)| a.max(*b)).fold(1.0_f32, f32::max);
             let r2 = errors.score().map_or(String::new(), |score| format!(", R2 {:.2}", score.r2));
             let title = format!("{} {}{r2}", if peak { "peak" } else { "level" }, HORIZON_NAMES[horizon]);
             let mut chart = ChartBuilder::on(area)
@@ -31,10 +37,10 @@ pub fn estimated_against_used(evaluation: &Evaluation, resource: usize) -> Resul
                 .y_label_area_size(44)
                 .build_cartesian_2d(0.0..most, 0.0..most)
                 .map_err(|error| anyhow!("{error}"))?;
-            let mesh = chart.configure_mesh().x_desc("estimated").y_desc("used").draw();
+            let mesh = chart.configure_mesh().x_desc(format!("estimated, {name}")).y_desc("used").draw();
             mesh.map_err(|error| anyhow!("{error}"))?;
-            let every = errors.pairs.len().div_ceil(POINTS).max(1);
-            let points = errors.pairs.iter().step_by(every).map(|pair| Circle::new(*pair, 2, BLUE.mix(0.3).filled()));
+            let every = pairs.len().div_ceil(POINTS).max(1);
+            let points = pairs.iter().step_by(every).map(|pair| Circle::new(*pair, 2, BLUE.mix(0.3).filled()));
             chart.draw_series(points).map_err(|error| anyhow!("{error}"))?;
             let line = LineSeries::new([(0.0, 0.0), (most, most)], &BLACK);
             chart.draw_series(line).map_err(|error| anyhow!("{error}"))?;

@@ -1,15 +1,18 @@
 //! Tables for people: what was decided, who waits, how the hosts stand.
 
+use super::grid::{Grid, is_full};
 use crate::decide::Decided;
 use crate::model::explanation::{Explanation, Outcome};
 use crate::model::ids::{HostId, VmId};
 use crate::model::report::Decision;
 use crate::model::snapshot::Snapshot;
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use std::collections::BTreeMap;
 
 /// More hosts than this are shown only where the plan brings VMs.
 pub(super) const ALL_HOSTS: usize = 20;
+
+/// From so many VMs on that wait for the same they share a line on a terminal.
+const ALIKE: usize = 4;
 
 /// The whole picture of a decision.
 #[must_use]
@@ -20,9 +23,7 @@ pub fn decision(decided: &Decided) -> String {
         text.push_str(&placed(decided));
         text.push_str("\n\n");
     }
-    for refusal in &report.refusals {
-        text.push_str(&format!("VM {} waits: {} {}\n", refusal.vm, label(&decided.snapshot, refusal.vm), refusal.text));
-    }
+    text.push_str(&waiting(decided));
     for notice in &report.notices {
         text.push_str(&format!("note: {}: {}\n", notice.subject, notice.text));
     }
@@ -34,6 +35,30 @@ pub fn decision(decided: &Decided) -> String {
     text.push_str(&format!("{}\nD is made of {}\n", report.summary(), report.resources_text()));
     if let Some(green) = &report.green {
         text.push_str(&format!("green: {}\n", green.text()));
+    }
+    text
+}
+
+/// Who waits and why: one line each, or one line for many that wait for the same.
+fn waiting(decided: &Decided) -> String {
+    let report = &decided.planned.report;
+    let mut alike: BTreeMap<&str, Vec<VmId>> = BTreeMap::new();
+    report.refusals.iter().for_each(|refusal| alike.entry(&refusal.text).or_default().push(refusal.vm));
+    let mut text = String::new();
+    for refusal in &report.refusals {
+        match alike.get(refusal.text.as_str()) {
+            Some(vms) if vms.len() >= ALIKE && !is_full() => {
+                let first: Vec<String> = vms.iter().take(3).map(ToString::to_string).collect();
+                let more = vms.len() - first.len();
+                text.push_str(&format!("VM {} and {more} more wait: each {}\n", first.join(", "), refusal.text));
+                alike.remove(refusal.text.as_str());
+            }
+            Some(_) => {
+                let label = label(&decided.snapshot, refusal.vm);
+                text.push_str(&format!("VM {} waits: {label} {}\n", refusal.vm, refusal.text));
+            }
+            None => {}
+        }
     }
     text
 }
@@ -67,14 +92,16 @@ pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
 }
 
 /// Every candidate host, those that would do first.
-fn verdicts(explanation: &Explanation) -> Table {
+fn verdicts(explanation: &Explanation) -> Grid {
     let ranked = explanation.hosts.iter().any(|host| host.verdict.as_ref().is_ok_and(|score| score.rank.is_some()));
     let mut header = vec!["host", "name"];
     header.extend(ranked.then_some("rank"));
     header.extend(explanation.resources.iter().map(String::as_str));
     header.extend(["energy", "D before", "after", ""]);
     let numeric: Vec<usize> = (0..header.len() - 1).filter(|column| *column != 1).collect();
-    let mut table = table(&header, &numeric);
+    // the parts of D can be spared
+    let spare: Vec<usize> = (2..header.len() - 4).collect();
+    let mut table = Grid::new(&header, &numeric, &spare);
     let chosen = match explanation.outcome {
         Outcome::Placed { host, .. } => Some(host),
         Outcome::Waits(_) => None,
@@ -100,20 +127,10 @@ fn verdicts(explanation: &Explanation) -> Table {
     table
 }
 
-pub(super) fn table(header: &[&str], numeric: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
-    for &column in numeric {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
 fn placed(decided: &Decided) -> String {
     let snapshot = &decided.snapshot;
-    let mut table = table(&["VM", "name", "asked", "to", "D before", "after", "demand", "why"], &[0, 4, 5]);
+    let mut table =
+        Grid::new(&["VM", "name", "asked", "to", "D before", "after", "demand", "why"], &[0, 4, 5], &[6, 4, 2, 1, 5]);
     let mut decisions: Vec<_> = decided.planned.report.decisions.iter().collect();
     decisions.sort_by_key(|decision| decision.vm);
     for decision in decisions {
@@ -151,7 +168,7 @@ fn label(snapshot: &Snapshot, vm: VmId) -> String {
 
 fn hosts(decided: &Decided) -> String {
     let all = &decided.planned.report.hosts;
-    let mut table = table(
+    let mut table = Grid::new(
         &[
             "host",
             "name",
@@ -166,6 +183,7 @@ fn hosts(decided: &Decided) -> String {
             "load from",
         ],
         &[0, 2, 3, 4, 5, 6, 7, 8, 9],
+        &[10, 2, 4, 6, 8],
     );
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let shown = all.iter().filter(|host| all.len() <= ALL_HOSTS || host.arrivals > 0);

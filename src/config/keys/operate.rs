@@ -1,9 +1,10 @@
-//! The keys of operation: records, decision log, deadline, pauses of VMs that do not start.
+//! The keys of operation: records, decision log, metrics, deadline, pauses of VMs that do not start.
 
 use super::{Key, number, yes_no};
-use crate::config::operate::DecisionLog;
+use crate::config::operate::Destination;
 
 const DEFAULT_LOG: &str = "/var/log/one/oneaio-decisions.log";
+const DEFAULT_METRICS: &str = "/var/lib/one/oneaio/metrics/oneaio.prom";
 
 /// In the order of the shipped file.
 pub const KEYS: &[Key] = &[
@@ -24,13 +25,16 @@ pub const KEYS: &[Key] = &[
         help: "A file with one JSON object per request and line: what was decided and why. The default\n\
                file is used where its folder exists; none is no log. `oneaio explain` reads it.",
         set: |s, text| {
-            s.operate.decision_log = match text {
-                "none" => DecisionLog::None,
-                DEFAULT_LOG => DecisionLog::Default,
-                "" => return Err("a file, or none"),
-                file => DecisionLog::File(file.into()),
-            };
-            Ok(())
+            destination(text, DEFAULT_LOG).map(|value| s.operate.decision_log = value).ok_or("a file, or none")
+        },
+    },
+    Key {
+        name: "metrics",
+        default: DEFAULT_METRICS,
+        help: "A file for the textfile collector of node_exporter: decisions of `place` and `optimize` in\n\
+               numbers. The default file is used where its folder exists; none writes none.",
+        set: |s, text| {
+            destination(text, DEFAULT_METRICS).map(|value| s.operate.metrics = value).ok_or("a file, or none")
         },
     },
     Key {
@@ -107,6 +111,15 @@ pub const KEYS: &[Key] = &[
 
 /// Seconds.
 const DAY: u32 = 86_400;
+
+fn destination(text: &str, default: &str) -> Option<Destination> {
+    match text {
+        "" => None,
+        "none" => Some(Destination::None),
+        text if text == default => Some(Destination::Default),
+        file => Some(Destination::File(file.into())),
+    }
+}
 
 fn whole(text: &str, most: u32) -> Option<u32> {
     text.parse().ok().filter(|number| *number <= most)

@@ -3,6 +3,7 @@
 
 use super::{Classifier, FitError, Kind, Parts, PartsError, Training};
 use crate::demand::window::Window;
+use crate::model::chance::{share, stirred};
 
 /// For the registry.
 pub const KIND: Kind = Kind {
@@ -53,10 +54,10 @@ impl Classifier for Random {
 
     fn distances(&self, window: &Window) -> Vec<f64> {
         let numbers = window.rows().iter().flatten().map(|value| value.to_bits());
-        let mut state = numbers.fold(self.seed, |state, bits| mixed(state ^ bits));
+        let mut state = numbers.fold(self.seed, |state, bits| stirred(state ^ bits));
         let mut next = || {
-            state = mixed(state);
-            (state >> 11) as f64 / (1_u64 << 53) as f64
+            state = stirred(state);
+            share(state)
         };
         (0..self.classes).map(|_| next()).collect()
     }
@@ -64,14 +65,6 @@ impl Classifier for Random {
     fn parts(&self) -> Parts {
         Parts::default().with_number("classes", self.classes as f64).with_number("seed", self.seed as f64)
     }
-}
-
-/// One step of SplitMix64.
-pub(super) fn mixed(state: u64) -> u64 {
-    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let once = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    twice ^ (twice >> 31)
 }
 
 #[cfg(test)]

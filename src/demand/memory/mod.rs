@@ -17,20 +17,16 @@ mod spells;
 
 pub use averages::{COUNT as HALF_LIVES, HOURS};
 
-use super::estimator::Fit;
 use super::features::percentile;
 use super::histogram::{Histogram, Measure};
 use super::window::{LENGTH, MHZ_PER_CORE, Row, Size, Window, WindowError};
 use crate::model::demand::Usage;
-use crate::model::history::Estimate;
+use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::VmSample;
 use averages::{Averages, decay};
 use bytes::{Reader, Writer};
 use recent::{Recent, Step};
 use spells::{Spells, THREE_DAYS, WEEK};
-
-/// CPU, memory, disk, network: the order everywhere in this room.
-pub const RESOURCES: usize = 4;
 
 /// First byte of the bytes.
 const VERSION: u8 = 0xa2;
@@ -46,39 +42,106 @@ const HOUR: usize = 12;
 
 /// Beyond these nothing is an amount, but a counter that jumped: percent of a core (a thousand
 /// cores), KiB (93 TiB), bytes per second (93 GiB/s).
-const MOST: [f64; RESOURCES] = [1e5, 1e11, 1e11, 1e11];
+fn most(resource: Resource) -> f64 {
+    match resource {
+        Resource::Cpu => 1e5,
+        Resource::Memory | Resource::DiskIo | Resource::NetIo => 1e11,
+    }
+}
 
 /// What is kept of one VM.
 #[derive(Clone, Debug)]
 pub struct Memory {
     count: u64,
     span: Option<(i64, i64)>,
-    means: [Averages; RESOURCES],
+    means: PerResource<Averages>,
     squares: Averages,
     spells: Spells,
-    histograms: [Histogram; 3],
+    memory: Histogram,
+    disk_io: Histogram,
+    net_io: Histogram,
     recent: Recent,
 }
 
 /// What a level is made of: the decaying means, short half-lives first.
 pub type LevelTraits = [f64; HALF_LIVES];
 
+/// Places in [`LevelTraits`], by half-life.
+pub mod mean {
+    /// An hour.
+    pub const HOUR: usize = 0;
+    /// Three hours.
+    pub const THREE_HOURS: usize = 1;
+    /// Nine hours.
+    pub const NINE_HOURS: usize = 2;
+    /// A day.
+    pub const DAY: usize = 3;
+    /// Three days.
+    pub const THREE_DAYS: usize = 4;
+    /// A week.
+    pub const WEEK: usize = 5;
+}
+
 /// How many traits a peak is made of.
 pub const PEAK_TRAITS: usize = 9;
 
-/// What a peak is made of; of CPU: mean of 1 h, p95 of the last hour, window, 8 h, day, three
-/// days, week, the usual three days, mean of 9 h. Of the others: mean of 1 h, p95 of the last
-/// hour, of the window, median, p95, p99 of the histogram, means of 9 h, 3 and 7 days.
+/// What a peak is made of: [`cpu_peak`] for CPU, [`other_peak`] for the others.
 pub type PeakTraits = [f64; PEAK_TRAITS];
+
+/// Places in the [`PeakTraits`] of CPU, in the order in which they are kept; `P95` of the last
+/// samples back from the newest.
+pub mod cpu_peak {
+    /// Decaying mean, half-life an hour.
+    pub const MEAN_HOUR: usize = 0;
+    /// P95 of an hour.
+    pub const HOUR: usize = 1;
+    /// P95 of a window, 9.3 hours.
+    pub const WINDOW: usize = 2;
+    /// P95 of eight hours.
+    pub const SPELL: usize = 3;
+    /// P95 of a day.
+    pub const DAY: usize = 4;
+    /// P95 of three days.
+    pub const THREE_DAYS: usize = 5;
+    /// P95 of a week.
+    pub const WEEK: usize = 6;
+    /// Mean of the P95 of stretches of three days.
+    pub const USUAL_THREE_DAYS: usize = 7;
+    /// Decaying mean, half-life nine hours.
+    pub const MEAN_NINE_HOURS: usize = 8;
+}
+
+/// Places in the [`PeakTraits`] of memory, disk and network, in the order in which they are
+/// kept.
+pub mod other_peak {
+    /// Decaying mean, half-life an hour.
+    pub const MEAN_HOUR: usize = 0;
+    /// P95 of the last hour.
+    pub const HOUR: usize = 1;
+    /// P95 of the last window.
+    pub const WINDOW: usize = 2;
+    /// Median of the decaying histogram.
+    pub const MEDIAN: usize = 3;
+    /// P95 of the decaying histogram.
+    pub const P95: usize = 4;
+    /// P99 of the decaying histogram.
+    pub const P99: usize = 5;
+    /// Decaying mean, half-life nine hours.
+    pub const MEAN_NINE_HOURS: usize = 6;
+    /// Decaying mean, half-life three days.
+    pub const MEAN_THREE_DAYS: usize = 7;
+    /// Decaying mean, half-life a week.
+    pub const MEAN_WEEK: usize = 8;
+}
 
 /// What estimates are made of, per resource; `None` where there is no sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traits {
     /// By resource.
-    pub level: [Option<LevelTraits>; RESOURCES],
+    pub level: PerResource<Option<LevelTraits>>,
     /// By resource.
-    pub peak: [Option<PeakTraits>; RESOURCES],
-    /// Decayed variance of CPU samples, half-life a day.
+    pub peak: PerResource<Option<PeakTraits>>,
+    /// Decayed variance of CPU samples, half-life a day, squared percent of a core.
     pub cpu_variance: f64,
     /// Seconds from the first to the last sample.
     pub span: i64,
@@ -98,14 +161,16 @@ impl Memory {
     /// Of a VM that nothing is known of.
     #[must_use]
     pub fn new() -> Self {
-        let measures = [Measure::Memory, Measure::Io, Measure::Io];
+        let histogram = |measure| Histogram::new(measure, HALF_LIFE);
         Self {
             count: 0,
             span: None,
-            means: Default::default(),
+            means: PerResource::default(),
             squares: Averages::default(),
             spells: Spells::default(),
-            histograms: measures.map(|measure| Histogram::new(measure, HALF_LIFE)),
+            memory: histogram(Measure::Memory),
+            disk_io: histogram(Measure::Io),
+            net_io: histogram(Measure::Io),
             recent: Recent::default(),
         }
     }
@@ -115,23 +180,26 @@ impl Memory {
     /// without a usable CPU or memory wholly.
     pub fn add(&mut self, sample: &VmSample) {
         let Some(values) = amounts(&sample.usage) else { return };
-        let (cpu, memory) = (values[0].unwrap_or(0.0), values[1].unwrap_or(0.0));
         let (first, last) = self.span.unwrap_or((sample.at, sample.at));
         let age = sample.at.saturating_sub(last);
         let (fade, weight) = (decay(age.max(0)), decay(age.saturating_neg().max(0)));
-        for (means, value) in self.means.iter_mut().zip(values) {
-            if let Some(value) = value {
-                means.add(value, &fade, &weight);
-            }
+        for (resource, means) in self.means.iter_mut() {
+            let Some(value) = values[resource] else { continue };
+            means.add(value, &fade, &weight);
+            let histogram = match resource {
+                Resource::Cpu => {
+                    self.squares.add(value * value, &fade, &weight);
+                    self.spells.add(sample.at, value);
+                    continue;
+                }
+                Resource::Memory => &mut self.memory,
+                Resource::DiskIo => &mut self.disk_io,
+                Resource::NetIo => &mut self.net_io,
+            };
+            // what cannot be counted there is no amount, and was left out above
+            histogram.add(sample.at, value);
         }
-        self.squares.add(cpu * cpu, &fade, &weight);
-        self.spells.add(sample.at, cpu);
-        for (histogram, value) in self.histograms.iter_mut().zip(&values[1..]) {
-            if let Some(value) = value {
-                histogram.add(sample.at, *value);
-            }
-        }
-        self.recent.add(sample.at, [cpu, memory, values[2].unwrap_or(0.0), values[3].unwrap_or(0.0)]);
+        self.recent.add(sample.at, values.map(|value| value.unwrap_or(0.0)));
         self.span = Some((first.min(sample.at), last.max(sample.at)));
         self.count += 1;
     }
@@ -140,34 +208,49 @@ impl Memory {
     #[must_use]
     pub fn traits(&self) -> Traits {
         let level = self.means.map(|means| means.means());
-        let last = |steps: usize, resource: usize| {
+        let last = |steps: usize, resource: Resource| {
             let values: Vec<f64> = self.recent.steps().rev().take(steps).map(|step| step.values[resource]).collect();
             percentile(&values, PEAK)
         };
         let of = |skip, length| self.spells.percentile(PEAK, skip, length);
-        let cpu = level[0].and_then(|means| {
-            Some([
-                means[0],
-                last(HOUR, 0),
-                last(LENGTH, 0),
-                of(0, 1)?,
-                of(0, 3)?,
-                of(0, THREE_DAYS)?,
-                of(0, WEEK)?,
-                self.spells.usual_three_days(PEAK)?,
-                means[2],
-            ])
-        });
-        let other = |resource: usize| {
-            let (means, histogram) = (level[resource]?, &self.histograms[resource - 1]);
-            let p = |p| histogram.percentile(p);
-            let (hour, window) = (last(HOUR, resource), last(LENGTH, resource));
-            Some([means[0], hour, window, p(0.5)?, p(PEAK)?, p(0.99)?, means[2], means[4], means[5]])
+        let cpu = || {
+            let means = level[Resource::Cpu]?;
+            let mut traits = PeakTraits::default();
+            traits[cpu_peak::MEAN_HOUR] = means[mean::HOUR];
+            traits[cpu_peak::HOUR] = last(HOUR, Resource::Cpu);
+            traits[cpu_peak::WINDOW] = last(LENGTH, Resource::Cpu);
+            traits[cpu_peak::SPELL] = of(0, 1)?;
+            traits[cpu_peak::DAY] = of(0, 3)?;
+            traits[cpu_peak::THREE_DAYS] = of(0, THREE_DAYS)?;
+            traits[cpu_peak::WEEK] = of(0, WEEK)?;
+            traits[cpu_peak::USUAL_THREE_DAYS] = self.spells.usual_three_days(PEAK)?;
+            traits[cpu_peak::MEAN_NINE_HOURS] = means[mean::NINE_HOURS];
+            Some(traits)
         };
-        let (squares, mean) = (self.squares.means().map_or(0.0, |s| s[3]), level[0].map_or(0.0, |m| m[3]));
+        let other = |resource: Resource, histogram: &Histogram| {
+            let means = level[resource]?;
+            let mut traits = PeakTraits::default();
+            traits[other_peak::MEAN_HOUR] = means[mean::HOUR];
+            traits[other_peak::HOUR] = last(HOUR, resource);
+            traits[other_peak::WINDOW] = last(LENGTH, resource);
+            traits[other_peak::MEDIAN] = histogram.percentile(0.5)?;
+            traits[other_peak::P95] = histogram.percentile(PEAK)?;
+            traits[other_peak::P99] = histogram.percentile(0.99)?;
+            traits[other_peak::MEAN_NINE_HOURS] = means[mean::NINE_HOURS];
+            traits[other_peak::MEAN_THREE_DAYS] = means[mean::THREE_DAYS];
+            traits[other_peak::MEAN_WEEK] = means[mean::WEEK];
+            Some(traits)
+        };
+        let of_day = |means: Option<LevelTraits>| means.map_or(0.0, |means| means[mean::DAY]);
+        let (squares, mean) = (of_day(self.squares.means()), of_day(level[Resource::Cpu]));
         Traits {
             level,
-            peak: [cpu, other(1), other(2), other(3)],
+            peak: PerResource::from_fn(|resource| match resource {
+                Resource::Cpu => cpu(),
+                Resource::Memory => other(resource, &self.memory),
+                Resource::DiskIo => other(resource, &self.disk_io),
+                Resource::NetIo => other(resource, &self.net_io),
+            }),
             cpu_variance: (squares - mean * mean).max(0.0),
             span: self.span.map_or(0, |(first, last)| last.saturating_sub(first)),
             samples: self.count,
@@ -194,12 +277,6 @@ impl Memory {
         Window::from_rows(&rows)
     }
 
-    /// What the VM is expected to use, without a model: simple means and percentiles.
-    #[must_use]
-    pub fn estimate(&self) -> Estimate {
-        Fit::default().own(&self.traits())
-    }
-
     /// Damaged or foreign bytes are no memory: the VM starts anew from what comes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -212,12 +289,12 @@ impl Memory {
         let mut memory = Self::new();
         memory.count = count;
         memory.span = (count > 0).then_some((first, last));
-        for means in &mut memory.means {
+        for (_, means) in memory.means.iter_mut() {
             *means = Averages::read(&mut from)?;
         }
         memory.squares = Averages::read(&mut from)?;
         memory.spells = Spells::read(&mut from)?;
-        for histogram in &mut memory.histograms {
+        for histogram in [&mut memory.memory, &mut memory.disk_io, &mut memory.net_io] {
             *histogram = Histogram::from_bytes(from.part()?).ok()?;
         }
         memory.recent = Recent::read(&mut from)?;
@@ -233,10 +310,12 @@ impl Memory {
         let (first, last) = self.span.unwrap_or((0, 0));
         to.i64(first);
         to.i64(last);
-        self.means.iter().for_each(|means| means.write(&mut to));
+        self.means.iter().for_each(|(_, means)| means.write(&mut to));
         self.squares.write(&mut to);
         self.spells.write(&mut to);
-        self.histograms.iter().for_each(|histogram| to.part(&histogram.to_bytes()));
+        for histogram in [&self.memory, &self.disk_io, &self.net_io] {
+            to.part(&histogram.to_bytes());
+        }
         self.recent.write(&mut to);
         to.0
     }
@@ -245,18 +324,18 @@ impl Memory {
 /// What of a usage are amounts; `None` where CPU or memory is none: NaN, negative, beyond
 /// measure.
 #[must_use]
-pub fn amounts(usage: &Usage) -> Option<[Option<f64>; RESOURCES]> {
-    let all = [Some(usage.cpu), Some(usage.memory), usage.disk_io, usage.net_io];
-    let amount = |j: usize| all[j].filter(|value| (0.0..=MOST[j]).contains(value));
-    let values: [Option<f64>; RESOURCES] = std::array::from_fn(amount);
-    (values[0].is_some() && values[1].is_some()).then_some(values)
+pub fn amounts(usage: &Usage) -> Option<PerResource<Option<f64>>> {
+    let amount = |resource| usage.of(resource).filter(|value| (0.0..=most(resource)).contains(value));
+    let values = PerResource::from_fn(amount);
+    (values[Resource::Cpu].is_some() && values[Resource::Memory].is_some()).then_some(values)
 }
 
 /// A step as a row of a window.
 fn row(step: &Step, size: Size) -> Row {
-    let [cpu, memory, disk, net] = step.values;
+    let used = |resource| step.values[resource];
     let mhz = size.cores * MHZ_PER_CORE;
-    [size.cores, mhz, cpu / size.cores, size.memory, memory, disk / 1024.0, net / 1024.0]
+    let (disk, net) = (used(Resource::DiskIo) / 1024.0, used(Resource::NetIo) / 1024.0);
+    [size.cores, mhz, used(Resource::Cpu) / size.cores, size.memory, used(Resource::Memory), disk, net]
 }
 
 #[cfg(test)]

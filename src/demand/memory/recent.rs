@@ -2,6 +2,7 @@
 
 use super::bytes::{Reader, Writer};
 use crate::demand::window::{LENGTH, STEP};
+use crate::model::resource::PerResource;
 use std::collections::VecDeque;
 
 /// Values are kept as logarithms in 16 bits, to 0.03 %.
@@ -14,8 +15,8 @@ pub struct Step {
     /// Whole steps since 1970.
     pub number: i64,
     count: u8,
-    /// CPU, memory, disk, network.
-    pub values: [f64; 4],
+    /// Mean by resource.
+    pub values: PerResource<f64>,
 }
 
 /// Steps with samples, oldest first; never more than a window's.
@@ -24,10 +25,10 @@ pub struct Recent(VecDeque<Step>);
 
 impl Recent {
     /// Takes in a sample; what is older than a window is passed over.
-    pub fn add(&mut self, at: i64, values: [f64; 4]) {
+    pub fn add(&mut self, at: i64, values: PerResource<f64>) {
         let number = at.div_euclid(STEP);
         if self.0.back().is_none_or(|step| step.number < number) {
-            self.0.push_back(Step { number, count: 0, values: [0.0; 4] });
+            self.0.push_back(Step { number, count: 0, values: PerResource::default() });
             while self.0.front().is_some_and(|step| step.number + LENGTH as i64 <= number) {
                 self.0.pop_front();
             }
@@ -35,7 +36,7 @@ impl Recent {
         if let Some(step) = self.0.iter_mut().rev().find(|step| step.number == number) {
             step.count = step.count.saturating_add(1);
             let share = 1.0 / f64::from(step.count);
-            step.values.iter_mut().zip(values).for_each(|(mean, value)| *mean += (value - *mean) * share);
+            step.values.iter_mut().for_each(|(resource, mean)| *mean += (values[resource] - *mean) * share);
         }
     }
 
@@ -51,7 +52,7 @@ impl Recent {
         for step in &self.0 {
             to.u8(u8::try_from(newest - step.number).unwrap_or(u8::MAX));
             to.u8(step.count);
-            step.values.iter().for_each(|value| to.u16((value.ln_1p() * FINE).round() as u16));
+            step.values.iter().for_each(|(_, value)| to.u16((value.ln_1p() * FINE).round() as u16));
         }
     }
 
@@ -62,8 +63,8 @@ impl Recent {
         for _ in 0..length {
             let number = newest - i64::from(from.u8()?);
             let count = from.u8()?;
-            let mut values = [0.0; 4];
-            for value in &mut values {
+            let mut values = PerResource::<f64>::default();
+            for (_, value) in values.iter_mut() {
                 *value = (f64::from(from.u16()?) / FINE).exp_m1();
             }
             steps.push_back(Step { number, count, values });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::demand::mix::unfitted;
 use crate::model::demand::Usage;
 use crate::model::ids::VmId;
 
@@ -24,12 +25,12 @@ fn what_is_kept_in_between_changes_next_to_nothing() {
         }
     }
     let (a, b) = (whole.traits(), parts.traits());
-    assert_eq!((a.level[0], a.samples, a.span), (b.level[0], b.samples, b.span));
-    for (x, y) in a.peak[0].unwrap().iter().zip(b.peak[0].unwrap()) {
+    assert_eq!((a.level[Resource::Cpu], a.samples, a.span), (b.level[Resource::Cpu], b.samples, b.span));
+    for (x, y) in a.peak[Resource::Cpu].unwrap().iter().zip(b.peak[Resource::Cpu].unwrap()) {
         assert!((x / y - 1.0).abs() < 1e-3, "{x} {y}");
     }
     assert!(whole.to_bytes().len() < 6000, "{} bytes", whole.to_bytes().len());
-    assert_eq!(a.level[3], None);
+    assert_eq!(a.level[Resource::NetIo], None);
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn percentiles_of_days_are_those_of_the_samples() {
     samples.iter().for_each(|sample| memory.add(sample));
     let week: Vec<f64> = samples[samples.len() - 7 * 288..].iter().map(|sample| sample.usage.cpu).collect();
     let traits = memory.traits();
-    let found = traits.peak[0].unwrap()[6];
+    let found = traits.peak[Resource::Cpu].unwrap()[cpu_peak::WEEK];
     assert!((found / percentile(&week, PEAK) - 1.0).abs() < 0.02, "{found}");
     let window = memory.window(Size { cores: 2.0, memory: 1000.0 }).unwrap();
     let last = samples.last().unwrap().usage.cpu / 2.0;
@@ -50,13 +51,13 @@ fn percentiles_of_days_are_those_of_the_samples() {
 #[test]
 fn one_sample_and_a_constant_are_estimates_of_themselves() {
     let mut memory = Memory::new();
-    assert_eq!(memory.traits().level, [None; 4]);
-    assert_eq!(memory.estimate().samples, 0);
+    assert_eq!(memory.traits().level, PerResource::default());
+    assert_eq!(unfitted(&memory.traits()).samples, 0);
     memory.add(&sample(100, 30.0));
-    let one = memory.estimate();
+    let one = unfitted(&memory.traits());
     assert_eq!((one.level.cpu, one.peak.cpu, one.cpu_deviation, one.samples), (30.0, 30.0, 0.0, 1));
     (1..500).for_each(|i| memory.add(&sample(100 + i * 60, 30.0)));
-    let many = memory.estimate();
+    let many = unfitted(&memory.traits());
     assert!((many.level.cpu - 30.0).abs() < 1e-9 && (many.peak.cpu - 30.0).abs() < 1e-9, "{many:?}");
     assert!(memory.window(Size { cores: 0.0, memory: 1.0 }).is_err());
 }
@@ -67,11 +68,11 @@ fn what_is_no_amount_and_what_comes_late_harms_nothing() {
     for (at, cpu) in [(0, 5.0), (300, f64::NAN), (600, -4.0), (900, f64::INFINITY), (1200, 1e300), (1500, 5.0)] {
         memory.add(&sample(at, cpu));
     }
-    assert_eq!(memory.estimate().samples, 2);
+    assert_eq!(unfitted(&memory.traits()).samples, 2);
     memory.add(&sample(-400_000_000, 500.0));
-    assert!((memory.estimate().level.cpu - 5.0).abs() < 1e-6, "{:?}", memory.estimate());
+    assert!((unfitted(&memory.traits()).level.cpu - 5.0).abs() < 1e-6, "{:?}", unfitted(&memory.traits()));
     memory.add(&sample(i64::MAX / 2, 7.0));
-    assert!((memory.estimate().level.cpu - 7.0).abs() < 1e-6);
+    assert!((unfitted(&memory.traits()).level.cpu - 7.0).abs() < 1e-6);
     assert!(Memory::from_bytes(&memory.to_bytes()).is_some());
 }
 

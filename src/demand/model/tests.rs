@@ -94,7 +94,10 @@ fn classes_are_a_prior_for_short_histories_and_no_size_means_no_class() {
     // VCPU above CPU: what was used stands, however little was asked for
     let small = VmIdentity { cpu: 25, ..identity };
     let (estimate, _) = model.learn(&memory, Some(&small));
-    assert!(estimate.level.cpu > 40.0 && estimate.peak.cpu <= memory.estimate().peak.cpu, "{estimate:?}");
+    assert!(
+        estimate.level.cpu > 40.0 && estimate.peak.cpu <= super::super::mix::unfitted(&memory.traits()).peak.cpu,
+        "{estimate:?}"
+    );
     assert_eq!(model.header.classes.len(), 3);
     assert!((model.header.classes.iter().map(|class| class.share).sum::<f64>() - 1.0).abs() < 1e-3);
 }

@@ -3,7 +3,8 @@
 use super::super::text::{SIZES, group, vectors};
 use super::super::{Collecting, Known, Placing, Sent, StoreError, fields};
 use super::{SqliteStore, all, each, failure};
-use crate::model::history::{Attempts, Class, Estimate, Group, Placement, Vectors};
+use crate::model::demand::Class;
+use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
 use rusqlite::{OptionalExtension, Row, params};

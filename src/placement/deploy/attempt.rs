@@ -4,13 +4,14 @@
 use super::draft::{Draft, Quality};
 use super::greedy::{self, Order, Preference};
 use super::improve::improve;
-use super::ledger::{Context, Ledger};
 use super::room::RoomSearch;
-use super::unit::{Unit, book};
 use super::{refusal, report};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Refusal;
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::unit::{Unit, book};
+use crate::placement::rules::context::Context;
 use std::collections::HashMap;
 
 /// An order of the units, and which of the allowed hosts each one gets.

@@ -1,12 +1,21 @@
 //! What goes into a plan and what comes out of one attempt at it.
 
-use super::ledger::Seat;
 use super::retry::{NO_RETRIES, Retries};
 use crate::model::demand::Demands;
+use crate::model::policy::Policy;
 use crate::model::report::Refusal;
-use crate::model::snapshot::Snapshot;
-use crate::placement::work::Stop;
+use crate::model::snapshot::{Notice, Snapshot};
+use crate::placement::rules::context::{Context, Purpose};
+use crate::placement::rules::groups::Groups;
+use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::rules::standing::Seat;
+use crate::placement::rules::{MakeRule, RULES};
+use crate::placement::score::cost::{COSTS, MakeCost};
+use crate::placement::score::rank::Ranks;
+use crate::placement::score::space::Space;
+use crate::placement::work::{Stop, Work};
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 /// All that a plan depends on, besides the policy.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +28,75 @@ pub struct PlanningInput<'a> {
     pub retries: &'a Retries,
     /// Ends the search early, with the best plan so far.
     pub stop: Stop<'a>,
+    /// The rules to keep: all of the rule book.
+    pub rules: &'a [MakeRule],
+    /// What counts beside distances: all of the registry.
+    pub costs: &'a [MakeCost],
 }
 
 impl<'a> PlanningInput<'a> {
     /// A plan that takes the time it needs, of VMs that are all tried for the first time.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, demands: &'a Demands) -> Self {
-        Self { snapshot, demands, retries: &NO_RETRIES, stop: Stop::default() }
+        let (stop, retries) = (Stop::default(), &NO_RETRIES);
+        Self { snapshot, demands, retries, stop, rules: RULES, costs: COSTS }
+    }
+}
+
+/// What is worked out once for a request.
+pub struct Prepared<'a> {
+    /// SCHED_RANK and the like.
+    pub ranks: Ranks,
+    /// What is evened out.
+    pub space: Space,
+    /// The bound on the work of all attempts.
+    pub work: Work<'a>,
+    /// What is odd.
+    pub notices: Vec<Notice>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Works it out.
+    pub fn new(input: &PlanningInput<'a>, policy: &Policy) -> Self {
+        let mut notices = Vec::new();
+        let ranks = Ranks::new(input.snapshot, policy, &mut notices);
+        let space = Space::new(input.snapshot, input.demands, policy);
+        notices.extend(space.notices.iter().cloned());
+        Self { ranks, space, work: Work::new(policy.deadline, input.stop), notices }
+    }
+
+    /// Calls `look` with the context of an attempt in which `staying` (requests with RESCHED,
+    /// with the reason) stay where they are.
+    pub fn with<T>(
+        &self,
+        input: &PlanningInput<'_>,
+        policy: &Policy,
+        staying: &HashMap<usize, String>,
+        look: impl FnOnce(&Context<'_>) -> T,
+    ) -> T {
+        let snapshot = input.snapshot;
+        let mut groups = Groups::new(snapshot, staying);
+        let (current_vms, unreadable) = CurrentVms::new(snapshot, staying);
+        for (rules, candidates) in groups.rules.iter_mut().zip(&snapshot.candidates) {
+            if let Some(reason) = unreadable.get(&snapshot.vms[candidates.vm].id) {
+                rules.refused.get_or_insert_with(|| reason.clone());
+            }
+        }
+        look(&Context {
+            purpose: Purpose::Place,
+            snapshot,
+            demands: input.demands,
+            space: &self.space,
+            policy,
+            rules: input.rules,
+            costs: input.costs,
+            groups: &groups,
+            current_vms: &current_vms,
+            ranks: &self.ranks,
+            cluster: &[],
+            home: vec![None; snapshot.candidates.len()],
+            work: &self.work,
+        })
     }
 }
 

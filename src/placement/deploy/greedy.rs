@@ -2,9 +2,9 @@
 //! O(units x candidate hosts), with the costly rules tested only on hosts that would
 //! be an improvement.
 
-use super::ledger::Ledger;
-use super::unit::{Seats, Unit};
 use crate::model::chance;
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::unit::{Seats, Unit};
 use crate::placement::score::load::Effect;
 use crate::placement::score::load::compare;
 use std::cmp::Ordering;

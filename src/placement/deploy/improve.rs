@@ -1,13 +1,10 @@
 //! Joint placement: what an attempt has placed is moved about, all rules kept at every
 //! step, until the distances of all hosts are as small as the search gets them.
 
-use super::journal::Journal;
-use super::ledger::Ledger;
-use super::unit::Unit;
-use crate::placement::search::Change;
-use crate::placement::search::Piece;
-use crate::placement::search::Rules;
-use crate::placement::search::Search;
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::journal::Journal;
+use crate::placement::ledger::unit::Unit;
+use crate::placement::search::{Change, Effort, Piece, Rules, Search};
 use crate::placement::work::Work;
 
 /// Improves what is booked. Who waits keeps waiting, who is placed stays placed; a VM with
@@ -17,14 +14,14 @@ pub fn improve(units: &[Unit], ledger: &mut Ledger<'_>) {
     let booked: Vec<(&Unit, usize)> = units.iter().filter_map(|unit| Some((unit, unit.host(ledger)?))).collect();
     let pieces = booked
         .iter()
-        .map(|(unit, _)| Piece { amount: context.space.amount(&unit.members), hosts: &unit.hosts })
+        .map(|(unit, _)| Piece::free(context.space.amount(&unit.members), &unit.hosts))
         .collect::<Vec<_>>();
     let at = booked.iter().map(|(_, host)| *host).collect();
     let load = ledger.load().clone();
     context.work.allow_search(booked.len());
     let units = booked.into_iter().map(|(unit, _)| unit).collect();
     let mut rules = Booked { units, ledger, journal: Journal::default(), marks: Vec::new(), work: context.work };
-    Search::new(context.space, &pieces, at, load, &mut rules).run();
+    Search::new(context.space, &pieces, at, load, &mut rules, Effort::PLACING).run();
 }
 
 /// The rules as the ledger knows them, over the units that are booked.

@@ -8,9 +8,7 @@
 //! | `greedy` | VMs one after another, each to the host where it interferes least |
 //! | `room` | makes room for a VM that does not fit, by moving others of the batch |
 //! | `improve` | what is placed is moved about by the search |
-//! | `journal` | what was changed in the ledger, to take it back |
-//! | `ledger` | what is left on hosts, datastores and networks as decisions are booked |
-//! | `unit` | what is placed in one go: a VM, or an affined set |
+//! | `units` | what is to be placed, and what cannot be whatever the host |
 //! | `retry` | VMs that were placed and did not start: who waits until when |
 //! | `order` | the order in which oned's executor gets through a plan fastest |
 //! | `refusal`, `report` | what is said of those that wait, and of the plan |
@@ -19,12 +17,10 @@ pub mod attempt;
 pub mod draft;
 pub mod greedy;
 pub mod improve;
-pub mod journal;
-pub mod ledger;
 pub mod order;
 pub mod planner;
 pub mod refusal;
 pub mod report;
 pub mod retry;
 pub mod room;
-pub mod unit;
+pub mod units;

@@ -11,19 +11,15 @@
 //! a plan may go. The best plan on the path so far is taken, so more time is never worse.
 
 use super::attempt::{self, Attempt};
-use super::draft::{Draft, PlanningInput, better, compare};
-use super::ledger::Context;
-use super::unit::units;
+use super::draft::{Draft, PlanningInput, Prepared, better, compare};
+use super::report;
+use super::retry::Retries;
+use super::units::units;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Planned;
 use crate::model::snapshot::{Snapshot, VmState};
-use crate::placement::deploy::report;
-use crate::placement::rules::groups::Groups;
-use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::rules::context::Context;
 use crate::placement::score::green;
-use crate::placement::score::rank::Ranks;
-use crate::placement::score::space::Space;
-use crate::placement::work::Work;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -32,20 +28,10 @@ use std::collections::HashMap;
 pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     let mut notices = input.snapshot.notices.clone();
     notices.extend(green::notices(input.snapshot));
-    let ranks = Ranks::new(input.snapshot, policy, &mut notices);
-    let space = Space::new(input.snapshot, input.demands, policy);
-    notices.extend(space.notices.iter().cloned());
-    let work = Work::new(policy.deadline, input.stop);
+    let prepared = Prepared::new(input, policy);
+    notices.extend(prepared.notices.iter().cloned());
     let draft = |staying: &HashMap<usize, String>| {
-        let mut groups = Groups::new(input.snapshot, staying);
-        let (current_vms, unreadable) = CurrentVms::new(input.snapshot, staying);
-        for (request, reason) in &unreadable {
-            groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
-        }
-        let PlanningInput { snapshot, demands, retries, .. } = *input;
-        let (groups, current_vms, ranks, work, space) = (&groups, &current_vms, &ranks, &work, &space);
-        let context = Context { snapshot, demands, space, policy, groups, current_vms, ranks, retries, work };
-        best_draft(&context)
+        prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
     let first = draft(&HashMap::new());
     let chosen = match stranded(input.snapshot, &first) {
@@ -53,11 +39,11 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         // those who wait for a VM with RESCHED that cannot move may join it where it is
         staying => better(first, draft(&staying)),
     };
-    report::planned(input, &space, policy, &chosen, notices)
+    report::planned(input, &prepared.space, policy, &chosen, notices)
 }
 
-fn best_draft(context: &Context<'_>) -> Draft {
-    let (units, refused) = units(context);
+fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
+    let (units, refused) = units(context, retries);
     let ways = attempt::ways(context.policy);
     let joint = context.policy.scheduler == Scheduler::Interference && context.policy.objective == Objective::Joint;
     let improve = |attempt: &mut Attempt<'_>| {

@@ -1,10 +1,10 @@
 //! Why a VM has to wait, in one sentence: what lacks, with numbers, and the nearest
 //! miss. Users see the first 150 characters, so the essence comes first.
 
-use super::ledger::Ledger;
-use super::unit::Unit;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::reason::Reason;
 use std::collections::BTreeMap;
 

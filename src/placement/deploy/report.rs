@@ -3,15 +3,16 @@
 
 use super::draft::{Draft, PlanningInput};
 use super::greedy::Preference;
-use super::ledger::Context;
 use super::order::interleave;
-use super::unit::Unit;
 use crate::model::plan::{Action, Operation};
 use crate::model::policy::Policy;
 use crate::model::report::{Decision, HostReport, Planned, Report};
 use crate::model::snapshot::{Notice, Snapshot, Vm};
+use crate::placement::ledger::unit::Unit;
+use crate::placement::rules::context::Context;
 use crate::placement::rules::storage;
 use crate::placement::score::bound::lower_bound;
+use crate::placement::score::cost::Costs;
 use crate::placement::score::green;
 use crate::placement::score::load::Load;
 use crate::placement::score::space::Space;
@@ -75,7 +76,7 @@ pub fn planned(
         guests.into_iter().filter_map(|request| action(snapshot, draft, request)).collect()
     });
     let plan = interleave(by_host.collect());
-    let before = Load::new(space, snapshot, policy);
+    let before = Load::with_costs(space, Costs::from(input.costs, snapshot, policy));
     let mut load = before.clone();
     let mut decisions = Vec::with_capacity(plan.actions.len());
     let mut totals = vec![[0.0; 2]; snapshot.hosts.len()];
@@ -148,7 +149,7 @@ fn bound(snapshot: &Snapshot, space: &Space, draft: &Draft, before: &Load) -> f6
     placed.iter().for_each(|&request| relieved.relieve(space, request));
     let pieces = placed
         .iter()
-        .map(|&request| Piece { amount: space.amount(&[request]), hosts: &snapshot.candidates[request].hosts })
+        .map(|&request| Piece::free(space.amount(&[request]), &snapshot.candidates[request].hosts))
         .collect::<Vec<_>>();
     lower_bound(space, &relieved, &pieces)
 }

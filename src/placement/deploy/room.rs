@@ -3,11 +3,11 @@
 //! Nothing that already runs is touched. Everything is undone that leads nowhere.
 
 use super::greedy::{self, Preference};
-use super::journal::Journal;
-use super::ledger::Ledger;
-use super::unit::Unit;
 use crate::model::report::Lack;
 use crate::model::units::{Cpu, Memory};
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::journal::Journal;
+use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::reason::Reason;
 
 /// Failed units that are remembered, to spare those like them the same search.
@@ -63,7 +63,7 @@ impl<'u> RoomSearch<'u> {
     pub fn place(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
         let target = &self.units[unit];
         let context = ledger.context();
-        let like_a_hopeless_one = |other: &usize| target.needs_the_same(&self.units[*other], context);
+        let like_a_hopeless_one = |other: &usize| target.needs_the_same(&self.units[*other], ledger);
         if context.work.spent() || self.hopeless.iter().any(like_a_hopeless_one) {
             return false;
         }
@@ -199,7 +199,7 @@ impl<'u> RoomSearch<'u> {
         victims.dedup();
         context.work.spend(10 * victims.len());
         let target = &self.units[unit];
-        victims.retain(|victim| !kept.contains(victim) && !target.needs_the_same(&self.units[*victim], context));
+        victims.retain(|victim| !kept.contains(victim) && !target.needs_the_same(&self.units[*victim], ledger));
         victims.sort_by(|&a, &b| self.units[b].size.total_cmp(&self.units[a].size).then(a.cmp(&b)));
         victims
     }

@@ -4,24 +4,18 @@
 
 mod remedy;
 
-use super::work::Work;
 use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
-use crate::placement::deploy::draft::PlanningInput;
-use crate::placement::deploy::ledger::Context;
-use crate::placement::deploy::ledger::Ledger;
-use crate::placement::deploy::ledger::Seat;
-use crate::placement::deploy::unit::Unit;
-use crate::placement::deploy::unit::units;
-use crate::placement::rules::groups::Groups;
-use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::deploy::draft::{PlanningInput, Prepared};
+use crate::placement::deploy::units::units;
+use crate::placement::ledger::Ledger;
+use crate::placement::ledger::unit::Unit;
+use crate::placement::rules::standing::Seat;
 use crate::placement::score::load::Effect;
 use crate::placement::score::load::compare;
-use crate::placement::score::rank::Ranks;
-use crate::placement::score::space::Space;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -51,10 +45,16 @@ pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm
         let hosts = verdicts(unit, ledger);
         let with = unit.members.iter().filter(|&&m| m != request).map(|&m| snapshot.vms[snapshot.candidates[m].vm].id);
         let tipped = match &nothing.outcome {
-            Outcome::Placed { host, .. } => tipped(&hosts, *host, &resources(ledger.context())),
+            Outcome::Placed { host, .. } => tipped(&hosts, *host, &ledger.context().space.names()),
             Outcome::Waits(_) => String::new(),
         };
-        Explanation { with: with.collect(), resources: resources(ledger.context()), hosts, tipped, ..nothing.clone() }
+        Explanation {
+            with: with.collect(),
+            resources: ledger.context().space.names(),
+            hosts,
+            tipped,
+            ..nothing.clone()
+        }
     });
     let mut explained = explained.unwrap_or(nothing);
     if let Outcome::Waits(_) = explained.outcome {
@@ -76,35 +76,17 @@ fn standing<T>(
     request: usize,
     look: impl FnOnce(&Unit, &mut Ledger<'_>) -> T,
 ) -> Option<T> {
-    let snapshot = input.snapshot;
-    let ranks = Ranks::new(snapshot, policy, &mut Vec::new());
-    let space = Space::new(snapshot, input.demands, policy);
-    let mut groups = Groups::new(snapshot, &HashMap::new());
-    let (current_vms, unreadable) = CurrentVms::new(snapshot, &HashMap::new());
-    for (request, reason) in &unreadable {
-        groups.rules[*request].refused.get_or_insert_with(|| reason.clone());
-    }
-    let work = Work::new(policy.deadline, input.stop);
-    let context = Context {
-        snapshot,
-        demands: input.demands,
-        space: &space,
-        policy,
-        groups: &groups,
-        current_vms: &current_vms,
-        ranks: &ranks,
-        retries: input.retries,
-        work: &work,
-    };
-    let (units, _) = units(&context);
-    let unit = units.iter().find(|unit| unit.members.contains(&request))?;
-    let mut ledger = Ledger::new(&context, false);
-    for (other, seat) in seats(snapshot, planned) {
-        if !unit.members.contains(&other) {
-            ledger.book(other, seat);
+    Prepared::new(input, policy).with(input, policy, &HashMap::new(), |context| {
+        let (units, _) = units(context, input.retries);
+        let unit = units.iter().find(|unit| unit.members.contains(&request))?;
+        let mut ledger = Ledger::new(context, false);
+        for (other, seat) in seats(input.snapshot, planned) {
+            if !unit.members.contains(&other) {
+                ledger.book(other, seat);
+            }
         }
-    }
-    Some(look(unit, &mut ledger))
+        Some(look(unit, &mut ledger))
+    })
 }
 
 /// The plan as seats, in its order.
@@ -121,10 +103,6 @@ fn seats<'a>(snapshot: &'a Snapshot, planned: &'a Planned) -> impl Iterator<Item
         };
         Some((*requests.get(&action.vm)?, seat))
     })
-}
-
-fn resources(context: &Context<'_>) -> Vec<String> {
-    context.space.resources.iter().take(context.space.count).map(|resource| resource.name.clone()).collect()
 }
 
 /// Every candidate host of a unit.

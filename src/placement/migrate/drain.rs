@@ -1,9 +1,7 @@
 //! Empties one host that the operator names: by which migrations, or which VM and which
 //! rule is in the way. Limits on migrations are for optimizations and do not count here.
 
-use super::load::NONE;
 use super::report;
-use super::residents::Purpose;
 use super::scene::{MigrationInput, Scene};
 use super::schedule::schedule;
 use super::state::State;
@@ -11,26 +9,26 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::migration::Drained;
 use crate::model::policy::Policy;
 use crate::model::snapshot::VmState;
+use crate::placement::rules::context::Purpose;
 use crate::placement::rules::reason::Reason;
+use crate::placement::score::space::Share;
 use std::collections::BTreeSet;
-
-/// Steps that the search may spend, about ten seconds.
-const STEPS: u64 = 1_000_000_000;
 
 /// Plans the evacuation of a host, which the request need not hold.
 #[must_use]
 pub fn drain(input: &MigrationInput<'_>, policy: &Policy, host: HostId) -> Drained {
     let policy = input.cluster.drs.over(policy);
-    let scene = Scene::new(input, &policy, Purpose::Drain, STEPS);
-    let mut state = State::new(&scene);
-    let mut blockers = fixed(&scene, host);
-    let index = scene.snapshot.host_index(host);
-    let mut units: Vec<usize> = (0..scene.residents.units.len())
+    Scene::with(input, &policy, Purpose::Drain, |scene| drained(scene, host))
+}
+
+fn drained(scene: &Scene<'_>, host: HostId) -> Drained {
+    let mut state = State::new(scene);
+    let mut blockers = fixed(scene, host);
+    let index = scene.context.snapshot.host_index(host);
+    let mut units: Vec<usize> = (0..scene.units.len())
         .filter(|&unit| scene.unit(unit).members.iter().any(|&member| scene.vm(member).host == Some(host)))
         .collect();
-    units.sort_by(|&a, &b| {
-        scene.size(b).1.cmp(&scene.size(a).1).then(scene.size(b).0.cmp(&scene.size(a).0)).then(a.cmp(&b))
-    });
+    units.sort_by(|&a, &b| scene.unit(a).larger_first(scene.unit(b)).then(a.cmp(&b)));
     for unit in units {
         if leave(&mut state, unit, index) || leave_by_chain(&mut state, unit, index) {
             continue;
@@ -38,15 +36,15 @@ pub fn drain(input: &MigrationInput<'_>, policy: &Policy, host: HostId) -> Drain
         let text = explain(&mut state, unit, index);
         blockers.extend(scene.unit(unit).members.iter().map(|&member| (scene.vm(member).id, text.clone())));
     }
-    let schedule = schedule(&scene, state.at());
-    for &resident in &schedule.dropped {
+    let schedule = schedule(scene, &state.all_at());
+    for &request in &schedule.dropped {
         let text = "finds its place only after others, in a circle without a free host".to_owned();
-        blockers.push((scene.vm(resident).id, text));
+        blockers.push((scene.vm(request).id, text));
     }
     blockers.sort();
     blockers.dedup_by_key(|(vm, _)| *vm);
-    let vms = residents_of(&scene, host).len();
-    let migrated = report::migrated(&scene, &schedule);
+    let vms = residents_of(scene, host).len();
+    let migrated = report::migrated(scene, &schedule);
     Drained { migrated, blockers, vms }
 }
 
@@ -54,11 +52,11 @@ pub fn drain(input: &MigrationInput<'_>, policy: &Policy, host: HostId) -> Drain
 fn fixed(scene: &Scene<'_>, host: HostId) -> Vec<(VmId, String)> {
     let here = residents_of(scene, host);
     let movable: BTreeSet<VmId> =
-        scene.residents.units.iter().flat_map(|unit| &unit.members).map(|&member| scene.vm(member).id).collect();
+        scene.units.iter().flat_map(|unit| &unit.members).map(|&member| scene.vm(member).id).collect();
     let reason = |vm: &VmId| {
-        let known = scene.residents.staying.iter().find(|(staying, _)| staying == vm);
+        let known = scene.staying.iter().find(|(staying, _)| staying == vm);
         let reason = known.map(|(_, reason)| reason.clone());
-        reason.unwrap_or_else(|| match scene.snapshot.set_aside.iter().find(|(aside, _)| aside == vm) {
+        reason.unwrap_or_else(|| match scene.context.snapshot.set_aside.iter().find(|(aside, _)| aside == vm) {
             Some((_, reason)) => reason.clone(),
             None => "oned does not offer any host for it in this request".to_owned(),
         })
@@ -68,9 +66,10 @@ fn fixed(scene: &Scene<'_>, host: HostId) -> Vec<(VmId, String)> {
 
 /// Who is on a host, by the host's list and by the VMs' own word.
 fn residents_of(scene: &Scene<'_>, host: HostId) -> BTreeSet<VmId> {
-    let listed = scene.snapshot.host_index(host).map_or(&[][..], |index| &scene.snapshot.hosts[index].vms);
+    let listed =
+        scene.context.snapshot.host_index(host).map_or(&[][..], |index| &scene.context.snapshot.hosts[index].vms);
     let bound = |state| matches!(state, VmState::Active | VmState::Parked);
-    let own = scene.snapshot.vms.iter().filter(|vm| vm.host == Some(host) && bound(vm.state)).map(|vm| vm.id);
+    let own = scene.context.snapshot.vms.iter().filter(|vm| vm.host == Some(host) && bound(vm.state)).map(|vm| vm.id);
     listed.iter().copied().chain(own).collect()
 }
 
@@ -80,15 +79,15 @@ fn leave(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bool {
     let mut best: Option<(f64, usize)> = None;
     for &to in scene.unit(unit).hosts.iter() {
         let to = to as usize;
-        if Some(to) == from || !state.has_room(to, scene.size(unit)) || state.fits(unit, to).is_err() {
+        if Some(to) == from || !state.has_room_for(to, unit) || state.possible(&[(unit, to)]).is_err() {
             continue;
         }
-        let (harm, _) = state.load().pair((to, scene.brings(unit)), (to, &NONE));
+        let harm = state.load().badness_changed(to, &Share::default(), &scene.share(unit, to));
         if best.is_none_or(|(known, _)| harm < known) {
             best = Some((harm, to));
         }
     }
-    best.is_some_and(|(_, to)| state.go(unit, to).is_ok())
+    best.is_some_and(|(_, to)| state.go_all(&[(unit, to)]).is_ok())
 }
 
 /// Sends a unit to a host from which one other unit moves on.
@@ -100,20 +99,20 @@ fn leave_by_chain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bo
             continue;
         }
         for other in state.units(via).to_vec() {
-            let (free, need, gives) = (state.free(via), scene.size(unit), scene.size(other));
-            let enough = free.0 + gives.0 >= need.0 && free.1 + gives.1 >= need.1;
+            let (free, need, gives) = (state.free(via), scene.unit(unit), scene.unit(other));
+            let enough = free.0 + gives.cpu >= need.cpu && free.1 + gives.memory >= need.memory;
             // whoever came from the drained host has moved already
-            let foreign = scene.unit(other).members.iter().any(|&m| scene.residents.all[m].home == from);
-            if !enough || foreign || scene.exhausted() {
+            let foreign = gives.members.iter().any(|&member| scene.context.home(member) == from);
+            if !enough || foreign || scene.context.work.spent() {
                 continue;
             }
-            for &to in scene.unit(other).hosts.iter() {
+            for &to in gives.hosts.iter() {
                 let to = to as usize;
-                if Some(to) == from || to == via || !state.has_room(to, gives) {
+                if Some(to) == from || to == via || !state.has_room_for(to, other) {
                     continue;
                 }
-                if state.possible(&[(other, to), (unit, via)]) {
-                    return state.go(other, to).is_ok() && state.go(unit, via).is_ok();
+                if state.go_all(&[(other, to), (unit, via)]).is_ok() {
+                    return true;
                 }
             }
         }
@@ -127,7 +126,7 @@ fn explain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> String {
     let hosts: Vec<usize> = scene.unit(unit).hosts.iter().map(|&host| host as usize).collect();
     let mut reasons: Vec<(usize, Reason)> = Vec::new();
     for host in hosts.into_iter().filter(|host| Some(*host) != from) {
-        if let Err(reason) = state.fits(unit, host) {
+        if let Err(reason) = state.possible(&[(unit, host)]) {
             reasons.push((host, reason));
         }
     }
@@ -140,12 +139,12 @@ fn explain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> String {
     match nearest {
         None => format!("{set}finds no host: oned offers none besides this one"),
         Some((host, reason)) => {
-            let (cpu, memory) = scene.size(unit);
-            let there = &scene.snapshot.hosts[*host];
+            let unit = scene.unit(unit);
+            let there = &scene.context.snapshot.hosts[*host];
             format!(
                 "{set}needs {} and {}; none of {} other hosts takes it; nearest is host {}, {}: {}",
-                cpu.text(),
-                memory.text(),
+                unit.cpu.text(),
+                unit.memory.text(),
                 reasons.len(),
                 there.id,
                 there.name,

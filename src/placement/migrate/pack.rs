@@ -1,7 +1,6 @@
 //! `POLICY = pack`: empties hosts, least green first, cheap ones before costly ones.
 //! A host is emptied whole or not at all; nothing goes to a host that is empty.
 
-use super::load::NONE;
 use super::state::State;
 use crate::placement::score::green;
 use std::cmp::Ordering;
@@ -11,7 +10,7 @@ pub fn pack(state: &mut State<'_>) {
     loop {
         let order = order(state);
         let emptied = order.into_iter().filter(|&host| empty(state, host)).count();
-        if emptied == 0 || state.scene().exhausted() {
+        if emptied == 0 || state.scene().context.work.spent() {
             return;
         }
     }
@@ -21,9 +20,9 @@ pub fn pack(state: &mut State<'_>) {
 fn order(state: &State<'_>) -> Vec<usize> {
     let scene = state.scene();
     let movable = |host: usize| -> usize { state.units(host).iter().map(|&u| scene.unit(u).members.len()).sum() };
-    let cost = |host: usize| -> f64 { state.units(host).iter().map(|&unit| scene.cost(unit)).sum() };
-    let share = |host: usize| green::share(&scene.snapshot.hosts[host]).unwrap_or(0.0);
-    let hosts = 0..scene.snapshot.hosts.len();
+    let cost = |host: usize| -> f64 { state.units(host).iter().map(|&unit| scene.unit(unit).cost).sum() };
+    let share = |host: usize| green::share(&scene.context.snapshot.hosts[host]).unwrap_or(0.0);
+    let hosts = 0..scene.context.snapshot.hosts.len();
     let mut order: Vec<(f64, f64, usize)> = hosts
         .filter(|&host| state.count(host) > 0 && state.count(host) == movable(host))
         .map(|host| (share(host), cost(host), host))
@@ -35,12 +34,11 @@ fn order(state: &State<'_>) -> Vec<usize> {
 /// Moves all units of a host elsewhere, large ones first, or none.
 fn empty(state: &mut State<'_>, host: usize) -> bool {
     let scene = state.scene();
-    let before = state.at().to_vec();
+    let before = state.all_at();
     let mut units = state.units(host).to_vec();
-    let size = |unit: usize| scene.size(unit);
-    units.sort_by(|&a, &b| size(b).1.cmp(&size(a).1).then(size(b).0.cmp(&size(a).0)).then(a.cmp(&b)));
+    units.sort_by(|&a, &b| scene.unit(a).larger_first(scene.unit(b)).then(a.cmp(&b)));
     let all = units.iter().all(|&unit| match target(state, unit, host) {
-        Some(to) => state.go(unit, to).is_ok(),
+        Some(to) => state.go_all(&[(unit, to)]).is_ok(),
         None => false,
     });
     if all && state.moved() <= scene.limit() {
@@ -60,18 +58,20 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
     let mut best: Option<(f64, f64, usize)> = None;
     for &host in scene.unit(unit).hosts.iter() {
         let host = host as usize;
-        scene.spend(10);
-        if host == from || state.count(host) == 0 || !state.has_room(host, scene.size(unit)) {
+        scene.context.work.spend(10);
+        if host == from || state.count(host) == 0 || !state.has_room_for(host, unit) {
             continue;
         }
-        let share = green::share(&scene.snapshot.hosts[host]).unwrap_or(0.0);
-        let fullness = state.load().fullness(host, &NONE);
+        let share = green::share(&scene.context.snapshot.hosts[host]).unwrap_or(0.0);
+        let used = *state.load().used(host);
+        let fullness = used.cpu.max(used.memory);
         let merit = (share, fullness);
         let better = best.is_none_or(|(known, full, _)| {
             merit.0.total_cmp(&known).then(merit.1.total_cmp(&full)) == Ordering::Greater
         });
-        let limit = scene.policy.optimize.pack_limit;
-        if better && state.load().fullness(host, scene.brings(unit)) <= limit && state.fits(unit, host).is_ok() {
+        let with = used.plus(&scene.share(unit, host));
+        let limit = scene.context.policy.optimize.pack_limit;
+        if better && with.cpu.max(with.memory) <= limit && state.possible(&[(unit, host)]).is_ok() {
             best = Some((merit.0, merit.1, host));
         }
     }

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
     let before = State::new(scene);
     let after = &schedule.state;
-    let migrations = schedule.steps.iter().filter_map(|step| migration(scene, &before, after, *step));
+    let scores = (before.load().scores(), after.load().scores());
+    let migrations = schedule.steps.iter().filter_map(|step| migration(scene, &before, after, &scores, *step));
     let migrations: Vec<Migration> = migrations.collect();
     let actions = migrations.iter().map(|one| Action {
         vm: one.vm,
@@ -25,14 +26,14 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
         datastore: one.datastore,
         nics: Vec::new(),
     });
-    let hosts = scene.snapshot.hosts.iter().enumerate().map(|(index, host)| {
+    let hosts = scene.context.snapshot.hosts.iter().enumerate().map(|(index, host)| {
         let (old, new) = (before.load().used(index), after.load().used(index));
         HostChange {
             id: host.id,
             name: host.name.clone(),
-            cpu: (old[0], new[0]),
-            memory: (old[2], new[2]),
-            score: (before.load().score(index), after.load().score(index)),
+            cpu: (old.cpu, new.cpu),
+            memory: (old.memory, new.memory),
+            score: (scores.0[index], scores.1[index]),
             green: green::share(host),
             vms: (before.count(index), after.count(index)),
         }
@@ -41,8 +42,8 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
         plan: Plan { actions: actions.collect() },
         hosts: hosts.collect(),
         notices: notices(scene, schedule),
-        staying: scene.residents.staying.clone(),
-        movable: scene.residents.units.iter().map(|unit| unit.members.len()).sum(),
+        staying: scene.staying.to_vec(),
+        movable: scene.units.iter().map(|unit| unit.members.len()).sum(),
         objective: (before.load().objective(), after.load().objective()),
         migrations,
     }
@@ -52,34 +53,32 @@ fn migration(
     scene: &Scene<'_>,
     before: &State<'_>,
     after: &State<'_>,
-    (resident, to): (usize, usize),
+    scores: &(Vec<f64>, Vec<f64>),
+    (request, to): (usize, usize),
 ) -> Option<Migration> {
-    let vm = scene.vm(resident);
-    let home = scene.residents.all[resident].home;
-    let larger = |state: &State<'_>| {
-        let at = |host: usize| state.load().score(host);
-        home.map_or(0.0, at).max(at(to))
-    };
-    let demand = &scene.demands.vms[scene.residents.all[resident].request];
+    let vm = scene.vm(request);
+    let home = scene.context.home(request);
+    let larger = |scores: &[f64]| home.map_or(0.0, |home| scores[home]).max(scores[to]);
+    let demand = &scene.context.demands.vms[request];
     Some(Migration {
         vm: vm.id,
         from: vm.host?,
-        to: scene.snapshot.hosts[to].id,
+        to: scene.context.snapshot.hosts[to].id,
         datastore: vm.datastore?,
         memory: Memory(demand.peak.memory.min(vm.memory.0 as f64) as i64),
-        score: (larger(before), larger(after)),
-        why: why(scene, before, after, resident),
+        score: (larger(&scores.0), larger(&scores.1)),
+        why: why(scene, before, after, request),
     })
 }
 
-fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, resident: usize) -> String {
-    let Some(home) = scene.residents.all[resident].home else { return "leaves its host".to_owned() };
-    let id = scene.snapshot.hosts[home].id;
-    let torn = scene.residents.unit_of[resident].is_some_and(|unit| before.home(unit).is_none());
+fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, request: usize) -> String {
+    let Some(home) = scene.context.home(request) else { return "leaves its host".to_owned() };
+    let id = scene.context.snapshot.hosts[home].id;
+    let torn = scene.unit_of[request].is_some_and(|unit| before.home(unit).is_none());
     if torn {
         return "joins its affined set".to_owned();
     }
-    if let Some(reason) = before.broken(resident) {
+    if let Some(reason) = before.broken(request) {
         return format!("a rule is broken where it is: {}", reason.text());
     }
     if before.load().is_overfull(home) {
@@ -88,7 +87,7 @@ fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, resident: usize
     if after.count(home) == 0 {
         return format!("empties host {id}");
     }
-    match scene.policy.optimize.policy {
+    match scene.context.policy.optimize.policy {
         DrsPolicy::Balance => format!("evens out host {id}"),
         DrsPolicy::Pack => format!("makes room, from host {id}"),
     }
@@ -98,8 +97,8 @@ fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, resident: usize
 pub fn broken(state: &State<'_>) -> Vec<(usize, String)> {
     let scene = state.scene();
     let mut found = Vec::new();
-    for (unit, one) in scene.residents.units.iter().enumerate() {
-        let known = one.members.iter().all(|&member| state.at()[member].is_some());
+    for (unit, one) in scene.units.iter().enumerate() {
+        let known = one.members.iter().all(|&member| state.at(member).is_some());
         for &member in &one.members {
             if known && one.members.len() > 1 && state.home(unit).is_none() {
                 found.push((member, "its affined set is torn apart".to_owned()));
@@ -112,25 +111,25 @@ pub fn broken(state: &State<'_>) -> Vec<(usize, String)> {
 }
 
 fn notices(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Vec<Notice> {
-    let mut notices = scene.snapshot.notices.clone();
-    notices.extend(green::notices(scene.snapshot));
+    let mut notices = scene.context.snapshot.notices.clone();
+    notices.extend(green::notices(scene.context.snapshot));
     let cluster = Subject::Cluster(scene.cluster.id);
     let mut about_cluster = |text: String| notices.push(Notice { subject: cluster, text });
-    if scene.cluster.hosts.is_empty() && scene.snapshot.hosts.is_empty() {
+    if scene.cluster.hosts.is_empty() && scene.context.snapshot.hosts.is_empty() {
         about_cluster("has no hosts: there is nothing to optimize".to_owned());
-    } else if scene.snapshot.hosts.is_empty() {
+    } else if scene.context.snapshot.hosts.is_empty() {
         about_cluster("has no host that is monitored: there is nothing to optimize".to_owned());
     }
     for (host, vms) in hidden(scene) {
         about_cluster(format!("host {host} is not in the request (disabled, off or in error); its {vms} VMs stay"));
     }
     if !schedule.dropped.is_empty() {
-        let some = schedule.dropped.iter().take(5).map(|&resident| scene.vm(resident).id.to_string());
+        let some = schedule.dropped.iter().take(5).map(|&request| scene.vm(request).id.to_string());
         let some = some.collect::<Vec<_>>().join(", ");
         about_cluster(format!("VMs {some} stay: in no order would every step have room for them"));
     }
-    for (resident, rule) in broken(&schedule.state) {
-        let vm = scene.vm(resident);
+    for (request, rule) in broken(&schedule.state) {
+        let vm = scene.vm(request);
         let subject = vm.group.as_ref().map_or(Subject::Vm(vm.id), |(group, _)| Subject::Group(*group));
         let text = format!("VM {} stays where a rule is broken, no allowed host takes it: {rule}", vm.id);
         notices.push(Notice { subject, text });
@@ -141,9 +140,9 @@ fn notices(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Vec<Notice> {
 /// Hosts that VMs run on but that the request does not hold, and how many VMs.
 fn hidden(scene: &Scene<'_>) -> BTreeMap<HostId, usize> {
     let mut hidden = BTreeMap::new();
-    let active = scene.snapshot.vms.iter().filter(|vm| vm.state == VmState::Active);
+    let active = scene.context.snapshot.vms.iter().filter(|vm| vm.state == VmState::Active);
     for host in active.filter_map(|vm| vm.host) {
-        if scene.snapshot.host_index(host).is_none() {
+        if scene.context.snapshot.host_index(host).is_none() {
             *hidden.entry(host).or_default() += 1;
         }
     }

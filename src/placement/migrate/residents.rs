@@ -4,56 +4,34 @@ use crate::model::cluster::Cluster;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
+use crate::placement::rules::context::Purpose;
 use crate::placement::rules::groups::Groups;
-use std::collections::HashMap;
-use std::sync::Arc;
-
-/// A VM that may be moved.
-#[derive(Clone, Debug)]
-pub struct Resident {
-    /// Index into `Snapshot::candidates`.
-    pub request: usize,
-    /// Its host; `None` when the request does not hold it (disabled, off, in error).
-    pub home: Option<usize>,
-    /// Index of its system datastore, which it keeps.
-    pub datastore: usize,
-}
-
-/// VMs that move together: one, or an affined set.
-#[derive(Clone, Debug)]
-pub struct Unit {
-    /// Residents, by request.
-    pub members: Vec<usize>,
-    /// Hosts (indices) that all members may go to, as far as oned's lists say.
-    pub hosts: Arc<[u32]>,
-}
+use crate::placement::rules::standing::Seat;
+use std::collections::{BTreeMap, HashMap};
 
 /// What may be moved and what may not.
 pub struct Residents {
-    /// By request.
-    pub all: Vec<Resident>,
-    /// By first member.
-    pub units: Vec<Unit>,
-    /// By resident: its unit; `None` when it turned out that it has to stay.
-    pub unit_of: Vec<Option<usize>>,
+    /// VMs that move together, each a list of requests: one, or an affined set; by first member.
+    pub units: Vec<Vec<usize>>,
+    /// By request: where a VM is that may be moved; `None` also when the request does not hold
+    /// its host (disabled, off, in error).
+    pub home: Vec<Option<Seat>>,
     /// VMs that stay, with the reason, by VM id.
     pub staying: Vec<(VmId, String)>,
     /// VM group rules; VMs that stay count as running where they are.
     pub groups: Groups,
 }
 
-/// What counts as movable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Even out or pack: only VMs that run, on hosts that the request holds.
-    Optimize,
-    /// Empty a host, whatever its state: suspended and powered off VMs too.
-    Drain,
-}
-
 impl Residents {
-    /// Sorts out the VMs of a request.
-    pub fn new(snapshot: &Snapshot, cluster: &Cluster, policy: &Policy, purpose: Purpose) -> Self {
+    /// Sorts out the VMs of a request. Those whose requirements are `unreadable` stay, and
+    /// their sets with them.
+    pub fn new(
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+        purpose: Purpose,
+        unreadable: &BTreeMap<VmId, String>,
+    ) -> Self {
         let mut staying: HashMap<usize, String> = HashMap::new();
         for (request, candidates) in snapshot.candidates.iter().enumerate() {
             let vm = &snapshot.vms[candidates.vm];
@@ -70,62 +48,30 @@ impl Residents {
             }
             groups = Groups::new(snapshot, &staying);
         }
-        let mut all = Vec::new();
-        let mut resident_of: HashMap<usize, usize> = HashMap::new();
-        for (request, candidates) in snapshot.candidates.iter().enumerate() {
-            let vm = &snapshot.vms[candidates.vm];
-            let datastore = vm.datastore.and_then(|id| snapshot.datastore_index(id));
-            let Some(datastore) = datastore.filter(|_| !staying.contains_key(&request)) else { continue };
-            resident_of.insert(request, all.len());
-            all.push(Resident { request, home: vm.host.and_then(|host| snapshot.host_index(host)), datastore });
+        let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+        let mut units = units(snapshot, &groups, |request| !staying.contains_key(&request));
+        units.retain(|members| !members.iter().any(|&member| unreadable.contains_key(&vm(member).id)));
+        let mut home = vec![None; snapshot.candidates.len()];
+        for &member in units.iter().flatten() {
+            let datastore = vm(member).datastore.and_then(|id| snapshot.datastore_index(id));
+            let host = vm(member).host.and_then(|host| snapshot.host_index(host));
+            home[member] = host.zip(datastore).map(|(host, datastore)| Seat { datastore, ..Seat::on(host) });
         }
-        let units = units(snapshot, &groups, &all, &resident_of);
-        let id = |request: usize| snapshot.vms[snapshot.candidates[request].vm].id;
-        let mut staying: Vec<(VmId, String)> = staying.into_iter().map(|(r, reason)| (id(r), reason)).collect();
-        staying.sort();
-        let mut residents = Self { unit_of: Vec::new(), all, units, staying, groups };
-        residents.index();
-        residents
-    }
-
-    /// Leaves out units that have to stay after all, with the reason.
-    pub fn leave(&mut self, staying: Vec<(VmId, String)>, stays: impl Fn(usize) -> bool) {
-        self.units.retain(|unit| !unit.members.iter().any(|&member| stays(member)));
-        self.staying.extend(staying);
-        self.staying.sort();
-        self.staying.dedup_by_key(|(vm, _)| *vm);
-        self.index();
-    }
-
-    fn index(&mut self) {
-        self.unit_of = vec![None; self.all.len()];
-        for (index, unit) in self.units.iter().enumerate() {
-            unit.members.iter().for_each(|&member| self.unit_of[member] = Some(index));
-        }
+        let mut known: BTreeMap<VmId, String> = unreadable.clone();
+        known.extend(staying.into_iter().map(|(request, reason)| (vm(request).id, reason)));
+        Self { units, home, staying: known.into_iter().collect(), groups }
     }
 }
 
-fn units(snapshot: &Snapshot, groups: &Groups, all: &[Resident], resident_of: &HashMap<usize, usize>) -> Vec<Unit> {
-    let mut in_set = vec![false; all.len()];
-    let mut lists: Vec<Vec<usize>> = Vec::new();
-    for set in &groups.sets {
-        let members: Vec<usize> = set.iter().filter_map(|request| resident_of.get(request).copied()).collect();
-        members.iter().for_each(|&member| in_set[member] = true);
-        lists.push(members);
-    }
-    lists.extend((0..all.len()).filter(|&resident| !in_set[resident]).map(|resident| vec![resident]));
-    lists.retain(|members| !members.is_empty());
-    lists.sort();
-    let hosts_of = |resident: usize| &snapshot.candidates[all[resident].request].hosts;
-    let unit = |members: Vec<usize>| {
-        let mut hosts = hosts_of(members[0]).clone();
-        for &member in &members[1..] {
-            let others = hosts_of(member);
-            hosts = hosts.iter().copied().filter(|host| others.binary_search(host).is_ok()).collect();
-        }
-        Unit { members, hosts }
-    };
-    lists.into_iter().map(unit).collect()
+fn units(snapshot: &Snapshot, groups: &Groups, moves: impl Fn(usize) -> bool) -> Vec<Vec<usize>> {
+    let movers = (0..snapshot.candidates.len()).filter(|&request| moves(request));
+    let mut in_set = vec![false; snapshot.candidates.len()];
+    groups.sets.iter().flatten().for_each(|&member| in_set[member] = true);
+    let sets = groups.sets.iter().map(|set| set.iter().copied().filter(|&member| moves(member)).collect());
+    let singles = movers.filter(|&request| !in_set[request]).map(|request| vec![request]);
+    let mut units: Vec<Vec<usize>> = singles.chain(sets).filter(|members| !members.is_empty()).collect();
+    units.sort();
+    units
 }
 
 /// Why a VM must stay where it is; `None` when it may be moved.

@@ -1,14 +1,21 @@
 //! What does not change while migrations are planned.
 
-use super::load::{self, Vector};
-use super::residents::{Purpose, Resident, Residents, Unit};
-use super::rules::CurrentRules;
+use super::residents::Residents;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
+use crate::model::ids::VmId;
 use crate::model::policy::Policy;
-use crate::model::snapshot::{Candidates, Snapshot, Vm};
-use crate::model::units::{Cpu, Disk, Memory};
-use std::cell::Cell;
+use crate::model::snapshot::{Snapshot, Vm};
+use crate::placement::ledger::unit::{MeanHost, Unit};
+use crate::placement::rules::context::{Context, Purpose};
+use crate::placement::rules::occupancy::CurrentVms;
+use crate::placement::rules::storage;
+use crate::placement::rules::{MakeRule, RULES};
+use crate::placement::score::cost::{COSTS, MakeCost};
+use crate::placement::score::rank::Ranks;
+use crate::placement::score::space::{Share, Space};
+use crate::placement::work::{Stop, Work};
+use std::collections::HashMap;
 
 /// All that migrations depend on, besides the policy.
 #[derive(Clone, Copy, Debug)]
@@ -19,131 +26,131 @@ pub struct MigrationInput<'a> {
     pub cluster: &'a Cluster,
     /// What VMs will use and hosts do use.
     pub demands: &'a Demands,
+    /// Ends the search early, with the best plan so far.
+    pub stop: Stop<'a>,
+    /// The rules to keep: all of the rule book.
+    pub rules: &'a [MakeRule],
+    /// What counts beside distances: all of the registry.
+    pub costs: &'a [MakeCost],
+}
+
+impl<'a> MigrationInput<'a> {
+    /// A plan that takes the time it needs.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, cluster: &'a Cluster, demands: &'a Demands) -> Self {
+        Self { snapshot, cluster, demands, stop: Stop::default(), rules: RULES, costs: COSTS }
+    }
 }
 
 /// The input, sorted out.
 pub struct Scene<'a> {
-    /// The request.
-    pub snapshot: &'a Snapshot,
     /// The cluster.
     pub cluster: &'a Cluster,
-    /// Demands.
-    pub demands: &'a Demands,
-    /// What the operator wants, with what the cluster says for itself.
-    pub policy: &'a Policy,
-    /// Who may be moved.
-    pub residents: Residents,
-    /// CURRENT_VMS rules.
-    pub rules: CurrentRules,
-    /// By resident: what it brings.
-    pub amounts: Vec<Vector>,
-    /// By unit: what moving it costs, the mean VM being 1.
-    costs: Vec<f64>,
-    /// By unit.
-    brings: Vec<Vector>,
-    /// By unit.
-    sizes: Vec<(Cpu, Memory)>,
-    /// Steps that may still be spent.
-    steps: Cell<u64>,
+    /// What rules and scores are asked about.
+    pub context: &'a Context<'a>,
+    /// VMs that may be moved, alone or as affined sets; by first member.
+    pub units: Vec<Unit>,
+    /// VMs that stay, with the reason, by VM id.
+    pub staying: &'a [(VmId, String)],
+    /// By request: its unit; `None` when it has to stay.
+    pub unit_of: Vec<Option<usize>>,
+    /// By unit: what it takes, in the units of the space.
+    amounts: Vec<Share>,
 }
 
 impl<'a> Scene<'a> {
-    /// Sorts out a request. `steps` bounds the search, in units of about ten nanoseconds.
-    pub fn new(input: &MigrationInput<'a>, policy: &'a Policy, purpose: Purpose, steps: u64) -> Self {
-        let MigrationInput { snapshot, cluster, demands } = *input;
-        let mut residents = Residents::new(snapshot, cluster, policy, purpose);
-        let rules = CurrentRules::new(snapshot, &mut residents);
-        let vm = |resident: &Resident| &snapshot.vms[snapshot.candidates[resident.request].vm];
-        let amounts = residents.all.iter().map(|r| load::amounts(vm(r), &demands.vms[r.request])).collect::<Vec<_>>();
-        let volumes: Vec<f64> = residents.all.iter().map(|r| volume(snapshot, demands, policy, r)).collect();
-        let mean = volumes.iter().sum::<f64>() / volumes.len().max(1) as f64;
+    /// Sorts out a request, and calls `look` with what it found.
+    pub fn with<T>(
+        input: &MigrationInput<'_>,
+        policy: &Policy,
+        purpose: Purpose,
+        look: impl FnOnce(&Scene<'_>) -> T,
+    ) -> T {
+        let MigrationInput { snapshot, cluster, demands, stop, rules, costs } = *input;
+        let (current_vms, unreadable) = CurrentVms::new(snapshot, &HashMap::new());
+        let residents = Residents::new(snapshot, cluster, policy, purpose, &unreadable);
+        let space = Space::of_cluster(snapshot, demands, policy);
+        let work = Work::new(policy.deadline, stop);
+        let context = Context {
+            purpose,
+            snapshot,
+            demands,
+            space: &space,
+            policy,
+            rules,
+            costs,
+            groups: &residents.groups,
+            current_vms: &current_vms,
+            ranks: &Ranks::none(snapshot),
+            cluster: &cluster.hosts,
+            home: residents.home,
+            work: &work,
+        };
+        look(&Scene::new(&context, cluster, residents.units, &residents.staying))
+    }
+
+    fn new(
+        context: &'a Context<'a>,
+        cluster: &'a Cluster,
+        units: Vec<Vec<usize>>,
+        staying: &'a [(VmId, String)],
+    ) -> Self {
+        let volumes: Vec<f64> =
+            (0..context.snapshot.candidates.len()).map(|request| volume(context, request)).collect();
+        let movable = || units.iter().flatten();
+        let mean = movable().map(|&member| volumes[member]).sum::<f64>() / movable().count().max(1) as f64;
         // half of what a migration costs is that there is one
-        let cost = |member: usize| 0.5 + 0.5 * volumes[member] / mean.max(1.0);
-        let units = &residents.units;
-        let costs = units.iter().map(|unit| unit.members.iter().map(|&member| cost(member)).sum()).collect();
-        let brings = units.iter().map(|unit| total(unit, &amounts)).collect();
-        let members = |unit: &Unit| unit.members.iter().map(|&member| vm(&residents.all[member])).collect::<Vec<_>>();
-        let size = |vms: Vec<&Vm>| (vms.iter().map(|vm| vm.cpu).sum(), vms.iter().map(|vm| vm.memory).sum());
-        let sizes = units.iter().map(|unit| size(members(unit))).collect();
-        let steps = Cell::new(steps);
-        Self { snapshot, cluster, demands, policy, residents, rules, amounts, costs, brings, sizes, steps }
+        let cost = |member: &usize| 0.5 + 0.5 * volumes[*member] / mean.max(1.0);
+        let mean_host = MeanHost::of(context.snapshot);
+        let mut unit_of = vec![None; context.snapshot.candidates.len()];
+        let mut found = Vec::with_capacity(units.len());
+        for members in units {
+            members.iter().for_each(|&member| unit_of[member] = Some(found.len()));
+            let cost: f64 = members.iter().map(cost).sum();
+            let price = context.policy.optimize.minimum_gain * cost;
+            found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
+        }
+        let amounts = found.iter().map(|unit| context.space.amount(&unit.members)).collect();
+        Self { cluster, context, units: found, staying, unit_of, amounts }
     }
 
-    /// The VM of a resident.
-    pub fn vm(&self, resident: usize) -> &'a Vm {
-        &self.snapshot.vms[self.candidates(resident).vm]
-    }
-
-    /// The candidates of a resident.
-    pub fn candidates(&self, resident: usize) -> &'a Candidates {
-        &self.snapshot.candidates[self.residents.all[resident].request]
+    /// The VM of a request.
+    pub fn vm(&self, request: usize) -> &'a Vm {
+        self.context.vm(request)
     }
 
     /// A unit.
     pub fn unit(&self, unit: usize) -> &Unit {
-        &self.residents.units[unit]
+        &self.units[unit]
     }
 
-    /// What a unit asks for together.
-    pub fn size(&self, unit: usize) -> (Cpu, Memory) {
-        self.sizes[unit]
+    /// What a unit takes, in the units of the space.
+    pub fn amount(&self, unit: usize) -> &Share {
+        &self.amounts[unit]
     }
 
-    /// What a unit brings together.
-    pub fn brings(&self, unit: usize) -> &Vector {
-        &self.brings[unit]
+    /// What a unit takes of a host.
+    pub fn share(&self, unit: usize, host: usize) -> Share {
+        self.context.space.scaled(&self.amounts[unit], host)
     }
 
-    /// What moving a unit costs.
-    pub fn cost(&self, unit: usize) -> f64 {
-        self.costs[unit]
-    }
-
-    /// What moving a unit must gain.
-    pub fn least_gain(&self, unit: usize) -> f64 {
-        self.policy.optimize.minimum_gain * self.costs[unit]
-    }
-
-    /// At most so many migrations to another host.
+    /// At most this many migrations to another host.
     pub fn limit(&self) -> usize {
-        let optimize = &self.policy.optimize;
+        let optimize = &self.context.policy.optimize;
         let limits = [optimize.migrations, optimize.host_migrations];
-        limits.into_iter().flatten().min().map_or(usize::MAX, |limit| limit as usize)
+        let limit = limits.into_iter().flatten().min().filter(|_| self.context.purpose == Purpose::Optimize);
+        limit.map_or(usize::MAX, |limit| limit as usize)
     }
-
-    /// Counts what was done.
-    pub fn spend(&self, steps: usize) {
-        self.steps.set(self.steps.get().saturating_sub(steps as u64));
-    }
-
-    /// Whether the search has had its share.
-    pub fn exhausted(&self) -> bool {
-        self.steps.get() == 0
-    }
-
-    /// Disk of a resident on its system datastore, when every host has a room of its own.
-    pub fn local_disk(&self, resident: usize) -> Option<Disk> {
-        let datastore = &self.snapshot.datastores[self.residents.all[resident].datastore];
-        (!datastore.shared).then(|| crate::placement::rules::storage::system_disk(self.vm(resident), self.policy))
-    }
-}
-
-fn total(unit: &Unit, amounts: &[Vector]) -> Vector {
-    let mut sum = Vector::default();
-    for &member in &unit.members {
-        sum.iter_mut().zip(&amounts[member]).for_each(|(sum, more)| *sum += more);
-    }
-    sum
 }
 
 /// What has to be copied, in MiB: the memory in use, again as far as the VM is busy
 /// (nobody tells how fast it dirties its memory), and its disks where they are local.
-fn volume(snapshot: &Snapshot, demands: &Demands, policy: &Policy, resident: &Resident) -> f64 {
-    let vm = &snapshot.vms[snapshot.candidates[resident.request].vm];
-    let demand = &demands.vms[resident.request];
+fn volume(context: &Context<'_>, request: usize) -> f64 {
+    let (vm, demand) = (context.vm(request), &context.demands.vms[request]);
     let busy = (demand.level.cpu / (vm.cpu.0 as f64).max(1.0)).clamp(0.0, 1.0);
     let memory = demand.peak.memory.min((vm.memory.0 as f64).max(1.0)) / 1024.0;
-    let local = !snapshot.datastores[resident.datastore].shared;
-    let disk = if local { crate::placement::rules::storage::system_disk(vm, policy).0 as f64 } else { 0.0 };
+    let datastore = vm.datastore.and_then(|id| context.snapshot.datastore_index(id));
+    let local = datastore.is_some_and(|index| !context.snapshot.datastores[index].shared);
+    let disk = if local { storage::system_disk(vm, context.policy).0 as f64 } else { 0.0 };
     memory * (1.0 + busy) + disk
 }

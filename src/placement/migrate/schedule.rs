@@ -10,6 +10,8 @@
 use super::scene::Scene;
 use super::state::State;
 use crate::model::units::{Cpu, Memory};
+use crate::placement::score::objective;
+use crate::placement::score::space::Share;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// MAX_ACTIONS_PER_CLUSTER of oned.conf, at its default.
@@ -17,11 +19,11 @@ const ACTIONS_AT_ONCE: usize = 30;
 
 /// Migrations in order, and what they lead to.
 pub struct Schedule<'a> {
-    /// Residents and where they go; each at most once.
+    /// Requests and where they go; each at most once.
     pub steps: Vec<(usize, usize)>,
     /// The state after them.
     pub state: State<'a>,
-    /// Migrations that had to be left out, as residents.
+    /// Requests whose migrations had to be left out.
     pub dropped: Vec<usize>,
 }
 
@@ -32,7 +34,7 @@ struct Pending {
     to: usize,
 }
 
-/// Orders the migrations from where all residents are to where `target` wants them.
+/// Orders the migrations from where all VMs are to where `target` (by request) wants them.
 pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<'a> {
     let mut planning = Planning {
         scene,
@@ -54,8 +56,8 @@ pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<
 
 fn pending(scene: &Scene<'_>, target: &[Option<usize>]) -> Vec<Pending> {
     let mut found = Vec::new();
-    for (unit, one) in scene.residents.units.iter().enumerate() {
-        let goes = |&member: &usize| target[member] != scene.residents.all[member].home;
+    for (unit, one) in scene.units.iter().enumerate() {
+        let goes = |&member: &usize| target[member] != scene.context.home(member);
         let movers: Vec<usize> = one.members.iter().copied().filter(goes).collect();
         if let Some(to) = movers.first().and_then(|&first| target[first]) {
             found.push(Pending { unit, movers, to });
@@ -84,14 +86,14 @@ impl Planning<'_> {
         let mut round: Vec<(usize, usize)> = Vec::new();
         let mut busy: BTreeSet<usize> = BTreeSet::new();
         let mut later = Vec::new();
-        for (resident, to) in std::mem::take(&mut self.carried) {
+        for (request, to) in std::mem::take(&mut self.carried) {
             // its place was taken with its set; only now it leaves
             if busy.insert(to) && round.len() < ACTIONS_AT_ONCE {
-                round.push((resident, to));
+                round.push((request, to));
             } else {
-                later.push((resident, to));
+                later.push((request, to));
             }
-            self.hold(resident);
+            self.hold(request);
         }
         self.carried = later;
         for index in self.order(pending) {
@@ -104,13 +106,13 @@ impl Planning<'_> {
             if !self.fits(&movers, to) {
                 continue;
             }
-            for (position, &resident) in movers.iter().enumerate() {
-                self.hold(resident);
-                self.state.put(resident, Some(to));
+            for (position, &request) in movers.iter().enumerate() {
+                self.hold(request);
+                self.state.put(request, Some(to));
                 if position == 0 {
-                    round.push((resident, to));
+                    round.push((request, to));
                 } else {
-                    self.carried.push((resident, to));
+                    self.carried.push((request, to));
                 }
             }
             busy.insert(to);
@@ -132,7 +134,7 @@ impl Planning<'_> {
         let mut queue: BTreeMap<usize, usize> = BTreeMap::new();
         pending.iter().for_each(|one| *queue.entry(one.to).or_default() += one.movers.len());
         let frees = |one: &Pending| {
-            let sources = one.movers.iter().filter_map(|&mover| self.state.at()[mover]);
+            let sources = one.movers.iter().filter_map(|&mover| self.state.at(mover));
             sources.filter_map(|source| queue.get(&source)).max().copied().unwrap_or(0)
         };
         let mut order: Vec<usize> = (0..pending.len()).collect();
@@ -143,9 +145,9 @@ impl Planning<'_> {
         order
     }
 
-    fn hold(&mut self, resident: usize) {
-        let vm = self.scene.vm(resident);
-        if let Some(source) = self.scene.residents.all[resident].home {
+    fn hold(&mut self, request: usize) {
+        let vm = self.scene.vm(request);
+        if let Some(source) = self.scene.context.home(request) {
             self.held.push((source, vm.cpu, vm.memory));
         }
     }
@@ -156,12 +158,12 @@ impl Planning<'_> {
         let movers = || one.movers.iter().map(|&mover| self.scene.vm(mover));
         let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held().map(|(_, cpu, _)| *cpu).sum();
         let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held().map(|(_, _, memory)| *memory).sum();
-        self.state.has_room(one.to, (cpu, memory))
+        self.state.has_room(one.to, cpu, memory)
     }
 
-    /// Whether residents may go to a host one after another, as things stand.
+    /// Whether requests may go to a host one after another, as things stand.
     fn fits(&mut self, movers: &[usize], to: usize) -> bool {
-        let before: Vec<Option<usize>> = movers.iter().map(|&mover| self.state.at()[mover]).collect();
+        let before: Vec<Option<usize>> = movers.iter().map(|&mover| self.state.at(mover)).collect();
         let fits = movers.iter().all(|&mover| {
             let fits = self.state.fits_one(mover, to).is_ok();
             if fits {
@@ -180,17 +182,18 @@ impl Planning<'_> {
         let mut best: Option<(f64, usize, usize)> = None;
         for (index, one) in pending.iter().enumerate() {
             let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
-            let brings = self.scene.brings(one.unit);
-            let takes = brings.map(|amount| -amount);
             for &to in self.scene.unit(one.unit).hosts.iter() {
                 let to = to as usize;
-                if to == from || to == one.to || !self.state.has_room(to, self.scene.size(one.unit)) {
+                if to == from || to == one.to || !self.state.has_room_for(to, one.unit) {
                     continue;
                 }
-                let load = self.state.load();
-                let (a, b) = load.pair((from, &takes), (to, brings));
-                let gain = load.badness(from).max(load.badness(to)) - a.max(b);
-                let pays = gain > self.scene.least_gain(one.unit) && best.is_none_or(|(known, _, _)| gain > known);
+                let (load, none) = (self.state.load(), Share::default());
+                let before = [load.badness(from), load.badness(to)];
+                let leaves = load.badness_changed(from, &self.scene.share(one.unit, from), &none);
+                let after = [leaves, load.badness_changed(to, &none, &self.scene.share(one.unit, to))];
+                let gain = objective::gain(&before, &after);
+                let pays = objective::pays(&before, &after, self.scene.unit(one.unit).price)
+                    && best.is_none_or(|(known, _, _)| gain > known);
                 if pays && self.state.fits_one(one.movers[0], to).is_ok() {
                     best = Some((gain, index, to));
                 }

@@ -2,7 +2,10 @@
 //! allows. Rules of all groups become three things per VM: hosts it is bound to,
 //! hosts it shuns, and tags that must not meet; and sets that are placed together.
 
+use super::context::Context;
 use super::reason::Reason;
+use super::standing::Seat;
+use super::{Case, Rule};
 use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::{Host, RolePolicy, Snapshot, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -91,6 +94,82 @@ impl Groups {
     /// with the reason) count as running where they are.
     pub fn new(snapshot: &Snapshot, staying: &HashMap<usize, String>) -> Self {
         Builder::new(snapshot, staying).build()
+    }
+}
+
+/// The rules of one plan that need nothing but the host.
+pub fn hosts<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    Box::new(Hosts { groups: context.groups })
+}
+
+struct Hosts<'a> {
+    groups: &'a Groups,
+}
+
+impl<'a> Rule<'a> for Hosts<'a> {
+    fn name(&self) -> &'static str {
+        "group hosts"
+    }
+
+    fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
+        self.kept(case)
+    }
+
+    fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
+        self.groups.rules[case.request].allow(case.there)
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        [a, b].into_iter().all(|request| self.groups.rules[request].is_free())
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(Self { groups: self.groups })
+    }
+}
+
+/// The rules of one plan about who must not share a host.
+pub fn neighbours<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    Box::new(Neighbours { groups: context.groups, occupants: context.groups.occupants.clone() })
+}
+
+#[derive(Clone)]
+struct Neighbours<'a> {
+    groups: &'a Groups,
+    /// By host: tagged VMs that are there.
+    occupants: Vec<Vec<Occupant>>,
+}
+
+impl<'a> Rule<'a> for Neighbours<'a> {
+    fn name(&self) -> &'static str {
+        "group neighbours"
+    }
+
+    fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
+        self.kept(case)
+    }
+
+    fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
+        self.groups.rules[case.request].meet(case.vm.id, &self.occupants[case.host])
+    }
+
+    fn arrive(&mut self, case: &Case<'_>, _seat: &Seat) {
+        let tags = self.groups.rules[case.request].tags.iter();
+        self.occupants[case.host].extend(tags.map(|tag| Occupant { vm: case.vm.id, tag: *tag }));
+    }
+
+    fn leave(&mut self, case: &Case<'_>, _seat: &Seat) {
+        let occupants = &mut self.occupants[case.host];
+        for tag in &self.groups.rules[case.request].tags {
+            let entry = Occupant { vm: case.vm.id, tag: *tag };
+            if let Some(last) = occupants.iter().rposition(|occupant| *occupant == entry) {
+                occupants.remove(last);
+            }
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(self.clone())
     }
 }
 

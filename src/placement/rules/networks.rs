@@ -1,76 +1,95 @@
 //! Networks for NICs in auto mode: leases, clusters, and one network per NIC.
 
+use super::context::Context;
 use super::reason::Reason;
-use crate::model::ids::{ClusterId, NicId};
-use crate::model::policy::{Policy, Spread};
-use crate::model::snapshot::{Candidates, NicCandidates, Snapshot, Vm};
-use crate::placement::score::rank::Ranks;
+use super::standing::Seat;
+use super::{Case, Rule};
+use crate::model::ids::ClusterId;
+use crate::model::policy::Spread;
+use crate::model::snapshot::{NicCandidates, Vm};
 use std::cmp::{Ordering, Reverse};
+
+/// The rule of one plan.
+pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    Box::new(Networks { context, leases: context.snapshot.vnets.iter().map(|n| n.free_leases).collect() })
+}
 
 /// Leases left, as decisions are booked.
 #[derive(Clone)]
-pub struct Networks<'a> {
-    snapshot: &'a Snapshot,
-    policy: &'a Policy,
+struct Networks<'a> {
+    context: &'a Context<'a>,
+    /// By network index.
     leases: Vec<i64>,
 }
 
-impl<'a> Networks<'a> {
-    /// All that the snapshot says is free.
-    pub fn new(snapshot: &'a Snapshot, policy: &'a Policy) -> Self {
-        Self { snapshot, policy, leases: snapshot.vnets.iter().map(|n| n.free_leases).collect() }
+impl<'a> Rule<'a> for Networks<'a> {
+    fn name(&self) -> &'static str {
+        "networks"
     }
 
-    /// A network for each auto NIC in a cluster, as (NIC, network index), or why not.
-    ///
-    /// All NICs or none: a maximum matching of NICs to networks where they must
-    /// differ, best network first; O(NICs^2 x networks).
-    pub fn choose(
-        &self,
-        candidates: &Candidates,
-        cluster: ClusterId,
-        ranks: &Ranks,
-    ) -> Result<Vec<(NicId, usize)>, Reason> {
-        let vm = &self.snapshot.vms[candidates.vm];
-        if vm.resched {
-            return Ok(Vec::new());
+    /// A network for each auto NIC in a cluster, or why not: all NICs or none, by a maximum
+    /// matching of NICs to networks where they must differ, best network first;
+    /// O(NICs^2 x networks). A running VM keeps its own.
+    fn ask(&self, case: &Case<'_>, seat: &mut Seat) -> Result<(), Reason> {
+        let (vm, nics) = (case.vm, &self.context.candidates(case.request).nics);
+        if vm.resched || self.context.migrates() {
+            return Ok(());
         }
-        let options: Vec<Vec<usize>> =
-            candidates.nics.iter().map(|nic| self.options(vm, nic, cluster, ranks)).collect::<Result<_, _>>()?;
-        let chosen = if self.policy.different_vnets { distinct(&options) } else { self.repeatable(vm, &options) };
+        let options = |nic| self.options(vm, nic, case.there.cluster);
+        let options: Vec<Vec<usize>> = nics.iter().map(options).collect::<Result<_, _>>()?;
+        let chosen =
+            if self.context.policy.different_vnets { distinct(&options) } else { self.repeatable(vm, &options) };
         let chosen = chosen.ok_or(Reason::SameNetwork(options.len()))?;
-        Ok(candidates.nics.iter().map(|nic| nic.nic).zip(chosen).collect())
+        seat.nics = nics.iter().map(|nic| nic.nic).zip(chosen).collect();
+        Ok(())
     }
 
-    /// Takes (or with `give_back` returns) one lease per NIC. A resumed VM has its own.
-    pub fn book(&mut self, vm: &Vm, nics: &[(NicId, usize)], give_back: bool) {
+    fn arrive(&mut self, case: &Case<'_>, seat: &Seat) {
+        self.book(case.vm, seat, -1);
+    }
+
+    fn leave(&mut self, case: &Case<'_>, seat: &Seat) {
+        self.book(case.vm, seat, 1);
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        self.context.candidates(a).nics == self.context.candidates(b).nics
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(self.clone())
+    }
+}
+
+impl Networks<'_> {
+    /// Takes or returns one lease per NIC. A resumed VM has its own.
+    fn book(&mut self, vm: &Vm, seat: &Seat, sign: i64) {
         if !vm.resume {
-            for (_, vnet) in nics {
-                self.leases[*vnet] += if give_back { 1 } else { -1 };
-            }
+            seat.nics.iter().for_each(|(_, vnet)| self.leases[*vnet] += sign);
         }
     }
 
     /// Networks of one NIC that serve the cluster and have a lease, best first.
-    fn options(&self, vm: &Vm, nic: &NicCandidates, cluster: ClusterId, ranks: &Ranks) -> Result<Vec<usize>, Reason> {
+    fn options(&self, vm: &Vm, nic: &NicCandidates, cluster: ClusterId) -> Result<Vec<usize>, Reason> {
         let serving = nic.vnets.iter().map(|&vnet| vnet as usize);
-        let serving: Vec<usize> =
-            serving.filter(|&vnet| self.snapshot.vnets[vnet].clusters.binary_search(&cluster).is_ok()).collect();
+        let serving: Vec<usize> = serving
+            .filter(|&vnet| self.context.snapshot.vnets[vnet].clusters.binary_search(&cluster).is_ok())
+            .collect();
         let mut free: Vec<usize> = serving.iter().copied().filter(|&vnet| vm.resume || self.leases[vnet] > 0).collect();
         if free.is_empty() {
             return Err(match serving.first() {
-                Some(&vnet) => Reason::Leases { nic: nic.nic, vnet: self.snapshot.vnets[vnet].id },
+                Some(&vnet) => Reason::Leases { nic: nic.nic, vnet: self.context.snapshot.vnets[vnet].id },
                 None => Reason::NoNetwork(nic.nic),
             });
         }
         let rank = vm.auto_nics.iter().find(|auto| auto.id == nic.nic).map_or("", |auto| auto.rank.as_str());
-        free.sort_by(|&a, &b| self.compare(rank, a, b, ranks));
+        free.sort_by(|&a, &b| self.compare(rank, a, b));
         Ok(free)
     }
 
-    fn compare(&self, rank: &str, a: usize, b: usize, ranks: &Ranks) -> Ordering {
-        let value = |vnet: usize| ranks.of_vnet(rank, &self.snapshot.vnets[vnet]);
-        let by_free = match self.policy.networks {
+    fn compare(&self, rank: &str, a: usize, b: usize) -> Ordering {
+        let value = |vnet: usize| self.context.ranks.of_vnet(rank, &self.context.snapshot.vnets[vnet]);
+        let by_free = match self.context.policy.networks {
             Spread::Striping => Reverse(self.leases[a]).cmp(&Reverse(self.leases[b])),
             Spread::Packing => self.leases[a].cmp(&self.leases[b]),
         };

@@ -2,55 +2,59 @@
 //!
 //! oned settles all other terms before it asks us; a text that speaks of CURRENT_VMS
 //! is evaluated here again, whole. It must hold when its VM comes and stay true for
-//! all that comes later. A VM that is being moved away counts on its old host as
-//! both there and gone: nobody knows when it leaves.
+//! all that comes later. A VM that a placement moves away counts on its old host as both there
+//! and gone: nobody knows when it leaves. Migrations of an optimization go one after another:
+//! what held before each of them holds after it.
 
+use super::context::Context;
 use super::reason::Reason;
+use super::standing::{Seat, Standing};
+use super::{Case, Rule};
 use crate::model::expression::{Facts, Requirement, parse_requirement};
 use crate::model::ids::VmId;
-use crate::model::snapshot::{Host, Snapshot};
-use std::collections::{HashMap, HashSet};
+use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The CURRENT_VMS rules of a request.
 pub struct CurrentVms<'a> {
     snapshot: &'a Snapshot,
-    /// By request.
-    rules: Vec<Vec<(Requirement, Arc<str>)>>,
+    /// By VM: of those to be placed and of those that run.
+    rules: BTreeMap<VmId, Vec<(Requirement, Arc<str>)>>,
     leavers: HashSet<VmId>,
     request_of: HashMap<VmId, usize>,
+    /// By host: who is there before the plan. Empty where nobody has such rules.
+    present: Vec<HashSet<VmId>>,
 }
 
 impl<'a> CurrentVms<'a> {
-    /// Parses all rules; the second part tells of those that cannot be read, by request.
+    /// Parses all rules; the second part tells of those that cannot be read, by VM.
     /// Requests in `staying` have RESCHED, but are known to stay where they are.
-    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, Vec<(usize, String)>) {
-        let mut unreadable = Vec::new();
-        let mut rules = Vec::with_capacity(snapshot.candidates.len());
-        let mut leavers = HashSet::new();
-        for (request, candidates) in snapshot.candidates.iter().enumerate() {
-            let vm = &snapshot.vms[candidates.vm];
-            let mut parsed = Vec::new();
+    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, BTreeMap<VmId, String>) {
+        let mut unreadable = BTreeMap::new();
+        let mut rules: BTreeMap<VmId, Vec<(Requirement, Arc<str>)>> = BTreeMap::new();
+        for vm in &snapshot.vms {
             for text in &vm.current_vms_rules {
                 match parse_requirement(text) {
-                    Ok(rule) => parsed.push((rule, shortened(text))),
-                    Err(error) => unreadable.push((request, format!("its requirements cannot be read: {error}"))),
+                    Ok(rule) => rules.entry(vm.id).or_default().push((rule, shortened(text))),
+                    Err(error) => {
+                        unreadable.entry(vm.id).or_insert(format!("its requirements cannot be read: {error}"));
+                    }
                 }
             }
-            rules.push(parsed);
-            if vm.resched && !staying.contains_key(&request) {
-                leavers.insert(vm.id);
-            }
         }
-        let ids = snapshot.candidates.iter().enumerate();
-        let request_of = ids.map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
-        (Self { snapshot, rules, leavers, request_of }, unreadable)
+        let ids = || snapshot.candidates.iter().enumerate().map(|(request, c)| (&snapshot.vms[c.vm], request));
+        let leaves = |(vm, request): &(&Vm, usize)| vm.resched && !staying.contains_key(request);
+        let leavers = ids().filter(leaves).map(|(vm, _)| vm.id).collect();
+        let request_of = ids().map(|(vm, request)| (vm.id, request)).collect();
+        let present = if rules.is_empty() { Vec::new() } else { present(snapshot) };
+        (Self { snapshot, rules, leavers, request_of, present }, unreadable)
     }
 
     /// Requests whose VMs the rules of a request ask for.
     pub fn wants(&self, request: usize) -> Vec<usize> {
         let mut named = Vec::new();
-        for (rule, _) in &self.rules[request] {
+        for (rule, _) in self.of(self.id(request)) {
             rule.each_vm_wanted(&mut |vm| named.extend(self.request_of.get(&vm)));
         }
         named
@@ -58,42 +62,36 @@ impl<'a> CurrentVms<'a> {
 
     /// Whether a request has such rules.
     pub fn concerns(&self, request: usize) -> bool {
-        !self.rules[request].is_empty()
+        !self.of(self.id(request)).is_empty()
     }
 
-    /// Whether all rules hold on `host` with `guests` (requests) on it, for the guests
-    /// as well as for `newcomer`, who need not be among them.
-    pub fn test(&self, host: usize, guests: &[usize], newcomer: Option<usize>) -> Result<(), Reason> {
-        if let Some(request) = newcomer
-            && let Some(text) = self.broken(request, host, guests, None)
-        {
-            return Err(Reason::CurrentVms(text));
-        }
-        for &guest in guests {
-            if self.concerns(guest) && self.broken(guest, host, guests, newcomer).is_some() {
-                return Err(Reason::CurrentVmsOf(self.id(guest)));
-            }
-        }
-        Ok(())
+    fn present(&self, host: usize) -> impl Iterator<Item = &VmId> {
+        self.present.get(host).into_iter().flatten()
+    }
+
+    fn is_present(&self, vm: VmId, host: usize) -> bool {
+        self.present.get(host).is_some_and(|vms| vms.contains(&vm))
+    }
+
+    fn of(&self, vm: VmId) -> &[(Requirement, Arc<str>)] {
+        self.rules.get(&vm).map_or(&[], Vec::as_slice)
     }
 
     fn id(&self, request: usize) -> VmId {
         self.snapshot.vms[self.snapshot.candidates[request].vm].id
     }
+}
 
-    /// The first rule of a request that is false on the host.
-    fn broken(&self, request: usize, host: usize, guests: &[usize], extra: Option<usize>) -> Option<Arc<str>> {
-        let host = &self.snapshot.hosts[host];
-        let holds = |rule: &Requirement, gone: bool| {
-            let facts = HostFacts { of: self, host, guests, extra, myself: self.id(request), leavers_gone: gone };
-            rule.holds(&facts)
-        };
-        let moving = host.vms.iter().any(|vm| self.leavers.contains(vm));
-        self.rules[request]
-            .iter()
-            .find(|(rule, _)| !(holds(rule, false) && (!moving || holds(rule, true))))
-            .map(|(_, text)| text.clone())
+/// Who is on each host, by the host's list and by the VMs' own word.
+fn present(snapshot: &Snapshot) -> Vec<HashSet<VmId>> {
+    let mut present: Vec<HashSet<VmId>> = snapshot.hosts.iter().map(|h| h.vms.iter().copied().collect()).collect();
+    for vm in &snapshot.vms {
+        let bound = matches!(vm.state, VmState::Active | VmState::Parked);
+        if let Some(index) = vm.host.filter(|_| bound).and_then(|host| snapshot.host_index(host)) {
+            present[index].insert(vm.id);
+        }
     }
+    present
 }
 
 /// As much of a rule as a message has room for.
@@ -101,11 +99,118 @@ fn shortened(text: &str) -> Arc<str> {
     text.chars().take(60).collect::<String>().into()
 }
 
-struct HostFacts<'a> {
+/// The rule of one plan.
+pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    Box::new(Occupancy { context, of: context.current_vms })
+}
+
+#[derive(Clone, Copy)]
+struct Occupancy<'a> {
+    context: &'a Context<'a>,
     of: &'a CurrentVms<'a>,
-    host: &'a Host,
-    guests: &'a [usize],
-    extra: Option<usize>,
+}
+
+/// Who is on a host, if one more came or one went.
+#[derive(Clone, Copy)]
+struct There<'c> {
+    host: usize,
+    standing: &'c Standing,
+    more: Option<VmId>,
+    less: Option<VmId>,
+}
+
+impl<'a> Rule<'a> for Occupancy<'a> {
+    fn name(&self) -> &'static str {
+        "CURRENT_VMS"
+    }
+
+    fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
+        if self.of.rules.is_empty() {
+            return Ok(());
+        }
+        let before = There { host: case.host, standing: case.standing, more: None, less: None };
+        let after = There { more: Some(case.vm.id), ..before };
+        self.broken(case.vm.id, after).map_or(Ok(()), |text| Err(Reason::CurrentVms(text)))?;
+        self.undisturbed(case.vm.id, before, after)
+    }
+
+    fn release(&self, case: &Case<'_>) -> Result<(), Reason> {
+        if self.of.rules.is_empty() {
+            return Ok(());
+        }
+        let before = There { host: case.host, standing: case.standing, more: None, less: None };
+        self.undisturbed(case.vm.id, before, There { less: Some(case.vm.id), ..before })
+    }
+
+    fn holds(&self, host: usize, standing: &Standing) -> bool {
+        let there = There { host, standing, more: None, less: None };
+        let guests = || standing.guests(host).iter().map(|&guest| self.of.id(guest));
+        self.of.rules.is_empty() || guests().all(|guest| self.broken(guest, there).is_none())
+    }
+
+    fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
+        let there = There { host: case.host, standing: case.standing, more: None, less: None };
+        self.broken(case.vm.id, there).map_or(Ok(()), |text| Err(Reason::CurrentVms(text)))
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        [a, b].into_iter().all(|request| !self.of.concerns(request))
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(*self)
+    }
+}
+
+impl Occupancy<'_> {
+    /// Nobody's rule that holds before is broken after, but for that of `mover`. A placement
+    /// looks at the VMs that it brings: what oned has let those do that run is oned's.
+    fn undisturbed(&self, mover: VmId, before: There<'_>, after: There<'_>) -> Result<(), Reason> {
+        let others: BTreeSet<VmId> = if self.context.migrates() {
+            self.of.rules.keys().copied().filter(|vm| self.runs(*vm, before, false)).collect()
+        } else {
+            let guests = before.standing.guests(before.host).iter().map(|&guest| self.of.id(guest));
+            guests.filter(|vm| self.of.rules.contains_key(vm)).collect()
+        };
+        let disturbed = |vm: &VmId| {
+            self.broken(*vm, after).is_some() && (!self.context.migrates() || self.broken(*vm, before).is_none())
+        };
+        match others.into_iter().filter(|vm| *vm != mover).find(disturbed) {
+            Some(other) => Err(Reason::CurrentVmsOf(other)),
+            None => Ok(()),
+        }
+    }
+
+    /// The first rule of a VM that is false there.
+    fn broken(&self, vm: VmId, there: There<'_>) -> Option<Arc<str>> {
+        let holds = |rule: &Requirement, leavers_gone: bool| {
+            let host = &self.of.snapshot.hosts[there.host];
+            rule.holds(&HostFacts { rule: self, host, there, myself: vm, leavers_gone })
+        };
+        let moving = self.of.present(there.host).any(|vm| self.of.leavers.contains(vm));
+        let both = |rule: &Requirement| holds(rule, false) && (!moving || holds(rule, true));
+        self.of.of(vm).iter().find(|(rule, _)| !both(rule)).map(|(_, text)| text.clone())
+    }
+
+    fn runs(&self, vm: VmId, there: There<'_>, leavers_gone: bool) -> bool {
+        if there.more == Some(vm) {
+            return true;
+        }
+        if there.less == Some(vm) {
+            return false;
+        }
+        let request = self.of.request_of.get(&vm).copied();
+        let is_guest = request.is_some_and(|request| there.standing.host(request) == Some(there.host));
+        let has_left = request.is_some_and(|request| self.context.home(request) == Some(there.host));
+        let stays = self.of.is_present(vm, there.host) && !has_left && !(leavers_gone && self.of.leavers.contains(&vm));
+        is_guest || stays
+    }
+}
+
+struct HostFacts<'c> {
+    rule: &'c Occupancy<'c>,
+    host: &'c Host,
+    there: There<'c>,
     myself: VmId,
     leavers_gone: bool,
 }
@@ -116,10 +221,6 @@ impl Facts for HostFacts<'_> {
     }
 
     fn runs(&self, vm: VmId) -> bool {
-        if vm == self.myself {
-            return false;
-        }
-        let stays = self.host.vms.binary_search(&vm).is_ok() && !(self.leavers_gone && self.of.leavers.contains(&vm));
-        stays || self.guests.iter().chain(self.extra.iter()).any(|&guest| self.of.id(guest) == vm)
+        vm != self.myself && self.rule.runs(vm, self.there, self.leavers_gone)
     }
 }

@@ -1,76 +1,110 @@
 //! Room on datastores: system datastores shared by all hosts or local to each,
 //! and image datastores for clones that stay there.
 
+use super::context::Context;
 use super::reason::Reason;
-use crate::model::ids::ClusterId;
+use super::standing::Seat;
+use super::{Case, Rule};
 use crate::model::policy::{Policy, Spread};
-use crate::model::snapshot::{Candidates, Snapshot, Vm};
+use crate::model::snapshot::{Vm, VmState};
 use crate::model::units::Disk;
-use crate::placement::score::rank::Ranks;
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
+/// The rule of one plan.
+pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    let pooled = context.snapshot.datastores.iter().map(|datastore| datastore.free).collect();
+    Box::new(Storage { context, pooled, local: HashMap::new() })
+}
+
 /// What is left, as decisions are booked.
 #[derive(Clone)]
-pub struct Storage<'a> {
-    snapshot: &'a Snapshot,
-    policy: &'a Policy,
+struct Storage<'a> {
+    context: &'a Context<'a>,
     /// By datastore index: shared system datastores and image datastores.
     pooled: Vec<Disk>,
-    /// Taken from local system datastores, by (host, datastore) index.
+    /// Taken from local system datastores, by (host, datastore) index; below zero where VMs
+    /// have left.
     local: HashMap<(usize, usize), Disk>,
 }
 
-impl<'a> Storage<'a> {
-    /// All that the snapshot says is free.
-    pub fn new(snapshot: &'a Snapshot, policy: &'a Policy) -> Self {
-        let pooled = snapshot.datastores.iter().map(|d| d.free).collect();
-        Self { snapshot, policy, pooled, local: HashMap::new() }
+impl<'a> Rule<'a> for Storage<'a> {
+    fn name(&self) -> &'static str {
+        "storage"
     }
 
-    /// The system datastore that the VM would get on a host.
-    pub fn choose(&self, candidates: &Candidates, host: usize, ranks: &Ranks) -> Result<usize, Reason> {
-        let vm = &self.snapshot.vms[candidates.vm];
-        self.images_fit(vm)?;
-        let cluster = self.snapshot.hosts[host].cluster;
+    /// The system datastore that the VM would get. A migration of an optimization stays on its
+    /// own, whatever the request offers.
+    fn ask(&self, case: &Case<'_>, seat: &mut Seat) -> Result<(), Reason> {
+        self.images_fit(case.vm)?;
+        let own = case.vm.datastore.and_then(|id| self.context.snapshot.datastore_index(id));
+        seat.datastore = match own.filter(|_| self.context.migrates()) {
+            Some(own) => self.best(case, std::iter::once(own)),
+            None => {
+                let offered = &self.context.candidates(case.request).datastores;
+                self.best(case, offered.iter().map(|&datastore| datastore as usize))
+            }
+        }?;
+        Ok(())
+    }
+
+    fn arrive(&mut self, case: &Case<'_>, seat: &Seat) {
+        self.book(case, seat, |need| need);
+    }
+
+    fn leave(&mut self, case: &Case<'_>, seat: &Seat) {
+        self.book(case, seat, |need| Disk(0) - need);
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        let (x, y) = (self.context.vm(a), self.context.vm(b));
+        x.system_disk == y.system_disk
+            && x.image_disks == y.image_disks
+            && !(x.resched || y.resched || x.resume || y.resume)
+            && self.context.candidates(a).datastores == self.context.candidates(b).datastores
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(self.clone())
+    }
+}
+
+impl Storage<'_> {
+    /// The best of datastores.
+    fn best(&self, case: &Case<'_>, datastores: impl Iterator<Item = usize>) -> Result<usize, Reason> {
         let mut best: Option<usize> = None;
         let mut fullest_miss: Option<usize> = None;
-        for &datastore in candidates.datastores.iter() {
-            let datastore = datastore as usize;
-            if !self.allowed(vm, datastore, cluster) {
-                continue;
-            }
-            let free = self.free(host, datastore);
-            let need = self.need(vm, datastore);
+        for datastore in datastores.filter(|&datastore| self.serves(case, datastore)) {
+            let free = self.free(case, datastore);
+            let need = self.need(case.vm, datastore);
             if need == Disk(0) || need < free {
-                if best.is_none_or(|known| self.compare(vm, host, datastore, known, ranks) == Ordering::Less) {
+                if best.is_none_or(|known| self.compare(case, datastore, known) == Ordering::Less) {
                     best = Some(datastore);
                 }
-            } else if fullest_miss.is_none_or(|known| free > self.free(host, known)) {
+            } else if fullest_miss.is_none_or(|known| free > self.free(case, known)) {
                 fullest_miss = Some(datastore);
             }
         }
         best.ok_or_else(|| match fullest_miss {
             Some(datastore) => Reason::SystemDatastore {
-                need: self.need(vm, datastore),
-                best: (self.snapshot.datastores[datastore].id, self.free(host, datastore)),
+                need: self.need(case.vm, datastore),
+                best: (self.context.snapshot.datastores[datastore].id, self.free(case, datastore)),
             },
             None => Reason::NoDatastore,
         })
     }
 
-    /// Takes (or with `give_back` returns) what the VM needs.
-    pub fn book(&mut self, vm: &Vm, host: usize, datastore: usize, give_back: bool) {
-        let signed = |need: Disk| if give_back { Disk(0) - need } else { need };
-        let need = signed(self.need(vm, datastore));
-        if self.snapshot.datastores[datastore].shared {
-            self.pooled[datastore] -= need;
+    fn book(&mut self, case: &Case<'_>, seat: &Seat, signed: impl Fn(Disk) -> Disk) {
+        let need = signed(self.need(case.vm, seat.datastore));
+        let snapshot = self.context.snapshot;
+        if snapshot.datastores[seat.datastore].shared {
+            self.pooled[seat.datastore] -= need;
         } else {
-            *self.local.entry((host, datastore)).or_default() += need;
+            *self.local.entry((case.host, seat.datastore)).or_default() += need;
         }
-        if brings_disks(vm) {
-            for (id, size) in &vm.image_disks {
-                if let Some(index) = self.snapshot.datastore_index(*id) {
+        if brings_disks(case.vm) {
+            for (id, size) in &case.vm.image_disks {
+                if let Some(index) = snapshot.datastore_index(*id) {
                     self.pooled[index] -= signed(*size);
                 }
             }
@@ -78,28 +112,29 @@ impl<'a> Storage<'a> {
     }
 
     /// A migration stays on its datastore; a datastore serves its own clusters.
-    fn allowed(&self, vm: &Vm, datastore: usize, cluster: ClusterId) -> bool {
-        let datastore = &self.snapshot.datastores[datastore];
-        datastore.clusters.binary_search(&cluster).is_ok() && (!vm.resched || vm.datastore == Some(datastore.id))
+    fn serves(&self, case: &Case<'_>, datastore: usize) -> bool {
+        let datastore = &self.context.snapshot.datastores[datastore];
+        datastore.clusters.binary_search(&case.there.cluster).is_ok()
+            && (!case.vm.resched || case.vm.datastore == Some(datastore.id))
     }
 
-    fn free(&self, host: usize, datastore: usize) -> Disk {
-        let store = &self.snapshot.datastores[datastore];
+    /// Disk that VMs leave behind on a host is not free before they have left.
+    fn free(&self, case: &Case<'_>, datastore: usize) -> Disk {
+        let store = &self.context.snapshot.datastores[datastore];
         if store.shared {
             return self.pooled[datastore];
         }
-        let host_data = &self.snapshot.hosts[host];
-        let listed = host_data.local_datastores.iter().find(|(id, _)| *id == store.id);
-        let free = listed.map_or(host_data.free_disk, |(_, free)| *free);
-        free - self.local.get(&(host, datastore)).copied().unwrap_or_default()
+        let listed = case.there.local_datastores.iter().find(|(id, _)| *id == store.id);
+        let free = listed.map_or(case.there.free_disk, |(_, free)| *free);
+        free - self.local.get(&(case.host, datastore)).copied().unwrap_or_default().max(Disk(0))
     }
 
     /// Disks that already lie on a shared datastore need no more room there.
     fn need(&self, vm: &Vm, datastore: usize) -> Disk {
-        if self.snapshot.datastores[datastore].shared && !brings_disks(vm) {
+        if self.context.snapshot.datastores[datastore].shared && !brings_disks(vm) {
             return Disk(0);
         }
-        system_disk(vm, self.policy)
+        system_disk(vm, self.context.policy)
     }
 
     fn images_fit(&self, vm: &Vm) -> Result<(), Reason> {
@@ -107,7 +142,7 @@ impl<'a> Storage<'a> {
             return Ok(());
         }
         for &(id, need) in &vm.image_disks {
-            let free = self.snapshot.datastore_index(id).map_or(Disk(0), |index| self.pooled[index]);
+            let free = self.context.snapshot.datastore_index(id).map_or(Disk(0), |index| self.pooled[index]);
             if need >= free {
                 return Err(Reason::ImageDatastore { id, need, free });
             }
@@ -116,11 +151,13 @@ impl<'a> Storage<'a> {
     }
 
     /// `Less` is better: where its disks lie, the user's rank, the policy, the id.
-    fn compare(&self, vm: &Vm, host: usize, a: usize, b: usize, ranks: &Ranks) -> Ordering {
-        let home = |datastore: usize| vm.resume && vm.datastore == Some(self.snapshot.datastores[datastore].id);
-        let rank = |datastore: usize| ranks.of_datastore(&vm.datastore_rank, &self.snapshot.datastores[datastore]);
-        let (free_a, free_b) = (self.free(host, a), self.free(host, b));
-        let by_free = match self.policy.datastores {
+    fn compare(&self, case: &Case<'_>, a: usize, b: usize) -> Ordering {
+        let (context, vm) = (self.context, case.vm);
+        let datastore = |index: usize| &context.snapshot.datastores[index];
+        let home = |index: usize| vm.resume && vm.datastore == Some(datastore(index).id);
+        let rank = |index: usize| context.ranks.of_datastore(&vm.datastore_rank, datastore(index));
+        let (free_a, free_b) = (self.free(case, a), self.free(case, b));
+        let by_free = match context.policy.datastores {
             Spread::Striping => Reverse(free_a).cmp(&Reverse(free_b)),
             Spread::Packing => free_a.cmp(&free_b),
         };
@@ -130,7 +167,7 @@ impl<'a> Storage<'a> {
 
 /// Whether its disks have yet to be put on a datastore.
 fn brings_disks(vm: &Vm) -> bool {
-    !vm.resched && !vm.resume
+    vm.state == VmState::Pending && !vm.resched && !vm.resume
 }
 
 /// What is copied or made before a VM can start.

@@ -10,7 +10,7 @@
 //!   n hosts some host gets q + 1;
 //! - what busy hosts are above the mean others must be below it: water-filling.
 
-use super::space::{MOST, Share, Space, Vector};
+use super::space::{Parts, Share, Space};
 use crate::placement::score::load::Load;
 use crate::placement::search::Piece;
 
@@ -36,8 +36,8 @@ pub fn lower_bound(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> f64 {
 /// Where the mean utilisation may lie when all pieces are placed.
 #[derive(Clone, Copy)]
 pub struct Range {
-    low: Vector,
-    high: Vector,
+    low: Parts,
+    high: Parts,
 }
 
 struct Bound<'b> {
@@ -51,11 +51,11 @@ fn range(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> Range {
     let hosts = before.hosts().max(1) as f64;
     let (least, most) = space.scales();
     let total = pieces.iter().fold(Share::default(), |sum, piece| sum.plus(&piece.amount));
-    let used = before.mean_without_risk();
+    let used = before.mean().part;
     let mut range = Range { low: used, high: used };
-    for j in 0..MOST {
-        range.low[j] += total.part[j] * least[j] / hosts;
-        range.high[j] += total.part[j] * most[j] / hosts;
+    for (j, part) in total.part.iter().enumerate() {
+        range.low[j] += part * least[j] / hosts;
+        range.high[j] += part * most[j] / hosts;
     }
     range
 }
@@ -109,13 +109,14 @@ impl Bound<'_> {
         let mut bound = 0.0_f64;
         for q in 1..=HOLES {
             let Some(largest) = sizes.get(..=q * hosts) else { break };
-            let least =
-                largest.iter().fold(Share { part: [f64::INFINITY; MOST], variance: f64::INFINITY }, |a, b| Share {
-                    part: std::array::from_fn(|j| a.part[j].min(b.amount.part[j])),
-                    variance: a.variance.min(b.amount.variance),
-                });
+            let start = Share { part: [f64::INFINITY; _], cpu: f64::INFINITY, ..Share::default() };
+            let least = largest.iter().fold(start, |a, b| Share {
+                part: std::array::from_fn(|j| a.part[j].min(b.amount.part[j])),
+                cpu: a.cpu.min(b.amount.cpu),
+                ..a
+            });
             let times = (q + 1) as f64;
-            let sum = Share { part: least.part.map(|part| part * times), variance: least.variance * times };
+            let sum = Share { part: least.part.map(|part| part * times), cpu: least.cpu * times, ..least };
             let scores = (0..hosts).map(|host| self.score(host, &self.space.scaled(&sum, host), false));
             bound = bound.max(scores.fold(f64::INFINITY, f64::min));
         }
@@ -135,7 +136,7 @@ impl Bound<'_> {
     /// The smallest level at which hosts below the mean make up for those above it.
     fn water(&self) -> f64 {
         let hosts = 0..self.before.hosts();
-        let used: Vec<Vector> = hosts.clone().map(|host| self.before.utilisation(host)).collect();
+        let used: Vec<Parts> = hosts.clone().map(|host| self.before.used(host).part).collect();
         let slope: Vec<f64> = hosts.map(|host| self.before.brownness_idle(host).max(1.0)).collect();
         let (mut level, mut both) = (0.0_f64, 0.0);
         for j in 0..self.space.count {

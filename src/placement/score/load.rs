@@ -1,27 +1,51 @@
-//! The seed's distance: how far a host's utilisation is from that of all hosts.
+//! The ancestor's distance: how far a host's utilisation is from that of all hosts.
 //!
 //! ```text
 //! D_i = sum_j w_j | U_ij + V_ij - mean_j |
 //! ```
 //!
-//! U_ij is the utilisation of resource j on host i as a fraction of the host's
+//! U_ij is the utilisation of dimension j on host i as a fraction of the host's
 //! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean over all
 //! hosts of the request. The uncertainty of CPU is evened out like a resource, with weight
-//! risk x w_cpu: its U is the standard deviation of what the host's VMs use together. Counted as load on top of the
-//! level, it would pay to put all that is uncertain on one host, where deviations
-//! add least; that host is then the likeliest to be full. Pure formulas; no rule is looked
-//! at here.
+//! risk x w_cpu: its U is the standard deviation of what the host's VMs use together. Counted as
+//! load on top of the level, it would pay to put all that is uncertain on one host, where
+//! deviations add least; that host is then the likeliest to be full. Placements and migrations
+//! are scored here alike. Pure formulas; no rule is looked at here.
 
-use super::green::Green;
-use super::space::{CPU, DEVIATION, MOST, Share, Space, Vector};
+use super::cost::Costs;
+use super::space::{Allocated, Parts, Share, Space};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
+
+/// What a host counts more than its distance for each host's worth that is allocated on it
+/// beyond what it has: more than any distance, whose terms are a few hosts at most.
+const OVERFULL: f64 = 10.0;
 
 /// D_i for one host whose utilisation is `used`.
 #[must_use]
 pub fn distance(used: &[f64], mean: &[f64], weights: &[f64]) -> f64 {
     used.iter().zip(mean).zip(weights).map(|((used, mean), weight)| weight * (used - mean).abs()).sum()
+}
+
+/// What a host uses, or all hosts on average, as fractions of capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Utilisation {
+    /// By dimension.
+    pub part: Parts,
+    /// Standard deviation of CPU; 0 where uncertainty does not count.
+    pub deviation: f64,
+    /// CPU as it is used, whatever is evened out.
+    pub cpu: f64,
+}
+
+impl Utilisation {
+    /// Adds the `weight`th part of another.
+    fn add(&mut self, other: &Self, weight: f64) {
+        self.part.iter_mut().zip(&other.part).for_each(|(sum, more)| *sum += weight * more);
+        self.deviation += weight * other.deviation;
+        self.cpu += weight * other.cpu;
+    }
 }
 
 /// The utilisation of all hosts, kept up to date as VMs are booked.
@@ -31,30 +55,37 @@ pub fn distance(used: &[f64], mean: &[f64], weights: &[f64]) -> f64 {
 #[derive(Clone, Debug)]
 pub struct Load {
     count: usize,
-    weights: Vector,
+    weights: Parts,
+    /// Weight of the deviation of CPU.
     risk: f64,
     used: Vec<Share>,
-    mean: Vector,
-    /// CPU utilisation before the plan, by host.
+    mean: Utilisation,
+    /// CPU utilisation that energy counts from, by host.
     cpu_before: Vec<f64>,
-    green: Green,
+    costs: Costs,
 }
 
 impl Load {
     /// The load before anything is placed, scored against its own mean.
     #[must_use]
     pub fn new(space: &Space, snapshot: &Snapshot, policy: &Policy) -> Self {
+        Self::with_costs(space, Costs::new(snapshot, policy))
+    }
+
+    /// The same with costs of the caller's choice.
+    #[must_use]
+    pub fn with_costs(space: &Space, costs: Costs) -> Self {
         let used: Vec<Share> = (0..space.hosts()).map(|host| *space.used(host)).collect();
+        let before = |used: &Share| if space.from_idle { 0.0 } else { used.cpu };
         let mut load = Self {
             count: space.count,
             weights: space.weights,
             risk: space.risk,
-            cpu_before: Vec::new(),
+            cpu_before: used.iter().map(before).collect(),
             used,
-            mean: [0.0; MOST],
-            green: Green::new(snapshot, policy),
+            mean: Utilisation::default(),
+            costs,
         };
-        load.cpu_before = (0..load.used.len()).map(|host| load.utilisation(host)[CPU]).collect();
         load.aim(load.mean());
         load
     }
@@ -67,151 +98,138 @@ impl Load {
 
     /// Fractions of a host in use, and the deviation of CPU.
     #[must_use]
-    pub fn utilisation(&self, host: usize) -> Vector {
-        self.with_risk(&self.used[host])
+    pub fn utilisation(&self, host: usize) -> Utilisation {
+        self.of(&self.used[host])
     }
 
-    /// What a host uses, risk apart.
+    /// What a host uses.
     #[must_use]
     pub fn used(&self, host: usize) -> &Share {
         &self.used[host]
     }
 
-    /// The mean utilisation of all hosts as they stand, risk apart.
-    #[must_use]
-    pub fn mean_without_risk(&self) -> Vector {
-        let hosts = self.used.len().max(1) as f64;
-        let mut mean = self.used.iter().fold(Share::default(), |sum, used| sum.plus(used)).part;
-        mean.iter_mut().for_each(|sum| *sum /= hosts);
-        mean
-    }
-
     /// The mean utilisation of all hosts as they stand.
     #[must_use]
-    pub fn mean(&self) -> Vector {
-        let mut mean = [0.0; MOST];
-        let hosts = self.used.len().max(1) as f64;
-        for used in &self.used {
-            for (mean, used) in mean.iter_mut().zip(self.with_risk(used)) {
-                *mean += used / hosts;
-            }
-        }
+    pub fn mean(&self) -> Utilisation {
+        let mut mean = Utilisation::default();
+        let part = 1.0 / self.used.len().max(1) as f64;
+        self.used.iter().for_each(|used| mean.add(&self.of(used), part));
         mean
     }
 
     /// The mean that scores are against from now on.
-    pub fn aim(&mut self, mean: Vector) {
+    pub fn aim(&mut self, mean: Utilisation) {
         self.mean = mean;
     }
 
     /// The mean that scores are against.
     #[must_use]
-    pub fn aimed(&self) -> &Vector {
+    pub fn aimed(&self) -> &Utilisation {
         &self.mean
     }
 
     /// D_green of a host as it stands.
     #[must_use]
     pub fn score(&self, host: usize) -> f64 {
-        self.green_distance(host, &self.with_risk(&self.used[host]), &self.mean)
+        self.green_distance(host, &self.utilisation(host), &self.mean)
+    }
+
+    /// As [`Load::score`], with how far the host is overfull before anything else.
+    #[must_use]
+    pub fn badness(&self, host: usize) -> f64 {
+        self.badness_of(host, &self.used[host])
     }
 
     /// What a distance of 1 and a host full of demand count on a host: lower is greener.
     #[must_use]
     pub fn brownness(&self, host: usize) -> f64 {
-        self.green.adjusted(host, 1.0, 0.0, 1.0)
+        self.costs.adjusted(host, 1.0, 0.0, 1.0)
     }
 
     /// What a distance of 1 counts on a host that gets nothing.
     #[must_use]
     pub fn brownness_idle(&self, host: usize) -> f64 {
-        self.green.adjusted(host, 1.0, 0.0, 0.0)
+        self.costs.adjusted(host, 1.0, 0.0, 0.0)
     }
 
     /// The least D_green of a host that has `more`, and no other (`exactly`) or perhaps
     /// others, when the mean lies between `low` and `high`.
     #[must_use]
-    pub fn least_score(&self, host: usize, more: &Share, low: &Vector, high: &Vector, exactly: bool) -> f64 {
-        let used = self.with_risk(&self.used[host].plus(more));
-        let off = |j: usize| (used[j] - high[j]).max(if exactly { low[j] - used[j] } else { 0.0 }).max(0.0);
+    pub fn least_score(&self, host: usize, more: &Share, low: &Parts, high: &Parts, exactly: bool) -> f64 {
+        let used = self.used[host].plus(more);
+        let off = |j: usize| (used.part[j] - high[j]).max(if exactly { low[j] - used.part[j] } else { 0.0 }).max(0.0);
         let distance = (0..self.count).map(|j| self.weights[j] * off(j)).sum();
-        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
+        self.costs.adjusted(host, distance, self.cpu_before[host], used.cpu)
     }
 
     /// D_green of a host if `more` came to it.
     #[must_use]
     pub fn score_with(&self, host: usize, more: &Share) -> f64 {
-        self.green_distance(host, &self.with_risk(&self.used[host].plus(more)), &self.mean)
+        self.green_distance(host, &self.of(&self.used[host].plus(more)), &self.mean)
     }
 
-    /// The terms of D of a host, by resource, if `more` came to it.
+    /// The terms of D of a host, by dimension, if `more` came to it.
     #[must_use]
     pub fn terms(&self, host: usize, more: &Share) -> Vec<f64> {
-        let used = self.with_risk(&self.used[host].plus(more));
-        (0..self.count).map(|j| self.weights[j] * (used[j] - self.mean[j]).abs()).collect()
+        let used = self.used[host].plus(more);
+        (0..self.count).map(|j| self.weights[j] * (used.part[j] - self.mean.part[j]).abs()).collect()
     }
 
-    /// As [`Load::score_with`] without the absolute values, as the seed's program has it.
+    /// As [`Load::score_with`] without the absolute values, as the ancestor's program has it.
     #[must_use]
     pub fn signed_score_with(&self, host: usize, more: &Share) -> f64 {
-        let used = self.with_risk(&self.used[host].plus(more));
-        let parts = used.iter().zip(&self.mean).zip(&self.weights).take(self.count);
+        let used = self.used[host].plus(more);
+        let parts = used.part.iter().zip(&self.mean.part).zip(&self.weights).take(self.count);
         let signed = parts.map(|((used, mean), weight)| weight * (used - mean)).sum();
-        self.green.adjusted(host, signed, self.cpu_before[host], used[CPU])
+        self.costs.adjusted(host, signed, self.cpu_before[host], used.cpu)
     }
 
-    /// D_green of a host if `less` left it and `more` came.
+    /// Badness of a host if `less` left it and `more` came.
     #[must_use]
-    pub fn score_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
+    pub fn badness_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
         let used = &self.used[host];
-        let mut parts = [0.0; MOST];
-        let count = self.count.min(MOST);
-        for (j, part) in parts[..count].iter_mut().enumerate() {
+        let mut changed = Share {
+            part: [0.0; _],
+            cpu: used.cpu - less.cpu + more.cpu,
+            memory: used.memory - less.memory + more.memory,
+            variance: used.variance - less.variance + more.variance,
+            allocated: Allocated {
+                cpu: used.allocated.cpu - less.allocated.cpu + more.allocated.cpu,
+                memory: used.allocated.memory - less.allocated.memory + more.allocated.memory,
+            },
+        };
+        for (j, part) in changed.part.iter_mut().enumerate().take(self.count) {
             *part = used.part[j] - less.part[j] + more.part[j];
         }
-        if self.risk > 0.0 {
-            parts[DEVIATION] = (used.variance - less.variance + more.variance).max(0.0).sqrt();
-        }
-        self.green_distance(host, &parts, &self.mean)
-    }
-
-    /// The largest D_green, and the mean it is against, if hosts had their `changes`
-    /// (host, less, more).
-    #[must_use]
-    pub fn objective_changed(&self, mean: &Vector, changes: &[(usize, Share, Share)]) -> (f64, Vector) {
-        let hosts = self.used.len().max(1) as f64;
-        let mut changed = *mean;
-        let mut parts = Vec::with_capacity(changes.len());
-        for (host, less, more) in changes {
-            let mut used = self.used[*host].plus(more);
-            used.part.iter_mut().zip(&less.part).for_each(|(used, less)| *used -= less);
-            used.variance -= less.variance;
-            let (before, after) = (self.utilisation(*host), self.with_risk(&used));
-            changed.iter_mut().zip(after.iter().zip(before)).for_each(|(mean, (a, b))| *mean += (a - b) / hosts);
-            parts.push(after);
-        }
-        let largest = (0..self.used.len()).fold(0.0, |largest: f64, host| {
-            let used = match changes.iter().position(|(changed, ..)| *changed == host) {
-                Some(at) => parts[at],
-                None => self.utilisation(host),
-            };
-            largest.max(self.green_distance(host, &used, &changed))
-        });
-        (largest, changed)
+        self.badness_of(host, &changed)
     }
 
     /// D_green of every host against the mean as it is, whatever was aimed at.
     #[must_use]
     pub fn scores(&self) -> Vec<f64> {
         let mean = self.mean();
-        let score = |(host, used)| self.green_distance(host, &self.with_risk(used), &mean);
+        let score = |(host, used)| self.green_distance(host, &self.of(used), &mean);
         self.used.iter().enumerate().map(score).collect()
+    }
+
+    /// The same with how far hosts are overfull.
+    #[must_use]
+    pub fn all_badness(&self) -> Vec<f64> {
+        let mut scores = self.scores();
+        scores.iter_mut().zip(&self.used).for_each(|(score, used)| *score += overfull(used));
+        scores
     }
 
     /// The largest of [`Load::scores`]; 0 without hosts.
     #[must_use]
     pub fn objective(&self) -> f64 {
         self.scores().into_iter().fold(0.0, f64::max)
+    }
+
+    /// Whether more is allocated on a host than it has.
+    #[must_use]
+    pub fn is_overfull(&self, host: usize) -> bool {
+        overfull(&self.used[host]) > 0.0
     }
 
     /// A request goes to a host, from where it runs, if it does.
@@ -237,17 +255,15 @@ impl Load {
 
     /// As [`Load::book`]; the mean that scores are against follows.
     pub fn book_and_follow(&mut self, space: &Space, request: usize, host: usize) {
-        let hosts = self.used.len() as f64;
+        let part = 1.0 / self.used.len() as f64;
         let from = space.relief(request).map(|(from, _)| from);
         let touched = || [Some(host), from.filter(|from| *from != host)].into_iter().flatten();
         for at in touched() {
-            let before = self.utilisation(at);
-            self.mean.iter_mut().zip(before).for_each(|(mean, used)| *mean -= used / hosts);
+            self.mean.add(&self.of(&self.used[at]), -part);
         }
         self.book(space, request, host);
         for at in touched() {
-            let after = self.utilisation(at);
-            self.mean.iter_mut().zip(after).for_each(|(mean, used)| *mean += used / hosts);
+            self.mean.add(&self.of(&self.used[at]), part);
         }
     }
 
@@ -258,28 +274,33 @@ impl Load {
 
     /// Takes a demand from a host.
     pub fn remove(&mut self, host: usize, share: &Share) {
-        let used = &mut self.used[host];
-        for (used, less) in used.part.iter_mut().zip(&share.part) {
-            *used -= less;
-        }
-        used.variance -= share.variance;
+        self.used[host] = self.used[host].minus(share);
     }
 
-    fn with_risk(&self, used: &Share) -> Vector {
-        let mut parts = used.part;
-        if self.risk > 0.0 {
-            parts[DEVIATION] = used.variance.max(0.0).sqrt();
-        }
-        parts
+    fn of(&self, used: &Share) -> Utilisation {
+        let deviation = if self.risk > 0.0 { used.variance.max(0.0).sqrt() } else { 0.0 };
+        Utilisation { part: used.part, deviation, cpu: used.cpu }
     }
 
-    /// The one place where energy comes in.
-    fn green_distance(&self, host: usize, used: &Vector, mean: &Vector) -> f64 {
+    fn badness_of(&self, host: usize, used: &Share) -> f64 {
+        self.green_distance(host, &self.of(used), &self.mean) + overfull(used)
+    }
+
+    /// The one place where energy and other costs come in.
+    fn green_distance(&self, host: usize, used: &Utilisation, mean: &Utilisation) -> f64 {
         let count = self.count;
-        let uncertain = self.risk * self.weights[CPU] * (used[DEVIATION] - mean[DEVIATION]).abs();
-        let distance = distance(&used[..count], &mean[..count], &self.weights[..count]) + uncertain;
-        self.green.adjusted(host, distance, self.cpu_before[host], used[CPU])
+        let uncertain = self.risk * (used.deviation - mean.deviation).abs();
+        let distance = distance(&used.part[..count], &mean.part[..count], &self.weights[..count]) + uncertain;
+        self.costs.adjusted(host, distance, self.cpu_before[host], used.cpu)
     }
+}
+
+/// What the allocation beyond capacity counts.
+fn overfull(used: &Share) -> f64 {
+    let over = |allocated: f64| (allocated - 1.0).max(0.0);
+    let over = over(used.allocated.cpu) + over(used.allocated.memory);
+    // sums in another order differ by less
+    if over > SAME { OVERFULL * over } else { 0.0 }
 }
 
 /// What a VM would do to one host: its D_green before and after.

@@ -7,11 +7,12 @@
 //! | `objective` | when one assignment is better than another |
 //! | `bound` | how good a plan could be at best |
 //! | `rank` | SCHED_RANK and the like: the user's explicit wish |
-//! | `green` | what energy adds to a distance |
+//! | `cost`, `green` | what counts beside the distance: energy |
 //!
 //! Pure formulas. No rule is looked at here.
 
 pub mod bound;
+pub mod cost;
 pub mod green;
 pub mod load;
 pub mod objective;

@@ -1,103 +1,137 @@
-//! When one assignment is better than another: the green-adjusted distances of all hosts,
-//! largest first. Plain arrays; nothing is known here of rules or of how to get there.
+//! When one assignment is better than another.
 //!
-//! The mean that distances are from moves with the assignment where hosts differ in size.
-//! A full host that nobody can relieve then gets nearer to it when all others are filled
-//! badly. So in a large cluster a tiny gain of the largest distance does not pay for a
-//! worse rest; in a small one, where one VM moves the mean visibly, every gain counts.
+//! ```text
+//! unevenness = sum over hosts i of D_green_i ^ 4
+//! ```
+//!
+//! All hosts count, the worst ones most. The largest distance, which is what is reported,
+//! follows. It alone is no aim: it is often that of a host that nobody can relieve, and moving
+//! the mean towards it is then all that a search finds. Pure formulas.
 
-use crate::placement::score::load::SAME;
-use crate::placement::score::load::values;
-use std::cmp::Ordering;
+use super::load::SAME;
 
-/// Up to so many hosts every gain of the largest distance counts.
+/// The fourth power of a distance that is none.
+const NOTHING: f64 = SAME * SAME * SAME * SAME;
+
+/// Up to this many hosts one VM moves the mean visibly.
 const FEW_HOSTS: usize = 8;
 
-/// Elsewhere it has to gain this share.
-const GAIN: f64 = 1e-3;
+/// A change has to take this share off the unevenness of the hosts that it touches: 1 % of a
+/// distance. For less, VMs that do next to nothing now would go wherever a hair is gained: all
+/// of them to the same host, where they then wake up together.
+const LEAST_GAIN: f64 = 0.04;
 
-/// What adding the same numbers in another order may change.
-const NOISE: f64 = 1e-12;
-
-/// Distances of all hosts, largest first.
+/// Distances of all hosts.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing(Vec<f64>);
+pub struct Standing {
+    hosts: usize,
+    largest: f64,
+    unevenness: f64,
+}
 
 impl Standing {
-    /// Sorts the distances of all hosts.
+    /// Of the distances of all hosts.
     #[must_use]
-    pub fn new(mut scores: Vec<f64>) -> Self {
-        scores.sort_unstable_by(|a, b| b.total_cmp(a));
-        Self(scores)
+    pub fn new(scores: &[f64]) -> Self {
+        let largest = scores.iter().copied().fold(0.0, f64::max);
+        Self { hosts: scores.len(), largest, unevenness: unevenness(scores) }
     }
 
     /// The largest distance; 0 without hosts.
     #[must_use]
     pub fn largest(&self) -> f64 {
-        self.0.first().copied().unwrap_or(0.0)
+        self.largest
+    }
+
+    /// What is to be small.
+    #[must_use]
+    pub fn unevenness(&self) -> f64 {
+        self.unevenness
     }
 
     /// Whether one VM moves the mean visibly.
     #[must_use]
     pub fn has_few_hosts(&self) -> bool {
-        self.0.len() <= FEW_HOSTS
+        self.hosts <= FEW_HOSTS
     }
 
-    /// Largest first, the first difference decides; `Less` is better.
-    #[must_use]
-    pub fn compare(&self, other: &Self) -> Ordering {
-        lexicographic(&self.0, &other.0)
-    }
-
-    /// Whether a search should go on from this rather than from `other`: never with a
-    /// larger largest distance, so that more search is never worse.
+    /// Whether a search should go on from this rather than from `other`.
     #[must_use]
     pub fn improves(&self, other: &Self) -> bool {
-        let gain = other.largest() - self.largest();
-        let counts = if self.has_few_hosts() { SAME } else { GAIN * other.largest() };
-        if gain < -NOISE {
-            return false;
-        }
-        gain > counts || lexicographic(self.rest(), other.rest()) == Ordering::Less
-    }
-
-    fn rest(&self) -> &[f64] {
-        self.0.get(1..).unwrap_or_default()
+        self.unevenness < other.unevenness - SAME * other.unevenness.abs() - NOTHING
     }
 }
 
-fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
-    let differ = |order: &Ordering| *order != Ordering::Equal;
-    a.iter().zip(b).map(|(a, b)| values(*a, *b)).find(differ).unwrap_or(Ordering::Equal)
+/// What is to be small: the sum of fourth powers. A score below zero, which energy may lead
+/// to, counts as what it takes off.
+#[must_use]
+pub fn unevenness(scores: &[f64]) -> f64 {
+    scores.iter().map(|score| fourth(*score)).sum()
+}
+
+fn fourth(score: f64) -> f64 {
+    score * score * score * score.abs()
+}
+
+/// What a change of the scores of some hosts takes off the worst of them.
+#[must_use]
+pub fn gain(before: &[f64], after: &[f64]) -> f64 {
+    let worst = |scores: &[f64]| scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    worst(before) - worst(after)
+}
+
+/// Whether a change of the scores of some hosts pays: they become less uneven by enough, and
+/// the worst of them gains more than the `price` (0 for VMs that do not run yet).
+#[must_use]
+pub fn pays(before: &[f64], after: &[f64], price: f64) -> bool {
+    let whole = unevenness(before);
+    whole - unevenness(after) > LEAST_GAIN * whole.abs() + NOTHING
+        && (price <= 0.0 || gain(before, after) > price + SAME)
+}
+
+/// Whether one score leaves no way for a change to pay, whatever becomes of the other hosts.
+#[must_use]
+pub fn cannot_pay(before: &[f64], after: f64) -> bool {
+    fourth(after) >= (1.0 - LEAST_GAIN) * unevenness(before)
+}
+
+/// Whether two sets of scores are as uneven.
+#[must_use]
+pub fn same(before: &[f64], after: &[f64]) -> bool {
+    (unevenness(after) - unevenness(before)).abs() <= NOTHING
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn standing(scores: &[f64]) -> Standing {
-        Standing::new(scores.to_vec())
-    }
-
     #[test]
-    fn the_largest_distances_decide() {
-        for (a, b, expected) in [
-            (&[0.1, 0.5][..], &[0.4, 0.4][..], Ordering::Greater),
-            (&[0.1, 0.5], &[0.5, 0.2], Ordering::Less),
-            (&[0.1, 0.5], &[0.5, 0.1], Ordering::Equal),
-            (&[], &[], Ordering::Equal),
+    fn all_hosts_count() {
+        // scores, other scores, whether the first are better
+        for (a, b, better) in [
+            (&[0.4, 0.4][..], &[0.1, 0.5][..], true),
+            (&[0.1, 0.46], &[0.4, 0.4], true),
+            (&[0.5, 0.1], &[0.1, 0.5], false),
+            (&[0.5, 0.2, 0.2], &[0.5, 0.3, 0.2], true),
+            (&[-0.1, 0.1], &[0.1, 0.1], true),
+            (&[], &[], false),
         ] {
-            assert_eq!(standing(a).compare(&standing(b)), expected, "{a:?} {b:?}");
+            assert_eq!(Standing::new(a).improves(&Standing::new(b)), better, "{a:?} {b:?}");
         }
     }
 
     #[test]
-    fn a_tiny_gain_does_not_pay_for_a_worse_rest_among_many_hosts() {
-        let many = |largest: f64, rest: f64| standing(&[&[largest][..], &[rest; 20]].concat());
-        assert!(many(0.9, 0.1).improves(&many(0.9, 0.2)));
-        assert!(many(0.8, 0.3).improves(&many(0.9, 0.2)), "a gain that counts");
-        assert!(!many(0.8999, 0.3).improves(&many(0.9, 0.2)), "one that does not");
-        assert!(!many(0.9001, 0.1).improves(&many(0.9, 0.2)), "the largest never grows");
-        assert!(standing(&[0.8999, 0.3]).improves(&standing(&[0.9, 0.2])), "few hosts");
+    fn a_change_takes_its_share_off_or_its_price() {
+        for (before, after, price, expected) in [
+            ([0.5, 0.1], [0.4, 0.2], 0.0, true),
+            ([0.5, 0.1], [0.496, 0.1], 0.0, false),
+            ([0.5, 0.0], [0.47, 0.0], 0.02, true),
+            ([0.5, 0.0], [0.485, 0.0], 0.02, false),
+            ([0.0, 0.0], [0.0, 0.0], 0.0, false),
+            ([0.1, -0.1], [0.1, -0.2], 0.0, true),
+        ] {
+            assert_eq!(pays(&before, &after, price), expected, "{before:?} {after:?} {price}");
+        }
+        assert!(cannot_pay(&[0.3, 0.4], 0.43) && !cannot_pay(&[0.3, 0.4], 0.4));
     }
 }

@@ -13,8 +13,8 @@ use std::collections::HashMap;
 /// What the plan has brought to a host so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brought {
-    /// VMs.
-    pub vms: usize,
+    /// VMs; below zero where more have left than came.
+    pub vms: i64,
     /// Their CPU.
     pub cpu: Cpu,
     /// Their memory.
@@ -54,6 +54,11 @@ impl Ranks {
             ranks.of_request.push(host);
         }
         ranks
+    }
+
+    /// No ranks: a running VM does not wish for another host.
+    pub fn none(snapshot: &Snapshot) -> Self {
+        Self { known: HashMap::new(), parsed: Vec::new(), of_request: vec![None; snapshot.candidates.len()] }
     }
 
     fn learn(&mut self, text: &str) -> Result<(), crate::model::expression::ExpressionError> {

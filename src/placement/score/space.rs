@@ -1,107 +1,201 @@
-//! Which resources are balanced, and what a demand takes of each host.
+//! What is evened out over the hosts, and what a demand takes of each host.
 //!
-//! By default CPU, memory, disk and network traffic (`resources: metrics`); with
-//! `resources: classes` the distances to the classes of a model, as the seed has it. Either
-//! way a demand becomes one fraction per resource, and nothing behind this file knows
-//! which. To add a resource, add a line to `METRICS`. No rule is looked at here.
+//! By default CPU, memory, disk and network traffic as they are used (`resources: metrics`);
+//! with `resources: classes` the distances to the classes of a model, as the ancestor has it;
+//! a cluster may also weigh CPU and memory as they are allocated. Either way a demand becomes
+//! one fraction for each dimension, and nothing behind this file knows which. To add a
+//! dimension, add it to [`Dimension`] and to `placement` or `optimization` below. No rule is
+//! looked at here.
 
-use crate::model::demand::{Demands, HostUse, Usage};
-use crate::model::policy::{Policy, Resources};
+use crate::model::demand::{Demand, Demands, HostUse, Usage};
+use crate::model::policy::{Policy, Resources, Weights};
 use crate::model::report::ResourceReport;
-use crate::model::snapshot::{Host, Notice, Snapshot, Subject};
+use crate::model::resource::Resource;
+use crate::model::snapshot::{Host, Notice, Snapshot, Subject, Vm, VmState};
 
-/// So many resources are balanced at most.
-pub const MOST: usize = 16;
+/// At most this many dimensions are evened out: as many classes as a model may have.
+const MOST: usize = 16;
 
-/// One number per resource; those beyond `Space::count` are 0.
-pub type Vector = [f64; MOST];
+/// One fraction for each dimension; those beyond [`Space::count`] are 0.
+pub type Parts = [f64; MOST];
 
-/// The resource whose uncertainty is known.
-pub const CPU: usize = 0;
+/// Something that is evened out over the hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// A resource as it is used.
+    Used(Resource),
+    /// A resource as it is allocated.
+    Allocated(Resource),
+    /// The distance to a class of the model.
+    Class(usize),
+}
 
-/// Where that uncertainty stands, as a standard deviation; only where `Space::risk` is not 0.
-pub const DEVIATION: usize = MOST - 1;
+impl Dimension {
+    /// For reports.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Used(resource) => name(resource).to_owned(),
+            Self::Allocated(resource) => format!("{} allocated", name(resource)),
+            Self::Class(number) => format!("class {number}"),
+        }
+    }
 
-/// What a demand takes of one host.
+    /// What a VM that is expected to use `usage` brings.
+    fn of_vm(self, usage: &Usage, vm: Option<&Vm>) -> Option<f64> {
+        match self {
+            Self::Used(resource) => usage.of(resource),
+            Self::Allocated(resource) => vm.and_then(|vm| amount(resource, vm.cpu.0, vm.memory.0)),
+            Self::Class(_) => None,
+        }
+    }
+
+    /// What a host that uses `usage` has of it before the plan.
+    fn of_host(self, usage: &Usage, host: &Host) -> Option<f64> {
+        match self {
+            Self::Used(resource) => usage.of(resource),
+            Self::Allocated(resource) => amount(resource, host.cpu_allocated.0, host.memory_allocated.0),
+            Self::Class(_) => None,
+        }
+    }
+
+    /// What a host can give, where its document tells.
+    fn capacity(self, host: &Host) -> Option<f64> {
+        match self {
+            Self::Used(resource) | Self::Allocated(resource) => amount(resource, host.cpu.0, host.memory.0),
+            Self::Class(_) => None,
+        }
+    }
+}
+
+fn name(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Cpu => "cpu",
+        Resource::Memory => "memory",
+        Resource::DiskIo => "disk_io",
+        Resource::NetIo => "net_io",
+    }
+}
+
+/// CPU or memory; nobody counts how much disk or network traffic is allocated.
+fn amount(resource: Resource, cpu: i64, memory: i64) -> Option<f64> {
+    match resource {
+        Resource::Cpu => Some(cpu as f64),
+        Resource::Memory => Some(memory as f64),
+        Resource::DiskIo | Resource::NetIo => None,
+    }
+}
+
+/// What a demand takes of one host, as fractions of the host's capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Share {
-    /// Fractions of the host's capacity.
-    pub part: Vector,
-    /// Squared deviation of the CPU fraction.
+    /// By dimension.
+    pub part: Parts,
+    /// CPU as it is used, whatever is evened out: energy depends on it.
+    pub cpu: f64,
+    /// Memory as it is used, whatever is evened out: hosts are filled up to a limit of it.
+    pub memory: f64,
+    /// Squared deviation of that.
     pub variance: f64,
+    /// What is allocated, whatever is evened out: a host may have more of it than it can give.
+    pub allocated: Allocated,
+}
+
+/// CPU and memory as they are allocated, as fractions of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Allocated {
+    /// CPU.
+    pub cpu: f64,
+    /// Memory.
+    pub memory: f64,
 }
 
 impl Share {
     /// Both together.
     #[must_use]
-    pub fn plus(mut self, other: &Self) -> Self {
+    pub fn plus(self, other: &Self) -> Self {
+        self.add(other, 1.0)
+    }
+
+    /// This without the other.
+    #[must_use]
+    pub fn minus(self, other: &Self) -> Self {
+        self.add(other, -1.0)
+    }
+
+    fn add(mut self, other: &Self, sign: f64) -> Self {
         for (sum, more) in self.part.iter_mut().zip(&other.part) {
-            *sum += more;
+            *sum += sign * more;
         }
-        self.variance += other.variance;
+        self.cpu += sign * other.cpu;
+        self.memory += sign * other.memory;
+        self.variance += sign * other.variance;
+        self.allocated.cpu += sign * other.allocated.cpu;
+        self.allocated.memory += sign * other.allocated.memory;
         self
+    }
+
+    fn scaled(&self, scale: &Scale, count: usize) -> Self {
+        let mut share = Self {
+            part: [0.0; MOST],
+            cpu: self.cpu * scale.cpu,
+            memory: self.memory * scale.memory,
+            variance: self.variance * scale.cpu * scale.cpu,
+            allocated: Allocated { cpu: self.allocated.cpu * scale.cpu, memory: self.allocated.memory * scale.memory },
+        };
+        for ((part, amount), scale) in share.part.iter_mut().zip(&self.part).zip(&scale.part).take(count) {
+            *part = amount * scale;
+        }
+        share
     }
 }
 
-/// A resource of `resources: metrics`.
-struct Metric {
-    name: &'static str,
-    weight: fn(&Policy) -> f64,
-    /// What is used of it, where anybody can tell.
-    used: fn(&Usage) -> Option<f64>,
-    /// What a host has of it, where its document tells.
-    capacity: fn(&Host) -> Option<i64>,
+/// What one unit of each amount is of a host: 1 / capacity, 0 for a host without.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Scale {
+    part: Parts,
+    cpu: f64,
+    memory: f64,
 }
 
-const METRICS: [Metric; 4] = [
-    Metric {
-        name: "cpu",
-        weight: |policy| policy.weight_cpu,
-        used: |usage| Some(usage.cpu),
-        capacity: |host| Some(host.cpu.0),
-    },
-    Metric {
-        name: "memory",
-        weight: |policy| policy.weight_memory,
-        used: |usage| Some(usage.memory),
-        capacity: |host| Some(host.memory.0),
-    },
-    Metric { name: "disk_io", weight: |policy| policy.weight_disk_io, used: |usage| usage.disk_io, capacity: |_| None },
-    Metric { name: "net_io", weight: |policy| policy.weight_net_io, used: |usage| usage.net_io, capacity: |_| None },
-];
-
-/// Resources, capacities and amounts as plain arrays.
+/// Dimensions, capacities and amounts as plain arrays.
 #[derive(Clone, Debug)]
 pub struct Space {
-    /// How many resources there are.
+    /// How many dimensions there are.
     pub count: usize,
     /// Weight of each in the distance D.
-    pub weights: Vector,
-    /// Weight of the deviation of CPU, in weights of CPU.
+    pub weights: Parts,
+    /// Weight of the deviation of CPU in the distance D: `risk` x the weight of CPU.
     pub risk: f64,
     /// For the report: names, weights, and what is left out.
     pub resources: Vec<ResourceReport>,
     /// What is odd about them.
     pub notices: Vec<Notice>,
-    /// By host: 1 / capacity, 0 for a host without.
-    scale: Vec<Vector>,
+    /// Energy counts from an idle host on, not from what a host uses before the plan, so that
+    /// a score depends on where VMs are and not on where they were.
+    pub from_idle: bool,
+    dimensions: Vec<Dimension>,
+    /// By host.
+    scale: Vec<Scale>,
     /// By request: amounts, and the variance of CPU.
     amounts: Vec<Share>,
-    /// By host: what is used before the plan, as fractions.
+    /// By host: what is used before the plan.
     used: Vec<Share>,
-    /// By request: the host that its VM runs on now.
+    /// By request: the host that its VM runs on now and that a placement takes it from.
     from: Vec<Option<usize>>,
 }
 
 impl Space {
-    /// The space that the policy asks for, as far as demands can tell.
+    /// The space that placements are scored in, as far as demands can tell.
     #[must_use]
     pub fn new(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let classes = policy.resources == Resources::Classes;
-        let mut space = match Self::of_classes(demands).filter(|_| classes) {
-            Some(space) => space,
-            None => Self::of_metrics(snapshot, demands, policy),
-        };
+        let mut space = Self::empty(snapshot, demands);
+        if !(classes && space.add_classes(demands)) {
+            let weights = placement(policy);
+            space.add_metrics(snapshot, demands, &weights);
+            space.risk = finite(policy.risk) * finite(weights.cpu_usage);
+        }
         if classes && demands.classes.is_none() {
             let text = "resources is classes, but no model tells the classes of VMs; metrics count instead".to_owned();
             space.notices.push(Notice { subject: Subject::Request, text });
@@ -112,80 +206,123 @@ impl Space {
         space
     }
 
-    fn empty(demands: &Demands, risk: f64) -> Self {
-        Self {
-            count: 0,
-            weights: [0.0; MOST],
-            risk,
-            resources: Vec::new(),
-            notices: Vec::new(),
-            scale: vec![[0.0; MOST]; demands.hosts.len()],
-            amounts: vec![Share::default(); demands.vms.len()],
-            used: vec![Share::default(); demands.hosts.len()],
-            from: Vec::new(),
-        }
-    }
-
-    /// The seed's space: distances to classes, every class alike.
-    fn of_classes(demands: &Demands) -> Option<Self> {
-        let classes = demands.classes.as_ref()?;
-        let count = classes.vms.iter().chain(&classes.hosts).map(Vec::len).max().filter(|count| *count > 0)?;
-        let mut space = Self::empty(demands, 0.0);
-        space.count = count.min(MOST);
-        for j in 0..space.count {
-            space.weights[j] = 1.0;
-            space.resources.push(ResourceReport { name: format!("class {j}"), weight: 1.0, measured: true });
-        }
-        if count > MOST {
-            let text = format!("the model has {count} classes; the first {MOST} are balanced");
-            space.notices.push(Notice { subject: Subject::Request, text });
-        }
-        let fill = |to: &mut Vector, from: &[f64]| {
-            for (value, given) in to[..space.count].iter_mut().zip(from) {
-                *value = finite(*given);
-            }
-        };
-        space.scale.fill([1.0; MOST]);
-        space.amounts.iter_mut().zip(&classes.vms).for_each(|(to, from)| fill(&mut to.part, from));
-        space.used.iter_mut().zip(&classes.hosts).for_each(|(to, from)| fill(&mut to.part, from));
-        Some(space)
-    }
-
-    fn of_metrics(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
-        let mut space = Self::empty(demands, finite(policy.risk));
-        for (number, metric) in METRICS.iter().enumerate() {
-            let weight = finite((metric.weight)(policy));
-            let values = Values::new(metric, demands);
-            let measured = values.is_some();
-            space.resources.push(ResourceReport { name: metric.name.to_owned(), weight, measured });
-            let Some(values) = values.filter(|_| weight > 0.0 || number == CPU) else { continue };
-            space.add_metric(metric, weight, &values, snapshot);
-        }
-        space.variances(demands);
+    /// The space that a cluster is optimized in, by the weights that it asks for.
+    #[must_use]
+    pub fn of_cluster(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
+        let weights = policy.optimize.weights.unwrap_or_else(|| placement(policy));
+        let mut space = Self::empty(snapshot, demands);
+        space.from_idle = true;
+        space.add_metrics(snapshot, demands, &weights);
+        space.risk = finite(policy.risk) * finite(weights.cpu_usage);
+        space.from = vec![None; snapshot.candidates.len()];
         space
     }
 
-    fn add_metric(&mut self, metric: &Metric, weight: f64, values: &Values, snapshot: &Snapshot) {
-        let j = self.count;
-        self.count += 1;
-        self.weights[j] = weight;
-        for (host, at) in snapshot.hosts.iter().enumerate() {
-            let capacity = (metric.capacity)(at).map_or(values.most, |stated| stated as f64);
-            self.scale[host][j] = if capacity > 0.0 { 1.0 / capacity } else { 0.0 };
-            self.used[host].part[j] = values.hosts[host] * self.scale[host][j];
+    fn empty(snapshot: &Snapshot, demands: &Demands) -> Self {
+        let inverse = |capacity: i64| if capacity > 0 { 1.0 / capacity as f64 } else { 0.0 };
+        let scale = |host: &Host| Scale { part: [0.0; MOST], cpu: inverse(host.cpu.0), memory: inverse(host.memory.0) };
+        let mut space = Self {
+            count: 0,
+            weights: [0.0; MOST],
+            risk: 0.0,
+            resources: Vec::new(),
+            notices: Vec::new(),
+            from_idle: false,
+            dimensions: Vec::new(),
+            scale: snapshot.hosts.iter().map(scale).collect(),
+            amounts: Vec::with_capacity(demands.vms.len()),
+            used: Vec::with_capacity(demands.hosts.len()),
+            from: Vec::new(),
+        };
+        for (request, demand) in demands.vms.iter().enumerate() {
+            let vm = snapshot.candidates.get(request).map(|candidates| &snapshot.vms[candidates.vm]);
+            let allocated = vm.map(|vm| Allocated { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64 });
+            space.amounts.push(Share {
+                part: [0.0; MOST],
+                cpu: finite(demand.planned().cpu),
+                memory: finite(demand.planned().memory),
+                variance: finite(demand.cpu_deviation).powi(2),
+                allocated: allocated.unwrap_or_default(),
+            });
         }
-        for (amount, value) in self.amounts.iter_mut().zip(&values.vms) {
-            amount.part[j] = *value;
+        for ((host, scale), HostUse { usage, cpu_variance, .. }) in
+            snapshot.hosts.iter().zip(&space.scale).zip(&demands.hosts)
+        {
+            let amount = Share {
+                part: [0.0; MOST],
+                cpu: finite(usage.cpu),
+                memory: finite(usage.memory),
+                variance: finite(*cpu_variance).max(0.0),
+                allocated: Allocated { cpu: host.cpu_allocated.0 as f64, memory: host.memory_allocated.0 as f64 },
+            };
+            space.used.push(amount.scaled(scale, 0));
+        }
+        space
+    }
+
+    /// The ancestor's space: distances to classes, every class alike, and no uncertainty.
+    fn add_classes(&mut self, demands: &Demands) -> bool {
+        let Some(classes) = demands.classes.as_ref() else { return false };
+        let count = classes.vms.iter().chain(&classes.hosts).map(Vec::len).max().unwrap_or(0);
+        if count == 0 {
+            return false;
+        }
+        for number in 0..count.min(MOST) {
+            self.add_dimension(Dimension::Class(number), 1.0);
+        }
+        if count > MOST {
+            let text = format!("the model has {count} classes; the first {MOST} are balanced");
+            self.notices.push(Notice { subject: Subject::Request, text });
+        }
+        let fill = |to: &mut Parts, from: &[f64]| {
+            for (value, given) in to.iter_mut().zip(from) {
+                *value = finite(*given);
+            }
+        };
+        self.scale.iter_mut().for_each(|scale| scale.part = [1.0; MOST]);
+        self.amounts.iter_mut().zip(&classes.vms).for_each(|(to, from)| fill(&mut to.part, from));
+        self.used.iter_mut().zip(&classes.hosts).for_each(|(to, from)| fill(&mut to.part, from));
+        true
+    }
+
+    fn add_metrics(&mut self, snapshot: &Snapshot, demands: &Demands, weights: &Weights) {
+        for (dimension, weight) in weighed(weights) {
+            let weight = finite(weight);
+            let values = Values::new(dimension, snapshot, demands);
+            let allocated = matches!(dimension, Dimension::Allocated(_));
+            if !allocated || weight > 0.0 {
+                let measured = values.is_some();
+                self.resources.push(ResourceReport { name: dimension.name(), weight, measured });
+            }
+            let Some(values) = values.filter(|_| weight > 0.0) else { continue };
+            let j = self.add_dimension(dimension, weight);
+            for (host, at) in snapshot.hosts.iter().enumerate() {
+                let capacity = dimension.capacity(at).unwrap_or(values.half_full);
+                let scale = if capacity > 0.0 { 1.0 / capacity } else { 0.0 };
+                self.scale[host].part[j] = scale;
+                self.used[host].part[j] = values.hosts[host] * scale;
+            }
+            for (amount, value) in self.amounts.iter_mut().zip(&values.vms) {
+                amount.part[j] = *value;
+            }
         }
     }
 
-    fn variances(&mut self, demands: &Demands) {
-        for (amount, demand) in self.amounts.iter_mut().zip(&demands.vms) {
-            amount.variance = finite(demand.cpu_deviation).powi(2);
+    fn add_dimension(&mut self, dimension: Dimension, weight: f64) -> usize {
+        let j = self.count;
+        self.count += 1;
+        self.weights[j] = weight;
+        if let Dimension::Class(_) = dimension {
+            self.resources.push(ResourceReport { name: dimension.name(), weight, measured: true });
         }
-        for ((used, scale), HostUse { cpu_variance, .. }) in self.used.iter_mut().zip(&self.scale).zip(&demands.hosts) {
-            used.variance = finite(*cpu_variance).max(0.0) * scale[CPU] * scale[CPU];
-        }
+        self.dimensions.push(dimension);
+        j
+    }
+
+    /// The names of the dimensions, in their order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.dimensions.iter().map(|dimension| dimension.name()).collect()
     }
 
     /// How many hosts there are.
@@ -206,7 +343,7 @@ impl Space {
         self.scaled(&self.amounts[request], host)
     }
 
-    /// What requests take together, in the units of the resources.
+    /// What requests take together, in the units of the dimensions.
     #[must_use]
     pub fn amount(&self, requests: &[usize]) -> Share {
         requests.iter().fold(Share::default(), |sum, &request| sum.plus(&self.amounts[request]))
@@ -215,20 +352,14 @@ impl Space {
     /// What an amount is of a host.
     #[must_use]
     pub fn scaled(&self, amount: &Share, host: usize) -> Share {
-        let scale = &self.scale[host];
-        let mut share = Share { part: [0.0; MOST], variance: amount.variance * scale[CPU] * scale[CPU] };
-        let count = self.count.min(MOST);
-        for (j, part) in share.part[..count].iter_mut().enumerate() {
-            *part = amount.part[j] * scale[j];
-        }
-        share
+        amount.scaled(&self.scale[host], self.count)
     }
 
-    /// The least and the most that one unit of each resource is of a host.
+    /// The least and the most that one unit of each dimension is of a host.
     #[must_use]
-    pub fn scales(&self) -> (Vector, Vector) {
+    pub fn scales(&self) -> (Parts, Parts) {
         let fold = |start: f64, pick: fn(f64, f64) -> f64| {
-            std::array::from_fn(|j| self.scale.iter().map(|scale| scale[j]).fold(start, pick))
+            std::array::from_fn(|j| self.scale.iter().map(|scale| scale.part[j]).fold(start, pick))
         };
         if self.scale.is_empty() {
             return ([0.0; MOST], [0.0; MOST]);
@@ -241,7 +372,7 @@ impl Space {
     #[must_use]
     pub fn mean_is_fixed(&self) -> bool {
         let certain = self.risk == 0.0 || self.amounts.iter().all(|amount| amount.variance == 0.0);
-        certain && self.scale.windows(2).all(|pair| pair[0] == pair[1])
+        certain && self.scale.windows(2).all(|pair| pair[0].part == pair[1].part)
     }
 
     /// What a host gets rid of when the request is granted: its VM runs there, and moves.
@@ -252,14 +383,17 @@ impl Space {
         for (part, used) in share.part.iter_mut().zip(&used.part) {
             *part = part.min(used.max(0.0));
         }
+        share.cpu = share.cpu.min(used.cpu.max(0.0));
+        share.memory = share.memory.min(used.memory.max(0.0));
         share.variance = share.variance.min(used.variance);
         Some((host, share))
     }
 
     /// What requests would add to every host if each host took as much of them as it has
-    /// capacity: the mean that a plan for all of them may aim at.
+    /// capacity: the mean that a plan for all of them may aim at. The second number is its
+    /// deviation of CPU.
     #[must_use]
-    pub fn fair_share(&self, requests: impl Iterator<Item = usize>) -> Vector {
+    pub fn fair_share(&self, requests: impl Iterator<Item = usize>) -> (Parts, f64) {
         let mut sum = [0.0; MOST];
         let mut variance = 0.0;
         for request in requests {
@@ -269,32 +403,57 @@ impl Space {
             }
         }
         for (j, sum) in sum.iter_mut().enumerate() {
-            let capacity: f64 = self.scale.iter().filter(|scale| scale[j] > 0.0).map(|scale| 1.0 / scale[j]).sum();
+            let scales = self.scale.iter().map(|scale| scale.part[j]).filter(|scale| *scale > 0.0);
+            let capacity: f64 = scales.map(|scale| 1.0 / scale).sum();
             *sum = if capacity > 0.0 { *sum / capacity } else { 0.0 };
         }
-        if self.risk > 0.0 {
-            let hosts = self.scale.len().max(1) as f64;
-            let squares: f64 = self.scale.iter().map(|scale| scale[CPU] * scale[CPU]).sum();
-            sum[DEVIATION] = (variance * squares).sqrt() / hosts;
-        }
-        sum
+        let hosts = self.scale.len().max(1) as f64;
+        let squares: f64 = self.scale.iter().map(|scale| scale.cpu * scale.cpu).sum();
+        let deviation = if self.risk > 0.0 { (variance * squares).sqrt() / hosts } else { 0.0 };
+        (sum, deviation)
     }
 }
 
-/// What is known of one metric, gaps filled.
+/// The weights of a placement: what is used counts, what is allocated does not.
+fn placement(policy: &Policy) -> Weights {
+    Weights {
+        cpu_usage: policy.weight_cpu,
+        memory_usage: policy.weight_memory,
+        disk: policy.weight_disk_io,
+        net: policy.weight_net_io,
+        ..Weights::default()
+    }
+}
+
+fn weighed(weights: &Weights) -> [(Dimension, f64); 6] {
+    [
+        (Dimension::Used(Resource::Cpu), weights.cpu_usage),
+        (Dimension::Allocated(Resource::Cpu), weights.cpu),
+        (Dimension::Used(Resource::Memory), weights.memory_usage),
+        (Dimension::Allocated(Resource::Memory), weights.memory),
+        (Dimension::Used(Resource::DiskIo), weights.disk),
+        (Dimension::Used(Resource::NetIo), weights.net),
+    ]
+}
+
+/// What is known of one dimension, gaps filled.
 struct Values {
     vms: Vec<f64>,
     hosts: Vec<f64>,
-    /// The most that any host, or else any VM, is seen to use: stands for a capacity.
-    most: f64,
+    /// Stands for a capacity where none is known: with it the mean host is half full when all
+    /// VMs run. No migration and no choice of hosts changes that.
+    half_full: f64,
 }
 
 impl Values {
-    /// `None` when nobody measures the metric. Who is not measured counts as the mean of
-    /// those who are.
-    fn new(metric: &Metric, demands: &Demands) -> Option<Self> {
-        let vms: Vec<Option<f64>> = demands.vms.iter().map(|demand| (metric.used)(&demand.planned())).collect();
-        let hosts: Vec<Option<f64>> = demands.hosts.iter().map(|at| (metric.used)(&at.usage)).collect();
+    /// `None` when nobody measures the dimension. What is not measured counts as the mean of
+    /// what is.
+    fn new(dimension: Dimension, snapshot: &Snapshot, demands: &Demands) -> Option<Self> {
+        let vm = |request: usize| snapshot.candidates.get(request).map(|candidates| &snapshot.vms[candidates.vm]);
+        let of_vm = |(request, demand): (usize, &Demand)| dimension.of_vm(&demand.planned(), vm(request));
+        let vms: Vec<Option<f64>> = demands.vms.iter().enumerate().map(of_vm).collect();
+        let of_host = |(at, host): (&HostUse, &Host)| dimension.of_host(&at.usage, host);
+        let hosts: Vec<Option<f64>> = demands.hosts.iter().zip(&snapshot.hosts).map(of_host).collect();
         let known = |values: &[Option<f64>]| values.iter().flatten().map(|value| finite(*value)).collect::<Vec<f64>>();
         let (known_vms, known_hosts) = (known(&vms), known(&hosts));
         if known_vms.is_empty() && known_hosts.is_empty() {
@@ -305,12 +464,15 @@ impl Values {
             let mean = mean(known);
             values.iter().map(|value| value.map_or(mean, finite)).collect::<Vec<f64>>()
         };
-        let most = known_hosts.iter().chain(&known_vms).copied().fold(0.0, f64::max);
-        Some(Self { vms: filled(&vms, &known_vms), hosts: filled(&hosts, &known_hosts), most })
+        let (vms, hosts) = (filled(&vms, &known_vms), filled(&hosts, &known_hosts));
+        let comes = |request: usize| vm(request).is_none_or(|vm| vm.state == VmState::Pending);
+        let coming: f64 = (0..vms.len()).filter(|&request| comes(request)).map(|request| vms[request]).sum();
+        let half_full = 2.0 * (hosts.iter().sum::<f64>() + coming) / hosts.len().max(1) as f64;
+        Some(Self { vms, hosts, half_full })
     }
 }
 
-/// What is no number counts as nothing.
+/// What is not a number counts as nothing.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
@@ -350,13 +512,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_measures_is_left_out_and_what_some_do_is_scaled_by_the_busiest() {
+    fn what_nobody_measures_is_left_out_and_what_some_do_makes_the_mean_host_half_full() {
         let space = Space::new(&snapshot(&[400, 400]), &demands(Some(10.0), [Some(40.0), None]), &Policy::default());
         let measured: Vec<bool> = space.resources.iter().map(|resource| resource.measured).collect();
         assert_eq!(measured, [true, true, true, false]);
         assert_eq!(space.count, 3);
-        assert!((space.share(0, 0).part[2] - 0.25).abs() < 1e-12);
-        assert!((space.used(1).part[2] - 1.0).abs() < 1e-12, "an unknown host is like the others");
+        // 40 on each host and 10 that come: 45 of 90 on the mean host
+        assert!((space.share(0, 0).part[2] - 10.0 / 90.0).abs() < 1e-12);
+        assert!((space.used(1).part[2] - 40.0 / 90.0).abs() < 1e-12, "an unknown host is like the others");
     }
 
     #[test]

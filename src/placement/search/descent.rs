@@ -1,38 +1,38 @@
-//! One piece moves, or two swap, where the worse of two hosts gets better and the other
-//! does not get as bad: the worst host first, then the next.
+//! One piece moves, or two swap, where that makes the two hosts less uneven by enough: the worst host first, then the next.
 
 use super::{Change, Rules, Search};
 use crate::placement::score::load::SAME;
-use crate::placement::score::load::pairs;
+use crate::placement::score::objective::{cannot_pay, gain, pays, same};
 use crate::placement::score::space::Share;
-use std::cmp::Ordering;
 
-/// So many of the best changes are tried against the rules.
+/// This many of the best changes are tried against the rules: where they are tight, the first
+/// ones mostly fail.
 const TRIED: usize = 24;
 
-/// Steps of one look at two hosts.
+/// Steps of one look at two hosts: about 30 ns.
 const LOOK: usize = 3;
 
 /// Changes that would be an improvement, best first.
 #[derive(Default)]
 pub struct Candidates {
-    /// Scores afterwards, largest first, and the changes.
-    kept: Vec<([f64; 3], Vec<Change>)>,
+    /// What the changes take off the worst of the scores for what they cost, negative, and the
+    /// changes.
+    kept: Vec<(f64, Vec<Change>)>,
 }
 
 impl Candidates {
     /// Remembers changes if they are among the best.
-    pub fn offer(&mut self, mut scores: [f64; 3], changes: &[Change]) {
-        scores.sort_unstable_by(|a, b| b.total_cmp(a));
+    pub fn offer(&mut self, before: &[f64], after: &[f64], cost: f64, changes: &[Change]) {
+        let value = -gain(before, after) / if cost > 0.0 { cost } else { 1.0 };
         let full = self.kept.len() >= TRIED;
-        if full && self.kept.last().is_some_and(|(last, _)| compare(&scores, last) != Ordering::Less) {
+        if full && self.kept.last().is_some_and(|(last, _)| value >= *last) {
             return;
         }
-        let at = self.kept.partition_point(|(known, _)| compare(known, &scores) != Ordering::Greater);
+        let at = self.kept.partition_point(|(known, _)| *known <= value);
         if full {
             self.kept.pop();
         }
-        self.kept.insert(at, (scores, changes.to_vec()));
+        self.kept.insert(at, (value, changes.to_vec()));
     }
 
     /// Best first.
@@ -41,12 +41,8 @@ impl Candidates {
     }
 }
 
-fn compare(a: &[f64; 3], b: &[f64; 3]) -> Ordering {
-    a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
-}
-
 impl<R: Rules> Search<'_, R> {
-    /// Improves until no host can be relieved by a move or a swap, and the worst one not
+    /// Improves until no host can be relieved by a move or a swap, and the worst ones not
     /// by a chain either. False when work had to end.
     pub(super) fn descend(&mut self) -> bool {
         loop {
@@ -76,16 +72,23 @@ impl<R: Rules> Search<'_, R> {
         let partners: Vec<usize> = (0..self.scores.len())
             .filter(|&other| other != host && (fresh || self.changed[other] > since) && self.scores[other] <= score)
             .collect();
+        // where changes have a price, one migration goes before two
+        let ways: &[bool] = if self.effort.moves_first { &[false, true] } else { &[true] };
+        ways.iter().any(|&swaps| self.relieve_by(host, &partners, swaps))
+    }
+
+    /// The best allowed move, or with `swaps` move or swap, between a host and its partners.
+    fn relieve_by(&mut self, host: usize, partners: &[usize], swaps: bool) -> bool {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
         let nobody = (None, Share::default(), f64::INFINITY);
         let leaving = self.on[host].iter().map(|&piece| {
             let share = self.share(piece, host);
-            (Some(piece), share, self.load.score_changed(host, &share, &Share::default()))
+            (Some(piece), share, self.load.badness_changed(host, &share, &Share::default()))
         });
         for (out, less, without) in leaving.chain([nobody]) {
-            for &other in &partners {
-                looks += self.look(host, other, (out, &less, without), &mut candidates);
+            for &other in partners {
+                looks += self.look(host, other, (out, &less, without), swaps, &mut candidates);
             }
         }
         self.rules.go_on(looks * LOOK);
@@ -98,6 +101,7 @@ impl<R: Rules> Search<'_, R> {
         host: usize,
         other: usize,
         (out, less, without): (Option<usize>, &Share, f64),
+        swaps: bool,
         candidates: &mut Candidates,
     ) -> usize {
         let before = [self.scores[host], self.scores[other]];
@@ -110,39 +114,41 @@ impl<R: Rules> Search<'_, R> {
             }
             leaving.push(Change { piece, to: other });
             more = self.share(piece, other);
-            let after = [without, self.load.score_changed(other, &Share::default(), &more)];
-            if self.is_better(after, before, host, other) && self.rules.has_room(piece, other, None) {
-                candidates.offer([after[0], after[1], 0.0], &leaving);
+            let after = [without, self.load.badness_changed(other, &Share::default(), &more)];
+            if self.is_better(before, after, &leaving, host, other) && self.rules.has_room(piece, other, None) {
+                candidates.offer(&before, &after, self.pieces[piece].cost, &leaving);
             }
+        }
+        if out.is_some() && !swaps {
+            return looks;
         }
         for &back in &self.on[other] {
             looks += 1;
             let comes = self.share(back, host);
-            let here = self.load.score_changed(host, less, &comes);
-            if here > before[0] + SAME {
+            let here = self.load.badness_changed(host, less, &comes);
+            if cannot_pay(&before, here) {
                 continue;
             }
             looks += 1;
-            let after = [here, self.load.score_changed(other, &self.share(back, other), &more)];
-            if pairs(after, before) == Ordering::Less
+            let after = [here, self.load.badness_changed(other, &self.share(back, other), &more)];
+            if pays(&before, &after, self.price(out.into_iter().chain([back])))
                 && self.may_go(back, host)
                 && self.rules.has_room(back, host, out)
                 && out.is_none_or(|out| self.rules.has_room(out, other, Some(back)))
             {
                 let mut changes = leaving.clone();
                 changes.push(Change { piece: back, to: host });
-                candidates.offer([after[0], after[1], 0.0], &changes);
+                let cost = changes.iter().map(|change| self.pieces[change.piece].cost).sum();
+                candidates.offer(&before, &after, cost, &changes);
             }
         }
         looks
     }
 
-    /// Better scores, or equal ones on greener hosts.
-    fn is_better(&self, after: [f64; 2], before: [f64; 2], from: usize, to: usize) -> bool {
-        match pairs(after, before) {
-            Ordering::Less => true,
-            Ordering::Equal => self.load.brownness(to) + SAME < self.load.brownness(from),
-            Ordering::Greater => false,
-        }
+    /// Scores that pay, or equal ones on greener hosts.
+    fn is_better(&self, before: [f64; 2], after: [f64; 2], changes: &[Change], from: usize, to: usize) -> bool {
+        let price = self.price(changes.iter().map(|change| change.piece));
+        pays(&before, &after, price)
+            || price <= 0.0 && same(&before, &after) && self.load.brownness(to) + SAME < self.load.brownness(from)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Change, Rules, Search};
 
-/// At least so many pieces move, and up to as many more less one.
+/// At least this many pieces move, and up to as many more less one: enough to leave a local
+/// minimum, few enough to keep what was found.
 const PIECES: usize = 2;
 
 /// Draws for one of them, when rules forbid the first.
@@ -11,7 +12,6 @@ const DRAWS: usize = 4;
 impl<R: Rules> Search<'_, R> {
     /// Moves or swaps a few pieces that the rules let go.
     pub(super) fn kick(&mut self) {
-        self.ceiling = f64::INFINITY;
         let worst = self.worst(|_| true);
         for number in 0..PIECES + self.random.below(PIECES) {
             // the worst host takes part in every other kick
@@ -28,7 +28,6 @@ impl<R: Rules> Search<'_, R> {
             return;
         }
         self.aim();
-        self.ceiling = self.standing().largest().max(self.best.largest());
         self.judge_on_the_way();
     }
 

@@ -1,10 +1,10 @@
-//! Local search over a whole assignment: minimises the distances of all hosts, largest
-//! first. Plain arrays and formulas; what is allowed is asked of [`Rules`].
+//! The one local search over a whole assignment: minimises how uneven all hosts are. A change has a price: none for a VM that does not run yet, what a migration costs
+//! for one that does. Plain arrays and formulas; what is allowed is asked of [`Rules`].
 //!
 //! | file | what it tries |
 //! |---|---|
-//! | `descent` | one piece moves, or two swap, where that relieves the worse of two hosts |
-//! | `rotation` | chains over three hosts, when nothing else relieves the worst one |
+//! | `descent` | one piece moves, or two swap, where that pays for the two hosts |
+//! | `rotation` | chains over three hosts, when nothing else relieves the worst ones |
 //! | `kick` | a few moves by chance, from which the descent starts again |
 //!
 //! Deterministic, and anytime: the work that is allowed only says where the one path that
@@ -16,12 +16,10 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
+use super::score::load::Load;
+use super::score::objective::Standing;
+use super::score::space::{Share, Space};
 use crate::model::chance::Random;
-use crate::placement::score::load::Load;
-use crate::placement::score::objective::Standing;
-use crate::placement::score::space::Share;
-use crate::placement::score::space::Space;
-use crate::placement::score::space::Vector;
 
 /// What is moved as one: a VM, or VMs that share a host.
 #[derive(Clone, Debug)]
@@ -30,6 +28,18 @@ pub struct Piece<'a> {
     pub amount: Share,
     /// Hosts that it may go to, sorted.
     pub hosts: &'a [u32],
+    /// What moving it must gain.
+    pub price: f64,
+    /// What moving it costs: of two gains the one that costs less is taken.
+    pub cost: f64,
+}
+
+impl<'a> Piece<'a> {
+    /// A piece that may be moved for nothing.
+    #[must_use]
+    pub fn free(amount: Share, hosts: &'a [u32]) -> Self {
+        Self { amount, hosts, price: 0.0, cost: 0.0 }
+    }
 }
 
 /// A piece goes to a host.
@@ -47,7 +57,7 @@ pub trait Rules {
     fn has_room(&self, piece: usize, host: usize, less: Option<usize>) -> bool;
     /// Takes all changes where all rules allow that, else none.
     fn apply(&mut self, changes: &[Change]) -> bool;
-    /// Takes back the latest so many `apply` that were taken.
+    /// Takes back the latest `count` of the `apply` that were taken.
     fn undo(&mut self, count: usize);
     /// Nothing before this is taken back any more.
     fn keep(&mut self);
@@ -55,8 +65,26 @@ pub trait Rules {
     fn go_on(&mut self, steps: usize) -> bool;
 }
 
-/// Kicks in a row without a gain after which the search ends.
-const PATIENCE: usize = 200;
+/// What a search tries.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Kicks in a row without a gain after which the search ends. Without any, a search that
+    /// begins where another one ended finds nothing.
+    pub kicks: usize,
+    /// At most this many of the worst hosts are relieved by chains.
+    pub chains: usize,
+    /// Two pieces swap only where no move pays.
+    pub moves_first: bool,
+    /// Only hosts with more allocated than they have are relieved.
+    pub only_overfull: bool,
+}
+
+impl Effort {
+    /// For VMs that do not run yet. The work that is allowed mostly ends earlier.
+    pub const PLACING: Self = Self { kicks: 200, chains: 1, moves_first: false, only_overfull: false };
+    /// For migrations: what pays depends on where VMs are alone, not on how that was found.
+    pub const MIGRATING: Self = Self { kicks: 0, chains: 8, moves_first: true, only_overfull: false };
+}
 
 /// Changes of a descent among many hosts after which it is judged.
 const UNJUDGED: usize = 16;
@@ -66,6 +94,7 @@ pub struct Search<'a, R: Rules> {
     space: &'a Space,
     pieces: &'a [Piece<'a>],
     rules: &'a mut R,
+    effort: Effort,
     load: Load,
     /// By piece.
     at: Vec<usize>,
@@ -73,11 +102,7 @@ pub struct Search<'a, R: Rules> {
     on: Vec<Vec<usize>>,
     /// By host, against the mean aimed at.
     scores: Vec<f64>,
-    /// The mean as it is; kept up to date where it moves.
-    mean: Vector,
     mean_is_fixed: bool,
-    /// The largest distance that a change may lead to, where the mean moves.
-    ceiling: f64,
     clock: u64,
     /// By host: when it last changed, and when nothing was found for it.
     changed: Vec<u64>,
@@ -94,7 +119,14 @@ pub struct Search<'a, R: Rules> {
 
 impl<'a, R: Rules> Search<'a, R> {
     /// A search from an assignment (host by piece) whose load is `load`.
-    pub fn new(space: &'a Space, pieces: &'a [Piece<'a>], at: Vec<usize>, load: Load, rules: &'a mut R) -> Self {
+    pub fn new(
+        space: &'a Space,
+        pieces: &'a [Piece<'a>],
+        at: Vec<usize>,
+        load: Load,
+        rules: &'a mut R,
+        effort: Effort,
+    ) -> Self {
         let hosts = load.hosts();
         let mut on = vec![Vec::new(); hosts];
         for (piece, &host) in at.iter().enumerate() {
@@ -104,12 +136,11 @@ impl<'a, R: Rules> Search<'a, R> {
             space,
             pieces,
             rules,
+            effort,
             at,
             on,
             scores: vec![0.0; hosts],
-            mean: load.mean(),
             mean_is_fixed: space.mean_is_fixed(),
-            ceiling: f64::INFINITY,
             clock: 1,
             changed: vec![1; hosts],
             checked: vec![0; hosts],
@@ -130,23 +161,30 @@ impl<'a, R: Rules> Search<'a, R> {
         if self.pieces.is_empty() || self.best.largest() <= 0.0 {
             return;
         }
-        self.ceiling = self.best.largest();
-        let mut patience = PATIENCE;
+        let mut patience = self.effort.kicks;
         loop {
             let ended = !self.descend();
             // where the mean moves a descent may rise a little before it falls; only what
             // is judged on the way counts, wherever the work ends
             let judged = !ended || self.mean_is_fixed;
-            if judged && self.judge() {
-                patience = patience.max(PATIENCE / 2);
+            let improves = judged && self.judge();
+            if improves {
+                patience = patience.max(self.effort.kicks / 2);
             } else {
                 self.go_back();
             }
-            if ended || patience == 0 || !self.rules.go_on(self.scores.len()) {
+            if ended || !self.rules.go_on(self.scores.len()) {
                 return;
             }
-            patience -= 1;
-            self.kick();
+            match patience {
+                // the mean has moved: what pays against it as it is now?
+                0 if improves && !self.mean_is_fixed => self.aim(),
+                0 => return,
+                _ => {
+                    patience -= 1;
+                    self.kick();
+                }
+            }
         }
     }
 
@@ -157,7 +195,6 @@ impl<'a, R: Rules> Search<'a, R> {
         let improves = standing.improves(&self.best);
         if improves {
             self.best = standing;
-            self.ceiling = self.ceiling.min(self.best.largest());
             self.taken.clear();
             self.rules.keep();
         }
@@ -176,18 +213,14 @@ impl<'a, R: Rules> Search<'a, R> {
 
     /// Distances against the mean as it is.
     fn standing(&self) -> Standing {
-        if self.mean_is_fixed {
-            return Standing::new(self.scores.clone());
-        }
-        Standing::new(self.load.scores())
+        if self.mean_is_fixed { Standing::new(&self.scores) } else { Standing::new(&self.load.all_badness()) }
     }
 
     /// Scores count against the mean as it is now.
     fn aim(&mut self) {
-        self.mean = self.load.mean();
-        self.load.aim(self.mean);
+        self.load.aim(self.load.mean());
         for host in 0..self.scores.len() {
-            self.scores[host] = self.load.score(host);
+            self.scores[host] = self.load.badness(host);
         }
         if !self.mean_is_fixed {
             self.clock += 1;
@@ -204,11 +237,13 @@ impl<'a, R: Rules> Search<'a, R> {
         hosts.len() == self.on.len() || u32::try_from(host).is_ok_and(|host| hosts.binary_search(&host).is_ok())
     }
 
-    /// Takes changes if all rules allow them and the ceiling holds.
+    /// What changes must gain together.
+    fn price(&self, pieces: impl Iterator<Item = usize>) -> f64 {
+        pieces.map(|piece| self.pieces[piece].price).sum()
+    }
+
+    /// Takes changes if all rules allow them.
     fn take(&mut self, changes: &[Change]) -> bool {
-        if !self.mean_is_fixed && self.over_ceiling(changes) {
-            return false;
-        }
         if !self.rules.apply(changes) {
             return false;
         }
@@ -216,26 +251,6 @@ impl<'a, R: Rules> Search<'a, R> {
         self.relocate(changes);
         self.taken.push(back);
         true
-    }
-
-    fn over_ceiling(&mut self, changes: &[Change]) -> bool {
-        let mut effects: Vec<(usize, Share, Share)> = Vec::with_capacity(changes.len() + 1);
-        let slot = |effects: &mut Vec<(usize, Share, Share)>, host: usize| {
-            effects.iter().position(|(at, ..)| *at == host).unwrap_or_else(|| {
-                effects.push((host, Share::default(), Share::default()));
-                effects.len() - 1
-            })
-        };
-        for change in changes {
-            let from = self.at[change.piece];
-            let leaves = slot(&mut effects, from);
-            effects[leaves].1 = effects[leaves].1.plus(&self.share(change.piece, from));
-            let comes = slot(&mut effects, change.to);
-            effects[comes].2 = effects[comes].2.plus(&self.share(change.piece, change.to));
-        }
-        self.rules.go_on(self.scores.len());
-        let (largest, _) = self.load.objective_changed(&self.mean, &effects);
-        largest > self.ceiling
     }
 
     /// Brings arrays up to changes that the rules have taken.
@@ -250,14 +265,8 @@ impl<'a, R: Rules> Search<'a, R> {
             self.at[change.piece] = change.to;
             for host in [from, change.to] {
                 self.changed[host] = self.clock;
+                self.scores[host] = self.load.badness(host);
             }
-        }
-        let touched = (0..self.scores.len()).filter(|&host| self.changed[host] == self.clock);
-        for host in touched.collect::<Vec<_>>() {
-            self.scores[host] = self.load.score(host);
-        }
-        if !self.mean_is_fixed {
-            self.mean = self.load.mean();
         }
     }
 
@@ -271,7 +280,8 @@ impl<'a, R: Rules> Search<'a, R> {
 
     /// The host with the largest distance among those wanted; the first of equals.
     fn worst(&self, wanted: impl Fn(usize) -> bool) -> Option<usize> {
-        let wanted = (0..self.scores.len()).filter(|&host| wanted(host));
+        let concerned = |host: usize| !self.effort.only_overfull || self.load.is_overfull(host);
+        let wanted = (0..self.scores.len()).filter(|&host| wanted(host) && concerned(host));
         wanted.reduce(|worst, host| if self.scores[host] > self.scores[worst] { host } else { worst })
     }
 }

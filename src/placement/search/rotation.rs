@@ -4,22 +4,37 @@
 use super::descent::Candidates;
 use super::{Change, Rules, Search};
 use crate::placement::score::load::SAME;
+use crate::placement::score::objective::pays;
 use crate::placement::score::space::Share;
 
-/// The worst host is combined with pairs among so many others at each end.
+/// A bad host is combined with pairs among this many others at each end: all pairs of 100
+/// hosts would cost as much as all else.
 const PARTNERS: usize = 6;
 
-/// Steps of one look at a host.
+/// Steps of one look at a host: about 20 ns.
 const LOOK: usize = 2;
 
 impl<R: Rules> Search<'_, R> {
-    /// Relieves the worst host by a chain, if it has changed since the last time.
+    /// Relieves one of the worst hosts by a chain, if anything has changed since the last time.
     pub(super) fn rotate(&mut self) -> bool {
-        let Some(worst) = self.worst(|_| true) else { return false };
         if self.rotated == self.clock {
             return false;
         }
         let now = self.clock;
+        let mut tried: Vec<usize> = Vec::new();
+        while tried.len() < self.effort.chains
+            && let Some(worst) = self.worst(|host| !tried.contains(&host))
+        {
+            if self.rotate_over(worst) {
+                return true;
+            }
+            tried.push(worst);
+        }
+        self.rotated = now;
+        false
+    }
+
+    fn rotate_over(&mut self, worst: usize) -> bool {
         let mut candidates = Candidates::default();
         let partners = self.partners(worst);
         'all: for &second in &partners {
@@ -32,11 +47,7 @@ impl<R: Rules> Search<'_, R> {
                 }
             }
         }
-        let found = candidates.into_changes().any(|changes| self.take(&changes));
-        if !found {
-            self.rotated = now;
-        }
-        found
+        candidates.into_changes().any(|changes| self.take(&changes))
     }
 
     /// The hosts that use most and those that use least, apart from the one.
@@ -44,7 +55,7 @@ impl<R: Rules> Search<'_, R> {
         let mut others: Vec<usize> = (0..self.scores.len()).filter(|&other| other != host).collect();
         if others.len() > 2 * PARTNERS {
             self.rules.go_on(self.scores.len());
-            let used: Vec<f64> = (0..self.scores.len()).map(|at| self.load.utilisation(at).iter().sum()).collect();
+            let used: Vec<f64> = (0..self.scores.len()).map(|at| self.load.utilisation(at).part.iter().sum()).collect();
             others.sort_by(|&a, &b| used[a].total_cmp(&used[b]).then(a.cmp(&b)));
             others.drain(PARTNERS..others.len() - PARTNERS);
         }
@@ -52,9 +63,10 @@ impl<R: Rules> Search<'_, R> {
     }
 
     /// All chains worst -> second -> third -> worst, of which the first or the last link
-    /// may be empty, that leave each host better than the worst is.
+    /// may be empty, that pay and leave the first two hosts better than the worst is.
     fn chains(&self, [worst, second, third]: [usize; 3], candidates: &mut Candidates) -> usize {
         let limit = self.scores[worst] - SAME;
+        let before = [worst, second, third].map(|host| self.scores[host]);
         let none = Share::default();
         let mut looks = 0;
         for out in self.on[worst].iter().copied().map(Some).chain([None]) {
@@ -67,7 +79,7 @@ impl<R: Rules> Search<'_, R> {
             let backs = self.on[third].iter().copied().map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
                 let more = back.map_or(none, |piece| self.share(piece, worst));
-                let score = self.load.score_changed(worst, &less, &more);
+                let score = self.load.badness_changed(worst, &less, &more);
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
                 (score < limit && may).then_some((back, score))
             });
@@ -78,7 +90,7 @@ impl<R: Rules> Search<'_, R> {
             }
             for &middle in &self.on[second] {
                 looks += 1;
-                let score_second = self.load.score_changed(second, &self.share(middle, second), &comes);
+                let score_second = self.load.badness_changed(second, &self.share(middle, second), &comes);
                 if score_second >= limit || !self.may_go(middle, third) {
                     continue;
                 }
@@ -86,12 +98,15 @@ impl<R: Rules> Search<'_, R> {
                 for &(back, score_worst) in &backs {
                     looks += 1;
                     let less = back.map_or(none, |piece| self.share(piece, third));
-                    let score_third = self.load.score_changed(third, &less, &more);
+                    let score_third = self.load.badness_changed(third, &less, &more);
                     let links = [out.map(|piece| (piece, second)), Some((middle, third)), back.map(|p| (p, worst))];
-                    if score_third < limit && self.links_have_room(links, [worst, second, third]) {
+                    let after = [score_worst, score_second, score_third];
+                    let price = self.price(links.iter().flatten().map(|(piece, _)| *piece));
+                    if pays(&before, &after, price) && self.links_have_room(links, [worst, second, third]) {
                         let changes: Vec<Change> =
                             links.into_iter().flatten().map(|(piece, to)| Change { piece, to }).collect();
-                        candidates.offer([score_worst, score_second, score_third], &changes);
+                        let cost = changes.iter().map(|change| self.pieces[change.piece].cost).sum();
+                        candidates.offer(&before, &after, cost, &changes);
                     }
                 }
             }

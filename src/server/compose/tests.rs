@@ -68,7 +68,7 @@ fn who_cannot_be_judged_is_left_out_with_the_reason() {
     let expected =
         [(1, Why::NoHosts), (2, Why::UnknownHosts), (3, Why::UnknownSize), (4, Why::NoHosts), (5, Why::NoHosts)];
     assert_eq!(why(&composed), expected);
-    // the seed's calls carry no size
+    // the calls of AI-Orchestrator carry no size
     let composed = compose(&batch, Some(&known()), &Booked::default(), Some((Cpu(100), Memory(1))), 0);
     assert_eq!(hosts_of(&composed, 3), [4]);
 }

@@ -15,7 +15,6 @@
 mod adam;
 mod assignment;
 mod network;
-mod random;
 pub mod scaling;
 mod settings;
 mod state;

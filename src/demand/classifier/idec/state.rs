@@ -1,10 +1,11 @@
 //! A training state as parts, so that a shell can keep it and training can go on from it.
 
-use super::super::{FitError, Parts, PartsError, random::mixed};
+use super::super::{FitError, Parts, PartsError};
 use super::adam::Adam;
 use super::network::Network;
 use super::settings::Settings;
 use super::training::State;
+use crate::model::chance::stirred;
 use nalgebra::DMatrix;
 
 /// A number that tells one training from another: settings and windows.
@@ -12,7 +13,7 @@ use nalgebra::DMatrix;
 pub fn mark(settings: &Settings, inputs: &DMatrix<f32>) -> u64 {
     let text = format!("{settings:?}");
     let numbers = inputs.iter().map(|x| u64::from(x.to_bits()));
-    text.bytes().map(u64::from).chain(numbers).fold(0, |mark, number| mixed(mark ^ number))
+    text.bytes().map(u64::from).chain(numbers).fold(0, |mark, number| stirred(mark ^ number))
 }
 
 /// What is kept of a state.

@@ -3,6 +3,7 @@ use super::adam::Adam;
 use super::training::{Loss, centroids, descend};
 use super::*;
 use crate::demand::window::Row;
+use crate::model::chance::Random;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ fn fit(training: &Training<'_>) -> Result<Idec, FitError> {
 #[test]
 fn gradients_are_the_slopes_of_the_loss() {
     let network = Network::autoencoder(&[6, 5, 4, 2]);
-    let mut random = random::Random::new(11);
+    let mut random = Random::apart(11);
     let mut next = || random.share() * 2.0 - 1.0;
     let inputs = DMatrix::<f64>::from_fn(6, 7, |_, _| next());
     let mut weights: Vec<f64> = (0..network.size() + 3 * 2).map(|_| next()).collect();

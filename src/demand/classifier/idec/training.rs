@@ -9,8 +9,8 @@ use super::super::{FitError, clusters};
 use super::adam::Adam;
 use super::assignment::{divergence, labels, soft, target};
 use super::network::{Network, Number};
-use super::random::Random;
 use super::settings::Settings;
+use crate::model::chance::Random;
 use nalgebra::{DMatrix, DMatrixView};
 
 /// Samples that are embedded at once.
@@ -38,7 +38,7 @@ impl State {
     /// Before the first epoch.
     #[must_use]
     pub fn new(network: &Network, seed: u64) -> Self {
-        let mut random = Random::new(seed);
+        let mut random = Random::apart(seed);
         let weights = network.initial(&mut || random.share());
         let adam = Adam::new(weights.len());
         Self { weights, adam, pretrained: 0, joint: 0, labels: Vec::new() }

@@ -14,11 +14,11 @@
 //! [`power`]: super::power
 //! [`carbon`]: super::carbon
 
-use super::Cost;
 use super::carbon::intensities;
 use super::power::{Power, powers};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
+use crate::placement::score::cost::Cost;
 
 /// Power and price of a watt, by host.
 #[derive(Debug)]

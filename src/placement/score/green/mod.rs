@@ -1,61 +1,35 @@
-//! What energy adds to the distance of a host: a registry of cost functions F(g_i, D_i, ...).
+//! What energy adds to the distance of a host: cost functions F(g_i, D_i, ...).
 //!
 //! | `green_cost` | file | form |
 //! |---|---|---|
-//! | `seed` | `seed` | multiplicative: D (1 + (1 - g) s_green) |
+//! | `ai-orchestrator` | `renewable` | multiplicative: D (1 + (1 - g) s_green) |
 //! | `energy` | `energy` | additive: D + s_green x marginal emission of the demand |
 //!
-//! A new one is a file here, its name in [`GreenCost`], and its line in `cost_of`.
+//! A new one is a file here, its name in [`GreenCost`], and its line in `cost`.
 //! `power` and `carbon` read what hosts tell of themselves; `effect` says what green changed.
 
 mod carbon;
 mod effect;
 mod energy;
 mod power;
-mod seed;
+mod renewable;
 
 pub use carbon::intensity;
 pub use effect::{effect, footprint, matters};
 pub use power::Power;
 
+use super::cost::Cost;
 use crate::model::policy::{GreenCost, Policy};
 use crate::model::snapshot::{Host, Notice, Section, Snapshot, Subject};
-use std::fmt::Debug;
 use std::sync::Arc;
 
 const ATTRIBUTE: &str = "ENERGY_RENEWABLE";
 
-/// The registry: the cost function of each name.
-fn cost_of(snapshot: &Snapshot, policy: &Policy) -> Arc<dyn Cost> {
+/// What energy adds by the policy: the cost function of each name.
+pub fn cost(snapshot: &Snapshot, policy: &Policy) -> Option<Arc<dyn Cost>> {
     match policy.green_cost {
-        GreenCost::Seed => Arc::new(seed::Multiplicative::new(snapshot, policy)),
-        GreenCost::Energy => Arc::new(energy::Additive::new(snapshot, policy)),
-    }
-}
-
-/// A cost function over the hosts of a request.
-trait Cost: Debug + Send + Sync {
-    /// D_green of a host (index in the snapshot) whose distance is `distance` and whose CPU
-    /// utilisation, 1 being full use, is `cpu_before` without the plan and `cpu_after` with it.
-    fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64;
-}
-
-/// What energy adds to the distances of the hosts of a request.
-#[derive(Clone, Debug)]
-pub struct Green(Arc<dyn Cost>);
-
-impl Green {
-    /// The cost function of the policy over the hosts of the request.
-    #[must_use]
-    pub fn new(snapshot: &Snapshot, policy: &Policy) -> Self {
-        Self(cost_of(snapshot, policy))
-    }
-
-    /// D_green of a host whose distance is `distance` and whose CPU utilisation, 1 being full
-    /// use, goes from `cpu_before` the plan to `cpu_after` it.
-    #[must_use]
-    pub fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64 {
-        self.0.adjusted(host, distance, cpu_before, cpu_after)
+        GreenCost::Seed => Some(Arc::new(renewable::Multiplicative::new(snapshot, policy))),
+        GreenCost::Energy => Some(Arc::new(energy::Additive::new(snapshot, policy))),
     }
 }
 

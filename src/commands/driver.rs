@@ -1,0 +1,276 @@
+//! What commands begin with and end with: settings, store and request of a run, and one
+//! request of oned on its way to its answer. Whoever answers oned goes this way, so that
+//! deadline, records and decision log are the same for all.
+
+use super::answering::{Lost, within};
+use super::{AnswerArgs, ConfigArgs, Exit, logger};
+use crate::config::{LogLevel, Problem, Settings, Store};
+use crate::decide;
+use crate::machine::clock::now;
+use crate::machine::files::changed;
+use crate::machine::installation::Installation;
+use crate::machine::settings::{self, Fallback, Loaded};
+use crate::model::history::Recall;
+use crate::model::moment::utc;
+use crate::model::plan::Plan;
+use crate::model::snapshot::Snapshot;
+use crate::opennebula::plan_xml;
+use crate::recall::history::{self, History};
+use crate::recall::modelfile;
+use crate::records::decision_log;
+use crate::records::metrics::{self, Around, Outcome};
+use crate::records::record::{Made, Recording};
+use serde_json::Value;
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The share of the deadline that is left when the planner is asked to stop.
+const LAST_PART: f64 = 0.2;
+
+/// Tells what is wrong.
+pub fn failed(exit: Exit, error: &anyhow::Error) -> Exit {
+    log::error!("{error:#}");
+    exit
+}
+
+/// Writes to standard output.
+pub fn print(text: &str) -> Exit {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Output,
+    }
+}
+
+/// Settings of the named file, or of `fallback`, or of the installed one; all problems in a line.
+pub fn load(args: &ConfigArgs, fallback: Option<PathBuf>) -> anyhow::Result<Settings> {
+    let file = args.config.clone().or(fallback).or_else(settings::installed);
+    let loaded = settings::load(file.as_deref(), &args.set).map_err(|problems| {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(texts.join("; "))
+    })?;
+    Ok(loaded.settings)
+}
+
+/// Starts logging, and loads the settings; each problem is told.
+pub fn begin(args: &ConfigArgs) -> Result<Loaded, Exit> {
+    begin_with(|| settings::load(args.config.clone().or_else(settings::installed).as_deref(), &args.set))
+}
+
+/// As [`begin`], for what must not stop because of a typo, unless it is told to.
+pub fn begin_answering(args: &AnswerArgs) -> Result<Loaded, Exit> {
+    if args.strict || args.config.config.is_some() {
+        return begin(&args.config);
+    }
+    let loaded = begin_with(|| settings::load_or_last_good(&args.config.set))?;
+    if let Some(Fallback { problems, since }) = &loaded.fallback {
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        log::error!("the configuration is wrong, so that of {} counts, the last that was good", utc(*since));
+    }
+    Ok(loaded)
+}
+
+fn begin_with(load: impl FnOnce() -> Result<Loaded, Vec<Problem>>) -> Result<Loaded, Exit> {
+    logger::start(LogLevel::default());
+    let loaded = load().map_err(|problems| {
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        Exit::Usage
+    })?;
+    logger::start(loaded.settings.log);
+    Ok(loaded)
+}
+
+/// Settings and store of a command that cannot do without one; what is wrong is told.
+pub fn with_store(args: &ConfigArgs) -> Result<(Settings, Store), Exit> {
+    let settings = begin(args)?.settings;
+    let Some(store) = history::chosen(&settings) else {
+        let home = Installation::here().home();
+        log::error!("no store is configured: set `history.store`, or make the folder {}", home.display());
+        return Err(Exit::Usage);
+    };
+    Ok((settings, store))
+}
+
+/// The request on standard input; what is wrong is told.
+pub fn request(command: &str) -> Result<Vec<u8>, Exit> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        log::error!("{command} reads a request from standard input, such as: oneaio {command} < request.xml");
+        return Err(Exit::Usage);
+    }
+    let mut request = Vec::new();
+    match stdin.read_to_end(&mut request) {
+        Ok(_) => Ok(request),
+        Err(error) => {
+            log::error!("the request cannot be read from standard input: {error}");
+            Err(Exit::Unusable)
+        }
+    }
+}
+
+/// One request of oned on its way to its answer.
+pub struct Driver {
+    /// What is configured.
+    pub settings: Settings,
+    /// When the request was there.
+    pub now: i64,
+    /// The store, if there is one.
+    pub history: Option<History>,
+    /// What is known of the VMs, once it was asked for.
+    pub recall: Arc<Recall>,
+    /// The configuration is wrong, and an older one counts.
+    pub outdated: bool,
+    command: &'static str,
+    plan: i32,
+    begun: Instant,
+    until: Instant,
+    recording: Recording,
+}
+
+impl Driver {
+    /// Settings, store and snapshot of a request on standard input. `plan` is the ID of the
+    /// answer, `known` says what the store is asked for.
+    ///
+    /// # Errors
+    /// The exit status, when there is no snapshot; then all is told, and an answer given where
+    /// one is due.
+    pub fn begin(
+        command: &'static str,
+        args: &AnswerArgs,
+        plan: i32,
+        known: fn(History, &Settings) -> History,
+    ) -> Result<(Self, Snapshot), Exit> {
+        let Loaded { settings, given, fallback } = begin_answering(args)?;
+        let deadline = settings.operate.deadline;
+        let patience = settings.history_deadline.min(deadline);
+        // a store opens while the request is still being read
+        let history = history::chosen(&settings).map(|store| known(History::start(store, patience), &settings));
+        let request = request(command)?;
+        let begun = Instant::now();
+        let until = begun + Duration::from_secs_f64(deadline);
+        let now = now();
+        let recording = Recording::begin(command, given, &settings, &request, now);
+        let driver = Self {
+            settings,
+            now,
+            history,
+            recall: Arc::default(),
+            outdated: fallback.is_some(),
+            command,
+            plan,
+            begun,
+            until,
+            recording,
+        };
+        match driver.work(Made::default(), move || decide::read(request))? {
+            Ok(snapshot) => Ok((driver, snapshot)),
+            Err(error) => Err(failed(Exit::Unusable, &error.into())),
+        }
+    }
+
+    /// Asks the store about the VMs of the request.
+    pub fn recall(&mut self, snapshot: &Snapshot) -> Arc<Recall> {
+        if let Some(history) = &self.history {
+            self.recall = Arc::new(history.recall(snapshot, Some(self.now)));
+        }
+        Arc::clone(&self.recall)
+    }
+
+    /// When a planner is asked to come to an end, so that there is time to print what it has.
+    pub fn soft_end(&self) -> Instant {
+        self.until - Duration::from_secs_f64(self.settings.operate.deadline * LAST_PART)
+    }
+
+    /// Decides within the deadline.
+    ///
+    /// # Errors
+    /// The exit status, when there is nothing; then a plan of nothing is given.
+    pub fn decide<T: Send + 'static>(&self, decide: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
+        self.work(Made { recall: Some(&self.recall), ..Made::default() }, decide)
+    }
+
+    fn work<T: Send + 'static>(&self, made: Made<'_>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
+        within(self.until, work).map_err(|lost| self.nothing(lost, made))
+    }
+
+    /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
+    fn nothing(&self, lost: Lost, made: Made<'_>) -> Exit {
+        let exit = answer(&plan_xml::write(&Plan::default(), self.plan));
+        self.count(&Outcome::Nothing(if lost == Lost::Late { "late" } else { "fault" }));
+        let kept = self.recording.keep_fault(made);
+        let next = "an empty plan is given, the VMs come with the next request";
+        match lost {
+            Lost::Fault => log::error!("{next}; {kept}"),
+            Lost::Late => {
+                log::error!("the deadline of {} s has passed; {next}; {kept}", self.settings.operate.deadline);
+            }
+        }
+        exit
+    }
+
+    /// Gives the answer; it is kept, logged as `entry` says, and counted, when `then` has had
+    /// its turn.
+    pub fn finish(
+        &self,
+        plan: &Plan,
+        messages: Option<&str>,
+        then: impl FnOnce(),
+        entry: impl FnOnce(Option<&Path>) -> Value,
+        outcome: &Outcome<'_>,
+    ) -> Exit {
+        let plan = plan_xml::write(plan, self.plan);
+        let exit = answer(&plan);
+        if exit == Exit::Done {
+            then();
+            let bundle = self.recording.keep(Made { recall: Some(&self.recall), plan: Some(&plan), messages });
+            decision_log::append(&self.settings, &entry(bundle.as_deref()));
+            self.count(outcome);
+        }
+        exit
+    }
+
+    fn count(&self, outcome: &Outcome<'_>) {
+        let Some(file) = metrics::file(&self.settings) else { return };
+        let around = Around {
+            command: self.command,
+            now: self.now,
+            took: self.begun.elapsed(),
+            // what was told is of a moment
+            recall: Some(self.recall.as_ref()).filter(|recall| recall.now != 0),
+            model: changed(&modelfile::path(&self.settings)),
+            outdated: self.outdated,
+        };
+        metrics::count(&file, &around, outcome);
+    }
+}
+
+/// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
+/// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
+/// for writing only.
+fn stdout_is_closed() -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
+    let stdout = rustix::stdio::stdout();
+    let (Ok(here), Ok(null), Ok(flags)) = (fstat(stdout), stat("/dev/null"), fcntl_getfl(stdout)) else {
+        return true;
+    };
+    let is_null = here.st_rdev == null.st_rdev && here.st_ino == null.st_ino && here.st_dev == null.st_dev;
+    is_null && flags.contains(OFlags::RDWR)
+}
+
+/// Writes a plan where oned reads it, whole or not at all.
+fn answer(plan: &str) -> Exit {
+    if stdout_is_closed() {
+        log::error!("the plan cannot be written: standard output is closed");
+        return Exit::Output;
+    }
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            log::error!("the plan cannot be written to standard output: {error}");
+            Exit::Output
+        }
+    }
+}

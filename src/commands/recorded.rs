@@ -1,0 +1,30 @@
+//! A bundle, with the settings and the history that its decision rests on.
+
+use super::{ConfigArgs, Exit, driver};
+use crate::config::{Settings, Store};
+use crate::decide;
+use crate::model::history::Recall;
+use crate::model::snapshot::Snapshot;
+use crate::recall::history::History;
+use crate::records::bundle::Bundle;
+use anyhow::Context;
+
+/// What a bundle's decision rests on: its settings, its request, and what the store told,
+/// which is its own where it has some.
+pub fn read(bundle: &Bundle, config: &ConfigArgs) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
+    let settings = driver::load(config, bundle.config()).map_err(|error| (Exit::Usage, error))?;
+    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
+    let told = || bundle.path.display().to_string();
+    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
+    if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
+        return Ok((settings, snapshot, recall));
+    }
+    let history = match (bundle.history(), &settings.history) {
+        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
+        (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
+        _ => None,
+    };
+    let asked = |history: History| history.with_classes(&settings.policy).recall(&snapshot, None);
+    let recall = history.map(asked).unwrap_or_default();
+    Ok((settings, snapshot, recall))
+}

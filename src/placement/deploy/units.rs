@@ -1,0 +1,54 @@
+//! What a placement is to place: VMs and affined sets, and those that cannot be placed
+//! whatever the host.
+
+use super::retry::Retries;
+use crate::model::snapshot::{Vm, VmState};
+use crate::placement::ledger::unit::{MeanHost, Unit};
+use crate::placement::rules::context::Context;
+use std::collections::HashSet;
+
+/// All units, by first member; and requests that cannot be placed, with the reason.
+pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize, String)>) {
+    let groups = context.groups;
+    let in_set: HashSet<usize> = groups.sets.iter().flatten().copied().collect();
+    let singles = (0..context.snapshot.candidates.len()).filter(|r| !in_set.contains(r)).map(|r| vec![r]);
+    let mut all: Vec<Vec<usize>> = singles.chain(groups.sets.iter().cloned()).collect();
+    all.sort();
+    let mean = MeanHost::of(context.snapshot);
+    let (mut units, mut refused) = (Vec::new(), Vec::new());
+    for members in all {
+        let refusal =
+            |&member: &usize| groups.rules[member].refused.clone().or_else(|| wrong_state(context.vm(member)));
+        if let Some(&held) = members.iter().find(|&&member| retries.held(member).is_some()) {
+            refused.extend(members.into_iter().map(|member| (member, waits_for(context, retries, member, held))));
+            continue;
+        }
+        match members.iter().find_map(refusal) {
+            Some(reason) => refused.extend(members.into_iter().map(|member| (member, reason.clone()))),
+            None => {
+                let late = members.iter().any(|&member| retries.is_late(member));
+                units.push(Unit { late, ..Unit::new(context, members, mean) });
+            }
+        }
+    }
+    (units, refused)
+}
+
+/// Why a VM waits of whose affined set (or by itself) one is held back.
+fn waits_for(context: &Context<'_>, retries: &Retries, member: usize, held: usize) -> String {
+    let why = retries.held(held).unwrap_or_default();
+    if member == held {
+        return why.to_owned();
+    }
+    format!("waits for VM {} of its affined set, which {why}", context.vm(held).id)
+}
+
+/// oned would deploy a held or a running VM without a question.
+fn wrong_state(vm: &Vm) -> Option<String> {
+    match (vm.resched, vm.state) {
+        (false, VmState::Pending) => None,
+        (true, VmState::Active) if vm.host.is_some() && vm.datastore.is_some() => None,
+        (true, _) => Some("is flagged RESCHED, but does not run on a known host and datastore".to_owned()),
+        (false, _) => Some("is neither pending nor flagged RESCHED".to_owned()),
+    }
+}

@@ -1,0 +1,152 @@
+//! What is placed or moved in one go: a VM, or an affined set whose VMs share one host.
+
+use super::Ledger;
+use crate::model::snapshot::{Host, Snapshot};
+use crate::model::units::{Cpu, Memory};
+use crate::placement::rules::context::Context;
+use crate::placement::rules::reason::Reason;
+use crate::placement::rules::standing::Seat;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// One or more requests for one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Requests, sorted.
+    pub members: Vec<usize>,
+    /// Hosts (indices) that all members may go to.
+    pub hosts: Arc<[u32]>,
+    /// What they ask for together.
+    pub cpu: Cpu,
+    /// What they ask for together.
+    pub memory: Memory,
+    /// The larger of their shares of the mean host's CPU and memory.
+    pub size: f64,
+    /// The same of what they will use.
+    pub demand: f64,
+    /// One of them has failed to start too often: others go first.
+    pub late: bool,
+    /// What moving it must take off the worst distance of the hosts concerned;
+    /// 0 for what does not run yet.
+    pub price: f64,
+    /// What moving it costs, the mean migration being 1; 0 for what does not run yet.
+    pub cost: f64,
+}
+
+/// Requests with their seats, in the order in which they must be booked.
+pub type Seats = Vec<(usize, Seat)>;
+
+/// Books seats that [`Unit::seats`] gave.
+pub fn book(ledger: &mut Ledger<'_>, seats: Seats) {
+    for (request, seat) in seats {
+        ledger.book(request, seat);
+    }
+}
+
+impl Unit {
+    /// Requests as one; on hosts that all of them may go to, as far as oned's lists say.
+    pub fn new(context: &Context<'_>, members: Vec<usize>, mean: MeanHost) -> Self {
+        let mut hosts = context.candidates(members[0]).hosts.clone();
+        for &member in &members[1..] {
+            let others = &context.candidates(member).hosts;
+            hosts = hosts.iter().copied().filter(|host| others.binary_search(host).is_ok()).collect();
+        }
+        let cpu: Cpu = members.iter().map(|&member| context.vm(member).cpu).sum();
+        let memory: Memory = members.iter().map(|&member| context.vm(member).memory).sum();
+        let size = mean.share(cpu.0 as f64, memory.0 as f64);
+        let planned = || members.iter().map(|&member| context.demands.vms[member].planned());
+        let used_cpu: f64 = planned().map(|usage| usage.cpu).sum();
+        let used_memory: f64 = planned().map(|usage| usage.memory).sum();
+        let demand = mean.share(used_cpu, used_memory);
+        Self { members, hosts, cpu, memory, size, demand, late: false, price: 0.0, cost: 0.0 }
+    }
+
+    /// Whether the unit may go to the host; `ledger` is as before afterwards.
+    ///
+    /// Members are seated in an order that works: one may ask for another by
+    /// CURRENT_VMS. O(members^2) at worst.
+    pub fn seats(&self, ledger: &mut Ledger<'_>, host: usize) -> Result<Seats, Reason> {
+        ledger.room(host, self.cpu, self.memory, self.members.len())?;
+        if let [single] = self.members[..] {
+            return Ok(vec![(single, ledger.seat(single, host)?)]);
+        }
+        let mut seats: Seats = Vec::with_capacity(self.members.len());
+        let mut open = self.members.clone();
+        let mut failed = None;
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|&member| match ledger.seat(member, host) {
+                Ok(seat) => {
+                    ledger.book(member, seat.clone());
+                    seats.push((member, seat));
+                    false
+                }
+                Err(reason) => {
+                    failed = Some(reason);
+                    true
+                }
+            });
+            if open.len() == before {
+                break;
+            }
+        }
+        for (member, _) in seats.iter().rev() {
+            ledger.unbook(*member);
+        }
+        match failed.filter(|_| !open.is_empty()) {
+            Some(reason) => Err(reason),
+            None => Ok(seats),
+        }
+    }
+
+    /// Whether both are single VMs that ask for the same in every respect: where one
+    /// finds no place the other finds none, and neither can make room for the other.
+    pub fn needs_the_same(&self, other: &Self, ledger: &Ledger<'_>) -> bool {
+        let ([a], [b]) = (&self.members[..], &other.members[..]) else { return false };
+        // the cheap differences first
+        self.cpu == other.cpu && self.memory == other.memory && self.hosts == other.hosts && ledger.alike(*a, *b)
+    }
+
+    /// `Less` where this has more memory, or as much and more CPU.
+    pub fn larger_first(&self, other: &Self) -> Ordering {
+        other.memory.cmp(&self.memory).then(other.cpu.cmp(&self.cpu))
+    }
+
+    /// This and another unit as one.
+    pub fn joined(&self, other: &Self) -> Self {
+        let mut members: Vec<usize> = self.members.iter().chain(&other.members).copied().collect();
+        members.sort_unstable();
+        let hosts = self.hosts.iter().copied().filter(|host| other.hosts.binary_search(host).is_ok()).collect();
+        let (cpu, memory) = (self.cpu + other.cpu, self.memory + other.memory);
+        let (size, demand) = (self.size + other.size, self.demand + other.demand);
+        let late = self.late || other.late;
+        let (price, cost) = (self.price + other.price, self.cost + other.cost);
+        Self { members, hosts, cpu, memory, size, demand, late, price, cost }
+    }
+
+    /// The host that the unit is booked on.
+    pub fn host(&self, ledger: &Ledger<'_>) -> Option<usize> {
+        ledger.host_of(self.members[0])
+    }
+}
+
+/// The capacity of the mean host: what sizes of VMs are told in.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanHost {
+    cpu: f64,
+    memory: f64,
+}
+
+impl MeanHost {
+    /// That of a request.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let count = snapshot.hosts.len().max(1) as f64;
+        let mean = |of: fn(&Host) -> i64| snapshot.hosts.iter().map(|h| of(h).max(0) as f64).sum::<f64>() / count;
+        Self { cpu: mean(|host| host.cpu.0).max(1.0), memory: mean(|host| host.memory.0).max(1.0) }
+    }
+
+    /// The larger of the shares of CPU and memory.
+    fn share(self, cpu: f64, memory: f64) -> f64 {
+        (cpu / self.cpu).max(memory / self.memory)
+    }
+}

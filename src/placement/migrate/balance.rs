@@ -1,0 +1,93 @@
+//! Evens out hosts by migrations: the search, over units that are where they run, with the
+//! price of a migration. What gains less than its price is worth is not done.
+
+use super::state::State;
+use crate::placement::search::{Change, Effort, Piece, Rules, Search};
+
+/// Improves the hosts until nothing pays; with `only_overfull` those that have more allocated
+/// than they have.
+pub fn balance(state: &mut State<'_>, only_overfull: bool) {
+    let scene = state.scene();
+    state.aim();
+    // units whose hosts nobody knows, or that are torn apart, are not part of it
+    let units: Vec<usize> = (0..scene.units.len()).filter(|&unit| state.home(unit).is_some()).collect();
+    let counted = scene.limit() != usize::MAX;
+    let piece = |&unit: &usize| {
+        let one = scene.unit(unit);
+        // where migrations are counted, each counts
+        let cost = if counted { one.members.len() as f64 } else { one.cost };
+        Piece { amount: *scene.amount(unit), hosts: &one.hosts, price: one.price, cost }
+    };
+    let pieces: Vec<Piece<'_>> = units.iter().map(piece).collect();
+    let at = units.iter().filter_map(|&unit| state.home(unit)).collect();
+    let load = state.load().clone();
+    let mut rules = Moves { state, units: &units, taken: Vec::new() };
+    let effort = Effort { only_overfull, ..Effort::MIGRATING };
+    Search::new(scene.context.space, &pieces, at, load, &mut rules, effort).run();
+}
+
+/// The rules as a state knows them.
+struct Moves<'s, 'a> {
+    state: &'s mut State<'a>,
+    units: &'s [usize],
+    /// By change: where its VMs were, in the order in which they moved.
+    taken: Vec<Vec<(usize, Option<usize>)>>,
+}
+
+impl Rules for Moves<'_, '_> {
+    fn has_room(&self, piece: usize, host: usize, less: Option<usize>) -> bool {
+        let scene = self.state.scene();
+        let unit = scene.unit(self.units[piece]);
+        let (mut cpu, mut memory) = (unit.cpu, unit.memory);
+        if let Some(less) = less.map(|less| scene.unit(self.units[less])) {
+            (cpu, memory) = (cpu - less.cpu, memory - less.memory);
+        }
+        let more = self.state.more_moved(self.units[piece], host);
+        self.state.has_room(host, cpu, memory) && (more <= 0 || self.state.moved() < scene.limit())
+    }
+
+    /// One migration after another, in an order in which each has room.
+    fn apply(&mut self, changes: &[Change]) -> bool {
+        let moves: Vec<(usize, usize)> = changes.iter().map(|c| (self.units[c.piece], c.to)).collect();
+        if !self.state.within_limit(moves.iter().map(|&(unit, to)| self.state.more_moved(unit, to)).sum()) {
+            return false;
+        }
+        let scene = self.state.scene();
+        for order in orders(moves) {
+            let members = order.iter().flat_map(|(unit, _)| &scene.unit(*unit).members);
+            let before = members.map(|&member| (member, self.state.at(member))).collect();
+            if self.state.go_all(&order).is_ok() {
+                self.taken.push(before);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn undo(&mut self, count: usize) {
+        for before in self.taken.split_off(self.taken.len().saturating_sub(count)).into_iter().rev() {
+            for (member, at) in before.into_iter().rev() {
+                self.state.put(member, at);
+            }
+        }
+    }
+
+    fn keep(&mut self) {
+        self.taken.clear();
+    }
+
+    fn go_on(&mut self, steps: usize) -> bool {
+        let work = self.state.scene().context.work;
+        work.spend(steps);
+        !work.spent()
+    }
+}
+
+/// All orders of a few moves; the one given is the first.
+fn orders(moves: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
+    match moves[..] {
+        [a, b] => vec![vec![a, b], vec![b, a]],
+        [a, b, c] => vec![vec![a, b, c], vec![c, b, a], vec![b, a, c], vec![b, c, a], vec![a, c, b], vec![c, a, b]],
+        _ => vec![moves],
+    }
+}

@@ -1,0 +1,85 @@
+//! PCI devices and NUMA nodes of one host. oned hands them out first come first served, so
+//! the order in which VMs come decides who gets any.
+
+use super::context::Context;
+use super::reason::Reason;
+use super::standing::{Seat, Standing};
+use super::{Case, Rule, numa, pci};
+use crate::model::snapshot::Vm;
+use std::cmp::Reverse;
+
+/// The rule of one plan.
+pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    Box::new(Devices { context })
+}
+
+#[derive(Clone, Copy)]
+struct Devices<'a> {
+    context: &'a Context<'a>,
+}
+
+impl<'a> Rule<'a> for Devices<'a> {
+    fn name(&self) -> &'static str {
+        "devices"
+    }
+
+    fn ask(&self, case: &Case<'_>, seat: &mut Seat) -> Result<(), Reason> {
+        if concern(case.vm) {
+            seat.order = Some(self.arrange(case)?);
+        }
+        Ok(())
+    }
+
+    fn holds(&self, host: usize, standing: &Standing) -> bool {
+        let guests = standing.guests(host);
+        !guests.iter().any(|&guest| concern(self.context.vm(guest))) || self.serve(host, guests).is_ok()
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.context.vm(a), self.context.vm(b));
+        a.pci == b.pci && a.topology == b.topology
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(*self)
+    }
+}
+
+fn concern(vm: &Vm) -> bool {
+    !vm.pci.is_empty() || numa::concerns(vm)
+}
+
+impl Devices<'_> {
+    /// An order of the guests of a host and one more in which there are some for all of them.
+    /// Migrations come in the order in which they have room, and cannot be put into another.
+    fn arrange(&self, case: &Case<'_>) -> Result<Vec<usize>, Reason> {
+        let guests = case.standing.guests(case.host);
+        let mut last: Vec<usize> = guests.iter().copied().filter(|&guest| guest != case.request).collect();
+        last.push(case.request);
+        let vms = || last.iter().map(|&guest| self.context.vm(guest));
+        pci::enough(case.there, vms()).map_err(Reason::Pci)?;
+        numa::enough(case.there, vms()).map_err(Reason::Numa)?;
+        let refused = match self.serve(case.host, &last) {
+            Ok(()) => return Ok(last),
+            Err(reason) if self.context.migrates() => return Err(reason),
+            Err(reason) => reason,
+        };
+        let mut first = last.clone();
+        first.rotate_right(1);
+        let mut hardest_first = last;
+        hardest_first.sort_by_key(|&guest| {
+            let vm = self.context.vm(guest);
+            (!pci::wants_certain_device(vm), Reverse(numa::demand(vm)), guest)
+        });
+        [hardest_first, first].into_iter().find(|order| self.serve(case.host, order).is_ok()).ok_or(refused)
+    }
+
+    fn serve(&self, host: usize, guests: &[usize]) -> Result<(), Reason> {
+        let there = &self.context.snapshot.hosts[host];
+        let cores: usize = there.numa.iter().map(|node| node.cores.len() + 4).sum();
+        self.context.work.spend(1 + guests.len() * (there.pci.len() + cores));
+        let vms = || guests.iter().map(|&guest| self.context.vm(guest));
+        pci::serve(there, vms()).map_err(Reason::Pci)?;
+        numa::serve(there, vms()).map_err(Reason::Numa)
+    }
+}

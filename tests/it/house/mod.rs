@@ -1,0 +1,4 @@
+//! What holds for the source and the texts.
+
+mod readme;
+mod rooms;

@@ -1,0 +1,5 @@
+//! Asking oned.
+
+mod asking;
+mod client;
+mod collect;

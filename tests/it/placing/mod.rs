@@ -1,0 +1,5 @@
+//! Which of the hosts that are allowed is chosen.
+
+mod green;
+mod joint;
+mod score;

@@ -1,0 +1,170 @@
+//! `oneaio check` as a process: the model, and oned by a scripted one. Every finding that is
+//! not well has a remedy.
+
+use crate::support::oned::{http, raw, refusal, serve, success};
+use crate::support::request::request;
+use oneaio::history::sqlite::SqliteStore;
+use oneaio::history::{Batch, Collecting};
+use oneaio::learn;
+use oneaio::model::demand::Usage;
+use oneaio::model::ids::VmId;
+use oneaio::model::sample::{VmIdentity, VmSample};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
+/// Runs the binary for an OpenNebula in a folder.
+fn oneaio(location: &Path, args: &[&str], oned: Option<&str>) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+    command.args(args).env("ONE_LOCATION", location).env_remove("ONED_PASS");
+    if let Some(oned) = oned {
+        std::fs::write(location.join("one_auth"), "oneadmin:topsecret").unwrap();
+        command.env("ONED_ADDR", format!("http://{oned}/RPC2")).env("ONE_AUTH", location.join("one_auth"));
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    assert!(!text.contains("topsecret"), "{text}");
+    (status.code(), text)
+}
+
+fn home() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("var/oneaio")).unwrap();
+    folder
+}
+
+/// The lines about one thing, each with its remedy.
+fn about(text: &str, what: &str) -> String {
+    let mut found = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.get(9..).is_some_and(|rest| rest.starts_with(&format!("{what}: "))) {
+            let _ = writeln!(found, "{line}");
+            if let Some(fix) = lines.next_if(|next| next.trim_start().starts_with("->")) {
+                let _ = writeln!(found, "{fix}");
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn oned_is_asked_for_its_version_with_our_credentials() {
+    let home = home();
+    let check = |body: String| {
+        let (address, requests) = serve(vec![raw(http("200 OK", &body))]);
+        let (status, text) = oneaio(home.path(), &["check"], Some(&address.to_string()));
+        let asked = requests.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(asked.contains("one.system.version") && asked.contains("oneadmin:topsecret"), "{asked}");
+        assert_ne!(status, Some(0), "the wrappers are missing");
+        about(&text, "oned")
+    };
+    assert_eq!(check(success("7.4.0")), "ok       oned: version 7.4.0\n");
+    let six = check(success("6.10.2"));
+    assert!(six.starts_with("WARNING  oned: version 6.10.2") && six.contains("-> use `oneaio serve`"), "{six}");
+    let other = check(success("9.0"));
+    assert!(other.starts_with("WARNING  oned: version 9.0") && other.contains("-> "), "{other}");
+    let refused = check(refusal(256, "[one.system.version] User couldn't be authenticated, aborting."));
+    assert!(refused.starts_with("WARNING  oned: ") && refused.contains("authenticated"), "{refused}");
+    assert!(refused.contains("-> run as oneadmin"), "{refused}");
+}
+
+#[test]
+fn an_oned_that_is_not_there_is_told_with_its_address() {
+    let home = home();
+    let (status, text) = oneaio(home.path(), &["check"], Some("127.0.0.1:1"));
+    let oned = about(&text, "oned");
+    assert!(status != Some(0) && oned.starts_with("WARNING  oned: ") && oned.contains("127.0.0.1:1"), "{oned}");
+    let (_, text) = oneaio(home.path(), &["check", "--offline"], Some("127.0.0.1:1"));
+    assert_eq!(about(&text, "oned"), "", "nobody was asked");
+}
+
+/// Five days of a few VMs that work by day, until `until`.
+fn fill(location: &Path, until: i64) {
+    let mut store = SqliteStore::open(&location.join("var/oneaio/history.db"), Duration::from_secs(5)).unwrap();
+    for vm in 0..6 {
+        let usage = |at: i64| {
+            let busy = if (at / 3600 + i64::from(vm)) % 24 < 12 { 60.0 } else { 10.0 };
+            Usage { cpu: busy + (at / 300 * i64::from(vm + 3) % 7) as f64, memory: 500_000.0, ..Usage::default() }
+        };
+        let samples: Vec<VmSample> =
+            (0..1440).map(|i| until - 300 * i).map(|at| VmSample { vm: VmId(vm), at, usage: usage(at) }).collect();
+        let identity = VmIdentity { cpu: 100, memory: 1 << 20, ..VmIdentity::default() };
+        let identities = [(VmId(vm), identity)];
+        learn::absorb(&mut store, &Batch { samples: &samples, identities: &identities, ..Batch::default() }).unwrap();
+    }
+}
+
+#[test]
+fn a_series_of_carbon_that_has_ended_is_told_by_its_zone() {
+    let home = home();
+    let mut store = SqliteStore::open(&home.path().join("var/oneaio/history.db"), Duration::from_secs(5)).unwrap();
+    let now = store.progress("any").unwrap().now;
+    store.keep_carbon("BE", &[(now - 600, 100.0)]).unwrap();
+    store.keep_carbon("FR", &[(now - 30 * 3600, 50.0)]).unwrap();
+    let (_, text) = oneaio(home.path(), &["check", "--offline"], None);
+    assert!(text.contains("the carbon intensity of zone FR ends 30 hours ago"), "{text}");
+    assert!(text.contains("oneaio import --carbon FR FILE") && !text.contains("of zone BE"), "{text}");
+    let (_, text) = oneaio(home.path(), &["db", "status"], None);
+    assert!(text.contains("carbon     zone BE, up to 20"), "{text}");
+}
+
+#[test]
+fn the_model_is_looked_at_where_one_location_keeps_it() {
+    let home = home();
+    let check = |set: &[&str]| {
+        let args: Vec<&str> = ["check", "--offline"].into_iter().chain(set.iter().flat_map(|s| ["--set", s])).collect();
+        about(&oneaio(home.path(), &args, None).1, "model")
+    };
+    assert!(check(&[]).starts_with("ok       model: none yet"), "{}", check(&[]));
+    let named = check(&["model=/nowhere/model.safetensors"]);
+    assert!(named.starts_with("WARNING  model: /nowhere/") && named.contains("-> oneaio train"), "{named}");
+    fill(home.path(), now());
+    let (status, text) = oneaio(home.path(), &["train", "--force"], None);
+    assert_eq!(status, Some(0), "{text}");
+    let file = home.path().join("var/oneaio/model.safetensors");
+    assert!(file.is_file(), "{text}");
+    let good = check(&[]);
+    assert!(good.starts_with(&format!("ok       model: {}: kmeans, of 6 VMs", file.display())), "{good}");
+    assert_eq!(good.lines().count(), 1, "{good}");
+    // a recorded request tells which model was there
+    let folder = home.path().join("bundles");
+    std::fs::write(home.path().join("request.xml"), request(&[], &[]).xml()).unwrap();
+    let mut place = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+    place.args(["place", "--set", &format!("record.dir={}", folder.display())]).env("ONE_LOCATION", home.path());
+    let output = place.stdin(std::fs::File::open(home.path().join("request.xml")).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bundle = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let identity = std::fs::read_to_string(bundle.join("model.json")).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&identity).unwrap();
+    assert_eq!((&identity["classifier"], &identity["vms"]), (&"kmeans".into(), &6.into()), "{identity}");
+    assert!(identity["checksum"].as_str().is_some_and(|sum| sum.len() >= 8), "{identity}");
+    // samples of three more weeks, of which it knows nothing
+    fill(home.path(), now() + 21 * 86_400);
+    let old = check(&[]);
+    assert!(old.contains("WARNING  model: it knows nothing of the last 21 days") && old.contains("-> "), "{old}");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() - 7]).unwrap();
+    let damaged = check(&[]);
+    assert!(damaged.starts_with("ERROR    model: ") && damaged.contains("-> oneaio train"), "{damaged}");
+}
+
+#[test]
+fn a_model_of_few_vms_does_not_fit_a_large_cloud() {
+    let home = home();
+    fill(home.path(), now());
+    let (status, text) = oneaio(home.path(), &["train", "--force"], None);
+    assert_eq!(status, Some(0), "{text}");
+    let mut store = SqliteStore::open(&home.path().join("var/oneaio/history.db"), Duration::from_secs(5)).unwrap();
+    let usage = Usage { cpu: 1.0, memory: 1.0, ..Usage::default() };
+    let samples: Vec<VmSample> = (100..200).map(|vm| VmSample { vm: VmId(vm), at: now() - 60, usage }).collect();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let (_, text) = oneaio(home.path(), &["check", "--offline"], None);
+    let told = about(&text, "model");
+    assert!(told.contains("it was fitted on 6 VMs, the store knows 106"), "{told}");
+}

@@ -1,0 +1,99 @@
+//! What monitoring sees: numbers of `place` and `optimize` for node_exporter, and `check` as a
+//! plugin.
+
+use crate::support::front_end::FrontEnd;
+use crate::support::request::{host, request, vm};
+use std::collections::BTreeMap;
+use std::fs;
+
+fn cloud() -> String {
+    request(&[host(1), host(2)], &[vm(0, &[1, 2]), vm(1, &[1, 2]), vm(2, &[1, 2]).cpu("99")]).xml()
+}
+
+/// The samples of a file in the classic text format; anything that is none fails.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    let (mut types, mut last) = (BTreeMap::new(), String::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("name and type");
+            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} has two types");
+            last = name.to_owned();
+        } else if !line.starts_with("# HELP ") {
+            // no moment may follow: node_exporter refuses the whole file then
+            let (sample, value) = line.rsplit_once(' ').expect("sample and value");
+            let name = sample.split('{').next().unwrap();
+            assert!(name.starts_with(&last), "{name} stands under {last}");
+            assert!(types[&last] != "counter" || name.ends_with("_total"), "{name}");
+            assert!(found.insert(sample.to_owned(), value.parse().expect("a number")).is_none(), "{sample} twice");
+        }
+    }
+    found
+}
+
+#[test]
+fn decisions_are_counted_on_over_short_processes() {
+    let front_end = FrontEnd::new("");
+    assert_eq!(front_end.run(&["place"], &cloud()).status, Some(0));
+    let file = front_end.path("var/oneaio/metrics/oneaio.prom");
+    assert!(!file.exists(), "without the folder nothing is written");
+    fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(front_end.run(&["place"], &cloud()).status, Some(0));
+    }
+    let now = samples(&fs::read_to_string(&file).unwrap());
+    for (sample, value) in [
+        ("oneaio_requests_total{command=\"place\",result=\"done\"}", 2.0),
+        ("oneaio_decisions_total{result=\"placed\"}", 4.0),
+        ("oneaio_decisions_total{result=\"waiting\"}", 2.0),
+        ("oneaio_waiting_vms{cause=\"cpu\"}", 1.0),
+        ("oneaio_decision_seconds_count{command=\"place\"}", 2.0),
+        ("oneaio_configuration_good", 1.0),
+    ] {
+        assert_eq!(now.get(sample), Some(&value), "{sample}: {now:?}");
+    }
+    assert!(now["oneaio_last_decision_timestamp_seconds{command=\"place\"}"] > 1.7e9);
+    assert!(now.contains_key("oneaio_host_interference{one_host_id=\"1\"}"));
+    // the store remembers that both were sent; that they come again tells on their hosts
+    let failed: f64 = now.iter().filter(|(name, _)| name.starts_with("oneaio_failed_starts")).map(|(_, n)| n).sum();
+    assert!(failed >= 2.0, "{now:?}");
+    let request = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/j_optimize20/request.xml")).unwrap();
+    let request = String::from_utf8(request).unwrap();
+    let cluster = request.split("<CLUSTER_POOL>").nth(1).and_then(|rest| rest.split("<ID>").nth(1)).unwrap();
+    let cluster = cluster.split('<').next().unwrap();
+    let optimized = front_end.run(&["optimize", cluster], &request);
+    assert_eq!(optimized.status, Some(0), "{}", optimized.said);
+    let later = samples(&fs::read_to_string(&file).unwrap());
+    assert!(later[&format!("oneaio_plan_migrations{{one_cluster_id=\"{cluster}\"}}")] > 0.0);
+    assert_eq!(later["oneaio_decisions_total{result=\"placed\"}"], 4.0);
+    // a wrong configuration shows
+    fs::write(front_end.path("etc/schedulers/oneaio.conf"), "s_gren: 1\n").unwrap();
+    assert_eq!(front_end.run(&["place"], &cloud()).status, Some(0));
+    assert_eq!(samples(&fs::read_to_string(&file).unwrap())["oneaio_configuration_good"], 0.0);
+}
+
+#[test]
+fn front_ends_that_answer_at_once_lose_no_count() {
+    let front_end = FrontEnd::new("history.store: none\n");
+    fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| front_end.run(&["place"], &cloud()))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let told = outcomes.iter().filter(|ran| ran.said.contains("the metrics")).count();
+    let now = samples(&fs::read_to_string(front_end.path("var/oneaio/metrics/oneaio.prom")).unwrap());
+    assert_eq!(now["oneaio_requests_total{command=\"place\",result=\"done\"}"] as usize, 4 - told);
+}
+
+#[test]
+fn check_speaks_as_a_plugin() {
+    let front_end = FrontEnd::new("s_green: much\n");
+    let critical = front_end.run(&["check", "--offline", "--nagios"], "");
+    assert_eq!(critical.status, Some(2));
+    assert_eq!(critical.out.lines().count(), 1);
+    assert!(critical.out.starts_with("ONEAIO CRITICAL - configuration: "), "{}", critical.out);
+    let (told, figures) = critical.out.trim_end().split_once(" | ").expect("performance data");
+    assert!(!told.contains('|') && figures.starts_with("'errors'="), "{}", critical.out);
+    let wrong = front_end.run(&["check", "--nagios", "--json"], "");
+    assert_eq!(wrong.status, Some(3), "wrong use is UNKNOWN");
+}

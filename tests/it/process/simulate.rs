@@ -1,0 +1,153 @@
+//! `oneaio simulate`: the same in every run, in the order that knowledge promises, and what
+//! slips of the keyboard are told. The real traces are judged where they are at hand.
+
+use crate::support::skip::shared;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn oneaio(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_oneaio")).arg("simulate").args(args).output().unwrap()
+}
+
+fn answer(args: &[&str]) -> String {
+    let output = oneaio(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The row of a policy in `--json`.
+fn row<'v>(answer: &'v Value, name: &str) -> &'v Value {
+    answer["policies"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap()
+}
+
+fn fullest(answer: &Value, name: &str) -> f64 {
+    row(answer, name)["fullest"].as_f64().unwrap()
+}
+
+/// Two days of 24 VMs: sizes say nothing about use, use changes slowly, a little by chance.
+fn made_up(folder: &Path) -> (String, String) {
+    let (mut usage, mut sizes) =
+        (String::from("ts,vmid,cpu_percent,mem_kb\n"), String::from("vmid,cores,mem_capacity_kb\n"));
+    let mut state = 7_u64;
+    let mut chance = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % 1000) as f64 / 1000.0
+    };
+    for vm in 1..=24 {
+        let cores = [1, 2, 4][vm % 3];
+        writeln!(sizes, "{vm},{cores},{}", cores * 2_097_152).unwrap();
+        let level = 80.0 * chance();
+        for step in 0..(2 * 288) {
+            let cpu = (level + 10.0 * (f64::from(step) / 90.0 + vm as f64).sin() + 6.0 * chance()).clamp(0.0, 100.0);
+            writeln!(usage, "{},{vm},{cpu:.2},{}", 1_000_000 + 300 * step, 500_000).unwrap();
+        }
+    }
+    let path = |name: &str| folder.join(name).display().to_string();
+    std::fs::write(path("usage.csv"), usage).unwrap();
+    std::fs::write(path("vms.csv"), sizes).unwrap();
+    (path("usage.csv"), path("vms.csv"))
+}
+
+#[test]
+fn who_knows_more_spreads_better_and_every_run_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let plot = folder.path().join("plot.svg").display().to_string();
+    let args = [&usage, "--vms", &vms, "--hosts", "4", "--cores", "12", "--warm-up", "0.5", "--horizon", "48"];
+    let args = [&args[..], &["--moments", "5", "--subsets", "3", "--set", "weights.memory=0"]].concat();
+    let text = answer(&[&args[..], &["--json"]].concat());
+    assert_eq!(text, answer(&[&args[..], &["--json"]].concat()), "equal input, equal output");
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let of = |name: &str| fullest(&found, name);
+    assert!(of("perfect") <= of("joint") + 1e-9, "{text}");
+    assert!(of("joint") < of("requested") && of("joint") < of("random"), "{text}");
+    assert!(of("greedy") < of("random") && of("ai-orchestrator") > of("joint"), "{text}");
+    assert!(row(&found, "joint")["subsets"][0].as_f64().unwrap() >= 1.0, "{text}");
+    let table = answer(&[&args[..], &["--plot", &plot, "--cold", "0.5", "--arrivals", "gradual"]].concat());
+    assert!(table.starts_with("24 VMs (") && table.contains("| joint "), "{table}");
+    let drawn = std::fs::read_to_string(&plot).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.contains("perfect ("), "a plot with a legend");
+}
+
+#[test]
+fn migrations_even_out_what_came_little_by_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let args = [&usage, "--vms", &vms, "--hosts", "4", "--cores", "12", "--warm-up", "0.5", "--horizon", "48"];
+    let args = [&args[..], &["--moments", "6", "--subsets", "0", "--set", "weights.memory=0", "--json"]].concat();
+    let gradual = [&args[..], &["--arrivals", "gradual"]].concat();
+    let found: Value = serde_json::from_str(&answer(&gradual)).unwrap();
+    let moved = |name: &str| row(&found, name)["migrations"].as_u64().unwrap();
+    assert!(moved("optimize") > 0 && moved("joint") == 0, "{found}");
+    assert!(fullest(&found, "optimize") < fullest(&found, "joint"), "{found}");
+    let together: Value = serde_json::from_str(&answer(&[&args[..], &["--arrivals", "together"]].concat())).unwrap();
+    assert!(together["policies"].as_array().unwrap().iter().all(|row| row["name"] != "optimize"), "{together}");
+}
+
+#[test]
+fn energy_and_carbon_follow_hosts_and_zones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("clean.csv"), "ts,gCO2_per_kWh\n1000000,10\n").unwrap();
+    // another year: moved to the time of the trace
+    std::fs::write(path("dirty.csv"), "ts,gCO2_per_kWh\n1600000000,900\n").unwrap();
+    let hosts = "clean: {count: 2, cores: 16, POWER_IDLE: 100, POWER_MAX: 300, CARBON_ZONE: A}\n\
+                 dirty: {count: 2, cores: 16, POWER_IDLE: 100, POWER_MAX: 300, CARBON_ZONE: B}\n";
+    std::fs::write(path("hosts.yaml"), hosts).unwrap();
+    let (hosts, clean, dirty) = (path("hosts.yaml"), path("clean.csv"), path("dirty.csv"));
+    let args = [&usage, "--vms", &vms, "--hosts-file", &hosts, "--carbon", "A", &clean, "--carbon", "B", &dirty];
+    let args =
+        [&args[..], &["--warm-up", "1", "--horizon", "24", "--moments", "2", "--subsets", "0", "--json"]].concat();
+    let carbon = |more: &[&str]| {
+        let found: Value = serde_json::from_str(&answer(&[&args[..], more].concat())).unwrap();
+        row(&found, "joint")["carbon_kg_per_day"].as_f64().unwrap()
+    };
+    let (without, with) = (carbon(&["--set", "s_green=0"]), carbon(&["--set", "green_cost=energy"]));
+    // four idle hosts alone: 9.6 kWh, half of them at 10 and half at 900 g
+    assert!(with < without && with > 4.368, "{without} -> {with}");
+}
+
+#[test]
+fn slips_are_told_and_cost_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    for (args, status, told) in [
+        (&["--policies", "best"][..], 2, "--policies: \"best\" is none; there are random, requested"),
+        (&["--cold", "2"], 2, "--cold is 2; it must be a number from 0 to 1"),
+        (&["--moments", "0"], 2, "must be 1 or more"),
+        (&["--hosts", "0"], 3, "there must be 1 to 100000 hosts"),
+        (&["--cores", "nan"], 3, "a host has 0.01"),
+        (&["--attribute", "POWER_MAX"], 3, "not of the form NAME=VALUE"),
+        (&["--hosts-file", "/no/such/file"], 3, "cannot be read"),
+        (&["--warm-up", "30"], 3, "too short: shorten --warm-up or --horizon"),
+        (&["--set", "risc=1"], 2, "did you mean risk?"),
+    ] {
+        let output = oneaio(&[&[usage.as_str(), "--vms", &vms][..], args].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {message}");
+        assert!(message.contains(told) && output.stdout.is_empty(), "{args:?}: {message}");
+    }
+    std::fs::write(folder.path().join("empty.csv"), "ts,vmid,cpu_percent,mem_kb\n").unwrap();
+    let empty = folder.path().join("empty.csv").display().to_string();
+    let output = oneaio(&[&empty, "--vms", &vms]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the tables hold no sample"));
+}
+
+#[test]
+fn real_vms_on_equal_hosts_fill_them_evenly() {
+    let Some(traces) = shared("traces") else { return };
+    let (usage, vms) = (traces.join("metrics-dev.csv.gz"), traces.join("vms-dev.csv"));
+    let (usage, vms) = (usage.display().to_string(), vms.display().to_string());
+    let args = [usage.as_str(), "--vms", &vms, "--subsets", "0", "--json"];
+    // CPU alone, which is what is judged; then all resources, as they are by default
+    for more in [&["--set", "weights.memory=0", "--set", "weights.disk_io=0", "--set", "weights.net_io=0"][..], &[]] {
+        let found: Value = serde_json::from_str(&answer(&[&args[..], more].concat())).unwrap();
+        let of = |name: &str| fullest(&found, name);
+        assert!(of("joint") <= 1.38, "{more:?}: {found}");
+        assert!(of("perfect") <= of("joint") && of("joint") < of("requested") && of("requested") < of("random"));
+        assert!(of("joint") < of("ai-orchestrator"), "{more:?}: {found}");
+    }
+}

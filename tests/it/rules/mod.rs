@@ -1,0 +1,7 @@
+//! The hard rules, and the judge of them.
+
+mod groups;
+mod hosts;
+mod judge;
+mod judge_migrations;
+mod sharing;

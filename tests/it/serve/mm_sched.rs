@@ -1,0 +1,238 @@
+//! What mm_sched of OpenNebula 6 sends, against the real binary and an oned that fails.
+
+use crate::support::server::{Mood, ScriptedOned, Service, eventually, hosts, pending};
+use crate::support::skip::shared;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn vm(id: i32, hosts: &[i32], cores: f64) -> String {
+    format!(
+        "{{\"ID\":{id},\"STATE\":\"PENDING\",\"HOST_IDS\":{hosts:?},\"CAPACITY\":{{\"CPU\":{cores},\"MEMORY\":1048576,\
+         \"DISK_SIZE\":1024}},\"VM_ATTRIBUTES\":{{\"FLAVOURS\":\"nginx\"}}}}"
+    )
+}
+
+fn batch(vms: &[String]) -> String {
+    format!("{{\"VMS\":[{}]}}", vms.join(","))
+}
+
+/// Host 3 is full, 4 runs on renewable energy, 5 and 6 do not.
+fn cloud() -> ScriptedOned {
+    let pool = hosts(&[(3, 8, 8, "NO", &[90]), (4, 8, 0, "YES", &[]), (5, 8, 0, "NO", &[]), (6, 8, 0, "NO", &[])]);
+    ScriptedOned::start(&[
+        ("one.hostpool.info", pool),
+        ("one.vmpool.infoextended", pending(&[(40, 2, "<FLAVOURS>web</FLAVOURS>"), (41, 9, "")])),
+    ])
+}
+
+#[test]
+fn the_documented_requests_get_their_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = cloud();
+    let service = Service::start(folder.path(), Some(&oned), &[]);
+    assert_eq!(service.get_json("/readyz")["oned"]["state"], "ok");
+
+    // the documented form; the full host is passed over
+    let answer = service.batch(&batch(&[vm(32, &[3, 4, 5], 1.5)]));
+    assert!([4, 5].contains(&answer[&32]), "{answer:?}");
+    // a batch is spread: one per host, as MAX_HOST = 1 wants it
+    let answer =
+        service.batch(&batch(&[vm(33, &[3, 4, 5, 6], 1.0), vm(34, &[3, 4, 5, 6], 1.0), vm(35, &[4, 5, 6], 1.0)]));
+    let mut used: Vec<i64> = answer.values().copied().collect();
+    used.sort_unstable();
+    assert_eq!(used, [4, 5, 6]);
+    // more VMs than hosts: as even as can be
+    let many: Vec<String> = (100..106).map(|id| vm(id, &[4, 5, 6], 0.5)).collect();
+    let answer = service.batch(&batch(&many));
+    assert_eq!((4..=6).map(|host| answer.values().filter(|at| **at == host).count()).collect::<Vec<_>>(), [2, 2, 2]);
+    // no VMs
+    assert!(service.batch("{\"VMS\":null}").is_empty());
+    assert!(service.batch("{\"VMS\":[]}").is_empty());
+    // RESCHED: never to where it runs
+    let moved =
+        "{\"ID\":90,\"STATE\":\"RUNNING\",\"HOST_IDS\":[3,5],\"HOST_ID\":3,\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1024}}";
+    assert_eq!(service.batch(&batch(&[moved.to_owned()]))[&90], 5);
+    // no attributes, nor null ones
+    for attributes in ["", ",\"VM_ATTRIBUTES\":null", ",\"VM_ATTRIBUTES\":{}"] {
+        let plain = format!("{{\"ID\":50,\"HOST_IDS\":[5],\"CAPACITY\":{{\"CPU\":1,\"MEMORY\":1024}}{attributes}}}");
+        assert_eq!(service.batch(&batch(&[plain]))[&50], 5);
+    }
+    // before 6.8: TEMPLATE and USER_TEMPLATE
+    let old = "{\"ID\":51,\"HOST_IDS\":[3,6],\"STATE\":\"PENDING\",\"TEMPLATE\":{\"CPU\":\"1\",\"MEMORY\":\"128\"},\
+               \"USER_TEMPLATE\":{\"FLAVOURS\":\"db\",\"NOTE\":[\"x\"]}}";
+    assert_eq!(service.batch(&batch(&[old.to_owned()]))[&51], 6);
+    // no CAPACITY: oned knows the size, too large for all in one case
+    let sizeless = |id: i32| format!("{{\"ID\":{id},\"HOST_IDS\":[4,5,6]}}");
+    let answer = service.batch(&batch(&[sizeless(40), sizeless(41)]));
+    assert!(answer.contains_key(&40) && !answer.contains_key(&41), "{answer:?}");
+    // nobody knows the size, the hosts, or any host at all: mm_sched decides those
+    let answer = service.batch(&batch(&[sizeless(60), vm(61, &[77], 1.0), vm(62, &[], 1.0), vm(63, &[77, 5], 1.0)]));
+    assert_eq!(answer.len(), 1);
+    assert_eq!(answer[&63], 5);
+
+    let log = service.log();
+    assert!(log.contains("vm=41 waits:") && log.contains("vm=61 left out") && log.contains("placed=1"), "{log}");
+    assert!(!log.contains("t0psecret"), "{log}");
+    let (status, numbers) = service.get("/metrics");
+    assert_eq!(status, 200);
+    for line in ["oneaio_refusals_total{reason=\"cpu\"} 1", "oneaio_requests_total{route=\"/\",status=\"200\"}"] {
+        assert!(numbers.contains(line), "{line} is not in\n{numbers}");
+    }
+    let (status, took) = service.stop();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn renewable_energy_that_oned_tells_of_is_preferred() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = ScriptedOned::start(&[("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "0.9", &[])]))]);
+    let service = Service::start(folder.path(), Some(&oned), &[]);
+    assert_eq!(service.batch(&batch(&[vm(1, &[4, 5], 1.0)]))[&1], 5);
+    assert!(service.get("/metrics").1.contains("oneaio_green_share 0.9"));
+}
+
+#[test]
+fn two_quick_requests_do_not_fill_a_host_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = ScriptedOned::start(&[("one.hostpool.info", hosts(&[(4, 4, 0, "", &[]), (5, 4, 3, "", &[])]))]);
+    let service = Service::start(folder.path(), Some(&oned), &[]);
+    assert_eq!(service.batch(&batch(&[vm(1, &[4, 5], 3.0)]))[&1], 4);
+    // still pending in the next cycle: it does not stand in its own way
+    assert_eq!(service.batch(&batch(&[vm(1, &[4, 5], 3.0)]))[&1], 4);
+    let answer = service.batch(&batch(&[vm(2, &[4, 5], 2.0), vm(3, &[4, 5], 1.0)]));
+    assert!(!answer.contains_key(&2) && answer.contains_key(&3), "{answer:?}");
+}
+
+#[test]
+fn a_lost_oned_costs_knowledge_and_no_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = cloud();
+    let service = Service::start(folder.path(), Some(&oned), &["serve.oned_max_age=3"]);
+    for mood in [Mood::Closing, Mood::Cut, Mood::Refusing, Mood::Page] {
+        oned.mood(mood);
+        eventually("a failed look", || service.get_json("/readyz")["oned"]["state"] == "stale");
+        // the last known state is still good: host 3 is full
+        assert_eq!(service.batch(&batch(&[vm(1, &[3, 5], 1.0)]))[&1], 5, "{mood:?}");
+        oned.mood(Mood::Well);
+        eventually("oned is back", || service.get_json("/readyz")["oned"]["state"] == "ok");
+    }
+    oned.mood(Mood::Silent);
+    eventually("the state is too old", || service.get_json("/readyz")["oned"]["state"] == "lost");
+    let begun = Instant::now();
+    // nothing is known any more: equal shares of the hosts that the request names
+    let all: Vec<String> = (10..14).map(|id| vm(id, &[3, 5, 77, 78], 1.0)).collect();
+    let answer = service.batch(&batch(&all));
+    let mut used: Vec<i64> = answer.values().copied().collect();
+    used.sort_unstable();
+    assert_eq!(used, [3, 5, 77, 78]);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(service.get("/readyz").0, 200);
+    let log = service.log();
+    assert!(log.contains("oned is lost, its state of") && log.contains("oned answers again"), "{log}");
+    assert!(!log.contains("t0psecret"), "{log}");
+    // it hangs in a look, and ends all the same
+    let (status, took) = service.stop();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn without_any_oned_it_starts_and_spreads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nobody = cloud();
+    nobody.address = "127.0.0.1:9".parse().unwrap();
+    let service = Service::start(folder.path(), Some(&nobody), &[]);
+    let all: Vec<String> = (1..31).map(|id| vm(id, &(1..101).collect::<Vec<_>>(), 1.0)).collect();
+    let answer = service.batch(&batch(&all));
+    let distinct: std::collections::HashSet<&i64> = answer.values().collect();
+    assert_eq!((answer.len(), distinct.len()), (30, 30));
+    assert!(service.log().contains("oned is not known yet"), "{}", service.log());
+}
+
+#[test]
+fn answers_of_a_real_oned_are_understood() {
+    let Some(captures) = shared("captures/xmlrpc") else { return };
+    let answer = |name: &str| std::fs::read_to_string(captures.join(format!("{name}.response.xml"))).unwrap();
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", answer("one.hostpool.info")),
+        ("one.clusterpool.info", answer("one.clusterpool.info")),
+        ("one.hostpool.monitoring", answer("one.hostpool.monitoring-last")),
+        ("one.vmpool.infoextended", answer("one.vmpool.infoextended")),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), Some(&oned), &["log=debug"]);
+    // VM 1701 is pending, its size comes from oned; 717 takes pinned VMs or not, as it says
+    let answer = service.batch("{\"VMS\":[{\"ID\":1701,\"HOST_IDS\":[713,714,715,716]}]}");
+    assert!((713..=716).contains(&answer[&1701]), "{answer:?}");
+    let (status, answer) = service.post("/", batch(&[vm(1, &[1, 2, 3], 1.0)]));
+    assert_eq!((status, answer["field"].as_str()), (400, Some("VMS[0].HOST_IDS")));
+    let log = service.log();
+    assert!(log.contains("looked at oned: 5 hosts") && log.contains(" 0 unreadable"), "{log}");
+    assert!(oned.asked("one.hostpool.monitoring") > 0 && oned.asked("one.clusterpool.info") > 0);
+
+    oned.set("one.hostpool.info", answer_of_an_ordinary_user(&captures));
+    eventually("no hosts are shown", || service.log().contains("oned shows no hosts"));
+    assert_eq!(service.batch(&batch(&[vm(2, &[1, 2, 3], 1.0)])).len(), 1);
+}
+
+/// mm_sched keeps only the last piece of up to 16 KiB that its HTTP library hands over.
+#[test]
+fn an_answer_to_mm_sched_is_short_enough_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), None, &[]);
+    let all: Vec<String> = (100_000..100_700).map(|id| vm(id, &[100, 101], 0.01)).collect();
+    let body = batch(&all);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nContent-Type: application/json\r\n";
+    let answer =
+        service.raw(format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes());
+    assert!(answer.len() < 16 * 1024, "{}", answer.len());
+    let json: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert!(json["VMS"].as_array().unwrap().len() > 400);
+    // anybody else gets all
+    assert_eq!(service.batch(&body).len(), 700);
+}
+
+/// The sample lines lead to where the service listens by default, and wait long enough.
+#[test]
+fn the_sample_configuration_fits_the_defaults() {
+    let text = include_str!("../../../oned-config/sched.conf");
+    let lines: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let block = lines.split_once("EXTERNAL_SCHEDULER = [").unwrap().1.split_once(']').unwrap().0;
+    let value = |name: &str| {
+        let pairs = block.split(',').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.into_iter().find(|(key, _)| key.trim() == name).unwrap();
+        value.trim().trim_matches('"').to_owned()
+    };
+    let serve = oneaio::config::serve::Serve::default();
+    assert_eq!(value("SERVER"), format!("http://{}:{}", serve.address, serve.port));
+    assert!(value("TIMEOUT").parse::<f64>().unwrap() > serve.deadline);
+    assert_eq!(value("PROXY"), "");
+    assert!(lines.contains("VM_ATTRIBUTE = \"/VM/USER_TEMPLATE/FLAVOURS\""));
+}
+
+fn answer_of_an_ordinary_user(captures: &Path) -> String {
+    std::fs::read_to_string(captures.join("error-authorization.response.xml")).unwrap()
+}
+
+#[test]
+fn a_vm_that_does_not_start_goes_last_and_is_never_left_to_mm_sched() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "NO", &[])])),
+        ("one.vmpool.infoextended", pending(&[(8, 6, "")])),
+    ]);
+    let store = format!("history.store=sqlite:{}", folder.path().join("history.db").display());
+    let service = Service::start_with(folder.path(), Some(&oned), &["retry.after=1", "retry.pause=3600"], |command| {
+        command.args(["--set", &store]).env_remove("ML_MODEL_PORT");
+    });
+    let (large, small) = (|hosts: &[i32]| vm(8, hosts, 6.0), vm(9, &[4], 5.0));
+    assert_eq!(service.batch(&batch(&[large(&[4])]))[&8], 4);
+    // it failed: with as much room for either of the two, the other gets it
+    oned.set("one.vmpool.infoextended", pending(&[(8, 6, "<ERROR>no lease</ERROR>"), (9, 5, "")]));
+    let looks = oned.asked("one.vmpool.infoextended");
+    eventually("oned is looked at twice", || oned.asked("one.vmpool.infoextended") > looks + 1);
+    let answer = service.batch(&batch(&[large(&[4]), small]));
+    assert_eq!((answer.get(&8), answer.get(&9)), (None, Some(&4)), "{answer:?}");
+    assert_eq!(service.batch(&batch(&[large(&[5])]))[&8], 5, "it is not held back");
+}

@@ -1,0 +1,6 @@
+//! The service.
+
+mod faults;
+mod load;
+mod mm_sched;
+mod rest;
