@@ -17,9 +17,13 @@ use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
 use crate::placement::plan;
 use crate::placement::score::green;
+use std::collections::HashSet;
 use thiserror::Error;
 
 mod clusters;
+mod failures;
+pub mod length;
+pub mod underway;
 
 pub use crate::placement::Stop;
 pub use crate::placement::deploy::retry::FORGOTTEN;
@@ -127,13 +131,25 @@ pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> D
 #[must_use]
 pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, stop: Stop<'_>) -> Decided {
     snapshot.carbon.clone_from(&recall.carbon);
+    let under_way = underway::under_way(&snapshot, recall, &policy.executor);
+    let later = underway::settle(&mut snapshot, &under_way);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let retries = Retries::new(&snapshot, recall, policy);
-    let input = PlanningInput { stop, retries: &retries, ..PlanningInput::new(&snapshot, &demands) };
-    let mut planned = plan(&input, policy);
+    let plan_it = |snapshot: &Snapshot| {
+        plan(&PlanningInput { stop, retries: &retries, ..PlanningInput::new(snapshot, &demands) }, policy)
+    };
+    let mut shunned = failures::shun(&mut snapshot, recall, policy);
+    let mut planned = plan_it(&snapshot);
+    let waiting: HashSet<VmId> = planned.report.refusals.iter().map(|refusal| refusal.vm).collect();
+    if shunned.give_back(&mut snapshot, &waiting) {
+        planned = plan_it(&snapshot);
+    }
+    shunned.give_all_back(&mut snapshot);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
+    planned.report.later = later;
+    length::cut(&mut planned, under_way.pace, &policy.executor);
     Decided { snapshot, planned, demands, retries, dropped }
 }
 

@@ -138,6 +138,11 @@ pub fn report(planned: &Planned, placements: usize, outdated: bool) {
             );
         }
     }
+    if report.later.len() <= placements {
+        for (id, text) in &report.later {
+            vm(Level::Info, *id, text);
+        }
+    }
     log::debug!("D is made of {}", report.resources_text());
     log::info!("{}", report.summary());
 }

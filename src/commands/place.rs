@@ -5,6 +5,7 @@ use super::driver::Driver;
 use super::show::messages::messages;
 use super::{AnswerArgs, Exit, logger};
 use crate::decide::{self, Stop};
+use crate::machine::clock::now;
 use crate::opennebula::plan_xml;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
@@ -25,7 +26,8 @@ fn answered(args: &AnswerArgs) -> Result<Exit, Exit> {
     logger::report(&decided.planned, driver.settings.log_placements, driver.outdated);
     let remember = || {
         if let Some(history) = &driver.history {
-            history.remember(&decided, driver.now);
+            // the moment of the answer, not of the request: what was written between them cannot know it
+            history.remember(&decided, now());
         }
     };
     let entry = |bundle: Option<&_>| decision_log::placement(&decided, driver.now, bundle);

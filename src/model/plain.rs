@@ -57,6 +57,7 @@ impl Vm {
             datastore_rank: String::new(),
             identity: VmIdentity::default(),
             last_run: None,
+            stays: Vec::new(),
             error: String::new(),
             transient: false,
             blocked: false,

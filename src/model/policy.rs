@@ -47,8 +47,25 @@ pub struct Policy {
     pub monitoring_max_age: i64,
     /// How VMs are tried again that do not start.
     pub retry: Retry,
+    /// How much oned's executor does at once.
+    pub executor: Executor,
     /// How clusters are optimized.
     pub optimize: Optimize,
+}
+
+/// What oned's executor does at once; the names are oned's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executor {
+    /// MAX_ACTIONS_PER_HOST.
+    pub per_host: usize,
+    /// MAX_ACTIONS_PER_CLUSTER; for placements in the whole zone.
+    pub per_cluster: usize,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self { per_host: 1, per_cluster: 30 }
+    }
 }
 
 /// How VMs are tried again that were placed and did not start.
@@ -227,6 +244,7 @@ impl Default for Policy {
             memory_system_ds_scale: 0.0,
             monitoring_max_age: 600,
             retry: Retry::default(),
+            executor: Executor::default(),
             optimize: Optimize::default(),
         }
     }

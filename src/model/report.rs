@@ -23,6 +23,9 @@ pub struct Report {
     pub decisions: Vec<Decision>,
     /// One per schedulable VM without an action, by VM id.
     pub refusals: Vec<Refusal>,
+    /// VMs that need no answer now, with the reason, by VM id: they run already, are on their way, or
+    /// come next. They neither wait in vain nor are they refused.
+    pub later: Vec<(VmId, String)>,
     /// How many of the refused are held back because they failed to start.
     pub held: usize,
     /// One per host, by host id.
@@ -86,7 +89,11 @@ impl Report {
         let bound = if placed > 0 { format!(" (lower bound {:.3}, gap {gap:.3})", self.bound) } else { String::new() };
         let held =
             if self.held > 0 { format!(" ({} held back after failed starts)", self.held) } else { String::new() };
-        format!("placed {placed} of {all} VMs{held}; largest interference D {before:.3} -> {after:.3}{bound}")
+        let later = match self.later.len() {
+            0 => String::new(),
+            count => format!(", {count} more are on their way or come next"),
+        };
+        format!("placed {placed} of {all} VMs{held}{later}; largest interference D {before:.3} -> {after:.3}{bound}")
     }
 
     /// The renewable share of the hosts that VMs go to; `None` when none goes anywhere.

@@ -169,6 +169,8 @@ pub struct Vm {
     pub identity: VmIdentity,
     /// The last HISTORY record, where it has one.
     pub last_run: Option<LastRun>,
+    /// Its stays on hosts by time, the last one too; the latest sixteen.
+    pub stays: Vec<Stay>,
     /// USER_TEMPLATE/ERROR: what oned said when something failed, with the moment.
     pub error: String,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
@@ -186,6 +188,17 @@ pub struct LastRun {
     /// STIME, seconds since 1970; 0 where it is not told.
     pub began: i64,
     /// ETIME, seconds since 1970; 0 while it goes on.
+    pub ended: i64,
+}
+
+/// One HISTORY record: a stay on a host. Moments in seconds since 1970; 0 where there is none yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// HID.
+    pub host: HostId,
+    /// STIME.
+    pub began: i64,
+    /// ETIME.
     pub ended: i64,
 }
 

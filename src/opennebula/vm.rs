@@ -7,7 +7,7 @@ use super::xml::{Walker, XmlError};
 use super::{sample, topology};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{AutoNic, LastRun, Vm, VmState};
+use crate::model::snapshot::{AutoNic, LastRun, Stay, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
 
@@ -45,6 +45,9 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
     let vm = raw.check(id, &mut odd);
     Ok((id, vm, odd))
 }
+
+/// Stays on hosts that are kept, the latest ones.
+const STAYS: usize = 16;
 
 /// The first of possibly repeated values, as oned takes it.
 #[derive(Default)]
@@ -99,6 +102,8 @@ struct RawVm {
     monitoring: Option<Vector>,
     error: First,
     last: Option<Record>,
+    /// With their SEQ.
+    stays: Vec<(i64, Stay)>,
 }
 
 impl RawVm {
@@ -148,10 +153,14 @@ impl RawVm {
         walker.children(|w, _| {
             let record = Vector::read(w)?;
             let sequence = number::integer(record.get("SEQ")).unwrap_or(0);
+            let moment = |name: &str| number::integer(record.get(name)).unwrap_or(0);
+            let (began, ended) = (moment("STIME"), moment("ETIME"));
+            if let Some(host) = number::id(record.get("HID")).map(HostId) {
+                self.stays.push((sequence, Stay { host, began, ended }));
+            }
             if self.last.is_none_or(|latest| sequence > latest.run.sequence) {
-                let moment = |name: &str| number::integer(record.get(name)).unwrap_or(0);
                 self.last = Some(Record {
-                    run: LastRun { sequence, began: moment("STIME"), ended: moment("ETIME") },
+                    run: LastRun { sequence, began, ended },
                     host: number::id(record.get("HID")),
                     datastore: number::id(record.get("DS_ID")),
                     action: number::integer(record.get("ACTION")).unwrap_or(-1),
@@ -159,6 +168,12 @@ impl RawVm {
             }
             Ok(())
         })
+    }
+
+    fn latest_stays(&self) -> Vec<Stay> {
+        let mut stays = self.stays.clone();
+        stays.sort_by_key(|(sequence, _)| *sequence);
+        stays.into_iter().rev().take(STAYS).rev().map(|(_, stay)| stay).collect()
     }
 
     /// Running, or out of reach for a while; documents without the element are taken at their word.
@@ -213,6 +228,7 @@ impl RawVm {
                 ..VmIdentity::default()
             },
             last_run: self.last.map(|last| last.run),
+            stays: self.latest_stays(),
             error: self.error.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),

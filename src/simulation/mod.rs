@@ -8,6 +8,7 @@
 //! | `stage` | the moments: what could be known then, what followed |
 //! | `contender` | the policies side by side |
 //! | `measure` | loads of hosts to figures |
+//! | `oned` | the loop: a simulated oned that asks, starts and measures
 //! | `summary` | figures of many moments to a row of the table |
 //!
 //! Decisions are made by `decide`, as everywhere. Nothing here reads files, the
@@ -16,6 +17,7 @@
 pub mod cloud;
 pub mod contender;
 pub mod measure;
+pub mod oned;
 pub mod stage;
 pub mod summary;
 pub mod trace;

@@ -119,6 +119,7 @@ pub fn planned(
         hosts: hosts.collect(),
         decisions,
         refusals: draft.refusals.clone(),
+        later: Vec::new(),
         held: input.retries.count_held(),
         notices,
         objective: (before.objective(), load.objective()),

@@ -1,0 +1,110 @@
+//! How much of a plan goes out at once.
+//!
+//! oned's executor begins what it can when a plan comes, and goes on at each tick of its timer; while a plan
+//! is applied, newer ones are dropped whole; when it is over, oned asks again at once. So a plan that begins
+//! whole is over when its slowest start is, and the next follows: as long as starts are quick that is by far
+//! the fastest. Where they are slow, a long plan fills what becomes free at each tick. Where some never end,
+//! a plan that comes to no host twice is not held up by them.
+
+use super::underway::Pace;
+use crate::model::ids::{HostId, VmId};
+use crate::model::plan::Action;
+use crate::model::policy::Executor;
+use crate::model::report::Planned;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Leaves in the plan what goes out now; the rest comes with the next request, and is told so.
+pub fn cut(planned: &mut Planned, pace: Pace, executor: &Executor) {
+    let actions = std::mem::take(&mut planned.plan.actions);
+    let (now, next) = match pace {
+        Pace::NoMemory | Pace::Slow => (actions, Vec::new()),
+        Pace::Quick => at_once(actions, executor),
+        Pace::Unknown | Pace::Hangs => each_host_once(actions, executor),
+    };
+    planned.plan.actions = now;
+    if next.is_empty() {
+        return;
+    }
+    let gone: BTreeSet<VmId> = next.iter().map(|action| action.vm).collect();
+    let report = &mut planned.report;
+    report.decisions.retain(|decision| !gone.contains(&decision.vm));
+    for action in &next {
+        let text = format!("fits on host {} and comes next: oned starts so many at a time", action.host);
+        report.later.push((action.vm, text));
+        if let Ok(host) = report.hosts.binary_search_by_key(&action.host, |host| host.id) {
+            report.hosts[host].arrivals = report.hosts[host].arrivals.saturating_sub(1);
+        }
+    }
+    report.later.sort();
+}
+
+/// What begins when the plan comes: up to the first action that has to wait.
+fn at_once(actions: Vec<Action>, executor: &Executor) -> (Vec<Action>, Vec<Action>) {
+    let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
+    let waits = |action: &Action| {
+        let here = by_host.entry(action.host).or_default();
+        *here += 1;
+        *here > executor.per_host
+    };
+    let first = actions.iter().position(waits_of(waits)).unwrap_or(actions.len()).min(executor.per_cluster.max(1));
+    split(actions, first)
+}
+
+fn waits_of(mut waits: impl FnMut(&Action) -> bool) -> impl FnMut(&Action) -> bool {
+    move |action| waits(action)
+}
+
+fn split(mut actions: Vec<Action>, at: usize) -> (Vec<Action>, Vec<Action>) {
+    let rest = actions.split_off(at.min(actions.len()));
+    (actions, rest)
+}
+
+/// As many for each host as it takes at once.
+fn each_host_once(actions: Vec<Action>, executor: &Executor) -> (Vec<Action>, Vec<Action>) {
+    let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
+    actions.into_iter().partition(|action| {
+        let here = by_host.entry(action.host).or_default();
+        *here += 1;
+        *here <= executor.per_host.max(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::DatastoreId;
+    use crate::model::plan::{Operation, Plan};
+
+    fn cut_to(hosts: &[i32], pace: Pace, executor: Executor) -> (Vec<i32>, Vec<i32>) {
+        let action = |(vm, host): (i32, &i32)| Action {
+            vm: VmId(vm),
+            operation: Operation::Deploy,
+            host: HostId(*host),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        let plan = Plan { actions: (0..).zip(hosts).map(action).collect() };
+        let mut planned = Planned { plan, ..Planned::default() };
+        cut(&mut planned, pace, &executor);
+        let now = planned.plan.actions.iter().map(|action| action.vm.0).collect();
+        (now, planned.report.later.iter().map(|(vm, _)| vm.0).collect())
+    }
+
+    #[test]
+    fn plans_are_as_long_as_starts_allow() {
+        let executor = Executor { per_host: 1, per_cluster: 3 };
+        let hosts = [1, 2, 3, 4, 1, 5];
+        for (pace, now, next) in [
+            (Pace::NoMemory, vec![0, 1, 2, 3, 4, 5], vec![]),
+            (Pace::Slow, vec![0, 1, 2, 3, 4, 5], vec![]),
+            (Pace::Quick, vec![0, 1, 2], vec![3, 4, 5]),
+            (Pace::Unknown, vec![0, 1, 2, 3, 5], vec![4]),
+            (Pace::Hangs, vec![0, 1, 2, 3, 5], vec![4]),
+        ] {
+            assert_eq!(cut_to(&hosts, pace, executor), (now, next), "{pace:?}");
+        }
+        let wide = Executor { per_host: 2, per_cluster: 30 };
+        assert_eq!(cut_to(&[1, 1, 1, 2], Pace::Quick, wide), (vec![0, 1], vec![2, 3]));
+        assert_eq!(cut_to(&[], Pace::Quick, wide), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,186 @@
+//! What earlier answers have set in motion, as far as this request shows it: nothing is answered twice, and
+//! what oned dropped or refused does not count as placed.
+//!
+//! oned's driver answers one request after another, so a request can be older than our latest answer. It
+//! tells by its content. An answer is *shown* when one of its VMs no longer waits. What an answer that is
+//! shown still leaves waiting waits for its turn in a long plan; in a plan that began all at once it was
+//! refused, and is tried again. An answer that is not shown, while a newer one is, was dropped by oned. When
+//! nothing newer is shown, the request may have waited while we answered, which is so when it comes right
+//! after an answer; otherwise the answer was dropped.
+
+use crate::model::history::{Placement, Recall};
+use crate::model::ids::{HostId, VmId};
+use crate::model::policy::Executor;
+use crate::model::snapshot::{Snapshot, Vm, VmState};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// MANAGER_TIMER of oned: a long plan goes on so often, in seconds.
+pub const TICK: i64 = 15;
+
+/// A request that comes within so many seconds after an answer may be older than that.
+const RIGHT_AFTER: i64 = 1;
+
+/// An answer that may have been given after the request was written is at most so old, in seconds. A queue
+/// of slow answers is not longer.
+const QUEUE: i64 = 180;
+
+/// A lower bound on a plan's time from here on means that something in it hangs, when others were quick.
+const HANGS: i64 = 60;
+
+/// How fast VMs start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Nothing is remembered: this request is all there is.
+    NoMemory,
+    /// There is a memory, but nobody has started lately.
+    Unknown,
+    /// Plans end within a tick of oned's timer.
+    Quick,
+    /// Starts take longer than a tick.
+    Slow,
+    /// Most are quick, but some take very long or never end.
+    Hangs,
+}
+
+/// What is in motion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// VMs that wait in the request, though an earlier answer sends them somewhere: who, and where to.
+    pub vms: Vec<(VmId, HostId)>,
+    /// How fast VMs start.
+    pub pace: Pace,
+}
+
+/// An answer of ours: what is left of it in memory.
+struct Answer<'a> {
+    at: i64,
+    placements: Vec<&'a Placement>,
+    /// One of its VMs no longer waits.
+    shown: bool,
+}
+
+impl Answer<'_> {
+    /// How many of oned's ticks it takes to begin all of it.
+    fn rounds(&self, executor: &Executor) -> i64 {
+        let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
+        self.placements.iter().for_each(|placement| *by_host.entry(placement.host).or_default() += 1);
+        let deepest = by_host.into_values().max().unwrap_or(0).div_ceil(executor.per_host.max(1));
+        deepest.max(self.placements.len().div_ceil(executor.per_cluster.max(1))) as i64
+    }
+}
+
+/// What earlier answers have set in motion. O(placements + VMs).
+#[must_use]
+pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
+    let now = recall.now;
+    if now == 0 {
+        return UnderWay { vms: Vec::new(), pace: Pace::NoMemory };
+    }
+    let waiting: HashMap<VmId, &Vm> = snapshot
+        .candidates
+        .iter()
+        .map(|candidates| &snapshot.vms[candidates.vm])
+        .filter(|vm| vm.state == VmState::Pending || vm.resched)
+        .map(|vm| (vm.id, vm))
+        .collect();
+    let mut by_moment: BTreeMap<i64, Vec<&Placement>> = BTreeMap::new();
+    // a moment ahead of now comes from a clock that was wrong
+    for placement in recall.placements.iter().filter(|placement| placement.at <= now) {
+        by_moment.entry(placement.at).or_default().push(placement);
+    }
+    let shown = |placements: &[&Placement]| placements.iter().any(|placement| !waiting.contains_key(&placement.vm));
+    let answers = by_moment.into_iter();
+    let answers: Vec<Answer<'_>> =
+        answers.map(|(at, placements)| Answer { at, shown: shown(&placements), placements }).collect();
+    let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
+    let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
+    let mut vms = Vec::new();
+    for answer in &answers {
+        let age = now - answer.at;
+        let rounds = answer.rounds(executor);
+        let in_motion = if answer.shown {
+            rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
+        } else {
+            answer.at > newest_shown && queued && age <= QUEUE
+        };
+        if in_motion {
+            let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
+            let open =
+                open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
+            vms.extend(open.filter(|(_, host)| snapshot.host_index(*host).is_some()));
+        }
+    }
+    vms.sort_unstable();
+    UnderWay { vms, pace: pace(&answers, newest_shown, queued, executor) }
+}
+
+/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error.
+fn was_tried(vm: &Vm, recall: &Recall) -> bool {
+    let Some(known) = recall.attempts.get(&vm.id) else { return false };
+    let newer = vm.last_run.is_some_and(|run| run.sequence > known.sequence);
+    newer || (!vm.error.is_empty() && !known.error.starts_with(&begins(&vm.error, known.error.chars().count())))
+}
+
+/// As much of an error as was noted.
+fn begins(error: &str, length: usize) -> String {
+    error.chars().filter(|c| !c.is_control()).take(length.max(1)).collect()
+}
+
+/// How fast VMs start, by how long plans kept newer ones out.
+fn pace(answers: &[Answer<'_>], newest_shown: i64, queued: bool, executor: &Executor) -> Pace {
+    let shown: Vec<&Answer<'_>> = answers.iter().filter(|answer| answer.shown).collect();
+    let Some(last) = shown.last() else { return Pace::Unknown };
+    // what came later and is not shown was dropped: the plan was still going on then
+    let dropped = answers.iter().filter(|answer| !answer.shown && answer.at > newest_shown);
+    let kept_out = if queued { None } else { dropped.map(|answer| answer.at - last.at).max() };
+    let quick = |pair: &[&Answer<'_>]| pair[0].rounds(executor) == 1 && pair[1].at - pair[0].at <= TICK;
+    let some_quick = shown.windows(2).any(quick);
+    match kept_out {
+        Some(kept_out) if kept_out > TICK * last.rounds(executor) => {
+            if some_quick && kept_out >= HANGS {
+                Pace::Hangs
+            } else {
+                Pace::Slow
+            }
+        }
+        _ => Pace::Quick,
+    }
+}
+
+/// Makes the request one in which what is under way is there already: it holds its room, its groups know
+/// where it is, and nobody plans it again. What runs by now is no candidate either. What to say of them.
+pub fn settle(snapshot: &mut Snapshot, under_way: &UnderWay) -> Vec<(VmId, String)> {
+    let mut later = Vec::new();
+    for (id, host) in &under_way.vms {
+        let (Ok(vm), Some(index)) = (snapshot.vms.binary_search_by_key(id, |vm| vm.id), snapshot.host_index(*host))
+        else {
+            continue;
+        };
+        let (vm, there) = (&mut snapshot.vms[vm], &mut snapshot.hosts[index]);
+        if let Err(place) = there.vms.binary_search(id) {
+            there.vms.insert(place, *id);
+            there.running_vms += 1;
+            there.cpu_allocated += vm.cpu;
+            there.memory_allocated += vm.memory;
+        }
+        if !vm.resched {
+            (vm.state, vm.host) = (VmState::Active, Some(*host));
+        }
+        later.push((*id, format!("is on its way to host {host} by an answer that this request does not know yet")));
+    }
+    let gone: HashSet<VmId> = under_way.vms.iter().map(|(vm, _)| *vm).collect();
+    let vms = &snapshot.vms;
+    let mut running = Vec::new();
+    snapshot.candidates.retain(|candidates| {
+        let vm = &vms[candidates.vm];
+        let runs = vm.state == VmState::Active && !vm.resched;
+        if runs && !gone.contains(&vm.id) {
+            running.push(vm.id);
+        }
+        !runs && !gone.contains(&vm.id)
+    });
+    let told = |vm: VmId| (vm, "is on its host already: oned started it while it wrote this request".to_owned());
+    later.extend(running.into_iter().map(told));
+    later.sort();
+    later
+}
