@@ -68,9 +68,9 @@ fn holder() -> String {
 fn beginning(progress: Progress, is_new: bool) -> i64 {
     match progress.complete {
         Some(until) if until <= progress.now => until,
-        None if is_new => progress.now - FIRST_LOOK,
+        None if is_new => progress.now - (FIRST_LOOK - OVERLAP),
         // of a clock that was wrong, or of a store from before this was noted
-        Some(_) | None => progress.now - LONGEST_LOOK,
+        Some(_) | None => progress.now - (LONGEST_LOOK - OVERLAP),
     }
 }
 
