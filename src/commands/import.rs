@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
 use crate::history::sqlite::forecast;
+use crate::history::timescale::ai_orchestrator;
 use crate::history::{Batch, Collecting, HistoryStore, StoreError};
 use crate::learn;
 use crate::machine::files::open;
@@ -31,15 +32,19 @@ const CHUNK: usize = 100_000;
 pub struct ImportArgs {
     /// CSV tables, plain or gz: metrics with a vmid column, or one Bitbrains file per VM. Or the
     /// databases of OpenNebula's probes, /var/tmp/one_db/*.db of the hosts.
-    #[arg(required_unless_present_any = ["carbon", "prometheus"], value_name = "FILE")]
+    #[arg(required_unless_present_any = ["carbon", "prometheus", "from"], value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// A Prometheus that scrapes OpenNebula's exporters, such as http://fe1:9090: the past of all
     /// VMs up to the first sample of the store. An import that was cut off goes on where it was.
     #[arg(long, value_name = "URL")]
     pub prometheus: Option<String>,
-    /// How far to look back there: days (15d), hours (36h) or seconds.
+    /// How far to look back in that Prometheus: days (15d), hours (36h) or seconds.
     #[arg(long, value_name = "TIME", default_value = "15d", value_parser = span)]
     pub since: i64,
+    /// A PostgreSQL database that the ai-orchestrator has filled (PROD_ tables): all of it, in
+    /// steps of five minutes. It is only read.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
     /// A series of carbon intensity of the zone that hosts or clusters name in CARBON_ZONE: a
     /// table (ts, gCO2_per_kWh), or what ElectricityMaps, WattTime or the Carbon Aware SDK give.
     /// May be repeated.
@@ -100,6 +105,17 @@ fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> 
     let model = modelfile::or_without(settings);
     for path in &args.files {
         one(path, &capacities, store, model.as_ref()).with_context(|| path.display().to_string())?;
+    }
+    if let Some(address) = &args.from {
+        let mut sink = Sink { store, model: model.as_ref(), chunk: Vec::new(), fresh: 0, failure: None };
+        let read = ai_orchestrator::each_sample(address, Duration::from_secs(60), &mut |sample| sink.take(sample));
+        sink.flush();
+        if let Some(error) = sink.failure {
+            return Err(told(error));
+        }
+        let fresh = sink.fresh;
+        read.map_err(|error| anyhow!("that database cannot be read: {error}; new samples before that: {fresh}"))?;
+        log::info!("the ai-orchestrator's database is read: new samples {fresh}");
     }
     if let Some(url) = &args.prometheus {
         backfill::all(&Client::new(url), args.since, store, model.as_ref())?;

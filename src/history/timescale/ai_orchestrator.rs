@@ -10,14 +10,20 @@ use super::{TimescaleStore, column};
 use crate::model::demand::Usage;
 use crate::model::history::Estimate;
 use crate::model::ids::VmId;
-use postgres::types::Type;
+use crate::model::sample::VmSample;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::{ToSql, Type};
 use postgres::{Row, Transaction};
+use std::time::Duration;
 
 /// Seconds that one row sums disk and network over.
 const WINDOW: f64 = 40.0;
 
 /// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
+
+/// Seconds of a sample that is taken over: rows come every 40.
+const STEP: i64 = 300;
 
 /// Columns of `prod_metrics`, in the order of [`Tables::metrics`].
 const METRICS: [&str; 9] = ["id", "type", "ts", "cpu", "memory", "disk_read", "disk_write", "net_rx", "net_tx"];
@@ -40,10 +46,16 @@ pub struct Tables {
 /// # Errors
 /// When it cannot be told which tables are meant, or they lack a column.
 pub fn find(transaction: &mut Transaction<'_>) -> Result<Option<Tables>, StoreError> {
+    let ours = transaction.query_typed_one("SELECT to_regclass('oneaio.meta') IS NOT NULL", &[])?;
+    if column(&ours, 0)? { Ok(None) } else { find_beside_ours(transaction) }
+}
+
+/// The tables, where the database holds them.
+fn find_beside_ours(transaction: &mut Transaction<'_>) -> Result<Option<Tables>, StoreError> {
     let sql =
         "SELECT quote_ident(n.nspname), quote_ident(c.relname), lower(c.relname), c.oid, pg_table_is_visible(c.oid)
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE to_regclass('oneaio.meta') IS NULL AND lower(c.relname) IN ('prod_metrics', 'prod_vms')
+               WHERE lower(c.relname) IN ('prod_metrics', 'prod_vms')
                  AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^_timescaledb' ORDER BY 1, 2";
     let rows = transaction.query_typed(sql, &[])?;
     let mut found: Vec<(String, String, String, u32, bool)> = Vec::with_capacity(rows.len());
@@ -146,6 +158,57 @@ impl Tables {
             kind = name(1),
         )
     }
+}
+
+impl Tables {
+    /// All that is kept, a mean of each VM and step, by time: the columns of a sample.
+    fn history(&self) -> String {
+        let name = |index: usize| &self.columns[index].0;
+        let real = |index: usize| format!("m.{}::float8", name(index));
+        let mean = |value: String, factor: f64| format!("(avg({value}) * {factor:?})::float8");
+        let (id, vm) = (name(0), &self.of_vms[0].0);
+        let rate = MIB / WINDOW;
+        format!(
+            "SELECT m.{id}::text, (floor(extract(epoch FROM {at}) / {STEP})::bigint + 1) * {STEP},
+                    {cpu}, {memory}, {disk}, {net}
+             FROM {metrics} m JOIN {vms} v ON v.{vm}::text = m.{id}::text
+             WHERE m.{kind}::int = 1 AND v.{cores}::float8 > 0 GROUP BY 1, 2 ORDER BY 2, 1",
+            at = self.moment("m"),
+            cpu = mean(format!("{} * v.{}::float8", real(3), self.of_vms[1].0), 100.0),
+            memory = mean(real(4), 1024.0),
+            disk = mean(format!("({} + {})", real(5), real(6)), rate),
+            net = mean(format!("({} + {})", real(7), real(8)), rate),
+            metrics = self.metrics,
+            vms = self.vms,
+            kind = name(1),
+            cores = self.of_vms[1].0,
+        )
+    }
+}
+
+/// Hands all that such a database keeps to `visit`, by time, in one pass over it: a sample of
+/// each VM and five minutes.
+///
+/// # Errors
+/// When it cannot be read, or is no such database.
+pub fn each_sample(url: &str, patience: Duration, visit: &mut dyn FnMut(VmSample)) -> Result<(), StoreError> {
+    let mut store = TimescaleStore::connect(url, patience)?;
+    let Some(tables) = store.short(find_beside_ours)? else {
+        return Err(StoreError::Schema("it holds no tables of the ai-orchestrator (prod_metrics)".to_owned()));
+    };
+    let none: [(&(dyn ToSql + Sync), Type); 0] = [];
+    store.long(|transaction| {
+        let mut rows = transaction.query_typed_raw(&tables.history(), none)?;
+        while let Some(row) = rows.next()? {
+            let real = |index: usize| column::<Option<f64>>(&row, index);
+            let (vm, amounts) = (number(&column::<String>(&row, 0)?), real(2)?.zip(real(3)?));
+            if let Some((vm, (cpu, memory))) = vm.zip(amounts) {
+                let usage = Usage { cpu, memory, disk_io: real(4)?, net_io: real(5)? };
+                visit(VmSample { vm, at: column(&row, 1)?, usage });
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The tables of the ai-orchestrator, for reading.

@@ -2,7 +2,7 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
-mod ai_orchestrator;
+pub mod ai_orchestrator;
 mod collecting;
 mod hypertable;
 mod password;

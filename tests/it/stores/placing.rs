@@ -6,7 +6,7 @@ use crate::support::skip::skip;
 use crate::support::store::{AI_ORCHESTRATOR_TABLES, Database, Pool, Server};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Batch, Placing, Sent};
+use oneaio::history::{Batch, Placing, Sent, Training};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -210,6 +210,23 @@ fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
         assert_eq!((estimate.samples, estimate.last_at), (50, 2000), "{name}");
         let status = oneaio::history::timescale::described(&address, PATIENCE).unwrap().status().unwrap();
         assert_eq!((status.samples, status.remarks), (50, vec![]), "{name}");
+        // all of it into a store of our own, once
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("h.db");
+        let import = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+            let output = command.args(["import", "--from", &address, "--set", &set(&own)]).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, messages) = import();
+        // 40 to 2000 s are in seven steps of five minutes
+        assert!(code == Some(0) && messages.contains("new samples 7"), "{name}: {messages}");
+        let samples = SqliteStore::open(&own, PATIENCE).unwrap().samples(VmId(91)).unwrap();
+        assert_eq!(samples.iter().map(|sample| sample.at).collect::<Vec<_>>(), [300, 600, 900, 1200, 1500, 1800, 2100]);
+        let usage = samples[3].usage;
+        assert!((usage.cpu - 400.0).abs() < 1e-3 && (usage.memory - 524_288.0).abs() < 1e-3, "{name}: {usage:?}");
+        assert!((usage.disk_io.unwrap() - 524_288.0).abs() < 1e-3, "{name}: {usage:?}");
+        assert!(import().1.contains("new samples 0"), "{name}");
         // what is missing or meant is told, never guessed
         client.batch_execute(&format!("ALTER TABLE {metrics} RENAME COLUMN net_tx TO sent")).unwrap();
         let Err(error) = oneaio::history::timescale::reader(&address, PATIENCE) else { panic!("{name}") };
