@@ -26,6 +26,9 @@ pub enum StoreError {
     /// Somebody else holds it.
     #[error("it is locked by another process for too long: is a long import or a backup running?")]
     Busy,
+    /// The server ended this and not what it waited for.
+    #[error("it has ended a transaction that waited for another: try again")]
+    Deadlock,
     /// No right to write.
     #[error("it is read-only: check the owner and mode of the file and its folder (oneadmin must write)")]
     ReadOnly,

@@ -9,6 +9,10 @@ use crate::model::sample::Counters;
 use postgres::Transaction;
 use postgres::types::Type;
 
+/// Compression of old days, in the background, may want the same chunks the other way round: the
+/// server then ends one of the two, and a batch that was ended is begun again so often.
+const RETRIES: u32 = 5;
+
 impl Collecting for TimescaleStore {
     fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
         let sql = "SELECT id, at, cpu, memory, disk, net FROM oneaio.counters WHERE kind = $1 ORDER BY id";
@@ -27,17 +31,13 @@ impl Collecting for TimescaleStore {
     }
 
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        let holder = self.holder.clone();
-        self.long(|transaction| {
-            lock(transaction)?;
-            renew(transaction, holder.as_deref())?;
-            let fresh = insert_samples(transaction, batch.samples)?;
-            let vms = learn_all(transaction, &fresh, learn)?;
-            save_hosts(transaction, batch)?;
-            save_counters(transaction, batch)?;
-            save_identities(transaction, batch)?;
-            Ok(Absorbed { new_samples: fresh.len(), vms })
-        })
+        for _ in 0..RETRIES {
+            match self.absorb_once(batch, learn) {
+                Err(StoreError::Deadlock) => {}
+                outcome => return outcome,
+            }
+        }
+        self.absorb_once(batch, learn)
     }
 
     fn claim_collection(&mut self, holder: &str) -> Result<Claim, StoreError> {
@@ -120,6 +120,22 @@ impl Collecting for TimescaleStore {
 
     fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
         self.long(|transaction| Ok(writing::save_carbon(transaction, zone, series)?))
+    }
+}
+
+impl TimescaleStore {
+    fn absorb_once(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
+        let holder = self.holder.clone();
+        self.long(|transaction| {
+            lock(transaction)?;
+            renew(transaction, holder.as_deref())?;
+            let fresh = insert_samples(transaction, batch.samples)?;
+            let vms = learn_all(transaction, &fresh, learn)?;
+            save_hosts(transaction, batch)?;
+            save_counters(transaction, batch)?;
+            save_identities(transaction, batch)?;
+            Ok(Absorbed { new_samples: fresh.len(), vms })
+        })
     }
 }
 

@@ -381,6 +381,7 @@ fn failure(error: &postgres::Error) -> StoreError {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION | SqlState::INVALID_CATALOG_NAME => {
             StoreError::Unreachable(told)
         }
+        SqlState::T_R_DEADLOCK_DETECTED => StoreError::Deadlock,
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::NotWritable(told),
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => {
             StoreError::Schema(format!("its tables are missing ({told}): run `oneaio db init`"))
