@@ -1,5 +1,6 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
 use crate::config::{Settings, Store};
 use crate::history::{StoreError, StoreStatus};
@@ -64,7 +65,7 @@ fn told_by(config: &ConfigArgs, work: impl FnOnce(&Store, &Settings) -> Result<S
         Err(exit) => return exit,
     };
     match work(&chosen, &settings) {
-        Ok(text) => driver::print(&text),
+        Ok(text) => driver::print(&terminal::lines(&text)),
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");
             Exit::Unusable

@@ -1,9 +1,10 @@
 //! Clusters: request -> snapshot -> demands -> migrations. One path for the optimizer, the
 //! evacuation of a host, and replay.
 
+use super::patience;
 use crate::demand::monitored;
 use crate::model::cluster::Cluster;
-use crate::model::history::Recall;
+use crate::model::history::{Attempts, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated};
 use crate::model::policy::{Optimize, Policy};
@@ -34,6 +35,8 @@ pub struct Optimized {
     pub migrated: Migrated,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+    /// What to remember of its migrations, for when they do not happen.
+    pub attempts: Vec<(VmId, Attempts)>,
 }
 
 /// The cluster that a request is about: the one named, or its only one.
@@ -68,11 +71,19 @@ pub fn optimize(
     snapshot.carbon.clone_from(&recall.carbon);
     let cluster = cluster(&snapshot, named)?.clone();
     let own = cluster.drs.over(policy);
+    let paused = patience::pause(&mut snapshot, &cluster, recall);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput::new(&snapshot, &cluster, &demands);
     let mut migrated = migrate::plan(&input, policy);
     let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
-    Ok(Optimized { snapshot, migrated, dropped })
+    for (vm, text) in &paused {
+        if let Ok(vm) = snapshot.vms.binary_search_by_key(vm, |one| one.id) {
+            snapshot.vms[vm].blocked = false;
+        }
+        migrated.staying.iter_mut().filter(|(id, _)| id == vm).for_each(|(_, reason)| reason.clone_from(text));
+    }
+    let attempts = patience::after(&snapshot, &migrated.plan, recall);
+    Ok(Optimized { snapshot, migrated, dropped, attempts })
 }
 
 /// Plans the evacuation of a host with what history tells.
@@ -98,7 +109,8 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
 
 /// Takes out what the independent check finds fault with.
 fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, policy: &Policy) -> Vec<Breach> {
-    let plan = std::mem::take(&mut migrated.plan);
+    let mut plan = std::mem::take(&mut migrated.plan);
+    super::rehearsal::spoil(&mut plan);
     let (legal, dropped) = check::migrations_without_breaches(snapshot, cluster, plan, policy);
     migrated.plan = legal;
     let kept: HashSet<VmId> = migrated.plan.actions.iter().map(|action| action.vm).collect();

@@ -14,13 +14,18 @@ use crate::model::report::Planned;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leaves in the plan what goes out now; the rest comes with the next request, and is told so.
-pub fn cut(planned: &mut Planned, pace: Pace, executor: &Executor) {
+pub fn cut(planned: &mut Planned, pace: Pace, executor: &Executor, together: &dyn Fn(VmId) -> Option<usize>) {
     let actions = std::mem::take(&mut planned.plan.actions);
-    let (now, next) = match pace {
+    let (mut now, next) = match pace {
         Pace::NoMemory | Pace::Slow => (actions, Vec::new()),
         Pace::Quick => at_once(actions, executor),
         Pace::Unknown | Pace::Hangs => each_host_once(actions, executor),
     };
+    // a set that belongs on one host stays whole
+    let sets: BTreeSet<usize> = now.iter().filter_map(|action| together(action.vm)).collect();
+    let belongs = |action: &Action| together(action.vm).is_some_and(|set| sets.contains(&set));
+    let (mut with, next): (Vec<Action>, Vec<Action>) = next.into_iter().partition(belongs);
+    now.append(&mut with);
     planned.plan.actions = now;
     if next.is_empty() {
         return;
@@ -85,7 +90,7 @@ mod tests {
         };
         let plan = Plan { actions: (0..).zip(hosts).map(action).collect() };
         let mut planned = Planned { plan, ..Planned::default() };
-        cut(&mut planned, pace, &executor);
+        cut(&mut planned, pace, &executor, &|vm| (vm.0 >= 100).then_some(1));
         let now = planned.plan.actions.iter().map(|action| action.vm.0).collect();
         (now, planned.report.later.iter().map(|(vm, _)| vm.0).collect())
     }
@@ -106,5 +111,21 @@ mod tests {
         let wide = Executor { per_host: 2, per_cluster: 30 };
         assert_eq!(cut_to(&[1, 1, 1, 2], Pace::Quick, wide), (vec![0, 1], vec![2, 3]));
         assert_eq!(cut_to(&[], Pace::Quick, wide), (vec![], vec![]));
+    }
+
+    #[test]
+    fn sets_stay_whole() {
+        let action = |vm, host| Action {
+            vm: VmId(vm),
+            operation: Operation::Deploy,
+            host: HostId(host),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        let plan = Plan { actions: vec![action(1, 1), action(100, 2), action(2, 1), action(101, 2), action(3, 2)] };
+        let mut planned = Planned { plan, ..Planned::default() };
+        cut(&mut planned, Pace::Quick, &Executor::default(), &|vm| (vm.0 >= 100).then_some(1));
+        let now: Vec<i32> = planned.plan.actions.iter().map(|action| action.vm.0).collect();
+        assert_eq!(now, [1, 100, 101]);
     }
 }

@@ -14,18 +14,19 @@ use crate::model::policy::Executor;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// MANAGER_TIMER of oned: a long plan goes on so often, in seconds.
-pub const TICK: i64 = 15;
+/// MANAGER_TIMER of oned: a long plan goes on so often. In milliseconds, as all here.
+const TICK: i64 = 15_000;
 
-/// A request that comes within so many seconds after an answer may be older than that.
-const RIGHT_AFTER: i64 = 1;
+/// A request that comes so soon after an answer may have waited while that was made. The driver takes the
+/// next request within some tens of milliseconds.
+const RIGHT_AFTER: i64 = 250;
 
-/// An answer that may have been given after the request was written is at most so old, in seconds. A queue
-/// of slow answers is not longer.
-const QUEUE: i64 = 180;
+/// An answer that may have been given after the request was written is at most so old: a queue of slow
+/// answers is not longer.
+const QUEUE: i64 = 180_000;
 
 /// A lower bound on a plan's time from here on means that something in it hangs, when others were quick.
-const HANGS: i64 = 60;
+const HANGS: i64 = 60_000;
 
 /// How fast VMs start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Answer<'_> {
 /// What earlier answers have set in motion. O(placements + VMs).
 #[must_use]
 pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
-    let now = recall.now;
+    let now = recall.moment;
     if now == 0 {
         return UnderWay { vms: Vec::new(), pace: Pace::NoMemory };
     }

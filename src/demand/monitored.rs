@@ -1,13 +1,13 @@
 //! Demand of running VMs, for the optimization of a cluster: history first, else the latest
 //! sample of the VM, blended with oned's forecast as far as the operator trusts it.
 //!
-//! A host uses what its VMs use, or what its fresh sample shows where that is more: the
-//! rest is overhead that no migration takes away.
+//! A host uses what its VMs use, and what its fresh sample shows beyond those that ran there
+//! when it was taken: that is overhead, which no migration takes away.
 
 use super::observed;
 use crate::model::demand::{Basis, Demands, HostUse, Source, Usage};
 use crate::model::history::Recall;
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::{Host, Snapshot, VmMonitoring, VmState};
 use std::collections::HashMap;
 
@@ -33,19 +33,41 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64, predictive: f
         }
         used.insert(vm.id, (demand.planned(), demand.cpu_deviation.powi(2)));
     }
-    let mut residents: HashMap<i32, Vec<VmId>> = HashMap::new();
+    let mut residents: HashMap<HostId, Residents> = HashMap::new();
     for candidates in &snapshot.candidates {
         let vm = &snapshot.vms[candidates.vm];
-        if let Some(host) = vm.host.filter(|_| vm.state == VmState::Active) {
-            residents.entry(host.0).or_default().push(vm.id);
+        let Some(host) = vm.host.filter(|_| vm.state == VmState::Active) else { continue };
+        residents.entry(host).or_default().here.push(vm.id);
+        // a sample of its host from before it came shows it where it was
+        let began = vm.stays.last().filter(|stay| stay.host == host).map_or(0, |stay| stay.began);
+        let taken = |host: HostId| {
+            let index = snapshot.host_index(host)?;
+            snapshot.hosts[index].monitoring.map(|sample| sample.timestamp)
+        };
+        if taken(host).is_none_or(|at| began <= at) {
+            residents.entry(host).or_default().shown.push(vm.id);
+        }
+        let before = vm.stays.iter().rev().nth(1).map(|stay| stay.host).filter(|before| *before != host);
+        if let Some(before) = before.filter(|before| taken(*before).is_some_and(|at| began > at)) {
+            residents.entry(before).or_default().shown.push(vm.id);
         }
     }
+    let none = Residents::default();
     for (at, host) in demands.hosts.iter_mut().zip(&snapshot.hosts) {
-        let here = residents.get(&host.id.0).map_or(&[][..], Vec::as_slice);
+        let here = residents.get(&host.id).unwrap_or(&none);
         let measured = host.monitoring.filter(|sample| fresh(sample.timestamp));
         *at = host_use(host, here, &used, measured.map(|m| (m.cpu_used.0 as f64, m.memory_used.0 as f64)));
     }
     demands
+}
+
+/// The VMs of a host.
+#[derive(Default)]
+struct Residents {
+    /// That run there.
+    here: Vec<VmId>,
+    /// That ran there when its latest sample was taken.
+    shown: Vec<VmId>,
 }
 
 /// Moves a usage towards the forecast. What the forecast does not tell stays.
@@ -61,25 +83,38 @@ fn foresee(usage: &mut Usage, sample: &VmMonitoring, share: f64) {
     };
 }
 
-/// The sum over the VMs that run there, or what was measured where that is more.
-fn host_use(host: &Host, here: &[VmId], used: &HashMap<VmId, (Usage, f64)>, measured: Option<(f64, f64)>) -> HostUse {
+/// The sum over the VMs that run there, and what was measured beyond those that ran there then.
+fn host_use(
+    host: &Host,
+    residents: &Residents,
+    used: &HashMap<VmId, (Usage, f64)>,
+    measured: Option<(f64, f64)>,
+) -> HostUse {
     let mut usage = Usage { disk_io: Some(0.0), net_io: Some(0.0), ..Usage::default() };
     let mut cpu_variance = 0.0;
-    for (one, variance) in here.iter().filter_map(|vm| used.get(vm)) {
+    for (one, variance) in residents.here.iter().filter_map(|vm| used.get(vm)) {
         usage.cpu += one.cpu;
         usage.memory += one.memory;
         usage.disk_io = Some(usage.disk_io.unwrap_or(0.0) + one.disk_io.unwrap_or(0.0));
         usage.net_io = Some(usage.net_io.unwrap_or(0.0) + one.net_io.unwrap_or(0.0));
         cpu_variance += variance;
     }
-    let unknown = host.vms.iter().any(|vm| !here.contains(vm));
-    let (cpu, memory, basis) = match measured {
-        Some((cpu, memory)) => (cpu, memory, Basis::Monitoring),
-        None if unknown => (host.cpu_allocated.0 as f64, host.memory_allocated.0 as f64, Basis::Allocation),
+    let unknown = host.vms.iter().any(|vm| !residents.here.contains(vm));
+    let (beyond_cpu, beyond_memory, basis) = match measured {
+        Some((cpu, memory)) => {
+            let then = residents.shown.iter().filter_map(|vm| used.get(vm));
+            let (then_cpu, then_memory) = then.fold((0.0, 0.0), |sum, (one, _)| (sum.0 + one.cpu, sum.1 + one.memory));
+            ((cpu - then_cpu).max(0.0), (memory - then_memory).max(0.0), Basis::Monitoring)
+        }
+        None if unknown => {
+            let (cpu, memory) = (host.cpu_allocated.0 as f64, host.memory_allocated.0 as f64);
+            ((cpu - usage.cpu).max(0.0), (memory - usage.memory).max(0.0), Basis::Allocation)
+        }
         None => (0.0, 0.0, Basis::History),
     };
-    let basis = if usage.cpu > cpu { Basis::History } else { basis };
-    (usage.cpu, usage.memory) = (usage.cpu.max(cpu), usage.memory.max(memory));
+    let basis = if beyond_cpu > 0.0 { basis } else { Basis::History };
+    usage.cpu += beyond_cpu;
+    usage.memory += beyond_memory;
     HostUse { usage, cpu_variance, basis }
 }
 

@@ -4,17 +4,21 @@
 //! Own history counts as far as it is trusted; the rest, and VMs without any, are what
 //! relatives use; without relatives a VM uses what it asks for. A host uses the sum of its
 //! VMs' estimates, or what its fresh sample shows where that is more (the rest is overhead
-//! and VMs that nobody knows), and what our own recent placements bring that no sample shows
-//! yet, so that two quick batches do not pile onto one host.
+//! and VMs that nobody knows). A sample knows nothing of VMs that came after it: these are
+//! [`newcomers`] and count on top, so that VMs that come one by one do not pile onto one host.
+//! Without a memory nobody tells who came when, but ids grow with time: then the youngest VMs of
+//! the cloud count on top of samples as if these missed them, by what is typical elsewhere.
+//!
+//! [`newcomers`]: Known::newcomers
 
 use super::relatives::{self, Relatives};
 use super::{mix, requested};
 use crate::model::demand::{Basis, ClassSpace, Demand, Demands, HostUse, Usage};
 use crate::model::history::{Estimate, Recall};
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
-use crate::model::snapshot::{Host, Snapshot, Vm};
-use std::collections::{HashMap, HashSet};
+use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Demands of every schedulable VM and use of every host. O(VMs + VMs on hosts).
 #[must_use]
@@ -26,17 +30,70 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
             *demand = better;
         }
     }
-    let arriving = known.arriving();
+    let newcomers = known.newcomers();
+    let none = BTreeSet::new();
+    let typical = Typical::new(snapshot, &demands.hosts);
     for (at, host) in demands.hosts.iter_mut().zip(&snapshot.hosts) {
-        *at = known.host_use(host, *at);
-        for vm in arriving.get(&host.id.0).into_iter().flatten() {
+        let new = newcomers.get(&host.id).unwrap_or(&none);
+        *at = known.host_use(host, *at, new, &typical);
+        for vm in new.iter().filter(|vm| at.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
             let demand = known.demand(*vm);
-            add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm), |demand| demand.planned()));
+            add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm, host), |demand| demand.planned()));
             at.cpu_variance += demand.map_or(0.0, |demand| demand.cpu_deviation.powi(2));
         }
     }
-    demands.classes = known.classes(&arriving);
+    demands.classes = known.classes(&newcomers);
     demands
+}
+
+/// What is used of what is allocated elsewhere, for hosts whose sample may be older than their latest VMs
+/// when nobody tells who came when.
+struct Typical {
+    cpu: f64,
+    memory: f64,
+    /// VM ids from here on are young.
+    young: VmId,
+}
+
+/// Young VMs are the latest of all, so many per host.
+const YOUNG: usize = 2;
+
+/// The host at this percentile tells what is typical: samples that miss VMs show too little.
+const USUAL: f64 = 0.75;
+
+/// It is at least this share, where no sample shows anything yet.
+const LEAST: f64 = 0.25;
+
+impl Typical {
+    fn new(snapshot: &Snapshot, hosts: &[HostUse]) -> Self {
+        let measured = || snapshot.hosts.iter().zip(hosts).filter(|(_, at)| at.basis == Basis::Monitoring);
+        let usual = |share: fn(&Host, &HostUse) -> f64| {
+            let mut shares: Vec<f64> = measured().map(|(host, at)| share(host, at)).filter(|x| x.is_finite()).collect();
+            shares.sort_by(f64::total_cmp);
+            let place = ((shares.len() as f64 * USUAL) as usize).min(shares.len().saturating_sub(1));
+            shares.get(place).copied().unwrap_or(LEAST).clamp(LEAST, 1.0)
+        };
+        let mut ids: Vec<VmId> = snapshot.hosts.iter().flat_map(|host| host.vms.iter().copied()).collect();
+        ids.sort_unstable();
+        let young = ids.len().saturating_sub(YOUNG * snapshot.hosts.len());
+        Self {
+            cpu: usual(|host, at| at.usage.cpu / host.cpu_allocated.0 as f64),
+            memory: usual(|host, at| at.usage.memory / host.memory_allocated.0 as f64),
+            young: ids.get(young).copied().unwrap_or_default(),
+        }
+    }
+
+    /// What a host uses if its sample misses its young VMs.
+    fn with_young(&self, host: &Host, stated: HostUse) -> HostUse {
+        let young = host.vms.len() - host.vms.partition_point(|vm| *vm < self.young);
+        let part = young as f64 / host.vms.len().max(1) as f64;
+        let usage = Usage {
+            cpu: stated.usage.cpu + part * self.cpu * host.cpu_allocated.0 as f64,
+            memory: stated.usage.memory + part * self.memory * host.memory_allocated.0 as f64,
+            ..stated.usage
+        };
+        HostUse { usage, ..stated }
+    }
 }
 
 /// What is known of VMs, from the request and from history.
@@ -63,34 +120,53 @@ impl Known<'_> {
         self.relatives.demand(kept.or(told.as_ref())?)
     }
 
-    fn asked(&self, vm: VmId) -> Usage {
-        let asked = |vm: &Vm| Usage { cpu: vm.cpu.0 as f64, memory: vm.memory.0 as f64, ..Usage::default() };
-        self.snapshot.vm(vm).map(asked).unwrap_or_default()
+    /// What a VM asks for; of one that nobody knows, its share of what is allocated on its host.
+    fn asked(&self, vm: VmId, host: &Host) -> Usage {
+        let kept = self.recall.identities.get(&vm).map(|kept| (kept.cpu as f64, kept.memory as f64));
+        let told = self.snapshot.vm(vm).map(|vm| (vm.cpu.0 as f64, vm.memory.0 as f64));
+        let share = || {
+            let there = host.vms.len().max(1) as f64;
+            (host.cpu_allocated.0 as f64 / there, host.memory_allocated.0 as f64 / there)
+        };
+        let (cpu, memory) = told.or(kept).unwrap_or_else(share);
+        Usage { cpu, memory, ..Usage::default() }
     }
 
-    /// Our placements that neither the request's lists nor its samples show, by host.
-    fn arriving(&self) -> HashMap<i32, Vec<VmId>> {
+    /// VMs that came to a host after its latest sample, as far as anybody tells: by our own placements, and by
+    /// the HISTORY of VMs in the request. Also placements that the request's lists do not show yet.
+    fn newcomers(&self) -> BTreeMap<HostId, BTreeSet<VmId>> {
         let Self { snapshot, recall, .. } = self;
         let again: HashSet<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
-        let mut arriving: HashMap<i32, Vec<VmId>> = HashMap::new();
-        for placement in recall.placements.iter().filter(|p| !again.contains(&p.vm)) {
-            let Some(host) = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]) else { continue };
-            let listed = host.vms.binary_search(&placement.vm).is_ok();
-            let sampled = host.monitoring.is_some_and(|sample| sample.timestamp > placement.at);
-            // a VM that is summed up with its host's must not come on top
-            let counted = sampled || self.estimate(placement.vm).is_some();
-            if !(listed && counted) {
-                arriving.entry(host.id.0).or_default().push(placement.vm);
+        let mut newcomers: BTreeMap<HostId, BTreeSet<VmId>> = BTreeMap::new();
+        let mut came = |vm: VmId, host: HostId, at: i64| {
+            let Some(there) = snapshot.host_index(host).map(|index| &snapshot.hosts[index]) else { return };
+            // nobody knows when the VMs came that a sample without a moment is of
+            let sampled = there.monitoring.is_some_and(|sample| sample.timestamp.saturating_mul(1000) > at);
+            if !(sampled && there.vms.binary_search(&vm).is_ok()) {
+                newcomers.entry(host).or_default().insert(vm);
+            }
+        };
+        for placement in recall.placements.iter().filter(|placement| !again.contains(&placement.vm)) {
+            came(placement.vm, placement.host, placement.at);
+        }
+        for vm in snapshot.vms.iter().filter(|vm| vm.state == VmState::Active) {
+            if let Some(stay) = vm.stays.last().filter(|stay| stay.began > 0 && Some(stay.host) == vm.host)
+                && let Some(there) = snapshot.host_index(stay.host).map(|index| &snapshot.hosts[index])
+                && there.vms.binary_search(&vm.id).is_ok()
+            {
+                came(vm.id, stay.host, stay.began.saturating_mul(1000));
             }
         }
-        arriving
+        newcomers
     }
 
-    /// The sum of estimates, or what was measured or allocated where that is more.
-    fn host_use(&self, host: &Host, stated: HostUse) -> HostUse {
+    /// The sum of estimates of those that the sample shows, or what was measured or allocated where that is
+    /// more.
+    fn host_use(&self, host: &Host, stated: HostUse, newcomers: &BTreeSet<VmId>, typical: &Typical) -> HostUse {
         let mut sum = Usage::default();
-        let (mut strangers, mut guessed, mut cpu_variance) = (0, 0, 0.0);
-        for vm in &host.vms {
+        let (mut strangers, mut guessed, mut cpu_variance, mut counted) = (0, 0, 0.0, 0);
+        for vm in host.vms.iter().filter(|vm| stated.basis == Basis::Allocation || !newcomers.contains(vm)) {
+            counted += 1;
             // what relatives use helps, but where nobody has history of its own the host's sample
             // is worth more
             match self.demand(*vm) {
@@ -102,8 +178,10 @@ impl Known<'_> {
                 None => strangers += 1,
             }
         }
-        if strangers + guessed == host.vms.len() {
-            return stated;
+        if strangers + guessed == counted {
+            // with a memory of placements newcomers are known
+            let unknown = stated.basis == Basis::Monitoring && self.recall.now == 0;
+            return if unknown { typical.with_young(host, stated) } else { stated };
         }
         if strangers == 0 && stated.basis == Basis::Allocation {
             return HostUse { usage: sum, cpu_variance, basis: Basis::History };
@@ -119,7 +197,7 @@ impl Known<'_> {
 
     /// The seed's space: class vectors of VMs, their sums on hosts. A VM without one counts
     /// as the mean of those that have one, or 1/k each where nobody has.
-    fn classes(&self, arriving: &HashMap<i32, Vec<VmId>>) -> Option<ClassSpace> {
+    fn classes(&self, newcomers: &BTreeMap<HostId, BTreeSet<VmId>>) -> Option<ClassSpace> {
         let vectors = &self.recall.vectors;
         let width = vectors.values().map(Vec::len).max().filter(|width| *width > 0)?;
         let mut ids: Vec<&VmId> = vectors.keys().filter(|vm| vectors[vm].len() == width).collect();
@@ -130,7 +208,7 @@ impl Known<'_> {
         let vms = self.snapshot.candidates.iter().map(|c| of(self.snapshot.vms[c.vm].id).clone()).collect();
         let hosts = self.snapshot.hosts.iter().map(|host| {
             let mut sum = vec![0.0; width];
-            let more = arriving.get(&host.id.0).into_iter().flatten().filter(|vm| host.vms.binary_search(vm).is_err());
+            let more = newcomers.get(&host.id).into_iter().flatten().filter(|vm| host.vms.binary_search(vm).is_err());
             for vm in host.vms.iter().chain(more) {
                 sum.iter_mut().zip(of(*vm)).for_each(|(sum, x)| *sum += x);
             }

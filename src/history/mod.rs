@@ -127,11 +127,13 @@ pub struct Sent<'a> {
     pub placements: &'a [Placement],
     /// How the deployments of these VMs went so far.
     pub attempts: &'a [(VmId, Attempts)],
-    /// Placements made before this moment are forgotten, seconds since 1970.
+    /// Placements made before this moment are forgotten, milliseconds since 1970.
     pub placements_since: i64,
-    /// Attempts made before this moment are forgotten.
+    /// Placements made after this moment were made by a wrong clock, and are forgotten too.
+    pub placements_until: i64,
+    /// Attempts made before this moment are forgotten, seconds since 1970.
     pub attempts_since: i64,
-    /// Whatever was made after this moment was made by a wrong clock, and is forgotten too.
+    /// Attempts made after this moment were made by a wrong clock, and are forgotten too.
     pub until: i64,
 }
 

@@ -22,6 +22,8 @@ pub type Limit = Option<u32>;
 /// TEMPLATE/ONE_DRS: what is `None` is not said, or cannot be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OneDrs {
+    /// AUTOMATION is full: oned carries plans out without asking.
+    pub full: bool,
     /// POLICY.
     pub policy: Option<DrsPolicy>,
     /// MIGRATION_THRESHOLD: migrations of both kinds in one plan.

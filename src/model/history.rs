@@ -56,7 +56,7 @@ pub struct Placement {
     pub vm: VmId,
     /// Where it was sent.
     pub host: HostId,
-    /// When, in seconds since 1970.
+    /// When it was answered, in milliseconds since 1970: several answers may fall into one second.
     pub at: i64,
 }
 
@@ -93,4 +93,6 @@ pub struct Recall {
     pub attempts: HashMap<VmId, Attempts>,
     /// When this was asked, seconds since 1970.
     pub now: i64,
+    /// The same in milliseconds, where placements count that may be under way; 0 where they do not.
+    pub moment: i64,
 }

@@ -51,13 +51,14 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn one_drs(&mut self) -> OneDrs {
-        self.one_of("AUTOMATION", &["manual", "partial", "full"]);
+        let automation = self.one_of("AUTOMATION", &["manual", "partial", "full"]);
         let policy = match self.one_of("POLICY", &["balance", "pack"]) {
             Some(0) => Some(DrsPolicy::Balance),
             Some(_) => Some(DrsPolicy::Pack),
             None => None,
         };
         OneDrs {
+            full: automation == Some(2),
             policy,
             migrations: self.limit("MIGRATION_THRESHOLD"),
             host_migrations: self.limit("HOST_MIGRATION_THRESHOLD"),

@@ -26,6 +26,10 @@ pub fn read(id: Option<i32>, values: &Vector) -> Option<VmMonitoring> {
         let net_io = both(&named("NETRX_BW"), &named("NETTX_BW"));
         Some(Usage { cpu, memory, disk_io, net_io })
     };
+    // a VM that runs uses some memory: none means that the probe failed
+    if counters.memory == Some(0.0) {
+        return None;
+    }
     let (current, forecast) = (usage(""), usage("_FORECAST"));
     (current.is_some() || counters.cpu.is_some()).then_some(VmMonitoring { timestamp, counters, current, forecast })
 }

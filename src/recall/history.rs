@@ -2,7 +2,7 @@
 
 use super::intake::{CLOCKS, Intake};
 use crate::config::{Settings, Store};
-use crate::decide::{self, Decided, FORGOTTEN};
+use crate::decide::{self, Decided, FORGOTTEN, Optimized};
 use crate::demand::model::Model;
 use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
@@ -112,11 +112,11 @@ impl History {
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
 
-    /// Starts opening a file that is only read.
-    pub fn read_only(path: PathBuf, deadline: f64) -> Self {
+    /// Starts opening a file that may come from elsewhere, and is only read.
+    pub fn foreign(path: PathBuf, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || {
-            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn Placing>)
+            SqliteStore::open_foreign(&path, deadline).map(|store| Box::new(store) as Box<dyn Placing>)
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
@@ -182,8 +182,9 @@ impl History {
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
             if let Some(now) = now {
-                let recent = |placement: &Placement| placement.at <= now + CLOCKS;
-                recall.placements = store.placements(now - REMEMBERED)?.into_iter().filter(recent).collect();
+                let recent = |placement: &Placement| placement.at <= (now + CLOCKS) * 1000;
+                let since = (now - REMEMBERED) * 1000;
+                recall.placements = store.placements(since)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
                 recall.now = now;
             }
@@ -201,9 +202,10 @@ impl History {
         self.worker.renew();
     }
 
-    /// Keeps the placements of a plan, for the next request.
-    pub fn remember(&self, decided: &Decided, now: i64) {
-        match self.try_remember(decided, now) {
+    /// Keeps the placements of a plan that was answered at `moment` (milliseconds since 1970), for the next
+    /// request.
+    pub fn remember(&self, decided: &Decided, moment: i64) {
+        match self.try_remember(decided, moment) {
             Ok(()) => {}
             Err(error @ (StoreError::ReadOnly | StoreError::NotWritable(_) | StoreError::Full)) => log::warn!(
                 "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
@@ -213,18 +215,33 @@ impl History {
         }
     }
 
+    /// Keeps which migrations were planned at `moment` (milliseconds since 1970), to see whether they happen.
+    pub fn remember_migrations(&self, optimized: &Optimized, moment: i64) {
+        let attempts = optimized.attempts.clone();
+        let kept = self.keep(Vec::new(), attempts, moment);
+        if let Err(error) = kept {
+            log::debug!("planned migrations are not remembered: {error}");
+        }
+    }
+
     /// As [`Self::remember`], or why not.
-    pub fn try_remember(&self, decided: &Decided, now: i64) -> Result<(), StoreError> {
+    pub fn try_remember(&self, decided: &Decided, moment: i64) -> Result<(), StoreError> {
+        let now = moment.div_euclid(1000);
         let actions = decided.planned.plan.actions.iter();
         let placements: Vec<Placement> =
-            actions.map(|action| Placement { vm: action.vm, host: action.host, at: now }).collect();
-        let attempts: Vec<(VmId, Attempts)> = decided.attempts(now);
+            actions.map(|action| Placement { vm: action.vm, host: action.host, at: moment }).collect();
+        self.keep(placements, decided.attempts(now), moment)
+    }
+
+    fn keep(&self, placements: Vec<Placement>, attempts: Vec<(VmId, Attempts)>, moment: i64) -> Result<(), StoreError> {
+        let now = moment.div_euclid(1000);
         self.worker.ask(move |store| {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
                 // those of a front-end whose clock differs stay
-                placements_since: now - REMEMBERED - CLOCKS,
+                placements_since: (now - REMEMBERED - CLOCKS) * 1000,
+                placements_until: (now + CLOCKS) * 1000,
                 attempts_since: now - FORGOTTEN - CLOCKS,
                 until: now + CLOCKS,
             })

@@ -34,7 +34,7 @@ pub struct Booking {
 }
 
 /// The answers of late, the newest of each VM.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Booked {
     by_vm: BTreeMap<VmId, Booking>,
     /// Oldest first; entries that were replaced are passed over.
@@ -77,7 +77,7 @@ impl Booked {
 
     /// As the store would tell them.
     pub fn placements(&self) -> impl Iterator<Item = Placement> {
-        self.iter().map(|(vm, booking)| Placement { vm, host: booking.host, at: booking.at })
+        self.iter().map(|(vm, booking)| Placement { vm, host: booking.host, at: booking.at * 1000 })
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
         }
         booked.forget(None);
         booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(20))));
-        assert_eq!(booked.placements().collect::<Vec<_>>(), [Placement { vm: VmId(7), host: HostId(4), at: 50 }]);
+        assert_eq!(booked.placements().collect::<Vec<_>>(), [Placement { vm: VmId(7), host: HostId(4), at: 50_000 }]);
         booked.forget(Some(&cloud(Instant::now() + Duration::from_secs(31))));
         assert_eq!(booked.iter().count(), 0);
     }

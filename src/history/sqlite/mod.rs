@@ -3,6 +3,7 @@
 
 mod collecting;
 pub mod forecast;
+mod foreign;
 mod placing;
 mod training;
 

@@ -79,11 +79,11 @@ impl Placing for SqliteStore {
 
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
         self.writing(|transaction| {
-            let forget = |table: &str, since: i64| {
-                transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"), [since, sent.until])
+            let forget = |table: &str, since: i64, until: i64| {
+                transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"), [since, until])
             };
-            forget("placements", sent.placements_since)?;
-            forget("attempts", sent.attempts_since)?;
+            forget("placements", sent.placements_since, sent.placements_until)?;
+            forget("attempts", sent.attempts_since, sent.until)?;
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
             for placement in sent.placements {
                 insert.execute(params![placement.vm.0, placement.host.0, placement.at])?;

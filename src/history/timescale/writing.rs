@@ -226,7 +226,8 @@ pub fn save_carbon(
 /// Keeps what a plan has sent where, and forgets what is old.
 pub fn save_sent(transaction: &mut Transaction<'_>, sent: &Sent<'_>) -> Result<(), postgres::Error> {
     let forget = "DELETE FROM oneaio.placements WHERE at < $1 OR at > $2";
-    transaction.execute_typed(forget, &[(&sent.placements_since, Type::INT8), (&sent.until, Type::INT8)])?;
+    let bounds: [Value<'_>; 2] = [(&sent.placements_since, Type::INT8), (&sent.placements_until, Type::INT8)];
+    transaction.execute_typed(forget, &bounds)?;
     let vms: Vec<i32> = sent.placements.iter().map(|p| p.vm.0).collect();
     let hosts: Vec<i32> = sent.placements.iter().map(|p| p.host.0).collect();
     let times: Vec<i64> = sent.placements.iter().map(|p| p.at).collect();

@@ -8,6 +8,7 @@
 //! | `repair` | VMs to where their rules allow them to be |
 //! | `balance` | evens out hosts, by the one search |
 //! | `pack` | empties hosts |
+//! | `unrest` | what moves often must gain more |
 //! | `schedule` | the order in which every step has room |
 //! | `drain` | empties one host that the operator names |
 //! | `report` | what was done and why |
@@ -24,6 +25,7 @@ mod residents;
 mod scene;
 mod schedule;
 mod state;
+mod unrest;
 
 pub use drain::drain;
 pub use scene::MigrationInput;

@@ -1,6 +1,7 @@
 //! What does not change while migrations are planned.
 
 use super::residents::Residents;
+use super::unrest::Unrest;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
 use crate::model::ids::VmId;
@@ -102,12 +103,15 @@ impl<'a> Scene<'a> {
         // half of what a migration costs is that there is one
         let cost = |member: &usize| 0.5 + 0.5 * volumes[*member] / mean.max(1.0);
         let mean_host = MeanHost::of(context.snapshot);
+        let unrest = Unrest::of(context.snapshot);
         let mut unit_of = vec![None; context.snapshot.candidates.len()];
         let mut found = Vec::with_capacity(units.len());
         for members in units {
             members.iter().for_each(|&member| unit_of[member] = Some(found.len()));
             let cost: f64 = members.iter().map(cost).sum();
-            let price = context.policy.optimize.minimum_gain * cost;
+            let reluctance = members.iter().map(|&member| unrest.reluctance(context.vm(member)));
+            let reluctance = reluctance.fold(1.0, f64::max);
+            let price = context.policy.optimize.minimum_gain * cost * reluctance;
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
         let amounts = found.iter().map(|unit| context.space.amount(&unit.members)).collect();

@@ -1,8 +1,8 @@
 //! The order of migrations. oned checks no capacity for them, and starts one per host and up
-//! to 30 at a time, side by side; so they are put into rounds. Within a round every target
-//! has room while all sources still hold what leaves them, and no target comes twice. Each
-//! round begins, where possible, with a host of the round before: there the executor stops
-//! until that round is over.
+//! to 30 at a time, side by side; so they are put into rounds, in which no target comes twice. A
+//! VM that leaves holds its room until it is known to be gone: when a later migration in the plan has
+//! the same target, which oned begins only after the first is over. Each round begins, where
+//! possible, with a host of the round before, so that this is soon.
 //!
 //! Where all that is left waits for each other (a cycle), one goes to a third host that still
 //! is an improvement, or is dropped.
@@ -66,11 +66,19 @@ fn pending(scene: &Scene<'_>, target: &[Option<usize>]) -> Vec<Pending> {
     found
 }
 
+/// Room on a source that a migration may still hold.
+struct Held {
+    source: usize,
+    cpu: Cpu,
+    memory: Memory,
+    request: usize,
+}
+
 struct Planning<'a> {
     scene: &'a Scene<'a>,
     state: State<'a>,
-    /// What migrations of this round still hold on their source.
-    held: Vec<(usize, Cpu, Memory)>,
+    /// What migrations may still hold on their source.
+    held: Vec<Held>,
     /// Members of sets that have yet to follow to a host.
     carried: Vec<(usize, usize)>,
     /// Targets of the round before.
@@ -82,7 +90,7 @@ struct Planning<'a> {
 impl Planning<'_> {
     /// One round; false when nothing could be done.
     fn round(&mut self, pending: &mut Vec<Pending>) -> bool {
-        self.held.clear();
+        self.release();
         let mut round: Vec<(usize, usize)> = Vec::new();
         let mut busy: BTreeSet<usize> = BTreeSet::new();
         let mut later = Vec::new();
@@ -93,7 +101,6 @@ impl Planning<'_> {
             } else {
                 later.push((request, to));
             }
-            self.hold(request);
         }
         self.carried = later;
         for index in self.order(pending) {
@@ -148,16 +155,25 @@ impl Planning<'_> {
     fn hold(&mut self, request: usize) {
         let vm = self.scene.vm(request);
         if let Some(source) = self.scene.context.home(request) {
-            self.held.push((source, vm.cpu, vm.memory));
+            self.held.push(Held { source, cpu: vm.cpu, memory: vm.memory, request });
         }
     }
 
-    /// Room on the target even while all sources of the round still hold what leaves them.
+    /// Forgets what is known to be gone: a later step with the same target waits for that.
+    fn release(&mut self) {
+        let steps = &self.steps;
+        self.held.retain(|held| {
+            let place = steps.iter().position(|(request, _)| *request == held.request);
+            place.is_none_or(|place| !steps[place + 1..].iter().any(|(_, to)| *to == steps[place].1))
+        });
+    }
+
+    /// Room on the target even while all sources still hold what may not have left them.
     fn has_room(&self, one: &Pending) -> bool {
-        let held = || self.held.iter().filter(|(source, _, _)| *source == one.to);
+        let held = || self.held.iter().filter(|held| held.source == one.to);
         let movers = || one.movers.iter().map(|&mover| self.scene.vm(mover));
-        let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held().map(|(_, cpu, _)| *cpu).sum();
-        let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held().map(|(_, _, memory)| *memory).sum();
+        let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held().map(|held| held.cpu).sum();
+        let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held().map(|held| held.memory).sum();
         self.state.has_room(one.to, cpu, memory)
     }
 

@@ -110,7 +110,7 @@ mod tests {
     fn all_hosts_count() {
         // scores, other scores, whether the first are better
         for (a, b, better) in [
-            (&[0.4, 0.4][..], &[0.1, 0.5][..], true),
+            (&[0.4, 0.4][..], &[0.1, 0.51][..], true),
             (&[0.1, 0.46], &[0.4, 0.4], true),
             (&[0.5, 0.1], &[0.1, 0.5], false),
             (&[0.5, 0.2, 0.2], &[0.5, 0.3, 0.2], true),

@@ -115,7 +115,7 @@ impl Run<'_> {
         }
         let Some(Waiting { of, document }) = self.asking.queue.pop_front() else { return };
         self.figures.requests += 1;
-        let clock = self.moment() + self.clock;
+        let clock = self.front_end_clock();
         let answer = match of {
             PlanOf::Placement => self.scheduler.place(document.into_bytes(), clock),
             PlanOf::Cluster(id) => self.scheduler.optimize(id, document.into_bytes(), clock),
@@ -131,7 +131,7 @@ impl Run<'_> {
             return;
         }
         let Some((of, answer)) = self.asking.in_hand.take() else { return };
-        self.scheduler.answered(self.moment() + self.clock);
+        self.scheduler.answered(self.front_end_clock());
         for wrong in &answer.wrong {
             self.judge.breach(self.now, format!("the plan is wrong as an answer: {wrong}"));
         }

@@ -129,6 +129,11 @@ impl Run<'_> {
         self.scenario.begins + self.now.div_euclid(1000)
     }
 
+    /// What the clock of the front-end says, milliseconds since 1970.
+    pub(super) fn front_end_clock(&self) -> i64 {
+        (self.scenario.begins + self.clock) * 1000 + self.now
+    }
+
     /// Nobody waits or starts, and nobody will come.
     fn is_settled(&self) -> bool {
         let busy = |phase| matches!(phase, Phase::Pending | Phase::Starting | Phase::Failed);

@@ -44,10 +44,12 @@ struct Store {
 }
 
 impl Store {
-    fn recall(&self, snapshot: &Snapshot, now: i64) -> Recall {
+    fn recall(&self, snapshot: &Snapshot, moment: i64) -> Recall {
+        let now = moment.div_euclid(1000);
         let vms = decide::concerned(snapshot);
         let known = vms.iter().filter_map(|vm| self.vms.get(vm).map(|kept| (*vm, kept)));
-        let recent = |placement: &&Placement| (now - REMEMBERED..=now + AHEAD).contains(&placement.at);
+        let recent =
+            |placement: &&Placement| ((now - REMEMBERED) * 1000..=(now + AHEAD) * 1000).contains(&placement.at);
         let placed = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id);
         let keys = observed::keys_of(snapshot).into_iter();
         Recall {
@@ -57,16 +59,19 @@ impl Store {
             placements: self.placements.iter().filter(recent).copied().collect(),
             attempts: placed.filter_map(|vm| self.attempts.get(&vm).map(|known| (vm, known.clone()))).collect(),
             now,
+            moment,
             ..Recall::default()
         }
     }
 
-    fn remember(&mut self, decided: &decide::Decided, now: i64) {
+    fn remember(&mut self, decided: &decide::Decided, moment: i64) {
+        let now = moment.div_euclid(1000);
         let plan = &decided.planned.plan;
-        let placements = plan.actions.iter().map(|action| Placement { vm: action.vm, host: action.host, at: now });
+        let placements = plan.actions.iter().map(|action| Placement { vm: action.vm, host: action.host, at: moment });
         let placements: Vec<Placement> = placements.collect();
         self.placements.retain(|old| {
-            (now - REMEMBERED..=now + AHEAD).contains(&old.at) && !placements.iter().any(|new| new.vm == old.vm)
+            ((now - REMEMBERED) * 1000..=(now + AHEAD) * 1000).contains(&old.at)
+                && !placements.iter().any(|new| new.vm == old.vm)
         });
         self.placements.extend(placements);
         self.attempts.extend(decided.attempts(now));
@@ -175,6 +180,9 @@ impl Scheduler for Ours {
         let recall = self.memory().map(|store| store.recall(&snapshot, now)).unwrap_or_default();
         match decide::optimize(snapshot, Some(cluster), &recall, &self.policy) {
             Ok(optimized) => {
+                if let Some(store) = self.memory() {
+                    store.attempts.extend(optimized.attempts.clone());
+                }
                 let wrong = optimized.dropped.iter().map(|breach| format!("VM {}: {breach}", breach.vm));
                 Answer { wrong: wrong.collect(), plan: optimized.migrated.plan, ..Answer::default() }
             }

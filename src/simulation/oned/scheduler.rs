@@ -39,7 +39,7 @@ pub struct Answer {
     pub believed: Vec<(VmId, crate::model::ids::HostId)>,
 }
 
-/// A scheduler driver. `now` is what its front-end's clock says, seconds since 1970.
+/// A scheduler driver. `now` is what its front-end's clock says, milliseconds since 1970.
 pub trait Scheduler {
     /// Answers a placement request.
     fn place(&mut self, request: Vec<u8>, now: i64) -> Answer;

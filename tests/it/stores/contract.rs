@@ -62,7 +62,7 @@ fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     assert_eq!(store.counters(Kind::Host).unwrap(), []);
 
     let place = |vm, at| Placement { vm: VmId(vm), host: HostId(4), at };
-    let sent = Sent { until: 1000, ..Sent::default() };
+    let sent = Sent { until: 1000, placements_until: 1000, ..Sent::default() };
     store.remember(&Sent { placements: &[place(1, 100), place(2, 200)], ..sent }).unwrap();
     store.remember(&Sent { placements: &[place(2, 300)], placements_since: 150, ..sent }).unwrap();
     assert_eq!(store.placements(0).unwrap(), [place(2, 300)]);

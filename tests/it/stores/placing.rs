@@ -275,8 +275,8 @@ fn placements_of_a_front_end_whose_clock_differs_stay() {
     let now = i64::try_from(now.as_secs()).unwrap();
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     for (vm, minutes) in [(1, 10), (2, -20)] {
-        let placements = [Placement { vm: VmId(vm), host: HostId(1), at: now + 60 * minutes }];
-        store.remember(&Sent { placements: &placements, until: i64::MAX, ..Sent::default() }).unwrap();
+        let placements = [Placement { vm: VmId(vm), host: HostId(1), at: 1000 * (now + 60 * minutes) }];
+        store.remember(&Sent { placements: &placements, placements_until: i64::MAX, ..Sent::default() }).unwrap();
     }
     let mut xml = request(&[host(1).vms(&[1]), host(2)], &[vm(3, &[1, 2])]);
     xml.vms.push(Vm { hosts: None, ..vm(1, &[]) });

@@ -50,7 +50,7 @@ impl FrontEnd {
     fn wait(&self, seconds: i64) {
         let store = rusqlite::Connection::open(self.store()).unwrap();
         store.execute("UPDATE attempts SET at = at - ?1", [seconds]).unwrap();
-        store.execute("UPDATE placements SET at = at - ?1", [seconds]).unwrap();
+        store.execute("UPDATE placements SET at = at - 1000 * ?1", [seconds]).unwrap();
     }
 }
 

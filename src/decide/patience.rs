@@ -1,0 +1,115 @@
+//! Migrations that were planned and did not happen: oned refuses some time and again, and each takes the
+//! place of another in every plan.
+//!
+//! A migration makes a HISTORY record when it begins. A VM without a new one since we planned its migration
+//! was not migrated. After the second time it pauses, each further time twice as long. Only where oned
+//! carries plans out by itself: elsewhere a plan waits for somebody, and its age means nothing.
+
+use crate::model::cluster::Cluster;
+use crate::model::history::{Attempts, Recall};
+use crate::model::ids::VmId;
+use crate::model::moment::utc;
+use crate::model::plan::Plan;
+use crate::model::snapshot::{Snapshot, Vm};
+use std::collections::BTreeMap;
+
+/// Times that cost nothing.
+const FREE: u32 = 2;
+
+/// Seconds of the first pause, and of the longest.
+const PAUSE: i64 = 3600;
+const LONGEST: i64 = 86_400;
+
+/// A plan is carried out after so many seconds; before that, nothing is known of its migrations.
+const SOON: i64 = 60;
+
+/// Who pauses, with the reason; these are kept where they are.
+pub fn pause(snapshot: &mut Snapshot, cluster: &Cluster, recall: &Recall) -> BTreeMap<VmId, String> {
+    let mut paused = BTreeMap::new();
+    if !cluster.drs.full || recall.now == 0 {
+        return paused;
+    }
+    for vm in snapshot.candidates.iter().map(|candidates| candidates.vm) {
+        let vm = &mut snapshot.vms[vm];
+        let Some(failed) = not_migrated(vm, recall).filter(|failed| *failed >= FREE) else { continue };
+        let at = recall.attempts.get(&vm.id).map_or(0, |known| known.at);
+        let doubled = 1_i64.checked_shl(failed - FREE).filter(|times| *times > 0).unwrap_or(i64::MAX);
+        let until = at.saturating_add(PAUSE.saturating_mul(doubled).min(LONGEST));
+        if (at..until).contains(&recall.now) && !vm.blocked {
+            vm.blocked = true;
+            let text = format!(
+                "its migration was planned {failed} times and did not happen; tried again after {}",
+                utc(until)
+            );
+            paused.insert(vm.id, text);
+        }
+    }
+    paused
+}
+
+/// How often in a row its migration did not happen; `None` when there is nothing to say.
+fn not_migrated(vm: &Vm, recall: &Recall) -> Option<u32> {
+    let known = recall.attempts.get(&vm.id)?;
+    let run = vm.last_run?;
+    let same = run.sequence == known.sequence && recall.now.saturating_sub(known.at) >= SOON;
+    same.then(|| known.failed.saturating_add(1))
+}
+
+/// What to remember of the migrations of a plan.
+pub fn after(snapshot: &Snapshot, plan: &Plan, recall: &Recall) -> Vec<(VmId, Attempts)> {
+    let attempts = |vm: VmId| {
+        let of = snapshot.vm(vm)?;
+        let sequence = of.last_run?.sequence;
+        let failed = not_migrated(of, recall).unwrap_or(0);
+        Some((vm, Attempts { failed, at: recall.now, sequence, error: String::new() }))
+    };
+    plan.actions.iter().filter_map(|action| attempts(action.vm)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cluster::OneDrs;
+    use crate::model::ids::{DatastoreId, HostId};
+    use crate::model::plan::{Action, Operation};
+    use crate::model::snapshot::{Candidates, LastRun, VmState};
+    use crate::model::units::{Cpu, Memory};
+    use std::sync::Arc;
+
+    fn snapshot(sequence: i64) -> Snapshot {
+        let last_run = Some(LastRun { sequence, began: 1, ended: 0 });
+        let vm = Vm { last_run, state: VmState::Active, ..Vm::plain(VmId(7), Cpu(1), Memory(1)) };
+        let none: Arc<[u32]> = Arc::new([]);
+        let candidates = vec![Candidates { vm: 0, hosts: none.clone(), datastores: none, nics: Vec::new() }];
+        Snapshot { vms: vec![vm], candidates, ..Snapshot::default() }
+    }
+
+    #[test]
+    fn what_does_not_happen_twice_pauses_and_is_tried_again() {
+        let full = Cluster { drs: OneDrs { full: true, ..OneDrs::default() }, ..Cluster::default() };
+        let action = Action {
+            vm: VmId(7),
+            operation: Operation::Migrate,
+            host: HostId(2),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        let plan = Plan { actions: vec![action] };
+        let mut recall = Recall::default();
+        let mut planned = Vec::new();
+        for round in 1..=40_i64 {
+            recall.now = 1_000_000 + 600 * round;
+            let mut snapshot = snapshot(3);
+            if pause(&mut snapshot, &full, &recall).is_empty() {
+                planned.push(round);
+                recall.attempts.extend(after(&snapshot, &plan, &recall));
+            } else {
+                assert!(snapshot.vms[0].blocked);
+            }
+        }
+        // twice for nothing, then after an hour, two, four
+        assert_eq!(planned, [1, 2, 8, 20]);
+        assert!(pause(&mut snapshot(4), &full, &recall).is_empty(), "it has migrated since");
+        assert!(pause(&mut snapshot(3), &Cluster::default(), &recall).is_empty(), "nobody carries plans out");
+    }
+}
