@@ -102,7 +102,7 @@ pub fn tight(bytes: &[u8]) {
     } else {
         let cluster = requests::optimization(&mut draw);
         let _shown = Shown(cluster.request().xml());
-        cluster.optimize();
+        requests::lawful(&cluster);
     }
 }
 
