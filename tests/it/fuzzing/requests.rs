@@ -5,6 +5,11 @@
 use super::draw::Draw;
 use crate::support::cluster::{Cluster, Resident, cluster, resident};
 use crate::support::request::{Host, Request, Vm, datastore, group, host, request, running, vm, vnet};
+use oneaio::decide;
+use oneaio::model::history::Recall;
+use oneaio::model::plan::Plan;
+use oneaio::model::policy::Policy;
+use oneaio::placement::check;
 
 /// A request to place VMs.
 pub fn placement(draw: &mut Draw<'_>) -> Request {
@@ -169,6 +174,18 @@ fn grouped(vms: &mut [Vm], hosts: &[i32], draw: &mut Draw<'_>) -> Vec<String> {
         groups.push(group(id, &roles, rules));
     }
     groups
+}
+
+/// Optimizes; the plan that would be printed is lawful. The planner may have had to drop some of
+/// it: how many migrations.
+pub fn lawful(cluster: &Cluster) -> (Plan, usize) {
+    let snapshot = decide::read(cluster.request().xml().into_bytes()).expect("a readable request");
+    let policy = Policy::default();
+    let optimized = decide::optimize(snapshot, None, &Recall::default(), &policy).expect("a cluster");
+    let of = &optimized.snapshot.clusters[0];
+    let found = check::migration_breaches(&optimized.snapshot, of, &optimized.migrated.plan, &of.drs.over(&policy));
+    assert!(found.is_empty(), "the plan breaks a rule: {found:?}");
+    (optimized.migrated.plan, optimized.dropped.len())
 }
 
 /// A cluster to be optimized.
