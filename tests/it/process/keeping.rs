@@ -191,9 +191,12 @@ fn attempts_are_kept_for_two_days_and_placements_for_a_quarter_of_an_hour() {
     let placements = [(11, 900 + clocks - 300), (12, 900 + clocks + 300), (13, -3600), (14, 60), (15, -600)];
     let tried: Vec<(VmId, Attempts)> =
         attempts.iter().map(|(vm, ago)| (VmId(*vm), Attempts { at: now - ago, ..Attempts::default() })).collect();
-    let sent: Vec<Placement> =
-        placements.iter().map(|(vm, ago)| Placement { vm: VmId(*vm), host: HostId(1), at: now - ago }).collect();
-    open().remember(&Sent { placements: &sent, attempts: &tried, until: i64::MAX, ..Sent::default() }).unwrap();
+    let sent: Vec<Placement> = placements
+        .iter()
+        .map(|(vm, ago)| Placement { vm: VmId(*vm), host: HostId(1), at: 1000 * (now - ago) })
+        .collect();
+    let all = Sent { until: i64::MAX, placements_until: i64::MAX, ..Sent::default() };
+    open().remember(&Sent { placements: &sent, attempts: &tried, ..all }).unwrap();
     place(&front_end);
     let mut store = open();
     let mut kept: Vec<i32> = store.attempts(&[1, 2, 3, 4, 5].map(VmId)).unwrap().iter().map(|(vm, _)| vm.0).collect();
