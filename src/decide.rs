@@ -7,10 +7,11 @@ use crate::model::explanation::Explanation;
 use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
-use crate::model::report::{Footprint, Planned, Refusal, Report};
-use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::model::report::{Planned, Refusal, Report};
+use crate::model::snapshot::{Candidates, Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
+use crate::opennebula::stream::{self, Stream};
 use crate::placement::PlanningInput;
 use crate::placement::check::{self, Breach};
 use crate::placement::deploy::retry::Retries;
@@ -19,18 +20,22 @@ use crate::placement::plan;
 use crate::placement::score::green;
 use sets::Sets;
 use std::collections::HashSet;
+use std::io::Read;
 use thiserror::Error;
 
 mod clusters;
 mod failures;
+mod judged;
 pub mod length;
 mod patience;
+pub mod rehearsal;
 mod sets;
 pub mod underway;
 
 pub use crate::placement::Stop;
 pub use crate::placement::deploy::retry::FORGOTTEN;
 pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
+pub use judged::Judged;
 
 /// Why there is no decision.
 #[derive(Debug, Error)]
@@ -73,12 +78,6 @@ impl Decided {
         planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
     }
 
-    /// What the VMs of the plan add to the consumption of all hosts.
-    #[must_use]
-    pub fn footprint(&self) -> Footprint {
-        green::effect(&self.snapshot, &self.demands, &self.planned.plan, &self.planned.plan).chosen
-    }
-
     /// Where VMs are sent by this answer, given at `moment` (milliseconds since 1970), and still by earlier ones.
     #[must_use]
     pub fn placements(&self, moment: i64) -> Vec<Placement> {
@@ -92,6 +91,13 @@ impl Decided {
     #[must_use]
     pub fn attempts(&self, now: i64) -> Vec<(VmId, Attempts)> {
         self.retries.after(&self.snapshot, &self.planned.plan, now)
+    }
+
+    /// Whether a VM comes after the others because it has failed to start.
+    #[must_use]
+    pub fn is_late(&self, vm: VmId) -> bool {
+        let of = |request: &Candidates| self.snapshot.vms[request.vm].id == vm;
+        self.snapshot.candidates.iter().position(of).is_some_and(|request| self.retries.is_late(request))
     }
 
     /// Takes the decision about one VM apart; `None` for one that was not to be placed.
@@ -108,12 +114,25 @@ impl Decided {
 /// When the bytes are no scheduler request; never because of what is odd inside one.
 pub fn read(bytes: Vec<u8>) -> Result<Snapshot, Unusable> {
     let document = envelope::open(bytes)?;
-    let mut snapshot = request::read(&document.xml)?;
-    if document.repaired {
+    Ok(told_if(document.repaired, request::read(&document.xml)?))
+}
+
+/// Reads a recorded request piece by piece; one that unpacks to more than `most` bytes is none.
+///
+/// # Errors
+/// As [`read`], and when its source fails.
+pub fn read_recorded(source: impl Read, most: u64) -> Result<Snapshot, Unusable> {
+    let Stream { xml, repaired } = stream::open(source, most)?;
+    let snapshot = request::read_stream(xml)?;
+    Ok(told_if(repaired.get(), snapshot))
+}
+
+fn told_if(repaired: bool, mut snapshot: Snapshot) -> Snapshot {
+    if repaired {
         let text = "holds bytes that are not UTF-8; they are read as \u{fffd}".to_owned();
         snapshot.notices.insert(0, Notice { subject: Subject::Request, text });
     }
-    Ok(snapshot)
+    snapshot
 }
 
 /// Reads a request and decides it without history.
@@ -159,6 +178,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
         planned = plan_it(&snapshot);
     }
     shunned.give_all_back(&mut snapshot);
+    rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);

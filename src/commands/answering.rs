@@ -42,15 +42,17 @@ pub fn within<T: Send + 'static>(until: Instant, work: impl FnOnce() -> T + Send
     }
 }
 
-/// Builds for tests can be told to fail as no real request does: ONEAIO_FAULT is `panic`, or
-/// the seconds to wait.
-fn rehearse() {
+/// Builds for tests can be told to fail as no real request does: ONEAIO_FAULT is `panic`,
+/// `plan` for one that breaks a rule, or the seconds to wait.
+pub(super) fn rehearse() {
     if !cfg!(debug_assertions) {
         return;
     }
     let Ok(fault) = std::env::var("ONEAIO_FAULT") else { return };
     if let Ok(seconds) = fault.parse::<f64>() {
         std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 60.0)));
+    } else if fault == "plan" {
+        crate::decide::rehearsal::spoil_plans();
     } else if fault == "panic" {
         let nothing: Vec<u8> = Vec::new();
         let _ = nothing[std::hint::black_box(0)];

@@ -3,7 +3,9 @@
 
 mod files;
 mod model;
+mod sched;
 
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings, Store};
 use crate::history::{StoreError, StoreStatus};
@@ -90,12 +92,17 @@ pub fn run(args: &CheckArgs) -> Exit {
     let installation = Installation::here();
     let stored = history(&settings, &mut findings);
     model::model(&settings, stored.as_ref(), now(), &mut findings);
-    files::wrappers(&installation, &mut findings);
-    files::oned_conf(&installation, &mut findings);
-    files::folders(&installation, &settings, &mut findings);
-    if !args.offline {
-        oned(&mut findings);
+    let mut asked = Findings::default();
+    let version = (!args.offline).then(|| oned(&installation, &mut asked)).flatten();
+    if sched::is_six(&installation, version.as_deref()) {
+        sched::sched_conf(&installation, &settings, args.offline, &mut findings);
+    } else {
+        files::wrappers(&installation, &mut findings);
+        files::shadow(&installation, &settings, &mut findings);
+        files::oned_conf(&installation, &mut findings);
     }
+    files::folders(&installation, &settings, &mut findings);
+    findings.0.extend(asked.0);
     if args.nagios {
         return nagios(&findings);
     }
@@ -116,6 +123,7 @@ pub fn run(args: &CheckArgs) -> Exit {
         }
         text.push('\n');
     }
+    let text = if args.json { terminal::json(&text) } else { terminal::lines(&text) };
     if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
@@ -233,22 +241,26 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     }
 }
 
-fn oned(findings: &mut Findings) {
+/// The version of oned, if it answers.
+fn oned(installation: &Installation, findings: &mut Findings) -> Option<String> {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
     let asked = Oned::of_environment(limits).map_err(anyhow::Error::from).and_then(|oned| Ok(oned.system_version()?));
-    match asked {
-        Ok(version) if version.starts_with("7.") => findings.ok("oned", format!("version {version}")),
-        Ok(version) if version.starts_with("6.") => {
-            let fix = "use `oneaio serve` as EXTERNAL_SCHEDULER of sched.conf";
-            findings.warning("oned", format!("version {version}: it has no scheduler drivers"), fix);
-        }
-        Ok(version) => {
-            findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
-        }
+    let version = match asked {
+        Ok(version) => version,
         Err(error) => {
             let fix = "run as oneadmin on the front-end, or set ONED_ADDR and ONE_AUTH; --offline leaves this out";
             findings.warning("oned", format!("{error:#}"), fix);
+            return None;
         }
+    };
+    if version.starts_with("7.") || (version.starts_with("6.") && sched::names_a_server(installation)) {
+        findings.ok("oned", format!("version {version}"));
+    } else if version.starts_with("6.") {
+        let fix = "use `oneaio serve` as EXTERNAL_SCHEDULER of sched.conf";
+        findings.warning("oned", format!("version {version}: it has no scheduler drivers"), fix);
+    } else {
+        findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
     }
+    Some(version)
 }

@@ -1,5 +1,6 @@
 //! `oneaio classes`: what the classes of the model are, in words and numbers.
 
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
 use crate::demand::model::{ClassSummary, Header};
 use crate::recall::modelfile;
@@ -15,7 +16,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     };
     let path = modelfile::path(&settings);
     match modelfile::read(&path) {
-        Ok(Some(model)) => driver::print(&text(&model.header)),
+        Ok(Some(model)) => driver::print(&terminal::lines(&text(&model.header))),
         Ok(None) => {
             log::error!("there is no model at {}: `oneaio train` makes one", path.display());
             Exit::Unusable

@@ -1,6 +1,7 @@
 //! `oneaio classify VM...`: what history says of a VM: its class, its estimate, and where
 //! that comes from.
 
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
 use crate::demand::estimator::{Fit, HORIZON_NAMES, PLACEMENT, Shares};
 use crate::demand::memory::Memory;
@@ -48,7 +49,7 @@ pub fn run(args: &ClassifyArgs) -> Exit {
         .and_then(|mut store| tell(store.as_mut(), &vms, model.as_ref()))
         .map_err(|error| anyhow!("the store {chosen:?} cannot be used: {error}"));
     match told {
-        Ok((text, all)) => driver::print(&text).max(if all { Exit::Done } else { Exit::Unusable }),
+        Ok((text, all)) => driver::print(&terminal::lines(&text)).max(if all { Exit::Done } else { Exit::Unusable }),
         Err(error) => driver::failed(Exit::Unusable, &error),
     }
 }

@@ -2,8 +2,8 @@
 //! effect and from where; what other schedulers were configured to do, in our words.
 
 use super::show::grid::{self, Grid};
-use super::{ConfigArgs, Exit, driver};
-use crate::config::{foreign, keys, origins, reference};
+use super::{ConfigArgs, Exit, driver, logger};
+use crate::config::{LogLevel, foreign, keys, origins, reference};
 use crate::machine::settings;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -35,6 +35,7 @@ pub struct PrintArgs {
 /// Prints.
 #[must_use]
 pub fn run(args: &PrintArgs) -> Exit {
+    logger::start(LogLevel::Warn);
     let effective = args.effective || args.json || args.config.config.is_some() || !args.config.set.is_empty();
     let text = match (args.reference, args.from.is_empty(), effective) {
         (true, ..) => Ok(reference::markdown()),
@@ -58,7 +59,7 @@ fn from(files: &[PathBuf]) -> Result<String> {
 
 /// What counts, or all that is wrong.
 fn in_effect(args: &PrintArgs) -> Result<String> {
-    driver::load(&args.config, None)?;
+    driver::load(&args.config)?;
     let file = args.config.config.clone().or_else(settings::installed);
     let read = file.map(|file| Ok::<_, std::io::Error>((file.display().to_string(), std::fs::read_to_string(file)?)));
     let read = read.transpose()?;

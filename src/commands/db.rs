@@ -1,5 +1,6 @@
 //! `oneaio db`: the store of history: make it, look into it, shorten it.
 
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
 use crate::config::{Settings, Store};
 use crate::history::{HistoryStore, StoreError, StoreStatus};
@@ -55,7 +56,7 @@ fn with_store(
     };
     let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
     match outcome {
-        Ok(text) => driver::print(&text),
+        Ok(text) => driver::print(&terminal::lines(&text)),
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");
             Exit::Unusable

@@ -2,14 +2,15 @@
 //! order, or which VM and which rule is in the way. It only says; nothing is done.
 
 use super::driver::{self, failed};
-use super::show::{grid, migrations_table};
+use super::show::{grid, migrations_table, terminal};
 use super::{ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
-use crate::opennebula::{message, plan_xml};
-use crate::records::bundle::Bundle;
+use crate::model::snapshot::Snapshot;
+use crate::opennebula::plan_xml;
+use crate::records::bundle::{Bundle, MOST_REQUEST};
 use anyhow::anyhow;
 use clap::Args;
 use std::path::PathBuf;
@@ -43,8 +44,7 @@ pub fn run(args: &DrainArgs) -> Exit {
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
     grid::fit(args.full);
-    let (settings, bytes) = source(args)?;
-    let snapshot = decide::read(bytes).map_err(|error| failed(Exit::Unusable, &error.into()))?;
+    let (settings, snapshot) = source(args)?;
     let host = HostId(args.host);
     let known = snapshot.host_index(host).is_some()
         || snapshot.clusters.iter().any(|cluster| cluster.hosts.contains(&host))
@@ -53,6 +53,7 @@ fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
         let error = anyhow!("the request knows no host {host}: is this an optimize request of its cluster?");
         return Err(failed(Exit::Unusable, &error));
     }
+    super::answering::rehearse();
     let drained = decide::drain(&snapshot, host, &Recall::default(), &settings.policy)
         .map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let text = if args.plan {
@@ -64,21 +65,23 @@ fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
         plan_xml::write(&drained.migrated.plan, cluster)
     } else {
         let table = migrations_table::evacuation(&snapshot, args.host, &drained);
-        table.lines().map(|line| message::safe(line) + "\n").collect()
+        terminal::lines(&table)
     };
     let outcome = if drained.blockers.is_empty() { Exit::Done } else { Exit::Different };
     Ok(driver::print(&text).max(outcome))
 }
 
-/// Settings and request; what is wrong is told.
-fn source(args: &DrainArgs) -> Result<(Settings, Vec<u8>), Exit> {
+/// Settings and what was requested; what is wrong is told.
+fn source(args: &DrainArgs) -> Result<(Settings, Snapshot), Exit> {
     let Some(path) = &args.from else {
         let settings = driver::begin(&args.config)?.settings;
-        return Ok((settings, driver::request("drain HOST")?));
+        let snapshot = decide::read(driver::request("drain HOST")?);
+        return Ok((settings, snapshot.map_err(|error| failed(Exit::Unusable, &error.into()))?));
     };
     logger::start(LogLevel::Warn);
-    let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.config(), bundle.request()?)));
-    let (config, bytes) = bundle.map_err(|error| failed(Exit::Usage, &error))?;
-    let settings = driver::load(&args.config, config).map_err(|error| failed(Exit::Usage, &error))?;
-    Ok((settings, bytes))
+    let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.open_request()?, bundle)));
+    let (request, bundle) = bundle.map_err(|error| failed(Exit::Usage, &error))?;
+    let settings = driver::load_for(&args.config, &bundle).map_err(|error| failed(Exit::Usage, &error))?;
+    let snapshot = decide::read_recorded(request, MOST_REQUEST);
+    Ok((settings, snapshot.map_err(|error| failed(Exit::Unusable, &error.into()))?))
 }

@@ -3,6 +3,7 @@
 //! deadline, records and decision log are the same for all.
 
 use super::answering::{Lost, within};
+use super::other::{Answered, Other};
 use super::{AnswerArgs, ConfigArgs, Exit, logger};
 use crate::config::{LogLevel, Problem, Settings, Store};
 use crate::decide;
@@ -17,12 +18,14 @@ use crate::model::snapshot::Snapshot;
 use crate::opennebula::plan_xml;
 use crate::recall::history::{self, History};
 use crate::recall::modelfile;
+use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use crate::records::metrics::{self, Around, Outcome};
 use crate::records::record::{Made, Recording};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,14 +47,25 @@ pub fn print(text: &str) -> Exit {
     }
 }
 
-/// Settings of the named file, or of `fallback`, or of the installed one; all problems in a line.
-pub fn load(args: &ConfigArgs, fallback: Option<PathBuf>) -> anyhow::Result<Settings> {
-    let file = args.config.clone().or(fallback).or_else(settings::installed);
-    let loaded = settings::load(file.as_deref(), &args.set).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(texts.join("; "))
-    })?;
-    Ok(loaded.settings)
+/// Settings of the named file, or of the installed one; all problems in a line.
+pub fn load(args: &ConfigArgs) -> anyhow::Result<Settings> {
+    let file = args.config.clone().or_else(settings::installed);
+    Ok(settings::load(file.as_deref(), &args.set).map_err(|problems| in_a_line(&problems))?.settings)
+}
+
+/// Settings for a bundle: a file that is named goes before the bundle's own, that before the
+/// installed one.
+pub fn load_for(args: &ConfigArgs, bundle: &Bundle) -> anyhow::Result<Settings> {
+    let Some((name, text)) = bundle.config()?.filter(|_| args.config.is_none()) else { return load(args) };
+    let (settings, passed) =
+        settings::load_foreign(&name, &text, &args.set).map_err(|problems| in_a_line(&problems))?;
+    passed.iter().for_each(|problem| log::warn!("{problem}"));
+    Ok(settings)
+}
+
+fn in_a_line(problems: &[Problem]) -> anyhow::Error {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(texts.join("; "))
 }
 
 /// Starts logging, and loads the settings; each problem is told.
@@ -126,6 +140,10 @@ pub struct Driver {
     pub outdated: bool,
     command: &'static str,
     plan: i32,
+    /// Who answers in our place, until it has.
+    other: RefCell<Option<Other>>,
+    /// What it answered.
+    theirs: RefCell<Option<Vec<u8>>>,
     begun: Instant,
     until: Instant,
     recording: Recording,
@@ -154,6 +172,7 @@ impl Driver {
         let until = begun + Duration::from_secs_f64(deadline);
         let moment = now_in_milliseconds();
         let now = moment.div_euclid(1000);
+        let other = RefCell::new(other(command, plan, &settings, &request));
         let recording = Recording::begin(command, given, &settings, &request, now);
         let driver = Self {
             settings,
@@ -164,13 +183,15 @@ impl Driver {
             outdated: fallback.is_some(),
             command,
             plan,
+            other,
+            theirs: RefCell::default(),
             begun,
             until,
             recording,
         };
         match driver.work(Made::default(), move || decide::read(request))? {
             Ok(snapshot) => Ok((driver, snapshot)),
-            Err(error) => Err(failed(Exit::Unusable, &error.into())),
+            Err(error) => Err(driver.unusable(&error.into())),
         }
     }
 
@@ -204,7 +225,7 @@ impl Driver {
 
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
     fn nothing(&self, lost: Lost, made: Made<'_>) -> Exit {
-        let exit = answer(&plan_xml::write(&Plan::default(), self.plan));
+        let exit = self.answer(&plan_xml::write(&Plan::default(), self.plan));
         self.count(&Outcome::Nothing(if lost == Lost::Late { "late" } else { "fault" }));
         let kept = self.recording.keep_fault(made);
         let next = "an empty plan is given, the VMs come with the next request";
@@ -228,14 +249,46 @@ impl Driver {
         outcome: &Outcome<'_>,
     ) -> Exit {
         let plan = plan_xml::write(plan, self.plan);
-        let exit = answer(&plan);
+        let exit = self.answer(&plan);
+        let theirs = self.theirs.borrow();
         if exit == Exit::Done {
             then();
-            let bundle = self.recording.keep(Made { recall: Some(&self.recall), plan: Some(&plan), messages });
+            let bundle = self.recording.keep(Made {
+                recall: Some(&self.recall),
+                plan: Some(&plan),
+                messages,
+                theirs: theirs.as_deref(),
+            });
             decision_log::append(&self.settings, &entry(bundle.as_deref()));
             self.count(outcome);
         }
         exit
+    }
+
+    /// Tells why nothing can be decided; whoever answers in our place still does.
+    pub fn unusable(&self, error: &anyhow::Error) -> Exit {
+        let exit = failed(Exit::Unusable, error);
+        if self.is_shadow() { self.answer("") } else { exit }
+    }
+
+    /// Whether another scheduler answers in our place.
+    pub fn is_shadow(&self) -> bool {
+        self.other.borrow().is_some() || self.theirs.borrow().is_some()
+    }
+
+    /// Answers with a plan of ours, or with that of the scheduler in whose shadow we are.
+    fn answer(&self, plan: &str) -> Exit {
+        let Some(other) = self.other.take() else { return answer(plan.as_bytes()) };
+        let Answered { bytes, failure } = other.answer(self.until);
+        let exit = answer(&bytes);
+        self.theirs.replace(Some(bytes));
+        match failure {
+            Some(failure) => {
+                log::error!("{failure}; in shadow mode oneaio does not answer instead");
+                exit.max(Exit::Unusable)
+            }
+            None => exit,
+        }
     }
 
     fn count(&self, outcome: &Outcome<'_>) {
@@ -253,6 +306,19 @@ impl Driver {
     }
 }
 
+/// Starts the scheduler that answers in our place, where one is configured.
+fn other(command: &str, plan: i32, settings: &Settings, request: &[u8]) -> Option<Other> {
+    let place = command == "place";
+    let name = if place { &settings.operate.shadow_place } else { &settings.operate.shadow_optimize }.as_ref()?;
+    let program = Installation::here().scheduler(name, command);
+    let args = if place { Vec::new() } else { vec![plan.to_string()] };
+    Other::start(&program, &args, request)
+        .inspect_err(|error| {
+            log::error!("{} cannot be started ({error}), so oneaio answers: see shadow.{command}", program.display());
+        })
+        .ok()
+}
+
 /// Whether nobody gave us a standard output. Rust then opens /dev/null in its place, for
 /// reading and writing, and a plan would vanish without an error; `> /dev/null` opens it
 /// for writing only.
@@ -267,13 +333,13 @@ fn stdout_is_closed() -> bool {
 }
 
 /// Writes a plan where oned reads it, whole or not at all.
-fn answer(plan: &str) -> Exit {
+fn answer(plan: &[u8]) -> Exit {
     if stdout_is_closed() {
         log::error!("the plan cannot be written: standard output is closed");
         return Exit::Output;
     }
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(plan.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(plan).and_then(|()| stdout.flush()) {
         Ok(()) => Exit::Done,
         Err(error) => {
             log::error!("the plan cannot be written to standard output: {error}");

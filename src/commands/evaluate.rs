@@ -3,6 +3,7 @@
 
 use super::fitting::FittingArgs;
 use super::show::plot;
+use super::show::terminal;
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Store};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
@@ -140,7 +141,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
     if args.resource == About::Cpu {
         text.push_str(&format!("\n{}\n", young(&evaluation)));
     }
-    if driver::print(&text) != Exit::Done {
+    if driver::print(&terminal::lines(&text)) != Exit::Done {
         return Exit::Output;
     }
     if let Some(path) = &args.plot {
@@ -159,7 +160,7 @@ fn configured(args: &EvaluateArgs) -> Result<Policy> {
     if !args.files.is_empty() && args.config.config.is_none() && args.config.set.is_empty() {
         return Ok(Policy::default());
     }
-    Ok(driver::load(&args.config, None)?.policy)
+    Ok(driver::load(&args.config)?.policy)
 }
 
 /// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the

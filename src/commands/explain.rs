@@ -1,11 +1,10 @@
 //! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
 
-use super::show::{grid, table};
+use super::show::{grid, table, terminal};
 use super::{ConfigArgs, Exit, driver, logger, recorded};
 use crate::config::LogLevel;
 use crate::decide;
 use crate::model::ids::VmId;
-use crate::opennebula::message;
 use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow};
@@ -84,12 +83,12 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
     if vms.len() > UNASKED && !args.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
     }
-    Ok(text.lines().map(|line| message::safe(line) + "\n").collect())
+    Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
 
 /// From the decision log; in full where the request was recorded.
 fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
-    let settings = driver::load(&args.config, None).map_err(|error| (Exit::Usage, error))?;
+    let settings = driver::load(&args.config).map_err(|error| (Exit::Usage, error))?;
     let file = decision_log::file(&settings).context(
         "there is no decision log: set `decision_log`, or make the folder /var/log/one; \
          or name a bundle with --from",
@@ -107,7 +106,7 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
             let text = from_bundle(args, bundle)?;
             Ok(format!("decided at {}, recorded in {}\n\n{text}", said(&entry["at"]), bundle.display()))
         }
-        None if args.json => Ok(format!("{entry}\n")),
+        None if args.json => Ok(terminal::json(&format!("{entry}\n"))),
         None => Ok(brief(&entry, args.vm)),
     }
 }
@@ -141,7 +140,7 @@ fn brief(entry: &Value, vm: Option<i32>) -> String {
         let _ = writeln!(text, "VM {} waits: it {}", one["vm"], said(&one["text"]));
     }
     text.push_str("The request was not recorded: with `record.dir` set, all candidate hosts are told.\n");
-    text.lines().map(|line| message::safe(line) + "\n").collect()
+    terminal::lines(&text)
 }
 
 fn said(value: &Value) -> &str {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `driver` | settings, store and request of a run; one request to its answer |
 //! | `answering` | work within a deadline, whatever happens in it |
+//! | `other` | another scheduler that answers in our place |
 //! | `recorded` | a bundle, with the settings and the history that belong to it |
 //! | `fitting` | how a model is fitted, on the command line |
 //! | `logger` | lines for oned, progress for people |
@@ -31,6 +32,7 @@ mod answering;
 mod driver;
 mod fitting;
 mod logger;
+mod other;
 mod recorded;
 mod show;
 

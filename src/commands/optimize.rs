@@ -2,7 +2,7 @@
 //! standard input and reads a plan of migrations from standard output. What the request
 //! tells of its VMs also feeds the store of history.
 
-use super::driver::{Driver, failed};
+use super::driver::Driver;
 use super::{AnswerArgs, Exit, logger};
 use crate::decide;
 use crate::machine::clock::now_in_milliseconds;
@@ -38,13 +38,18 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let keeping = driver.history.as_ref().map(|history| history.absorb(&snapshot, driver.now));
     let (policy, cluster) = (driver.settings.policy.clone(), ClusterId(args.cluster));
     let optimized = driver.decide(move || decide::optimize(snapshot, Some(cluster), &known, &policy))?;
-    let optimized = optimized.map_err(|error| failed(Exit::Unusable, &error.into()))?;
-    logger::migrated(&optimized.migrated, driver.settings.log_placements);
+    let optimized = optimized.map_err(|error| driver.unusable(&error.into()))?;
+    if driver.is_shadow() {
+        log::info!("in shadow mode; oneaio would have: {}", logger::summary(&optimized.migrated));
+    } else {
+        logger::migrated(&optimized.migrated, driver.settings.log_placements);
+    }
     let keep = || {
         if let Some(keeping) = keeping {
             keeping.finish();
         }
-        if let Some(history) = &driver.history {
+        // what was answered by another scheduler is none of our plans
+        if let Some(history) = driver.history.as_ref().filter(|_| !driver.is_shadow()) {
             history.remember_migrations(&optimized, now_in_milliseconds());
         }
     };

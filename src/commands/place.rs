@@ -5,7 +5,7 @@ use super::driver::Driver;
 use super::show::messages::messages;
 use super::{AnswerArgs, Exit, logger};
 use crate::decide::{self, Stop};
-use crate::machine::clock;
+use crate::machine::clock::now_in_milliseconds;
 use crate::opennebula::plan_xml;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
@@ -23,11 +23,15 @@ fn answered(args: &AnswerArgs) -> Result<Exit, Exit> {
     let (known, policy, soft) = (driver.recall(&snapshot), driver.settings.policy.clone(), driver.soft_end());
     let decided = driver
         .decide(move || decide::place_until(snapshot, &known, &policy, Stop::when(&|| Instant::now() >= soft)))?;
-    logger::report(&decided.planned, driver.settings.log_placements, driver.outdated);
+    if driver.is_shadow() {
+        log::info!("in shadow mode; oneaio would have {}", decided.planned.report.summary());
+    } else {
+        logger::report(&decided.planned, driver.settings.log_placements, driver.outdated);
+    }
     let remember = || {
-        if let Some(history) = &driver.history {
+        if let Some(history) = driver.history.as_ref().filter(|_| !driver.is_shadow()) {
             // the moment of the answer, not of the request: what was written between them cannot know it
-            history.remember(&decided, clock::now_in_milliseconds());
+            history.remember(&decided, now_in_milliseconds());
         }
     };
     let entry = |bundle: Option<&_>| decision_log::placement(&decided, driver.now, bundle);

@@ -6,21 +6,23 @@ use crate::decide;
 use crate::model::history::Recall;
 use crate::model::snapshot::Snapshot;
 use crate::recall::history::History;
-use crate::records::bundle::Bundle;
+use crate::records::bundle::{Bundle, MOST_REQUEST};
 use anyhow::Context;
 
 /// What a bundle's decision rests on: its settings, its request, and what the store told,
 /// which is its own where it has some.
 pub fn read(bundle: &Bundle, config: &ConfigArgs) -> Result<(Settings, Snapshot, Recall), (Exit, anyhow::Error)> {
-    let settings = driver::load(config, bundle.config()).map_err(|error| (Exit::Usage, error))?;
-    let request = bundle.request().map_err(|error| (Exit::Usage, error))?;
+    let settings = driver::load_for(config, bundle).map_err(|error| (Exit::Usage, error))?;
+    let request = bundle.open_request().map_err(|error| (Exit::Usage, error))?;
     let told = || bundle.path.display().to_string();
-    let snapshot = decide::read(request).with_context(told).map_err(|error| (Exit::Unusable, error))?;
+    let snapshot =
+        decide::read_recorded(request, MOST_REQUEST).with_context(told).map_err(|error| (Exit::Unusable, error))?;
     if let Some(recall) = bundle.recall().map_err(|error| (Exit::Unusable, error))? {
         return Ok((settings, snapshot, recall));
     }
-    let history = match (bundle.history(), &settings.history) {
-        (Some(file), _) => Some(History::read_only(file, settings.history_deadline)),
+    let own = bundle.history().map_err(|error| (Exit::Usage, error))?;
+    let history = match (own, &settings.history) {
+        (Some(file), _) => Some(History::foreign(file, settings.history_deadline)),
         (None, Some(named)) if *named != Store::None => Some(History::start(named.clone(), settings.history_deadline)),
         _ => None,
     };

@@ -1,23 +1,28 @@
 //! `oneaio replay`: recorded requests, decided offline. History comes from the bundle, or
 //! from a store that is named; nothing is written but what `--bless` asks for.
 
-use super::driver::print;
+use super::driver::{failed, print};
 use super::recorded::read;
 use super::show::grid::{self, Grid};
 use super::show::messages::{messages, said};
-use super::show::{migrations_table, table};
+use super::show::page::{self, Section};
+use super::show::{migrations_table, table, terminal};
 use super::{ConfigArgs, Exit, logger};
 use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
+use crate::machine::files::{Sync, write_whole};
+use crate::model::policy::Policy;
+use crate::model::snapshot::Snapshot;
 use crate::opennebula::{message, plan_xml};
 use crate::records::bundle::{self, Bundle};
+use crate::records::comparison::Comparison;
 use crate::records::differences::{Summary, differences};
 use crate::records::verdict::{Tally, Verdict};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to replay and how to show it.
 #[derive(Clone, Debug, Args)]
@@ -39,6 +44,12 @@ pub struct ReplayArgs {
     /// Write what was decided to expected/ of each folder, instead of comparing.
     #[arg(long)]
     pub bless: bool,
+    /// Write a page to look at into this file (HTML, complete in itself).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "json", "summary", "compare", "bless"])]
+    pub html: Option<PathBuf>,
+    /// Compare what another scheduler answered (shadow mode) with what oneaio would have.
+    #[arg(long, conflicts_with_all = ["plan", "bless", "json", "summary"])]
+    pub compare: bool,
     /// Do not cut what is wider than the terminal.
     #[arg(long)]
     pub full: bool,
@@ -60,11 +71,17 @@ pub fn run(args: &ReplayArgs) -> Exit {
         bundles if bundles.is_empty() => vec![path.clone()],
         bundles => bundles,
     });
+    if args.compare {
+        return compare(paths, &args.config);
+    }
+    if let Some(file) = &args.html {
+        return draw(paths, file, &args.config);
+    }
     for path in paths {
         let outcome = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
             if asked {
-                let before = decided(&bundle, &ConfigArgs::default())?.tally;
-                let after = decided(&bundle, &args.config)?.tally;
+                let (before, measure) = tally(&bundle, &ConfigArgs::default(), None)?;
+                let (after, _) = tally(&bundle, &args.config, Some(&measure))?;
                 verdict.before.add(&before);
                 verdict.after.add(&after);
             }
@@ -95,7 +112,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         (_, true, false) => summary.text() + &judged(&verdict),
         (_, false, false) => summary.text(),
     };
-    worst.max(print(&printable(&text)))
+    worst.max(print(&terminal::lines(&text)))
 }
 
 /// Before and after, and a sentence.
@@ -105,11 +122,89 @@ fn judged(verdict: &Verdict) -> String {
     format!("\n{table}\n\n{}\n", verdict.sentence())
 }
 
+/// Decides one bundle and sums it up, measured by `measure`, or else by its own settings.
+fn tally(
+    bundle: &Bundle,
+    config: &ConfigArgs,
+    measure: Option<&Policy>,
+) -> Result<(Tally, Policy), (Exit, anyhow::Error)> {
+    let (settings, snapshot, recall) = read(bundle, config)?;
+    let policy = settings.policy;
+    let tally = if optimizes(bundle, &snapshot) {
+        let optimized = decide::optimize(snapshot, None, &recall, &policy);
+        Tally::of_optimization(&optimized.map_err(|error| (Exit::Unusable, error.into()))?)
+    } else {
+        let decided = decide::place_snapshot(snapshot, &recall, &policy);
+        Tally::of_plan(&decided.judge(&decided.planned.plan, measure.unwrap_or(&policy)))
+    };
+    Ok((tally, policy))
+}
+
+fn optimizes(bundle: &Bundle, snapshot: &Snapshot) -> bool {
+    bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize")
+}
+
+/// Compares the answers that were given with ours, over all placements that hold both.
+fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
+    let (mut comparison, mut worst) = (Comparison::default(), Exit::Done);
+    for path in paths {
+        let compared = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
+            let Some(theirs) = bundle.theirs() else { return Ok(()) };
+            let (settings, snapshot, recall) = read(&bundle, config)?;
+            if !optimizes(&bundle, &snapshot) {
+                let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
+                let theirs = plan_xml::read(&String::from_utf8_lossy(&theirs)).ok();
+                comparison.add(&decided, theirs.as_ref(), &settings.policy);
+            }
+            Ok(())
+        });
+        if let Err((exit, error)) = compared {
+            worst = worst.max(failed(exit, &error));
+        }
+    }
+    if comparison.is_empty() {
+        log::error!("no bundle holds a placement that another scheduler answered: set shadow.place");
+        return worst.max(Exit::Usage);
+    }
+    let mut table = Grid::new(&["", "who answered", "oneaio", "change"], &[1, 2, 3], &[]);
+    comparison.rows().into_iter().for_each(|row| table.add_row(row));
+    worst.max(print(&terminal::lines(&format!("{table}\n\n{}", comparison.remarks()))))
+}
+
+/// Writes a page with a section for each bundle.
+fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) -> Exit {
+    let (mut sections, mut worst) = (Vec::new(), Exit::Done);
+    for path in paths {
+        let section = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
+            let (settings, snapshot, recall) = read(&bundle, config)?;
+            let (name, policy) = (bundle.path.display().to_string(), settings.policy);
+            if optimizes(&bundle, &snapshot) {
+                let optimized = decide::optimize(snapshot, None, &recall, &policy);
+                let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
+                return Ok(page::section(&name, &Section::Migrated(&optimized)));
+            }
+            let mut decided = decide::place_snapshot(snapshot, &recall, &policy);
+            decided.compare_green(&policy);
+            Ok(page::section(&name, &Section::Placed(&decided, &policy)))
+        });
+        match section {
+            Ok(section) => sections.push(section),
+            Err((exit, error)) => worst = worst.max(failed(exit, &error)),
+        }
+    }
+    match write_whole(file, page::page(&sections).as_bytes(), 0o644, Sync::No) {
+        Ok(()) => worst,
+        Err(error) => {
+            log::error!("{} cannot be written: {error}", file.display());
+            Exit::Output
+        }
+    }
+}
+
 /// Decides one bundle.
 fn decided(bundle: &Bundle, config: &ConfigArgs) -> Result<Outcome, (Exit, anyhow::Error)> {
     let (settings, snapshot, recall) = read(bundle, config)?;
-    let optimizes = bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize");
-    if optimizes {
+    if optimizes(bundle, &snapshot) {
         let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
         let optimized = optimized.with_context(|| bundle.path.display().to_string());
         return Ok(Outcome::of_optimization(&optimized.map_err(|error| (Exit::Unusable, error))?));
@@ -122,7 +217,7 @@ fn decided(bundle: &Bundle, config: &ConfigArgs) -> Result<Outcome, (Exit, anyho
 /// Decides one bundle; what to print, and how it compares.
 fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>), (Exit, anyhow::Error)> {
     let name = bundle.path.display();
-    let Outcome { plan, messages, table, json, .. } = decided(bundle, &args.config)?;
+    let Outcome { plan, messages, table, json } = decided(bundle, &args.config)?;
     if args.bless && !bundle.is_folder() {
         let error = anyhow::anyhow!("{name} is a file: only a folder can keep what is expected");
         return Err((Exit::Usage, error));
@@ -138,13 +233,13 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
         let mut line = json;
         line["bundle"] = name.to_string().into();
         line["differences"] = differences.clone().into();
-        format!("{line}\n")
+        terminal::json(&format!("{line}\n"))
     } else {
-        format!("{name}\n{}", printable(&table))
+        format!("{name}\n{}", terminal::lines(&table))
     };
     if !args.json && !args.plan {
         for difference in &differences {
-            let _ = writeln!(text, "differs: {difference}");
+            let _ = writeln!(text, "differs: {}", message::safe(difference));
         }
     } else if args.plan {
         differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
@@ -153,18 +248,12 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
     Ok((exit, text, differences))
 }
 
-/// Names come from users: what a terminal would obey is taken out.
-fn printable(text: &str) -> String {
-    text.lines().map(|line| message::safe(line) + "\n").collect()
-}
-
 /// What became of a request, in all forms.
 struct Outcome {
     plan: String,
     messages: String,
     table: String,
     json: serde_json::Value,
-    tally: Tally,
 }
 
 impl Outcome {
@@ -174,7 +263,6 @@ impl Outcome {
             messages: messages(decided),
             table: table::decision(decided),
             json: json(decided),
-            tally: Tally::of_placement(decided),
         }
     }
 
@@ -195,7 +283,6 @@ impl Outcome {
                 "notices": notices,
                 "plan": migrated.plan,
             }),
-            tally: Tally::of_optimization(optimized),
         }
     }
 }

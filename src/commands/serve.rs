@@ -6,7 +6,8 @@ use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use crate::recall::live::Remembered;
 use crate::recall::modelfile;
-use crate::server::{self, Chosen, Parts, ServeError, Token};
+use crate::records::decision_log;
+use crate::server::{self, Changers, Chosen, Log, Parts, ServeError, Token};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,19 +20,20 @@ pub fn run(args: &AnswerArgs) -> Exit {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    let (token, socket) = match (token(&settings), socket()) {
-        (Ok(token), Ok(socket)) => (token, socket),
+    let (changers, socket) = match (changers(&settings), socket()) {
+        (Ok(changers), Ok(socket)) => (changers, socket),
         (Err(problem), _) | (_, Err(problem)) => {
             log::error!("{problem}");
             return Exit::Usage;
         }
     };
-    if token.is_none() && !settings.serve.address.is_loopback() {
-        log::warn!("whoever reaches this port may change classifier, scheduler and s_green: set serve.token_file");
+    if matches!(changers, Changers::Everybody) {
+        log::warn!("whoever reaches this port may change classifier, scheduler and s_green (serve.open_changes)");
     }
     let parts = Parts {
         chosen: chosen(&settings),
-        token,
+        changers,
+        log: log_of(&settings),
         memory: Remembered::start(history::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,
@@ -68,11 +70,20 @@ fn settings(args: &AnswerArgs) -> Result<Settings, Exit> {
     Ok(driver::begin_answering(&args)?.settings)
 }
 
-fn token(settings: &Settings) -> Result<Option<Token>, String> {
-    let Some(path) = &settings.serve.token_file else { return Ok(None) };
+/// The decision log, where there is one: `explain` reads it.
+fn log_of(settings: &Settings) -> Log {
+    let settings = settings.clone();
+    Box::new(move |decided, at| decision_log::append(&settings, &decision_log::placement(decided, at, None)))
+}
+
+/// Who may change what is set: a token goes before all else.
+fn changers(settings: &Settings) -> Result<Changers, String> {
+    let Some(path) = &settings.serve.token_file else {
+        return Ok(if settings.serve.open_changes { Changers::Everybody } else { Changers::Own });
+    };
     warn_if_open(path);
     let problem = |error| format!("serve.token_file {} cannot be used: {error}", path.display());
-    Token::read(path).map(Some).map_err(problem)
+    Token::read(path).map(Changers::Token).map_err(problem)
 }
 
 fn warn_if_open(path: &Path) {

@@ -24,6 +24,17 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().chain(optimize::KEYS).chain(serve::KEYS).chain(operate::KEYS)
 }
 
+/// Keys, and sections of keys, that name files, addresses and services of one machine, or
+/// what is told there. All others say how to decide.
+const LOCAL: [&str; 9] =
+    ["history.", "record.", "shadow.", "serve.", "decision_log", "log", "log_placements", "metrics", "model"];
+
+/// Whether a key belongs to the machine and not to decisions, so that a bundle does not carry it.
+#[must_use]
+pub fn is_local(key: &str) -> bool {
+    LOCAL.iter().any(|local| if local.ends_with('.') { key.starts_with(local) } else { key == *local })
+}
+
 /// Those of all commands.
 const KEYS: &[Key] = &[
     Key {
@@ -381,6 +392,17 @@ pub fn file() -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_names_a_place_is_local() {
+        for key in super::all() {
+            let names_a_place = ["/", "none"].iter().any(|sign| key.default.contains(sign));
+            assert!(!names_a_place || super::is_local(key.name), "{} would be taken from bundles", key.name);
+        }
+        for local in super::LOCAL {
+            assert!(super::all().any(|key| key.name.starts_with(local)), "{local}");
+        }
+    }
+
     use super::*;
     use crate::config::settings;
 

@@ -146,6 +146,44 @@ pub fn origins(file: Option<(&str, &str)>, overrides: &[String]) -> Vec<(&'stati
 /// # Errors
 /// All problems there are, in the order of lines.
 pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Settings, Vec<Problem>> {
+    read(file, overrides, &mut |_, _| false)
+}
+
+/// Seconds of search that a bundle may ask for.
+const FOREIGN_DEADLINE: f64 = 60.0;
+
+/// As [`settings`], from the text of a bundle, which may come from elsewhere: what names a
+/// place, an address or a service of a machine is passed over, and told with its line.
+///
+/// # Errors
+/// As [`settings`].
+pub fn settings_of_bundle(
+    name: &str,
+    text: &str,
+    overrides: &[String],
+) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    let mut passed = Vec::new();
+    let mut settings = read(Some((name, text)), overrides, &mut |key, place| {
+        let local = keys::is_local(key);
+        if local {
+            let text = format!("{key} is not taken from a bundle: it belongs to the machine that it was recorded on");
+            passed.push(Problem { place, text });
+        }
+        local
+    })?;
+    if settings.policy.deadline > FOREIGN_DEADLINE && !overrides.iter().any(|key| key.starts_with("planner.deadline")) {
+        let text = format!("planner.deadline is {}; a bundle gets {FOREIGN_DEADLINE}", settings.policy.deadline);
+        passed.push(Problem { place: name.to_owned(), text });
+        settings.policy.deadline = FOREIGN_DEADLINE;
+    }
+    Ok((settings, passed))
+}
+
+fn read(
+    file: Option<(&str, &str)>,
+    overrides: &[String],
+    passes_over: &mut dyn FnMut(&str, String) -> bool,
+) -> Result<Settings, Vec<Problem>> {
     let mut settings = Settings::default();
     let mut problems = Vec::new();
     if let Some((name, text)) = file {
@@ -156,6 +194,9 @@ pub fn settings(file: Option<(&str, &str)>, overrides: &[String]) -> Result<Sett
                     let place = || format!("{name} line {}", entry.line);
                     if !seen.insert(entry.key.clone()) {
                         problems.push(Problem { place: place(), text: format!("{} is given twice", entry.key) });
+                        continue;
+                    }
+                    if passes_over(&entry.key, place()) {
                         continue;
                     }
                     apply(&mut settings, &entry.key, &entry.value, place, &mut problems);
@@ -226,6 +267,21 @@ mod tests {
         assert_eq!(found.policy.max_per_host, Some(1));
         assert!((found.policy.weight_cpu - 0.5).abs() < 1e-12);
         assert_eq!(found.log, LogLevel::Debug);
+    }
+
+    #[test]
+    fn a_bundle_decides_nothing_but_decisions() {
+        let text = "s_green: 2\nplanner:\n  deadline: 3600\nmodel: /tmp/x\nrecord:\n  dir: /tmp/y\nlog: debug\n\
+                    history:\n  store: sqlite:/tmp/z\ndecision_log: /tmp/l\nserve:\n  state_file: /tmp/s\n";
+        let (found, passed) = settings_of_bundle("b", text, &["risk=2".to_owned()]).expect("valid");
+        let mut right = Settings::default();
+        (right.policy.s_green, right.policy.risk, right.policy.deadline) = (2.0, 2.0, 60.0);
+        assert_eq!(found, right);
+        let told: Vec<String> = passed.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 7, "{told:?}");
+        assert!(told[0].starts_with("b line 4: model is not taken from a bundle"), "{told:?}");
+        let (found, _) = settings_of_bundle("b", text, &["history.store=sqlite:/o".to_owned()]).expect("valid");
+        assert_eq!(found.history, Some(Store::Sqlite("/o".into())));
     }
 
     #[test]

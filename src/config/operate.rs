@@ -17,6 +17,10 @@ pub struct Operate {
     pub decision_log: Destination,
     /// What node_exporter reads of decisions.
     pub metrics: Destination,
+    /// Who answers placements while oneaio only plans beside it: a folder's name, or a program.
+    pub shadow_place: Option<String>,
+    /// Who answers optimizations, likewise.
+    pub shadow_optimize: Option<String>,
     /// Seconds for one request, after which an answer is given whatever it is.
     pub deadline: f64,
 }
@@ -41,6 +45,8 @@ impl Default for Operate {
             record_redact: false,
             decision_log: Destination::Default,
             metrics: Destination::Default,
+            shadow_place: None,
+            shadow_optimize: None,
             deadline: 30.0,
         }
     }

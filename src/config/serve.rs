@@ -12,6 +12,8 @@ pub struct Serve {
     pub port: u16,
     /// Holds the bearer token that changes of state need.
     pub token_file: Option<PathBuf>,
+    /// Without a token, whether everybody may change state, and not only the user of the service.
+    pub open_changes: bool,
     /// Where what is set over REST is kept for the next start.
     pub state_file: Option<PathBuf>,
     /// Seconds for a request, from its first byte to the answer's last.
@@ -34,6 +36,7 @@ impl Default for Serve {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 4567,
             token_file: None,
+            open_changes: false,
             state_file: None,
             deadline: 8.0,
             max_body: 8 << 20,

@@ -109,7 +109,8 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
 
 /// Takes out what the independent check finds fault with.
 fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, policy: &Policy) -> Vec<Breach> {
-    let plan = std::mem::take(&mut migrated.plan);
+    let mut plan = std::mem::take(&mut migrated.plan);
+    super::rehearsal::spoil(&mut plan);
     let (legal, dropped) = check::migrations_without_breaches(snapshot, cluster, plan, policy);
     migrated.plan = legal;
     let kept: HashSet<VmId> = migrated.plan.actions.iter().map(|action| action.vm).collect();

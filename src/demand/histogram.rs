@@ -107,7 +107,7 @@ impl Histogram {
         let (first, last) = self.span.unwrap_or((at, at));
         self.fade(self.periods(at).saturating_sub(self.periods(last)));
         self.span = Some((first.min(at), last.max(at)));
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.weigh(value, self.weight_of(at));
         true
     }

@@ -10,6 +10,14 @@
 //! those that the evaluation scores.
 //!
 //! Amounts are [`Comparable`], so that relatives of another size say something.
+//!
+//! **Owners.** Whoever owns a VM chooses its flavour and its load, and so could tell strangers
+//! what their VMs will use. In a group of strangers each owner therefore counts once, by the mean
+//! of his VMs; none may raise the range that the others have; the group never counts for more
+//! than its owners and [`STRANGERS`] more; and a single owner is no group. With each group of
+//! strangers comes the same one of the own owner's VMs, which is nearer, and where each counts.
+//! VMs whose owner is not known count each for itself: they come from imports and not from
+//! tenants.
 
 use crate::model::comparable::Comparable;
 use crate::model::demand::{Demand, Source};
@@ -39,6 +47,13 @@ const NEAR: f64 = 1.0;
 const SHRINK: (f64, f64) = (0.5, 20.0);
 const SHRINK_UNKNOWN: f64 = 2.0;
 
+/// How many owners' worth the wider estimate counts at least beside a group of strangers: one
+/// owner among two then has a quarter of the say.
+const STRANGERS: f64 = 2.0;
+
+/// More of a flavour is not told apart, in characters: users write it.
+const FLAVOUR: usize = 100;
+
 /// Fewer samples than this make no relative.
 pub const ENOUGH: u64 = 6;
 
@@ -56,38 +71,125 @@ pub struct Prior {
     pub cpu_variance: f64,
 }
 
+/// A group that a VM belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// What they have in common.
+    pub source: Source,
+    /// As the store has it.
+    pub key: String,
+    /// Whether all are of the VM's own owner.
+    own: bool,
+}
+
+/// A VM's groups, nearest first.
+#[must_use]
+pub fn kin(identity: &VmIdentity) -> Vec<Kin> {
+    let mut kin = Vec::new();
+    let (cpu, memory) = (identity.cpu, identity.memory);
+    let flavour: String = identity.flavours.trim().chars().take(FLAVOUR).collect();
+    let shared = [
+        (Source::Flavour, "flavour", Some(flavour).filter(|flavour| !flavour.is_empty())),
+        (Source::Template, "template", identity.template.map(|id| id.to_string())),
+        (Source::Image, "image", identity.image.map(|id| id.to_string())),
+    ];
+    for (source, kind, of) in shared {
+        let Some(of) = of else { continue };
+        kin.extend(identity.owner.map(|owner| Kin { source, key: format!("own-{kind}:{owner}/{of}"), own: true }));
+        kin.push(Kin { source, key: format!("{kind}:{of}"), own: false });
+    }
+    let own_size = |owner| Kin { source: Source::Owner, key: format!("owner:{owner}/{cpu}/{memory}"), own: true };
+    kin.extend(identity.owner.map(own_size));
+    kin.push(Kin { source: Source::Size, key: format!("size:{cpu}/{memory}"), own: false });
+    kin.push(Kin { source: Source::Everyone, key: "everyone".to_owned(), own: false });
+    kin
+}
+
 /// The keys of a VM's groups, nearest first.
 #[must_use]
 pub fn keys(identity: &VmIdentity) -> Vec<(Source, String)> {
-    let mut keys = Vec::new();
-    let (cpu, memory) = (identity.cpu, identity.memory);
-    if !identity.flavours.trim().is_empty() {
-        keys.push((Source::Flavour, format!("flavour:{}", identity.flavours.trim())));
-    }
-    keys.extend(identity.template.map(|id| (Source::Template, format!("template:{id}"))));
-    keys.extend(identity.image.map(|id| (Source::Image, format!("image:{id}"))));
-    keys.extend(identity.owner.map(|id| (Source::Owner, format!("owner:{id}/{cpu}/{memory}"))));
-    keys.push((Source::Size, format!("size:{cpu}/{memory}")));
-    keys.push((Source::Everyone, "everyone".to_owned()));
-    keys
+    kin(identity).into_iter().map(|kin| (kin.source, kin.key)).collect()
 }
 
 /// Groups of all VMs with an estimate, by key.
 #[must_use]
 pub fn groups(vms: &[(VmIdentity, Estimate)]) -> Vec<(String, Group)> {
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let mut own: BTreeMap<String, Group> = BTreeMap::new();
+    let mut strangers: BTreeMap<String, Strangers> = BTreeMap::new();
     let usable = |(identity, estimate): &&(VmIdentity, Estimate)| {
         identity.cpu > 0 && identity.memory > 0 && estimate.samples >= ENOUGH && estimate.trust >= TRUSTED
     };
     for (identity, estimate) in vms.iter().filter(usable) {
         let (level, peak) = (Comparable::of(&estimate.level, identity), Comparable::of(&estimate.peak, identity));
-        for (_, key) in keys(identity) {
-            join(groups.entry(key).or_default(), &level, &peak);
+        for kin in kin(identity) {
+            let group = match kin.own {
+                true => own.entry(kin.key).or_default(),
+                false => {
+                    let known = strangers.entry(kin.key).or_default();
+                    identity.owner.map_or(&mut known.nobodys, |owner| known.owners.entry(owner).or_default())
+                }
+            };
+            join(group, &level, &peak);
         }
     }
-    let mut all: Vec<(String, Group)> = groups.into_iter().collect();
+    let mut all: Vec<(String, Group)> = own.into_iter().collect();
+    let mut shared: Vec<&String> = Vec::new();
+    for (key, known) in &strangers {
+        // all there is, or all of about a size, has no narrower group of an owner in its place
+        let only = kind(key) != key && kind(key) != "size";
+        if let Some(group) = known.counted(only) {
+            all.push((key.clone(), group));
+            shared.extend((!known.owners.is_empty()).then_some(key));
+        }
+    }
     settle(&mut all);
+    for (key, group) in &mut all {
+        if shared.binary_search(&&*key).is_ok() {
+            group.shrink = group.shrink.max(STRANGERS);
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
     all
+}
+
+/// The VMs of a group by their owners.
+#[derive(Default)]
+struct Strangers {
+    owners: BTreeMap<i32, Group>,
+    /// Those without a known owner.
+    nobodys: Group,
+}
+
+impl Strangers {
+    /// Each owner once. `None` where a single one would speak for all, if that is `alone` refused.
+    fn counted(&self, alone: bool) -> Option<Group> {
+        if alone && self.owners.len() == 1 && self.nobodys.vms == 0 {
+            return None;
+        }
+        let means = |of: fn(&Group) -> &Comparable, resource: Resource| {
+            let mut means: Vec<f64> =
+                self.owners.values().map(|group| of(group)[resource] / group.vms as f64).collect();
+            means.extend((self.nobodys.vms > 0).then(|| of(&self.nobodys)[resource] / self.nobodys.vms as f64));
+            means.sort_by(f64::total_cmp);
+            means
+        };
+        // the range of all but the highest; a CPU or a memory may be in full use
+        let bound = |of, resource: Resource| {
+            let others = means(of, resource);
+            let second = others.len().checked_sub(2).map_or(f64::INFINITY, |at| others[at]);
+            if matches!(resource, Resource::Cpu | Resource::Memory) { second.max(100.0) } else { second }
+        };
+        let level = Comparable::from_fn(|resource| bound(|group| &group.level, resource));
+        let peak = Comparable::from_fn(|resource| bound(|group| &group.peak, resource));
+        let mut group = self.nobodys;
+        for of_one in self.owners.values() {
+            let mean = |sums: &Comparable, most: &Comparable| {
+                Comparable::from_fn(|resource| (sums[resource] / of_one.vms as f64).min(most[resource]))
+            };
+            join(&mut group, &mean(&of_one.level, &level), &mean(&of_one.peak, &peak));
+        }
+        Some(group)
+    }
 }
 
 /// Adds a member.
@@ -164,7 +266,7 @@ impl<'a> Relatives<'a> {
         let mut prior = Prior::default();
         shrunk(&mut prior, everyone, everyone.vms as f64, 0.0);
         let mut nearest = Source::Everyone;
-        for (source, key) in keys(identity).iter().rev().skip(1) {
+        for Kin { source, key, .. } in kin(identity).iter().rev().skip(1) {
             let mut k = 0.0;
             if *source == Source::Size {
                 k = SAME_SIZE;
@@ -295,6 +397,57 @@ mod tests {
     fn prior(vms: &[(VmIdentity, Estimate)], of: &VmIdentity) -> Option<(Prior, Source)> {
         let groups: HashMap<String, Group> = groups(vms).into_iter().collect();
         Relatives::new(&groups).prior(of)
+    }
+
+    /// VMs of one owner with a flavour, each of 2 cores that are used so much, in percent.
+    fn owned(owner: i32, flavour: &str, used: f64, count: usize) -> Vec<(VmIdentity, Estimate)> {
+        let (identity, estimate) = vm(1, 2, used, 100);
+        let identity = VmIdentity { owner: Some(owner), flavours: flavour.to_owned(), ..identity };
+        vec![(VmIdentity { template: None, ..identity }, estimate); count]
+    }
+
+    fn cpu_of(vms: &[(VmIdentity, Estimate)], owner: i32, flavour: &str) -> f64 {
+        prior(vms, &owned(owner, flavour, 0.0, 1)[0].0).unwrap().0.level[Resource::Cpu]
+    }
+
+    /// The say that one owner has in the estimate of a stranger's VM, whatever he does.
+    #[test]
+    fn no_owner_has_more_than_his_say_in_the_estimates_of_others() {
+        for honest in [1, 2, 4, 9] {
+            let others: Vec<_> = (0..honest).flat_map(|owner| owned(owner, "db", 60.0, 5)).collect();
+            let before = cpu_of(&others, 77, "db");
+            assert!((before - 60.0).abs() < 1e-9, "{before}");
+            let mut found = Vec::new();
+            for (used, count) in [(0.0, 1), (0.0, 80), (0.0, 5000), (100.0, 80), (4000.0, 80)] {
+                let poisoned = [others.clone(), owned(66, "db", used, count)].concat();
+                let after = cpu_of(&poisoned, 77, "db");
+                // in everyone, about the size, the size, and the flavour: where there are n others he
+                // is one of n + 1, and a quarter at most of what comes nearer
+                let n = f64::from(honest);
+                let say = 1.0 - (1.0 - 1.0 / (n + 1.0)).powi(3) * (1.0 - 1.0 / (n + 1.0 + STRANGERS));
+                let farthest = f64::max(60.0, 100.0 - 60.0);
+                assert!((after - before).abs() <= say * farthest + 1e-9, "{honest} {used} {count}: {after}, {say}");
+                found.push(after);
+            }
+            // it does not matter how many VMs he has, nor how far beyond all others they are
+            assert!((found[0] - found[2]).abs() < 1e-9 && (found[1] - found[2]).abs() < 1e-9, "{found:?}");
+            assert!((found[3] - found[4]).abs() < 1e-9, "{found:?}");
+            // nor does he change what an owner is told who has VMs of the kind
+            let own = [others.clone(), owned(66, "db", 0.0, 80), owned(77, "db", 60.0, 20)].concat();
+            assert!((cpu_of(&own, 77, "db") - 60.0).abs() < 6.0, "{}", cpu_of(&own, 77, "db"));
+        }
+    }
+
+    #[test]
+    fn a_single_owner_speaks_for_nobody_else_and_wholly_for_himself() {
+        let mut vms: Vec<_> = (0..6).flat_map(|owner| owned(owner, "web", 50.0, 5)).collect();
+        vms.extend(owned(66, "db", 0.0, 80));
+        let stranger = cpu_of(&vms, 77, "db");
+        assert!((stranger - cpu_of(&vms, 77, "other")).abs() < 1e-9, "{stranger}");
+        assert!(cpu_of(&vms, 66, "db") < 2.0, "{}", cpu_of(&vms, 66, "db"));
+        // who owns all there is learns from all
+        let alone: Vec<_> = [owned(0, "web", 20.0, 40), owned(0, "db", 80.0, 40)].concat();
+        assert!(cpu_of(&alone, 0, "db") > 75.0 && cpu_of(&alone, 0, "web") < 25.0);
     }
 
     #[test]

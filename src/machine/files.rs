@@ -2,10 +2,33 @@
 
 use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, lchown};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
+
+/// More is no text that somebody has written for us: the shipped configuration has 20 KiB.
+const MOST_TEXT: u64 = 1 << 20;
+
+/// The text of a file, which may be named through a link. What is named may be a pipe or a
+/// device: nobody waits for one, or reads it for ever.
+///
+/// # Errors
+/// When it cannot be read, is no regular file, is longer than 1 MiB, or is not UTF-8.
+pub fn text(path: &Path) -> io::Result<String> {
+    // a pipe that nobody writes to would keep us waiting
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(MOST_TEXT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_TEXT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB"));
+    }
+    Ok(text)
+}
 
 /// A file to read, by large steps.
 ///
@@ -40,11 +63,12 @@ pub enum Sync {
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).and_then(|mut file| {
-            file.write_all(bytes)?;
-            if sync == Sync::Yes { file.sync_all() } else { Ok(()) }
-        });
+    // of a process with the same number that was killed; or a link that somebody has put there
+    let _ = fs::remove_file(&beside);
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if sync == Sync::Yes { file.sync_all() } else { Ok(()) }
+    });
     own_as_folder(&beside);
     complete(&beside, path, written)
 }

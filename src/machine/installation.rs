@@ -39,6 +39,16 @@ impl Installation {
         self.home().join("model.safetensors")
     }
 
+    /// The program of another scheduler: `name` is that of its folder beside our wrappers, or a path.
+    pub fn scheduler(&self, name: &str, action: &str) -> PathBuf {
+        if name.starts_with('/') { PathBuf::from(name) } else { self.wrappers().with_file_name(name).join(action) }
+    }
+
+    /// Bundles of shadow mode, where no other folder is named.
+    pub fn shadow(&self) -> PathBuf {
+        self.home().join("shadow")
+    }
+
     /// A copy of the configuration that was good last.
     pub fn last_good(&self) -> PathBuf {
         self.home().join("last-good.conf")
@@ -62,6 +72,11 @@ impl Installation {
     /// oned's configuration.
     pub fn oned_conf(&self) -> PathBuf {
         self.place("etc/oned.conf", "/etc/one/oned.conf")
+    }
+
+    /// The configuration of mm_sched, of OpenNebula 6.
+    pub fn sched_conf(&self) -> PathBuf {
+        self.place("etc/sched.conf", "/etc/one/sched.conf")
     }
 
     /// The folder of our wrappers.

@@ -1,9 +1,9 @@
 //! The settings of a run: built-in defaults, the configuration file, the environment, and
 //! what the command line sets, in this order.
 
-use super::files::{Sync, changed, write_whole};
+use super::files::{Sync, changed, text, write_whole};
 use super::installation::{Installation, folder_exists};
-use crate::config::{Problem, Settings, assignments, settings};
+use crate::config::{Problem, Settings, assignments, settings, settings_of_bundle};
 use std::path::{Path, PathBuf};
 
 /// Settings, and what they were made of.
@@ -36,7 +36,7 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, Vec<Problem>>
         return Ok(Loaded { settings: settings(None, &overrides)?, given: assignments(None, set), fallback: None });
     };
     let name = file.display().to_string();
-    match std::fs::read_to_string(file) {
+    match text(file) {
         Ok(text) => {
             let settings = settings(Some((&name, &text)), &overrides)?;
             Ok(Loaded { settings, given: assignments(Some(&text), set), fallback: None })
@@ -46,6 +46,16 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, Vec<Problem>>
             Err(vec![Problem { place: name, text }])
         }
     }
+}
+
+/// Settings from name and text of the file of a bundle, with `set` over it; and what was
+/// passed over because a bundle may come from elsewhere.
+///
+/// # Errors
+/// All problems there are.
+pub fn load_foreign(name: &str, text: &str, set: &[String]) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    let overrides: Vec<String> = store_of_environment().into_iter().chain(set.iter().cloned()).collect();
+    settings_of_bundle(name, text, &overrides)
 }
 
 /// Settings of the installed file, for what must not stop because of a typo: one that is good

@@ -97,7 +97,8 @@ fn utf8(mut bytes: Vec<u8>, start: usize) -> Document {
     }
 }
 
-fn beginning(bytes: &[u8]) -> String {
+/// The first bytes, for a message.
+pub(super) fn beginning(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned()
 }
 

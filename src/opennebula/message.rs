@@ -23,9 +23,20 @@ pub fn general(level: &str, text: &str) -> String {
     format!("{level}: {guard}{text}")
 }
 
-/// A text without what oned loses a message over: control characters and `]]>`.
+/// Whether a terminal obeys a character instead of showing it: controls, and marks that show
+/// text in another order or not at all.
+#[must_use]
+pub fn is_obeyed(c: char) -> bool {
+    let marks = ['\u{61c}', '\u{feff}'];
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || marks.contains(&c)
+}
+
+/// A text without what oned loses a message over (control characters and `]]>`), and without
+/// what a terminal would obey.
 pub fn safe(text: &str) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let flat: String = text.chars().map(|c| if is_obeyed(c) { ' ' } else { c }).collect();
     if flat.contains("]]>") { flat.replace("]]>", "]] >") } else { flat }
 }
 

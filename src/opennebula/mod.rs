@@ -17,6 +17,7 @@ pub mod monitoring;
 pub mod plan_xml;
 pub mod redact;
 pub mod request;
+pub mod stream;
 pub mod xmlrpc;
 
 mod assemble;

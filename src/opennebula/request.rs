@@ -7,6 +7,7 @@ use super::xml::{Walker, XmlError};
 use super::{cluster, host, number, pools, vm};
 use crate::model::snapshot::Snapshot;
 use std::collections::{BTreeMap, HashMap};
+use std::io::BufRead;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -35,7 +36,18 @@ const NEEDED: [&str; 4] = ["VM_POOL", "HOST_POOL", "DATASTORE_POOL", "REQUIREMEN
 /// When the document is no XML, another document, or lacks VM_POOL, HOST_POOL,
 /// DATASTORE_POOL or REQUIREMENTS.
 pub fn read(xml: &str) -> Result<Snapshot, RequestError> {
-    let (mut walker, root) = Walker::open(xml)?;
+    document(Walker::open(xml)?)
+}
+
+/// As [`read`], of a document that is never in memory as a whole.
+///
+/// # Errors
+/// As [`read`], and when its source fails.
+pub fn read_stream<'a>(xml: Box<dyn BufRead + 'a>) -> Result<Snapshot, RequestError> {
+    document(Walker::open_stream(xml)?)
+}
+
+fn document((mut walker, root): (Walker<'_>, String)) -> Result<Snapshot, RequestError> {
     if root != "SCHEDULER_DRIVER_ACTION" {
         return Err(RequestError::Root(shortened(&root)));
     }

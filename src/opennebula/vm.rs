@@ -18,6 +18,14 @@ const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 /// would take too long.
 const MAX_DEVICES: usize = 256;
 
+/// Longer ranks are not used, in bytes: fifty terms and more, where people write three. Each is
+/// worked out for each host.
+const MAX_RANK: usize = 1_000;
+
+/// A VM whose requirements speak of CURRENT_VMS at greater length waits: they are asked anew
+/// for each host and each change of a plan. Room for 200 VMs by id.
+const MAX_REQUIREMENTS: usize = 4_000;
+
 /// Reads one VM; its id is checked by the caller.
 pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError> {
     let mut odd = Odd::default();
@@ -196,6 +204,9 @@ impl RawVm {
         }
         let (system_disk, image_disks) = disks(&self.disks, odd);
         let rank = if self.rank.0.is_some() { &self.rank } else { &self.old_rank };
+        for nic in &self.nics {
+            bounded_rank("SCHED_RANK of a NIC", nic.get("SCHED_RANK"), odd);
+        }
         Vm {
             id: VmId(id.unwrap_or(-1)),
             name: self.name.text().to_owned(),
@@ -216,10 +227,10 @@ impl RawVm {
             current_vms_rules: [&self.automatic_requirements, &self.requirements]
                 .into_iter()
                 .filter(|text| text.text().contains("CURRENT_VMS"))
-                .map(|text| text.text().to_owned())
+                .filter_map(|text| bounded_requirement(text.text(), odd))
                 .collect(),
-            rank: rank.text().to_owned(),
-            datastore_rank: self.datastore_rank.text().to_owned(),
+            rank: bounded_rank("SCHED_RANK", rank.text(), odd),
+            datastore_rank: bounded_rank("SCHED_DS_RANK", self.datastore_rank.text(), odd),
             identity: VmIdentity {
                 flavours: self.flavours.text().to_owned(),
                 template: number::id(self.source.text()),
@@ -234,6 +245,27 @@ impl RawVm {
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }
+}
+
+/// A rank, or none where it is too long.
+fn bounded_rank(name: &str, text: &str, odd: &mut Odd) -> String {
+    if text.len() <= MAX_RANK {
+        return text.to_owned();
+    }
+    odd.remarks.push(format!("{name} has {} characters, more than {MAX_RANK}; it is ignored", text.chars().count()));
+    String::new()
+}
+
+/// Requirements, or a reason to wait where they are too long.
+fn bounded_requirement(text: &str, odd: &mut Odd) -> Option<String> {
+    if text.len() <= MAX_REQUIREMENTS {
+        return Some(text.to_owned());
+    }
+    odd.set_aside(format!(
+        "its requirements have {} characters and speak of CURRENT_VMS; at most {MAX_REQUIREMENTS} are read",
+        text.chars().count()
+    ));
+    None
 }
 
 /// CPU in cores to percent, in single precision and cut off, as oned reckons.
@@ -291,7 +323,7 @@ fn auto_nics(nics: &[Vector]) -> Vec<AutoNic> {
         .filter_map(|nic| {
             Some(AutoNic {
                 id: NicId(number::id(nic.get("NIC_ID"))?),
-                rank: nic.get("SCHED_RANK").to_owned(),
+                rank: Some(nic.get("SCHED_RANK")).filter(|rank| rank.len() <= MAX_RANK).unwrap_or_default().to_owned(),
                 assigned: number::id(nic.get("NETWORK_ID")).is_some(),
             })
         })

@@ -7,6 +7,7 @@ use super::odd::shortened;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 use std::borrow::Cow;
+use std::io::BufRead;
 use thiserror::Error;
 
 /// Why the document as a whole cannot be read.
@@ -23,6 +24,14 @@ pub enum XmlError {
     /// Ends before its root does.
     #[error("the request is cut off after {0} bytes: its XML does not end")]
     Cut(u64),
+    /// Its source fails on the way.
+    #[error("the request cannot be read beyond byte {position}: {problem}")]
+    Source {
+        /// Offset in the decoded document.
+        position: u64,
+        /// The source's words.
+        problem: String,
+    },
     /// Declares entities.
     #[error("the request holds a DOCTYPE; oned never sends one, and it is not read")]
     Doctype,
@@ -35,7 +44,22 @@ type Result<T> = std::result::Result<T, XmlError>;
 
 /// Stands inside one element; each method consumes that element to its end.
 pub struct Walker<'a> {
-    reader: Reader<&'a [u8]>,
+    source: Source<'a>,
+}
+
+/// Where the document comes from: all of it in memory, or piece by piece.
+enum Source<'a> {
+    Text(Reader<&'a [u8]>),
+    Stream(Reader<Box<dyn BufRead + 'a>>, Vec<u8>),
+}
+
+macro_rules! of_reader {
+    ($walker:ident, $reader:ident => $what:expr) => {
+        match &$walker.source {
+            Source::Text($reader) => $what,
+            Source::Stream($reader, _) => $what,
+        }
+    };
 }
 
 impl<'a> Walker<'a> {
@@ -43,7 +67,18 @@ impl<'a> Walker<'a> {
     pub fn open(xml: &'a str) -> Result<(Self, String)> {
         let mut reader = Reader::from_str(xml);
         reader.config_mut().expand_empty_elements = true;
-        let mut walker = Self { reader };
+        Self { source: Source::Text(reader) }.enter()
+    }
+
+    /// As [`Self::open`], of a document that is read while it is walked through.
+    pub fn open_stream(xml: Box<dyn BufRead + 'a>) -> Result<(Self, String)> {
+        let mut reader = Reader::from_reader(xml);
+        reader.config_mut().expand_empty_elements = true;
+        Self { source: Source::Stream(reader, Vec::new()) }.enter()
+    }
+
+    fn enter(self) -> Result<(Self, String)> {
+        let mut walker = self;
         loop {
             match walker.next()? {
                 Event::Start(start) => return Ok((walker, start.local_name().into_inner().to_owned())),
@@ -113,13 +148,20 @@ impl<'a> Walker<'a> {
                 Event::Eof => return Ok(()),
                 Event::Text(text) if text.trim_ascii().is_empty() => {}
                 Event::Comment(_) | Event::PI(_) => {}
-                _ => return Err(XmlError::Trailing(self.reader.buffer_position())),
+                _ => return Err(XmlError::Trailing(of_reader!(self, reader => reader.buffer_position()))),
             }
         }
     }
 
     fn next(&mut self) -> Result<Event<'a>> {
-        match self.reader.read_event() {
+        let event = match &mut self.source {
+            Source::Text(reader) => reader.read_event(),
+            Source::Stream(reader, piece) => {
+                piece.clear();
+                reader.read_event_into(piece).map(Event::into_owned)
+            }
+        };
+        match event {
             Ok(Event::DocType(_)) => Err(XmlError::Doctype),
             Ok(event) => Ok(event),
             Err(error) => Err(self.error(&error)),
@@ -140,16 +182,21 @@ impl<'a> Walker<'a> {
                 | SyntaxError::UnclosedSingleQuotedAttributeValue
                 | SyntaxError::UnclosedDoubleQuotedAttributeValue,
             ) => self.cut(),
+            Error::Io(problem) => {
+                let position = of_reader!(self, reader => reader.buffer_position());
+                XmlError::Source { position, problem: shortened(&problem.to_string()) }
+            }
             other => self.syntax(&other.to_string()),
         }
     }
 
     fn cut(&self) -> XmlError {
-        XmlError::Cut(self.reader.buffer_position())
+        XmlError::Cut(of_reader!(self, reader => reader.buffer_position()))
     }
 
     fn syntax(&self, problem: &str) -> XmlError {
-        XmlError::Syntax { position: self.reader.error_position(), problem: shortened(problem) }
+        let position = of_reader!(self, reader => reader.error_position());
+        XmlError::Syntax { position, problem: shortened(problem) }
     }
 
     fn resolve(&self, reference: &BytesRef<'_>) -> Result<String> {

@@ -94,11 +94,11 @@ impl History {
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
 
-    /// Starts opening a file that is only read.
-    pub fn read_only(path: PathBuf, deadline: f64) -> Self {
+    /// Starts opening a file that may come from elsewhere, and is only read.
+    pub fn foreign(path: PathBuf, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || {
-            SqliteStore::open_read_only(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+            SqliteStore::open_foreign(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }

@@ -14,8 +14,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Seconds between two looks at the store.
+/// Between two looks at a store that answers.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// After a look at a lost store, until the next; twice as long each time, up to [`LOOK`].
+const SOON: Duration = Duration::from_millis(500);
 
 /// A store that may come and go.
 pub struct Remembered {
@@ -44,8 +47,12 @@ impl Remembered {
             remembered.look();
             let kept = Arc::downgrade(&remembered);
             std::thread::spawn(move || {
-                loop {
-                    std::thread::sleep(LOOK);
+                let mut lost = SOON;
+                while let Some(remembered) = kept.upgrade() {
+                    let is_lost = lock(&remembered.stand).failure.is_some();
+                    drop(remembered);
+                    std::thread::sleep(if is_lost { lost } else { LOOK });
+                    lost = if is_lost { (lost * 2).min(LOOK) } else { SOON };
                     match kept.upgrade() {
                         Some(remembered) => remembered.look(),
                         None => return,

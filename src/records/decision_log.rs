@@ -9,11 +9,14 @@ use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::model::moment::utc;
 use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The end of the file in which `explain` looks for a decision.
 const LOOKED_AT: u64 = 64 << 20;
@@ -70,17 +73,49 @@ pub fn append(settings: &Settings, entry: &Value) {
 }
 
 fn write(file: &Path, entry: &Value) -> std::io::Result<()> {
-    let mut open = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(file)?;
+    let open = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(file)?;
     let mut line = format!("{entry}\n");
-    if cut(&mut open)? {
+    let _lock = Lock::of(&open);
+    if cut(&open)? {
         line.insert(0, '\n');
     }
     own_as_folder(file);
-    open.write_all(line.as_bytes())
+    (&open).write_all(line.as_bytes())
+}
+
+/// Writers wait so long for each other; then a line is worth more than the order.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks at the lock.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The end of the file is looked at and written to by one process at a time.
+struct Lock<'a>(Option<&'a File>);
+
+impl<'a> Lock<'a> {
+    fn of(file: &'a File) -> Self {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Self(Some(file)),
+                Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(_) => return Self(None),
+            }
+        }
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = self.0 {
+            // closing the file would do the same
+            let _ = flock(file, FlockOperation::Unlock);
+        }
+    }
 }
 
 /// Whether the file ends within a line.
-fn cut(file: &mut File) -> std::io::Result<bool> {
+fn cut(mut file: &File) -> std::io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
     }

@@ -3,8 +3,9 @@
 //! A bundle is written under a name that nobody reads and then renamed, so that there are
 //! whole ones only. Nothing here changes a decision: what fails is told, once.
 
-use super::bundle::{MODEL, RECALL};
+use super::bundle::{MODEL, RECALL, THEIRS};
 use crate::config::Settings;
+use crate::config::keys::is_local;
 use crate::machine::files::{complete, own_as_folder};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
@@ -50,6 +51,8 @@ pub struct Made<'a> {
     pub plan: Option<&'a str>,
     /// What was said.
     pub messages: Option<&'a str>,
+    /// What another scheduler answered, where oneaio only planned beside it.
+    pub theirs: Option<&'a [u8]>,
 }
 
 impl Recording {
@@ -62,14 +65,16 @@ impl Recording {
         at: i64,
     ) -> Self {
         let operate = &settings.operate;
-        let held = operate.record.is_some() || request.len() <= HELD;
+        let shadow = if command == "place" { &operate.shadow_place } else { &operate.shadow_optimize };
+        let shadow = shadow.is_some();
+        let held = shadow || operate.record.is_some() || request.len() <= HELD;
         Self {
             command,
             at,
             request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
             model: modelfile::path(settings),
             config: decisive(given),
-            folder: operate.record.clone(),
+            folder: operate.record.clone().or_else(|| shadow.then(|| Installation::here().shadow())),
             keep: operate.record_keep,
             max_size: operate.record_max_size,
             redact: operate.record_redact,
@@ -138,6 +143,9 @@ impl Recording {
         if let Ok(Some(model)) = modelfile::read(&self.model) {
             put(&bundle.join(MODEL), &serde_json::to_vec_pretty(&model.header)?)?;
         }
+        if let Some(theirs) = made.theirs {
+            put(&bundle.join(THEIRS), theirs)?;
+        }
         if made.plan.is_some() {
             make_folder(&bundle.join("expected"))?;
         }
@@ -150,17 +158,12 @@ impl Recording {
     }
 }
 
-/// Keys that say where things lie and what is told: they decide nothing, and may hold a
-/// password. One that ends with a dot stands for all keys that begin with it.
-const APART: [&str; 7] = ["history.", "record.", "serve.", "decision_log", "log", "log_placements", "model"];
-
 /// The settings that matter for a decision, as written, each once.
 fn decisive(given: Vec<(String, String)>) -> Vec<(String, String)> {
-    let apart = |key: &str| APART.iter().any(|known| key == *known || known.ends_with('.') && key.starts_with(known));
     let mut kept: Vec<(String, String)> = Vec::new();
     for (key, value) in given {
         kept.retain(|(known, _)| *known != key);
-        if !apart(&key) {
+        if !is_local(&key) {
             kept.push((key, value));
         }
     }
@@ -261,11 +264,6 @@ mod tests {
         ];
         let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(decisive(given.into()), [("s_green".to_owned(), "2".to_owned())]);
-        // a key that was renamed would slip through
-        for known in APART {
-            let is_key = |key: &str| key == known || known.ends_with('.') && key.starts_with(known);
-            assert!(keys::all().any(|key| is_key(key.name)), "there is no key {known}");
-        }
         let places = keys::all().filter(|key| key.help.contains("file") && key.default.contains('/'));
         places.for_each(|key| assert!(decisive(vec![(key.name.to_owned(), String::new())]).is_empty(), "{}", key.name));
     }

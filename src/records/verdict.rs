@@ -1,7 +1,7 @@
 //! What another configuration would make of recorded requests: sums over all of them, before
 //! and after, and one sentence.
 
-use crate::decide::{Decided, Optimized};
+use crate::decide::{Judged, Optimized};
 use serde::Serialize;
 
 /// Sums over requests.
@@ -9,15 +9,18 @@ use serde::Serialize;
 pub struct Tally {
     /// Requests that were decided.
     pub requests: usize,
+    /// Those among them that place VMs.
+    pub placements: usize,
     /// VMs that got a host.
     pub placed: usize,
     /// VMs that have to wait.
     pub waiting: usize,
     /// Migrations of running VMs.
     pub migrations: usize,
-    /// Sum over requests of the largest D of all hosts after the plan.
+    /// Sum over placements of the largest D of all hosts afterwards; both sides are measured
+    /// alike, without green.
     pub objective_sum: f64,
-    /// The largest D of all requests.
+    /// The largest D of all placements.
     pub objective_max: f64,
     /// The largest share of CPU or memory of a host that any plan leaves allocated, or used
     /// where VMs migrate.
@@ -31,20 +34,18 @@ pub struct Tally {
 impl Tally {
     /// Of one placement.
     #[must_use]
-    pub fn of_placement(decided: &Decided) -> Self {
-        let report = &decided.planned.report;
-        let hosts = report.hosts.iter().map(|host| host.cpu_allocated.1.max(host.memory_allocated.1));
-        let footprint = decided.footprint();
+    pub fn of_plan(judged: &Judged) -> Self {
         Self {
             requests: 1,
-            placed: report.decisions.len(),
-            waiting: report.refusals.len(),
+            placements: 1,
+            placed: judged.placed,
+            waiting: judged.waiting,
             migrations: 0,
-            objective_sum: report.objective.1,
-            objective_max: report.objective.1,
-            fullest_host: hosts.fold(0.0, f64::max),
-            kwh_per_day: footprint.kwh_per_day,
-            grams_per_day: footprint.grams_per_day,
+            objective_sum: judged.objective,
+            objective_max: judged.objective,
+            fullest_host: judged.fullest_host,
+            kwh_per_day: judged.footprint.kwh_per_day,
+            grams_per_day: judged.footprint.grams_per_day,
         }
     }
 
@@ -55,8 +56,6 @@ impl Tally {
         Self {
             requests: 1,
             migrations: migrated.migrations.len(),
-            objective_sum: migrated.objective.1,
-            objective_max: migrated.objective.1,
             fullest_host: migrated.hosts.iter().map(|host| host.cpu.1.max(host.memory.1)).fold(0.0, f64::max),
             ..Self::default()
         }
@@ -65,6 +64,7 @@ impl Tally {
     /// Takes in another one.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
+        self.placements += other.placements;
         self.placed += other.placed;
         self.waiting += other.waiting;
         self.migrations += other.migrations;
@@ -76,7 +76,7 @@ impl Tally {
     }
 
     fn objective_mean(&self) -> f64 {
-        self.objective_sum / self.requests.max(1) as f64
+        self.objective_sum / self.placements.max(1) as f64
     }
 }
 
@@ -105,7 +105,7 @@ impl Verdict {
             count("VMs placed", a.placed, b.placed),
             count("VMs waiting", a.waiting, b.waiting),
             count("migrations", a.migrations, b.migrations),
-            number("largest D, mean of requests", a.objective_mean(), b.objective_mean(), 3, ""),
+            number("largest D, mean of placements", a.objective_mean(), b.objective_mean(), 3, ""),
             number("largest D of all", a.objective_max, b.objective_max, 3, ""),
             number("fullest host", 100.0 * a.fullest_host, 100.0 * b.fullest_host, 1, " %"),
             number("energy of placed VMs a day", a.kwh_per_day, b.kwh_per_day, 2, " kWh"),
@@ -159,7 +159,14 @@ mod tests {
 
     #[test]
     fn a_verdict_tells_what_is_better_and_what_is_worse() {
-        let before = Tally { requests: 2, placed: 10, objective_sum: 1.0, grams_per_day: 100.0, ..Tally::default() };
+        let before = Tally {
+            requests: 2,
+            placements: 2,
+            placed: 10,
+            objective_sum: 1.0,
+            grams_per_day: 100.0,
+            ..Tally::default()
+        };
         let of = |after: Tally| Verdict { before, after }.sentence();
         assert_eq!(of(before), "no difference that counts");
         assert_eq!(of(Tally { placed: 12, grams_per_day: 120.0, ..before }), "better: 2 more VMs are placed");

@@ -34,7 +34,7 @@ pub struct Booking {
 }
 
 /// The answers of late, the newest of each VM.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Booked {
     by_vm: BTreeMap<VmId, Booking>,
     /// Oldest first; entries that were replaced are passed over.

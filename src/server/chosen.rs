@@ -1,13 +1,12 @@
 //! What was set over REST: acts from the next request on, and survives a restart only
 //! where a file is named for it.
 
-use crate::machine::files::{Sync, write_whole};
+use crate::machine::files::{Sync, text, write_whole};
 use crate::machine::locks::lock;
 use crate::model::chance::mixed;
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources, Scheduler, classifier};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -68,13 +67,13 @@ impl Chosen {
     /// # Errors
     /// When it cannot be read or holds something else; says what to do.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let text = match fs::read_to_string(path) {
+        let content = match text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
         };
         let wrong = |problem: String| format!("{}: {problem}; mend the file or remove it", path.display());
-        let chosen: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let chosen: Self = serde_json::from_str(&content).map_err(|error| wrong(error.to_string()))?;
         let known =
             |name: &Option<String>, names: &[&str]| name.as_ref().is_none_or(|name| names.contains(&name.as_str()));
         if !known(&chosen.classifier, &CLASSIFIERS) || !known(&chosen.scheduler, &SCHEDULERS) {
@@ -131,6 +130,7 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_is_set_acts_and_is_kept_where_asked() {

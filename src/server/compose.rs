@@ -36,7 +36,7 @@ pub struct LeftOut {
 }
 
 /// What is missing to judge a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
     /// HOST_IDS is empty, or names but the host where it runs.
     NoHosts,

@@ -3,18 +3,20 @@
 
 use super::booked::Booked;
 use super::chosen::Choice;
-use super::compose::{Composed, LeftOut, compose};
+use super::compose::{Composed, LeftOut, Why, compose};
+use super::foresee::{Ahead, Waiting, foresee, listed};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::view::View;
 use crate::config::Settings;
-use crate::decide::{self, Decided};
+use crate::decide::{self, Decided, Stop};
 use crate::machine::clock::now;
 use crate::machine::locks::lock;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
+use crate::model::plan::Action;
 use crate::model::policy::{Policy, Retry};
-use crate::model::report::{Lack, Refusal, Report};
+use crate::model::report::{Decision, Lack, Planned, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
@@ -25,14 +27,22 @@ use std::time::{Duration, Instant};
 /// What is taken for the size of a VM when nobody tells it: one core, one GiB.
 const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
 
+/// More VMs of one batch are not planned before all others.
+const FIRST: usize = 16;
+
+/// Keeps a decision, made so many seconds since 1970.
+pub type Log = Box<dyn Fn(&Decided, i64) + Send + Sync>;
+
 /// Who asks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asker<'a> {
     /// The request's id, for the log.
     pub request: &'a str,
-    /// Whether a VM whose size nobody knows is placed all the same: the calls of
-    /// AI-Orchestrator carry none.
-    pub sizeless: bool,
+    /// mm_sched decides itself whom an answer leaves out, and the size of each VM is known.
+    /// The calls of AI-Orchestrator carry none: there a VM whose size nobody knows is placed all the same.
+    pub mm_sched: bool,
+    /// Whether to come to an end with the best plan so far.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 /// What is left to do when the answer is on its way.
@@ -49,6 +59,8 @@ pub struct Outcome {
     pub placed: Vec<(VmId, HostId)>,
     /// VMs that found no host, with the reason.
     pub refused: Vec<Refusal>,
+    /// Of those, the ones that the answer sends to a host without room, so that they wait.
+    pub held: Vec<(VmId, HostId)>,
     /// VMs that cannot be judged.
     pub left_out: Vec<LeftOut>,
     /// Age of the state of oned that this rests on; `None` when it rests on none.
@@ -62,6 +74,7 @@ pub struct Decider {
     view: Arc<View>,
     memory: Arc<dyn Memory>,
     metrics: Arc<Metrics>,
+    log: Log,
     past: Mutex<Past>,
 }
 
@@ -81,26 +94,25 @@ impl Decider {
         view: Arc<View>,
         memory: Arc<dyn Memory>,
         metrics: Arc<Metrics>,
+        log: Log,
     ) -> Self {
-        Self { settings, choice, view, memory, metrics, past: Mutex::default() }
+        Self { settings, choice, view, memory, metrics, log, past: Mutex::default() }
     }
 
-    /// Decides a batch; takes at most what the planner takes, and the store's deadline.
+    /// Decides a batch, until it is told to stop; the store takes at most its own deadline.
     pub fn decide(&self, batch: &Batch, asker: Asker<'_>) -> (Outcome, Option<After>) {
         let (begun, now) = (Instant::now(), now());
-        let mut past = lock(&self.past);
         let cloud = self.view.cloud();
         let oned_age = cloud.as_ref().map(|cloud| cloud.at.elapsed());
-        past.booked.forget(cloud.as_deref());
-        let size = asker.sizeless.then_some(PLAIN_SIZE);
-        let Composed { snapshot, left_out } = compose(batch, cloud.as_deref(), &past.booked, size, now);
-        if left_out.iter().any(|out| out.why == super::compose::Why::UnknownHosts) {
-            self.view.poke();
-        }
-        for out in &left_out {
-            log::warn!("request={} vm={} left out: it {}", asker.request, out.vm, out.why.text());
-            self.metrics.refused(out.why.field());
-        }
+        let mut booked = {
+            let mut past = lock(&self.past);
+            past.booked.forget(cloud.as_deref());
+            past.booked.clone()
+        };
+        let size = (!asker.mm_sched).then_some(PLAIN_SIZE);
+        let compose = |batch: &Batch, booked: &Booked| compose(batch, cloud.as_deref(), booked, size, now);
+        let Composed { snapshot, left_out } = compose(batch, &booked);
+        self.tell_left_out(&left_out, batch, asker.request);
         if snapshot.candidates.is_empty() {
             return (Outcome { left_out, oned_age, ..Outcome::default() }, None);
         }
@@ -112,18 +124,73 @@ impl Decider {
         recall
             .vectors
             .extend(decide::concerned(&snapshot).into_iter().filter_map(|vm| Some((vm, chosen.random_vector(vm)?))));
-        let own: BTreeMap<VmId, _> = past.booked.placements().map(|own| (own.vm, own)).collect();
+        let own: BTreeMap<VmId, _> = booked.placements().map(|own| (own.vm, own)).collect();
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
-        let decided = spread(snapshot, &recall, &policy, self.settings.serve.max_host);
+        let max_host = self.settings.serve.max_host;
+        let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, Stop::when(asker.stop));
+        let mut decided = plan(snapshot);
+        let mut waiting = Waiting::default();
+        if asker.mm_sched && cloud.is_some() {
+            let mut first: Vec<(Action, Decision)> = Vec::new();
+            let mut ahead: Vec<Ahead> = Vec::new();
+            let mut left = batch.clone();
+            loop {
+                waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, max_host);
+                let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
+                let Some(next) = next.filter(|_| first.len() < FIRST && !(asker.stop)()) else { break };
+                // it will be started before the others: then the others are planned around it
+                let alone =
+                    Batch { vms: left.vms.iter().filter(|vm| vm.vm == next).cloned().collect(), odd: Vec::new() };
+                let alone = plan(compose(&alone, &booked).snapshot);
+                let Some(found) = only(&alone) else { break };
+                if let Some(vm) = alone.snapshot.vm(next) {
+                    booked.add(vm, found.0.host, now);
+                    ahead.push(Ahead { vm: next, host: found.0.host, size: (vm.cpu, vm.memory) });
+                }
+                first.push(found);
+                left.vms.retain(|vm| vm.vm != next);
+                decided = plan(compose(&left, &booked).snapshot);
+            }
+            let (actions, decisions): (Vec<Action>, Vec<Decision>) = first.into_iter().unzip();
+            decided.planned.plan.actions.splice(0..0, actions);
+            decided.planned.report.decisions.splice(0..0, decisions);
+        }
+        if !waiting.unheld.is_empty() {
+            let text = "vms={} cannot be kept waiting: mm_sched decides them itself, before the others";
+            log::warn!("request={} {}", asker.request, text.replace("{}", &listed(&waiting.unheld)));
+        }
         let report = &decided.planned.report;
         for refusal in &report.refusals {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
-        let placed = decided.planned.plan.actions.len();
-        self.metrics.decided(placed, report.objective.1, report.green_share(), begun.elapsed());
-        let outcome = Outcome { left_out, oned_age, ..outcome(&decided) };
+        let count = decided.planned.plan.actions.len();
+        self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
+        let refused = report.refusals.clone();
+        let outcome = Outcome { placed: placed(&decided), refused, held: waiting.held, left_out, oned_age };
         (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
+    }
+
+    /// One line for each cause.
+    fn tell_left_out(&self, left_out: &[LeftOut], batch: &Batch, request: &str) {
+        if left_out.iter().any(|out| out.why == Why::UnknownHosts) {
+            self.view.poke();
+        }
+        let mut by_cause: BTreeMap<Why, Vec<VmId>> = BTreeMap::new();
+        for out in left_out {
+            self.metrics.refused(out.why.field());
+            by_cause.entry(out.why).or_default().push(out.vm);
+        }
+        for (why, vms) in by_cause {
+            match vms.as_slice() {
+                [vm] => log::warn!("request={request} vm={vm} left out: it {}", why.text()),
+                vms => log::warn!("request={request} vms={} left out: each {}", listed(vms), why.text()),
+            }
+        }
+        if let Some(first) = batch.odd.first() {
+            batch.odd.iter().for_each(|_| self.metrics.refused("form"));
+            log::warn!("request={request} {} VMs of the batch are left out: {first}", batch.odd.len());
+        }
     }
 
     /// Tells why, and remembers what was `answered`; before the next decision.
@@ -137,6 +204,7 @@ impl Decider {
                 }
             }
             self.memory.remember(decided, *now);
+            (self.log)(decided, *now);
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
     }
@@ -163,25 +231,32 @@ impl Decider {
     }
 }
 
-fn outcome(decided: &Decided) -> Outcome {
+/// By VM.
+fn placed(decided: &Decided) -> Vec<(VmId, HostId)> {
     let actions = decided.planned.plan.actions.iter();
     let mut placed: Vec<(VmId, HostId)> = actions.map(|action| (action.vm, action.host)).collect();
     placed.sort_unstable();
-    Outcome { placed, refused: decided.planned.report.refusals.clone(), ..Outcome::default() }
+    placed
+}
+
+/// What a plan for one VM does with it.
+fn only(decided: &Decided) -> Option<(Action, Decision)> {
+    let Planned { plan, report } = &decided.planned;
+    Some((plan.actions.first()?.clone(), report.decisions.first()?.clone()))
 }
 
 /// Plans with at most as many VMs per host as mm_sched starts in one cycle, or as few more
 /// as the batch needs; where that leaves VMs waiting, as the policy says.
-fn spread(snapshot: Snapshot, recall: &Recall, policy: &Policy, max_host: Option<u32>) -> Decided {
+fn spread(snapshot: Snapshot, recall: &Recall, policy: &Policy, max_host: Option<u32>, stop: Stop<'_>) -> Decided {
     let needed = max_host.map(|max_host| max_host.max(fewest_per_host(&snapshot.candidates)));
     let narrow = needed.filter(|needed| policy.max_per_host.is_none_or(|max| *needed < max));
-    let Some(narrow) = narrow else { return decide::place_snapshot(snapshot, recall, policy) };
+    let Some(narrow) = narrow else { return decide::place_until(snapshot, recall, policy, stop) };
     let tight = Policy { max_per_host: Some(narrow), ..policy.clone() };
-    let first = decide::place_snapshot(snapshot.clone(), recall, &tight);
+    let first = decide::place_until(snapshot.clone(), recall, &tight, stop);
     if first.planned.report.refusals.len() == snapshot.set_aside.len() {
         return first;
     }
-    let second = decide::place_snapshot(snapshot, recall, policy);
+    let second = decide::place_until(snapshot, recall, policy, stop);
     let placed = |decided: &Decided| decided.planned.plan.actions.len();
     if placed(&second) > placed(&first) { second } else { first }
 }

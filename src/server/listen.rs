@@ -1,12 +1,13 @@
 //! Sockets and connections: how many, for how long, and the graceful end.
 
 use super::body::Bodies;
+use super::changers::Changers;
 use super::chosen::{Choice, Chosen};
-use super::decider::Decider;
+use super::decider::{Decider, Log};
+use super::heads::{Heads, Watched};
 use super::memory::Memory;
 use super::metrics::Metrics;
-use super::service::Service;
-use super::token::Token;
+use super::service::{Line, Service};
 use super::view::View;
 use crate::config::Settings;
 use crate::machine::locks::lock;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// For the head of a request, and so for a connection that says nothing.
@@ -45,10 +46,12 @@ pub struct Parts {
     pub settings: Settings,
     /// As kept from an earlier run.
     pub chosen: Chosen,
-    /// For changes of state.
-    pub token: Option<Token>,
+    /// Who may change what is set.
+    pub changers: Changers,
     /// The store.
     pub memory: Arc<dyn Memory>,
+    /// Keeps a decision that was answered, for those who ask why.
+    pub log: Log,
     /// `None` never asks oned.
     pub oned: Option<Oned>,
     /// A socket that is open already.
@@ -71,8 +74,9 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
-    let Parts { settings, chosen, token, memory, oned, socket } = parts;
-    let serve = settings.serve.clone();
+    let Parts { settings, chosen, changers, memory, log, oned, socket } = parts;
+    let mut serve = settings.serve.clone();
+    serve.max_connections = within_files(serve.max_connections);
     let listener = match socket {
         Some(socket) => socket,
         None => {
@@ -95,12 +99,12 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),
-        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone())),
+        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone(), log)),
         choice,
         memory,
         metrics,
         stopping: AtomicBool::new(false),
-        token,
+        changers,
         view: view.clone(),
         turn: Arc::new(Semaphore::new(1)),
         waiting: AtomicUsize::new(0),
@@ -131,15 +135,46 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
     outcome
 }
 
+/// Files that are open beside connections: store, logs, oned, the runtime's own.
+const FILES: usize = 40;
+
+/// So many connections as there may be open files; the limit is raised as far as it goes.
+fn within_files(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = (wanted + FILES) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        // where it is refused, the old limit is told below
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
+    let files =
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let most = files.saturating_sub(FILES).max(1);
+    if most < wanted {
+        log::warn!(
+            "at most {most} connections at a time: the limit of open files is {files}, serve.max_connections {wanted}"
+        );
+    }
+    wanted.min(most)
+}
+
 /// Tells two runs apart that have the same process id.
 fn started() -> u32 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since.as_secs() as u32 ^ since.subsec_nanos()
 }
 
-/// Ends with the first SIGTERM or SIGINT.
+/// Ends with the first SIGTERM or SIGINT. SIGHUP, which a terminal that closes sends too, is
+/// told and changes nothing.
 fn signals() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            log::info!("SIGHUP changes nothing: restart the service to read its configuration anew");
+        }
+    });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -163,7 +198,7 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.take(stream, service),
+            Ok((stream, _)) => connections.take(stream, service).await,
             Err(error) => {
                 // no file handles left, or a client that has gone: others go on
                 log::warn!("a connection could not be accepted: {error}");
@@ -184,7 +219,7 @@ struct Connections {
 
 struct Connection {
     busy: Arc<AtomicBool>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Connections {
@@ -194,8 +229,8 @@ impl Connections {
     }
 
     /// Serves a connection; where there are too many, the oldest idle one makes room.
-    fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
-        if !self.make_room(service) {
+    async fn take(self: &Arc<Self>, stream: TcpStream, service: &Arc<Service>) {
+        if !self.make_room(service).await {
             return;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -208,23 +243,24 @@ impl Connections {
             let _guard = guard;
             serving.await;
         });
-        open.insert(number, Connection { busy, task: task.abort_handle() });
+        open.insert(number, Connection { busy, task });
         service.metrics.connections(open.len());
     }
 
     /// Whether there is room for one more, perhaps by closing the oldest idle one.
-    fn make_room(&self, service: &Service) -> bool {
-        let mut open = lock(&self.open);
-        if open.len() < self.most {
-            return true;
-        }
-        let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
-        let Some(connection) = idle.map(|(number, _)| *number).and_then(|number| open.remove(&number)) else {
-            return false;
+    async fn make_room(&self, service: &Service) -> bool {
+        let closed = {
+            let mut open = lock(&self.open);
+            if open.len() < self.most {
+                return true;
+            }
+            let idle = open.iter().find(|(_, connection)| !connection.busy.load(Ordering::Acquire));
+            idle.map(|(number, _)| *number).and_then(|number| open.remove(&number))
         };
-        // its guard wants the lock
-        drop(open);
+        let Some(connection) = closed else { return false };
         connection.task.abort();
+        // its file is free when it has ended
+        let _ = connection.task.await;
         service.metrics.evicted();
         true
     }
@@ -266,8 +302,11 @@ impl Drop for Guard {
 
 async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, mut over: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    let heads = Heads::default();
+    let (peer, here) = (stream.peer_addr().ok(), stream.local_addr().ok());
+    let line = Arc::new(Line { busy, peer, here, heads: heads.clone() });
     let answer = service_fn(move |request| {
-        let answer = service.clone().answer(request, busy.clone());
+        let answer = service.clone().answer(request, line.clone());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -275,7 +314,7 @@ async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, 
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(Watched::new(stream, heads)), answer);
     tokio::pin!(connection);
     let born = Instant::now();
     tokio::select! {

@@ -6,13 +6,16 @@
 //! | `listen` | sockets, connections and their limits, the graceful end |
 //! | `service` | one request: routing, token, body, answer, log line |
 //! | `routes`, `openapi` | what can be asked, in one table, and its document |
-//! | `body`, `token` | what comes in, within limits |
+//! | `body`, `heads` | what comes in, within limits |
+//! | `changers`, `token`, `peer` | who may change what is set |
 //! | `rest` | the bodies of AI-Orchestrator |
 //! | `decider` | a batch to an answer, one after another |
+//! | `foresee` | what mm_sched will do with an answer |
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
 //! | `memory` | the store, as far as decisions need it |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
+//! | `told` | what is told beside the hosts |
 //! | `metrics`, `health` | how it stands |
 //!
 //! Only `listen`, `service` and `body` know of the runtime; what decides is plain code in
@@ -23,20 +26,27 @@ pub mod view;
 
 mod body;
 mod booked;
+mod changers;
 mod chosen;
 mod compose;
 mod decider;
+mod foresee;
+mod heads;
 mod health;
 mod listen;
 mod memory;
 mod metrics;
 mod openapi;
+mod peer;
 mod rest;
 mod routes;
 mod service;
 mod token;
+mod told;
 
+pub use changers::Changers;
 pub use chosen::Chosen;
+pub use decider::Log;
 pub use listen::{Parts, ServeError, run};
 pub use memory::{Memory, StoreHealth};
 pub use token::Token;

@@ -46,8 +46,13 @@ fn operation(route: &Route) -> Value {
         What::Place | What::SetClassifier => Some((409, "The VM finds no host; `error` says why")),
         _ => None,
     };
-    let locked = route.changes().then_some((401, "The token is missing or wrong"));
-    for (status, description) in faults.iter().copied().chain(refused).chain(locked) {
+    let locked: &[(u16, &str)] = match route.changes() {
+        true => {
+            &[(401, "The token is missing or wrong"), (403, "There is no token, and this is not the service's user")]
+        }
+        false => &[],
+    };
+    for (status, description) in faults.iter().chain(locked).copied().chain(refused) {
         let schema = if route.what == What::Ready { "Ready" } else { "Error" };
         answers[status.to_string()] = json!({ "description": description, "content": content(schema) });
     }
@@ -124,7 +129,10 @@ fn schemas() -> Value {
     json!({
         "Batch": { "type": "object", "required": ["VMS"],
             "properties": { "VMS": { "type": ["array", "null"], "items": vm } } },
-        "Hosts": { "type": "object", "required": ["VMS"], "properties": { "VMS": { "type": "array", "items": placed } } },
+        "Hosts": { "type": "object", "required": ["VMS"], "properties": {
+            "VMS": { "type": "array", "items": placed },
+            "LEFT_OUT": { "type": "array", "description": "VMs that cannot be judged, and why" },
+            "WAITING": { "type": "array", "description": "VMs that have to wait, and why" } } },
         "Placement": { "type": "object", "required": ["ID", "HOST_IDS"], "properties": { "ID": id, "HOST_IDS": ids } },
         "Placed": placed,
         "Classifier": named(&CLASSIFIERS),

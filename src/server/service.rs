@@ -1,16 +1,17 @@
 //! One request: where it leads, whether it may, what it says, the answer and its log line.
 
 use super::body::{Bodies, NoBody, may_be_json};
+use super::changers::{Changers, Refusal as Locked};
 use super::chosen::Choice;
-use super::compose::LeftOut;
 use super::decider::{Asker, Decider, Outcome};
+use super::heads::Heads;
 use super::memory::Memory;
 use super::metrics::{MEDIA_TYPE, Metrics};
 use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
-use super::token::Token;
 use super::view::View;
-use super::{health, openapi};
+use super::{health, openapi, told};
+use crate::machine::locks::lock;
 use crate::model::policy::Policy;
 use crate::opennebula::external::{self, Batch, BodyError};
 use http_body_util::Full;
@@ -18,14 +19,17 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// More requests than this never wait for decisions before them.
 const WAITING: usize = 64;
+/// The share of serve.deadline that is left when the planner is asked to stop.
+const LAST_PART: f64 = 0.2;
 /// mm_sched keeps but the last piece of an answer that its HTTP library hands over, and
 /// that hands over 16 KiB at a time: longer answers are lost as a whole.
 const MM_SCHED_READS: usize = 15 * 1024;
@@ -43,7 +47,7 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     pub policy: Policy,
     pub stopping: AtomicBool,
-    pub token: Option<Token>,
+    pub changers: Changers,
     pub view: Arc<View>,
     /// Decisions come one after another.
     pub turn: Arc<Semaphore>,
@@ -51,6 +55,17 @@ pub struct Service {
     pub requests: AtomicU64,
     /// Begins all request ids of this process.
     pub run: u32,
+}
+
+/// A connection, as far as its requests have to know.
+#[derive(Debug)]
+pub struct Line {
+    /// It must not be closed to make room for another.
+    pub busy: Arc<AtomicBool>,
+    /// The other end, and ours.
+    pub peer: Option<SocketAddr>,
+    pub here: Option<SocketAddr>,
+    pub heads: Heads,
 }
 
 /// A request that is refused.
@@ -99,9 +114,8 @@ impl Content {
 }
 
 impl Service {
-    /// Answers; there is always an answer. `busy` is set while a connection must not be
-    /// closed to make room for another.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, busy: Arc<AtomicBool>) -> Answer {
+    /// Answers; there is always an answer.
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, of: Arc<Line>) -> Answer {
         let begun = Instant::now();
         let id = format!("{:08x}-{}", self.run, self.requests.fetch_add(1, Ordering::Relaxed) + 1);
         let found = find(request.method().as_str(), request.uri().path());
@@ -111,7 +125,7 @@ impl Service {
         };
         let method = request.method().clone();
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let outcome = self.route(found, request, &id, begun + self.deadline, &busy).await;
+        let outcome = self.route(found, request, &id, begun + self.deadline, &of).await;
         let (content, extra, closes) = match outcome {
             Ok(content) => (content, None, chunked),
             Err(refused) => {
@@ -162,8 +176,9 @@ impl Service {
         request: Request<Incoming>,
         id: &str,
         until: Instant,
-        busy: &Arc<AtomicBool>,
+        of: &Line,
     ) -> Result<Content, Refused> {
+        let ambiguous = of.heads.next_is_ambiguous();
         let route = match found {
             Found::Route(route) => route,
             Found::Methods(methods) => {
@@ -175,7 +190,7 @@ impl Service {
             }
         };
         let (head, body) = request.into_parts();
-        if head.headers.contains_key(header::TRANSFER_ENCODING) && head.headers.contains_key(header::CONTENT_LENGTH) {
+        if ambiguous {
             let error = "Content-Length and Transfer-Encoding exclude each other";
             return Err(Refused::field(StatusCode::BAD_REQUEST, "Transfer-Encoding", error));
         }
@@ -184,16 +199,16 @@ impl Service {
         }
         // a placement over the classifier's route needs no token: that shows in the body
         if route.changes() && route.what != What::SetClassifier {
-            self.allow(&head.headers)?;
+            self.allow(&head.headers, of)?;
         }
         if !may_be_json(&head.headers) {
             let error = "Content-Type must be application/json";
             return Err(Refused::field(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type", error));
         }
         let held = self.bodies.read(&head.headers, body, until).await.map_err(|fault| self.no_body(fault))?;
-        busy.store(true, Ordering::Release);
-        let outcome = self.take(route, &head.headers, &held.bytes, id, until).await;
-        busy.store(false, Ordering::Release);
+        of.busy.store(true, Ordering::Release);
+        let outcome = self.take(route, (&head.headers, of), &held.bytes, id, until).await;
+        of.busy.store(false, Ordering::Release);
         outcome
     }
 
@@ -211,16 +226,15 @@ impl Service {
         }
     }
 
-    fn allow(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    fn allow(&self, headers: &HeaderMap, of: &Line) -> Result<(), Refused> {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match &self.token {
-            Some(token) if !token.allows(given) => {
-                let error = "this changes state and needs the bearer token of serve.token_file";
-                let refused = Refused::field(StatusCode::UNAUTHORIZED, "Authorization", error);
-                Err(refused.header(header::WWW_AUTHENTICATE, "Bearer"))
+        self.changers.allow(given, of.peer, of.here).map_err(|locked| match locked {
+            Locked::Token => {
+                let refused = Refused::field(StatusCode::UNAUTHORIZED, "Authorization", locked.text());
+                refused.header(header::WWW_AUTHENTICATE, "Bearer")
             }
-            _ => Ok(()),
-        }
+            Locked::Stranger => Refused::new(StatusCode::FORBIDDEN, locked.text()),
+        })
     }
 
     /// GET: nothing to read, nothing to wait for.
@@ -249,7 +263,7 @@ impl Service {
     async fn take(
         self: &Arc<Self>,
         route: &Route,
-        headers: &HeaderMap,
+        (headers, of): (&HeaderMap, &Line),
         bytes: &[u8],
         id: &str,
         until: Instant,
@@ -264,7 +278,7 @@ impl Service {
             What::SetClassifier => match rest::placement_or_classifier(bytes).map_err(malformed)? {
                 PlaceOrSet::Place(asked) => self.place_one(asked, id, until).await,
                 PlaceOrSet::Set(name) => {
-                    self.allow(headers)?;
+                    self.allow(headers, of)?;
                     self.set(id, "classifier", &name.clone(), |chosen| chosen.classifier = Some(name))?;
                     self.tell(What::Classifier)
                 }
@@ -300,38 +314,43 @@ impl Service {
         id: &str,
         until: Instant,
     ) -> Result<Content, Refused> {
-        let vms = batch.vms.len();
-        let outcome = self.decide(batch, false, id, until).await?;
-        if let Some(LeftOut { index, why, .. }) = outcome.left_out.first().filter(|_| outcome.left_out.len() == vms) {
-            let field = format!("VMS[{index}].{}", why.field());
-            let error = format!("{field}: no VM of the batch can be judged; the first {}", why.text());
-            return Err(Refused::field(StatusCode::BAD_REQUEST, field, error));
-        }
+        let vms = batch.vms.len() + batch.odd.len();
+        let odd = batch.odd.clone();
+        let outcome = self.decide(batch, true, id, until).await?;
+        let mut answered: Vec<_> = outcome.placed.iter().chain(&outcome.held).copied().collect();
+        answered.sort_unstable();
         let most = if mm_sched { MM_SCHED_READS } else { usize::MAX };
-        let (text, written) = external::write(&outcome.placed, most);
-        if written < outcome.placed.len() {
+        let (mut text, written) = external::write(&answered, most);
+        if written < answered.len() {
             log::info!("request={id} the answer holds {written} VMs: mm_sched reads no longer one");
         }
+        // mm_sched reads nothing else, and not much of it
+        if !mm_sched {
+            external::append(&mut text, "LEFT_OUT", &told::left_out(&outcome.left_out, &odd));
+            external::append(&mut text, "WAITING", &told::waiting(&outcome));
+        }
         let note = format!(
-            " vms={vms} placed={} waiting={} left_out={}{}",
+            " vms={vms} placed={} waiting={} held={} left_out={}{}",
             outcome.placed.len(),
             outcome.refused.len(),
-            outcome.left_out.len(),
-            rests_on(&outcome)
+            outcome.held.len(),
+            outcome.left_out.len() + odd.len(),
+            told::rests_on(&outcome)
         );
         Ok(Content { text, note, ..Content::json(&Value::Null) })
     }
 
     async fn place_one(self: &Arc<Self>, asked: external::Asked, id: &str, until: Instant) -> Result<Content, Refused> {
         let vm = asked.vm;
-        let outcome = self.decide(Batch { vms: vec![asked] }, true, id, until).await?;
+        let batch = Batch { vms: vec![asked], odd: Vec::new() };
+        let outcome = self.decide(batch, false, id, until).await?;
         if let Some(out) = outcome.left_out.first() {
             let error = format!("{}: VM {vm} {}", out.why.field(), out.why.text());
             return Err(Refused::field(StatusCode::BAD_REQUEST, out.why.field(), error));
         }
         match outcome.placed.first() {
             Some((vm, host)) => {
-                let note = format!(" vm={vm} host={host}{}", rests_on(&outcome));
+                let note = format!(" vm={vm} host={host}{}", told::rests_on(&outcome));
                 Ok(Content { note, ..Content::json(&rest::placed(*vm, *host)) })
             }
             None => {
@@ -345,11 +364,11 @@ impl Service {
     async fn decide(
         self: &Arc<Self>,
         batch: Batch,
-        sizeless: bool,
+        mm_sched: bool,
         id: &str,
         until: Instant,
     ) -> Result<Outcome, Refused> {
-        if batch.vms.is_empty() {
+        if batch.vms.is_empty() && batch.odd.is_empty() {
             return Ok(Outcome::default());
         }
         let place = Waiting::join(self).ok_or_else(|| Refused::busy("too many requests wait already"))?;
@@ -361,24 +380,30 @@ impl Service {
         drop(place);
         let (answer, answered) = oneshot::channel();
         let (decider, request) = (self.decider.clone(), id.to_owned());
+        // the planner comes to an end while there is time to answer, and soon when nobody waits
+        let soft = until - self.deadline.mul_f64(LAST_PART);
+        let given_up = Arc::new(AtomicBool::new(false));
+        let turn = Arc::new(Mutex::new(Some(turn)));
+        let (stopped, held) = (given_up.clone(), turn.clone());
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let (outcome, after) = decider.decide(&batch, Asker { request: &request, sizeless });
+            let stop = || stopped.load(Ordering::Acquire) || Instant::now() >= soft;
+            let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, stop: &stop });
             // who has given up gets no answer: then nothing of it is remembered
             let heard = answer.send(outcome).is_ok();
             after.iter().for_each(|after| decider.finish(after, heard));
+            drop(lock(&held).take());
         });
         match timeout_at(until, answered).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(fault()),
-            Err(_) => Err(late()),
+            Err(_) => {
+                given_up.store(true, Ordering::Release);
+                // whoever comes next need not wait until it has noticed
+                drop(lock(&turn).take());
+                Err(late())
+            }
         }
     }
-}
-
-/// For the log line: how old what is known of the cloud was.
-fn rests_on(outcome: &Outcome) -> String {
-    outcome.oned_age.map_or_else(|| " oned_age=none".to_owned(), |age| format!(" oned_age={:.1}", age.as_secs_f64()))
 }
 
 fn fault() -> Refused {

@@ -1,12 +1,12 @@
 //! The bearer token: read once from a file, compared in constant time, never shown.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use subtle::ConstantTimeEq;
 
 /// No token is longer.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 /// A shorter one can be guessed.
 const SHORTEST: usize = 16;
 
@@ -19,11 +19,10 @@ impl Token {
     /// # Errors
     /// When it cannot be read, or holds no token of at least 16 characters.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let mut text = String::new();
-        std::fs::File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+        let text = crate::machine::files::text(path)?;
         let line = text.lines().next().unwrap_or("").trim();
-        if line.len() < SHORTEST || line.contains(char::is_whitespace) {
-            let text = "its first line must be a token of at least 16 characters without blanks";
+        if line.len() < SHORTEST || line.len() > LONGEST || line.contains(char::is_whitespace) {
+            let text = "its first line must be a token of at least 16 characters, and at most 4096, without blanks";
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
         Ok(Self(line.as_bytes().to_vec()))

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod documents;
+mod fuzzing;
 mod house;
 mod learning;
 mod looping;

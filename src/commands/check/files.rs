@@ -34,6 +34,29 @@ pub fn wrappers(installation: &Installation, findings: &mut Findings) {
     }
 }
 
+/// Whether who answers in our place is there.
+pub fn shadow(installation: &Installation, settings: &Settings, findings: &mut Findings) {
+    let operate = &settings.operate;
+    for (action, name) in [("place", &operate.shadow_place), ("optimize", &operate.shadow_optimize)] {
+        let Some(name) = name else { continue };
+        let program = installation.scheduler(name, action);
+        match fs::metadata(&program) {
+            Ok(file) if file.permissions().mode() & 0o111 != 0 => {
+                let text = format!("shadow.{action}: {} answers, oneaio only plans beside it", program.display());
+                findings.warning("shadow", text, "`oneaio replay --compare` tells when to switch: remove the key then");
+            }
+            Ok(_) => {
+                let text = format!("shadow.{action}: {} is not executable, so oneaio answers", program.display());
+                findings.error("shadow", text, "name a scheduler that is there, or none");
+            }
+            Err(error) => {
+                let text = format!("shadow.{action}: {}: {error}, so oneaio answers", program.display());
+                findings.error("shadow", text, "name a scheduler that is there, or none");
+            }
+        }
+    }
+}
+
 /// Whether oned names us.
 pub fn oned_conf(installation: &Installation, findings: &mut Findings) {
     let file = installation.oned_conf();
@@ -49,7 +72,7 @@ pub fn oned_conf(installation: &Installation, findings: &mut Findings) {
     let ours: Vec<&str> = roles.iter().filter(|(flag, _)| named.contains(flag)).map(|(_, role)| *role).collect();
     match ours.as_slice() {
         [] => {
-            let fix = "SCHED_MAD = [ EXECUTABLE = \"one_sched\", ARGUMENTS = \"-t 15 -p oneaio -o one_drs\" ], and restart oned";
+            let fix = "SCHED_MAD = [ EXECUTABLE = \"one_sched\", ARGUMENTS = \"-t 15 -p oneaio -o oneaio\" ], and restart oned";
             findings.warning("oned.conf", format!("{} does not name oneaio", file.display()), fix);
         }
         ours => findings.ok("oned.conf", format!("{}: oneaio {}", file.display(), ours.join(" and "))),

@@ -3,5 +3,7 @@
 pub mod grid;
 pub mod messages;
 pub mod migrations_table;
+pub mod page;
 pub mod plot;
 pub mod table;
+pub mod terminal;

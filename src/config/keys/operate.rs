@@ -38,6 +38,20 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "shadow.place",
+        default: "none",
+        help: "The scheduler that answers placements while oneaio only plans beside it: the name of its\n\
+               folder, such as rank, or the path of its program. Both answers are kept (record.dir, or a\n\
+               folder of their own) for `oneaio replay --compare`. none: oneaio answers.",
+        set: |s, text| scheduler(text).map(|value| s.operate.shadow_place = value).ok_or(A_SCHEDULER),
+    },
+    Key {
+        name: "shadow.optimize",
+        default: "none",
+        help: "The same for optimizations, such as one_drs.",
+        set: |s, text| scheduler(text).map(|value| s.operate.shadow_optimize = value).ok_or(A_SCHEDULER),
+    },
+    Key {
         name: "record.dir",
         default: "none",
         help: "A folder that keeps the last requests as bundles, with answer, settings and estimates, for\n\
@@ -111,6 +125,18 @@ pub const KEYS: &[Key] = &[
 
 /// Seconds.
 const DAY: u32 = 86_400;
+
+const A_SCHEDULER: &str = "none, the name of a scheduler's folder, or an absolute path";
+
+/// `None` inside for none.
+fn scheduler(text: &str) -> Option<Option<String>> {
+    let is_name = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains('/') && text != "oneaio";
+    match text {
+        "none" => Some(None),
+        text if text.starts_with('/') || is_name(text) => Some(Some(text.to_owned())),
+        _ => None,
+    }
+}
 
 fn destination(text: &str, default: &str) -> Option<Destination> {
     match text {

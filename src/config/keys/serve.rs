@@ -1,6 +1,6 @@
 //! The keys of `oneaio serve`.
 
-use super::{Key, number};
+use super::{Key, number, yes_no};
 use std::path::PathBuf;
 
 /// In the order of the shipped file.
@@ -23,8 +23,16 @@ pub const KEYS: &[Key] = &[
         name: "serve.token_file",
         default: "none",
         help: "A file whose first line is a secret. Requests that change classifier, scheduler or s_green\n\
-               must then carry it: `Authorization: Bearer SECRET`. Placements never need it.",
+               must then carry it: `Authorization: Bearer SECRET`. Placements never need it. With none,\n\
+               only the user that runs the service, and root, may change them, on its machine.",
         set: |s, text| file(text).map(|path| s.serve.token_file = path),
+    },
+    Key {
+        name: "serve.open_changes",
+        default: "no",
+        help: "Without serve.token_file: whether everybody who reaches the port may change classifier,\n\
+               scheduler and s_green, as with AI-Orchestrator: yes or no.",
+        set: |s, text| yes_no(text).map(|value| s.serve.open_changes = value),
     },
     Key {
         name: "serve.state_file",

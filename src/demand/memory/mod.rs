@@ -201,7 +201,7 @@ impl Memory {
         }
         self.recent.add(sample.at, values.map(|value| value.unwrap_or(0.0)));
         self.span = Some((first.min(sample.at), last.max(sample.at)));
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
     }
 
     /// What estimates are made of.

@@ -2,6 +2,7 @@
 //! The only room that names SQLite.
 
 mod archive;
+mod foreign;
 
 use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
 use crate::model::demand::Class;

@@ -1,6 +1,7 @@
 //! The answer: `{"VMS":[{"ID":32,"HOST_ID":4}]}`.
 
 use crate::model::ids::{HostId, VmId};
+use serde_json::Value;
 use std::fmt::Write;
 
 /// The answer for these VMs, compact: mm_sched keeps no more of it than its HTTP library
@@ -21,9 +22,27 @@ pub fn write(placed: &[(VmId, HostId)], most: usize) -> (String, usize) {
     (json + end, placed.len())
 }
 
+/// Adds a list to an answer under another key, which mm_sched passes over; nothing when it is
+/// empty.
+pub fn append(json: &mut String, key: &str, list: &[Value]) {
+    if !list.is_empty() && json.ends_with('}') {
+        json.pop();
+        // writing to a String cannot fail
+        let _ = write!(json, ",\"{key}\":{}}}", Value::from(list));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_told_beside_the_hosts() {
+        let mut json = write(&[(VmId(1), HostId(2))], usize::MAX).0;
+        append(&mut json, "MORE", &[]);
+        append(&mut json, "MORE", &[Value::from("a\"b")]);
+        assert_eq!(json, "{\"VMS\":[{\"ID\":1,\"HOST_ID\":2}],\"MORE\":[\"a\\\"b\"]}");
+    }
 
     #[test]
     fn answers_are_what_mm_sched_reads() {

@@ -1,11 +1,12 @@
 //! The batch that `mm_sched` sends: pending VMs and the hosts that it has matched.
 
-use super::json::{BodyError, Id, Kind, Object, OfHost, OfVm, document};
+use super::json::{BodyError, Id, Kind, Object, OfHost, OfVm, document, part};
 use crate::model::ids::{HostId, VmId};
 use crate::model::units::{Cpu, Memory};
 use crate::opennebula::number;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -14,6 +15,8 @@ use std::fmt;
 pub struct Batch {
     /// In the order of the document, each id once.
     pub vms: Vec<Asked>,
+    /// VMs of a form that cannot be used; they cost the others nothing.
+    pub odd: Vec<BodyError>,
 }
 
 /// One VM that waits for a host.
@@ -36,37 +39,49 @@ const MOST_HOSTS: usize = 50_000;
 
 /// Reads `{"VMS":[...]}`; `null` and an empty list are no VMs.
 ///
+/// A VM of which a field has the wrong type or is missing, one that stands there for the second
+/// time, and one that brings the batch to more than 50,000 different hosts, is odd.
+///
 /// # Errors
-/// When it is no JSON, a field has the wrong type, one that is needed is missing, a VM
-/// stands there twice, or there are more than 50,000 different hosts.
+/// When it is no JSON, or has no list VMS.
 pub fn read(bytes: &[u8]) -> Result<Batch, BodyError> {
-    let Object(raw): Object<RawBatch> = document(bytes)?;
+    let Object(raw): Object<RawBatch<'_>> = document(bytes)?;
     let Some(vms) = raw.vms else {
         return Err(BodyError::new("VMS", "is missing; it must be a list of VMs, or null"));
     };
     let mut seen = HashMap::new();
     let mut hosts: HashSet<HostId> = HashSet::new();
     let mut batch = Batch::default();
-    for (index, Object(raw)) in vms.unwrap_or_default().into_iter().enumerate() {
-        let asked = raw.check(index)?;
-        if let Some(first) = seen.insert(asked.vm, index) {
-            let problem = format!("VM {} stands there twice, first at VMS[{first}]", asked.vm);
-            return Err(BodyError::new(format!("VMS[{index}].ID"), problem));
+    for (index, text) in vms.unwrap_or_default().into_iter().enumerate() {
+        let raw = part::<Object<RawVm>>(&format!("VMS[{index}]"), text.get());
+        let asked = raw.and_then(|Object(raw)| raw.check(index)).and_then(|asked| {
+            if let Some(first) = seen.get(&asked.vm) {
+                let problem = format!("VM {} stands there twice, first at VMS[{first}]", asked.vm);
+                return Err(BodyError::new(format!("VMS[{index}].ID"), problem));
+            }
+            let new = asked.hosts.iter().filter(|host| !hosts.contains(host)).count();
+            if hosts.len() + new > MOST_HOSTS {
+                let problem = format!("brings the batch to more than {MOST_HOSTS} different hosts");
+                return Err(BodyError::new(format!("VMS[{index}].HOST_IDS"), problem));
+            }
+            Ok(asked)
+        });
+        match asked {
+            Ok(asked) => {
+                seen.insert(asked.vm, index);
+                hosts.extend(asked.hosts.iter().copied());
+                batch.vms.push(asked);
+            }
+            Err(error) => batch.odd.push(error),
         }
-        hosts.extend(asked.hosts.iter().copied());
-        if hosts.len() > MOST_HOSTS {
-            let problem = format!("brings the batch to more than {MOST_HOSTS} different hosts");
-            return Err(BodyError::new(format!("VMS[{index}].HOST_IDS"), problem));
-        }
-        batch.vms.push(asked);
     }
     Ok(batch)
 }
 
 #[derive(Deserialize)]
-struct RawBatch {
-    #[serde(rename = "VMS", default, deserialize_with = "given")]
-    vms: Option<Option<Vec<Object<RawVm>>>>,
+struct RawBatch<'a> {
+    #[serde(rename = "VMS", default, deserialize_with = "given", borrow)]
+    vms: Option<Option<Vec<&'a RawValue>>>,
 }
 
 /// Tells null from absent.

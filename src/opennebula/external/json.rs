@@ -36,6 +36,21 @@ pub fn document<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyError>
     if text.trim_ascii().is_empty() {
         return Err(BodyError::new("body", "is empty; a JSON object is expected"));
     }
+    whole(text)
+}
+
+/// Reads a part of a body that stands at `place`.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn part<'a, T: Deserialize<'a>>(place: &str, text: &'a str) -> Result<T, BodyError> {
+    whole(text).map_err(|BodyError { field, problem }| match field.as_str() {
+        "body" => BodyError::new(place, problem),
+        field => BodyError::new(format!("{place}.{field}"), problem),
+    })
+}
+
+fn whole<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BodyError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

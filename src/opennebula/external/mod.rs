@@ -7,6 +7,6 @@ mod answer;
 mod batch;
 mod json;
 
-pub use answer::write;
+pub use answer::{append, write};
 pub use batch::{Asked, Batch, read};
 pub use json::{BodyError, Id, Kind, Object, OfHost, OfVm, document};

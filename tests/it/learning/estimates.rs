@@ -84,16 +84,8 @@ fn shares_stay_within_one_and_never_fall_with_more_history() {
 fn vm(cores: i64, percent: f64) -> (VmIdentity, Estimate) {
     let identity = VmIdentity { cpu: cores * 100, memory: cores << 21, ..VmIdentity::default() };
     let usage = Usage { cpu: percent * cores as f64, memory: 1e5, disk_io: Some(1e4), net_io: None };
-    let estimate = Estimate {
-        level: usage,
-        peak: usage,
-        cpu_deviation: 1.0,
-        sketch: Default::default(),
-        trust: 1.0,
-        class: None,
-        samples: 100,
-        last_at: 0,
-    };
+    let estimate =
+        Estimate { level: usage, peak: usage, cpu_deviation: 1.0, trust: 1.0, class: None, samples: 100, last_at: 0 };
     (identity, estimate)
 }
 

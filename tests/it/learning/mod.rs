@@ -6,4 +6,6 @@ mod golden_mc2pca;
 mod history_helps;
 mod idec;
 mod import;
+mod peaks;
 mod train;
+mod twins;

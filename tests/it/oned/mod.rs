@@ -1,5 +1,6 @@
 //! Asking oned.
 
+mod as_written;
 mod asking;
 mod client;
 mod collect;

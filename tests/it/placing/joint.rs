@@ -74,9 +74,9 @@ fn numbers(request: &Request) -> Numbers {
     (hosts.collect(), vms.collect())
 }
 
-/// What a plan minimises, as one distance: the fourth root of the sum of fourth powers.
+/// What a plan minimises, as one distance: the third root of the sum of third powers.
 fn unevenness(distances: &[f64]) -> f64 {
-    distances.iter().map(|distance| distance.powi(4)).sum::<f64>().powf(0.25)
+    distances.iter().map(|distance| distance.powi(3)).sum::<f64>().cbrt()
 }
 
 #[test]

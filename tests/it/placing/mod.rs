@@ -2,4 +2,5 @@
 
 mod green;
 mod joint;
+mod loads;
 mod score;

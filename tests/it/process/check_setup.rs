@@ -74,6 +74,43 @@ fn oned_is_asked_for_its_version_with_our_credentials() {
     assert!(refused.contains("-> run as oneadmin"), "{refused}");
 }
 
+/// OpenNebula 6: sched.conf and the service that it names, not SCHED_MAD.
+#[test]
+fn a_front_end_of_opennebula_6_is_looked_at_as_such() {
+    let folder = home();
+    std::fs::create_dir_all(folder.path().join("etc")).unwrap();
+    std::fs::write(folder.path().join("etc/oned.conf"), "LOG = [ SYSTEM = \"file\" ]\n").unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("etc/sched.conf"), text).unwrap();
+    let check = |more: &[&str]| oneaio(folder.path(), &[&["check"], more].concat(), Some("127.0.0.1:1")).1;
+
+    write("MAX_HOST = 1\n");
+    let text = check(&[]);
+    assert!(about(&text, "sched.conf").contains("names no EXTERNAL_SCHEDULER"), "{text}");
+    assert!(about(&text, "wrappers").is_empty() && about(&text, "oned.conf").is_empty(), "{text}");
+
+    let (server, _asked) = serve([raw(http("200 OK", "{}"))]);
+    let lines = |server: &str, more: &str| {
+        format!("EXTERNAL_SCHEDULER = [ SERVER = \"http://{server}\", TIMEOUT = 10 ]\n{more}")
+    };
+    write(&lines(&server.to_string(), "MAX_HOST = 4\n"));
+    let text = check(&["--set", "serve.max_host=4"]);
+    assert!(about(&text, "sched.conf").starts_with("ok ") && !text.contains("WARNING  sched.conf"), "{text}");
+    assert!(about(&text, "serve").contains("is ready"), "{text}");
+
+    write(&lines("127.0.0.1:1", ""));
+    let text = check(&["--set", "serve.deadline=10", "--set", "serve.max_host=3"]);
+    let found = about(&text, "sched.conf");
+    for told in ["TIMEOUT is 10 s", "MAX_HOST is 1, serve.max_host 3", "round robin"] {
+        assert!(found.contains(told), "{told}: {text}");
+    }
+    assert!(about(&text, "serve").contains("nobody answers at 127.0.0.1:1, and serve.port is 4567"), "{text}");
+    assert_eq!(about(&check(&["--offline"]), "serve"), "");
+    // 7 has drivers; what is left of 6 does not matter
+    std::fs::write(folder.path().join("etc/oned.conf"), "SCHED_MAD = [ EXECUTABLE = \"one_sched\" ]\n").unwrap();
+    let text = check(&["--offline"]);
+    assert!(about(&text, "sched.conf").is_empty() && !about(&text, "oned.conf").is_empty(), "{text}");
+}
+
 #[test]
 fn an_oned_that_is_not_there_is_told_with_its_address() {
     let home = home();

@@ -3,9 +3,14 @@
 mod bounds;
 mod check_setup;
 mod configuring;
+mod foreign_bundles;
 mod keeping;
+mod limits;
+mod maintainer_scripts;
 mod monitoring;
 mod operation;
 mod place;
 mod replaying;
+mod safety_net;
+mod shadow;
 mod simulate;

@@ -9,7 +9,11 @@ use std::fs;
 fn a_what_if_has_a_verdict() {
     let front_end = FrontEnd::new("");
     let folder = front_end.path("bundles");
-    fs::write(front_end.path("etc/schedulers/oneaio.conf"), format!("record.dir: {}\n", folder.display())).unwrap();
+    fs::write(
+        front_end.path("etc/schedulers/oneaio.conf"),
+        format!("history.store: none\nrecord.dir: {}\n", folder.display()),
+    )
+    .unwrap();
     let cloud = request(&[host(1), host(2)], &[vm(0, &[1]), vm(1, &[1]), vm(2, &[2])]).xml();
     assert_eq!(front_end.run(&["place"], &cloud).status, Some(0));
     let folder = folder.to_str().unwrap();
@@ -49,4 +53,32 @@ fn tables_fit_the_terminal_and_a_pipe_gets_all() {
     assert!(fitted.contains("and 35 more wait: each "), "{fitted}");
     assert_eq!(fitted.matches(" waits: ").count(), 0, "{fitted}");
     assert_eq!(piped.matches(" waits: ").count(), 38);
+}
+
+#[test]
+fn a_page_is_complete_in_itself_and_escapes_names() {
+    let front_end = FrontEnd::new("");
+    let file = front_end.path("request.xml");
+    let hosts: Vec<_> = (1..=60).map(host).collect();
+    let all: Vec<i32> = (1..=60).collect();
+    let vms: Vec<_> = (0..120).map(|id| vm(id, &all).cpu(if id < 100 { "1" } else { "99" })).collect();
+    let xml =
+        request(&hosts, &vms).xml().replace("<NAME>vm7</NAME>", "<NAME>&lt;script&gt;alert(1)&lt;/script&gt;</NAME>");
+    fs::write(&file, xml).unwrap();
+    let page = front_end.path("page.html");
+    let optimize = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/j_optimize20");
+    let ran = front_end.run(&["replay", "--html", page.to_str().unwrap(), file.to_str().unwrap(), optimize], "");
+    assert_eq!(ran.status, Some(0), "{}", ran.said);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"));
+    for outside in ["<script", "http://", "https://", "url(", "@import", "<link", "<img"] {
+        assert!(!text.contains(outside), "the page holds {outside}");
+    }
+    assert!(text.contains("Waiting VMs") && text.contains("Migrations, in their order") && text.contains("alert(1)"));
+    // what a reader cannot see is told in words
+    assert_eq!(text.matches("<svg").count(), text.matches("aria-label=").count());
+    assert_eq!(text.matches("<tr>").count(), text.matches("</tr>").count());
+    assert!(text.len() < 400_000, "{}", text.len());
+    let unwritable = front_end.run(&["replay", "--html", "/nowhere/page.html", file.to_str().unwrap()], "");
+    assert_eq!(unwritable.status, Some(4), "{}", unwritable.said);
 }

@@ -1,6 +1,6 @@
 //! What must not hold or break the service: malformed, slow, large, sly.
 
-use crate::support::server::{Service, eventually, read_all};
+use crate::support::server::{ScriptedOned, Service, eventually, hosts, pending, read_all};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
@@ -25,22 +25,25 @@ fn lives(service: &Service) {
 fn malformed_requests_get_their_4xx_and_the_service_goes_on() {
     let service = service(&[]);
     let json = [("Content-Type", "application/json")];
+    for (body, field) in
+        [("", "body"), ("{", "body"), ("\u{0}", "body"), ("{\"VMS\":{}}", "VMS"), ("{\"vms\":[]}", "VMS")]
+    {
+        let (status, answer) = service.post("/", body);
+        assert_eq!((status, answer["field"].as_str()), (400, Some(field)), "{body}: {answer}");
+        assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()) && answer["request"].is_string());
+    }
+    // what is wrong with one VM is told of that VM
     for (body, field) in [
-        ("", "body"),
-        ("{", "body"),
-        ("\u{0}", "body"),
-        ("{\"VMS\":{}}", "VMS"),
-        ("{\"vms\":[]}", "VMS"),
         ("{\"VMS\":[{\"ID\":1}]}", "VMS[0].HOST_IDS"),
         ("{\"VMS\":[{\"ID\":1,\"HOST_IDS\":[]}]}", "VMS[0].HOST_IDS"),
         ("{\"VMS\":[{\"ID\":1,\"HOST_IDS\":[99999999999999]}]}", "VMS[0].HOST_IDS[0]"),
         ("{\"VMS\":[{\"ID\":1e99,\"HOST_IDS\":[1]}]}", "VMS[0].ID"),
-        ("{\"VMS\":[{\"ID\":1,\"HOST_IDS\":[1]},{\"ID\":1,\"HOST_IDS\":[1]}]}", "VMS[1].ID"),
         ("{\"VMS\":[{\"ID\":1,\"HOST_IDS\":[1]}]}", "VMS[0].CAPACITY"),
     ] {
         let (status, answer) = service.post("/", body);
-        assert_eq!((status, answer["field"].as_str()), (400, Some(field)), "{body}: {answer}");
-        assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()) && answer["request"].is_string());
+        assert_eq!((status, &answer["VMS"]), (200, &serde_json::json!([])), "{body}: {answer}");
+        assert_eq!(answer["LEFT_OUT"][0]["field"], field, "{body}: {answer}");
+        assert!(answer["LEFT_OUT"][0]["error"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
     }
     let invalid = [b"{\"VMS\":[\"".as_slice(), &[0xff, 0xfe], b"\"]}"].concat();
     assert_eq!(service.post("/", invalid).0, 400);
@@ -125,6 +128,7 @@ fn pipelined_requests_are_answered_in_turn_and_smuggled_ones_never() {
         let refused = answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.0 4") || answer.is_empty();
         let once = answer.matches("HTTP/1.").count() == 1 && answer.to_lowercase().contains("connection: close");
         assert!(refused || once, "{what}: {answer}");
+        assert!(!what.starts_with("both") || answer.starts_with("HTTP/1.1 400 "), "{what}: {answer}");
     }
     // heads without measure
     let many: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -132,6 +136,105 @@ fn pipelined_requests_are_answered_in_turn_and_smuggled_ones_never() {
     let long = format!("X: {}\r\n", "y".repeat(100_000));
     assert!(service.raw(request("", &long).as_bytes()).starts_with("HTTP/1.1 431 "));
     lives(&service);
+}
+
+#[test]
+fn one_odd_vm_costs_the_others_nothing() {
+    let service = service(&[]);
+    let vm = |id: i32| format!("{{\"ID\":{id},\"HOST_IDS\":[1],\"CAPACITY\":{{\"CPU\":1,\"MEMORY\":1}}}}");
+    for odd in [
+        "7",
+        "null",
+        "[]",
+        "{}",
+        "{\"ID\":1}",
+        "{\"ID\":1,\"HOST_IDS\":null}",
+        "{\"ID\":1,\"HOST_IDS\":[]}",
+        "{\"ID\":1,\"HOST_IDS\":[-1]}",
+        "{\"ID\":1,\"HOST_IDS\":[\"1\"]}",
+        "{\"ID\":\"x\",\"HOST_IDS\":[1]}",
+        "{\"ID\":2,\"HOST_IDS\":[1]}",
+        "{\"ID\":1,\"HOST_IDS\":[],\"CAPACITY\":{\"CPU\":0,\"MEMORY\":0}}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"CAPACITY\":{\"CPU\":\"much\",\"MEMORY\":1}}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"CAPACITY\":7}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"CAPACITY\":{\"CPU\":-1,\"MEMORY\":1}}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"VM_ATTRIBUTES\":{\"FLAVOURS\":[\"a\"]}}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"VM_ATTRIBUTES\":{\"FLAVOURS\":7}}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"VM_ATTRIBUTES\":7}",
+        "{\"ID\":1,\"HOST_IDS\":[1],\"HOST_ID\":\"a\"}",
+    ] {
+        for body in [format!("{},{odd},{}", vm(2), vm(3)), format!("{},{},{odd}", vm(2), vm(3))] {
+            let (status, answer) = service.post("/", format!("{{\"VMS\":[{body}]}}"));
+            assert_eq!(status, 200, "{odd}: {answer}");
+            let ids: Vec<_> = answer["VMS"].as_array().unwrap().iter().map(|vm| vm["ID"].as_i64().unwrap()).collect();
+            assert_eq!(ids, [2, 3], "{odd}: {answer}");
+            assert_eq!(answer["LEFT_OUT"].as_array().map(Vec::len), Some(1), "{odd}: {answer}");
+        }
+    }
+    // a full cloud: each cycle the same VMs, one line for all
+    let nowhere = |id: i32| format!("{{\"ID\":{id},\"HOST_IDS\":[],\"CAPACITY\":{{\"CPU\":0,\"MEMORY\":1}}}}");
+    let all: Vec<String> = (100..180).map(nowhere).collect();
+    let lines = service.log().lines().count();
+    assert!(service.batch(&format!("{{\"VMS\":[{}]}}", all.join(","))).is_empty());
+    eventually("it is told", || service.log().contains("and 60 more left out"));
+    assert!(service.log().lines().count() <= lines + 2, "{}", service.log());
+}
+
+/// Ranks and rules as costly as they may be, of VMs that stay pending: oned tells of them, and
+/// mm_sched sends them each cycle.
+#[test]
+fn after_any_batch_a_small_one_is_answered() {
+    let rank: String = (0..70).map(|term| format!("+FREE_CPU*{}", term % 10)).collect();
+    let rules: Vec<String> = (0..150).map(|other| format!("CURRENT_VMS != {}", 1000 + other)).collect();
+    let wish = format!(
+        "<SCHED_RANK>1{rank}</SCHED_RANK><SCHED_REQUIREMENTS>CURRENT_VMS = 2000000000 &amp; {}</SCHED_REQUIREMENTS>",
+        rules.join(" &amp; ")
+    );
+    let costly: Vec<(i32, i64, &str)> = (100..220).map(|id| (id, 1, wish.as_str())).collect();
+    let cloud: Vec<(i32, i64, i64, &str, &[i32])> = (1..=100).map(|id| (id, 8, 0, "", &[][..])).collect();
+    let oned =
+        ScriptedOned::start(&[("one.hostpool.info", hosts(&cloud)), ("one.vmpool.infoextended", pending(&costly))]);
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), Some(&oned), &["serve.deadline=4"]);
+    let everywhere: Vec<i32> = (1..=100).collect();
+    let vm = |id: i32| format!("{{\"ID\":{id},\"HOST_IDS\":{everywhere:?},\"CAPACITY\":{{\"CPU\":1,\"MEMORY\":1}}}}");
+    let all: Vec<String> = (100..220).map(vm).collect();
+    let large = format!("{{\"VMS\":[{}]}}", all.join(","));
+    for round in 0..6 {
+        // one that is waited for, and one whose client has gone
+        assert_eq!(service.post("/", large.as_str()).0, 200);
+        let mut gone = service.connect();
+        gone.write_all(request(&large, &format!("Content-Length: {}\r\n", large.len())).as_bytes()).unwrap();
+        drop(gone);
+        let (status, answer) = service.post("/", format!("{{\"VMS\":[{}]}}", vm(round)));
+        assert_eq!((status, answer["VMS"].as_array().map(Vec::len)), (200, Some(1)), "{answer}");
+    }
+    assert!(!service.log().contains("status=503"), "{}", service.log());
+}
+
+#[test]
+fn hangups_and_limits_end_nothing() {
+    let service = service(&[]);
+    service.signal("HUP");
+    eventually("it is told", || service.log().contains("SIGHUP changes nothing"));
+    service.signal("XFSZ");
+    lives(&service);
+
+    let folder = tempfile::tempdir().unwrap();
+    let limited = Service::start_with(folder.path(), None, &["serve.max_connections=500"], |command| {
+        let serve = std::mem::replace(command, std::process::Command::new("sh"));
+        command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
+        command.env_remove("ML_MODEL_PORT").stdin(std::process::Stdio::null());
+    });
+    assert!(
+        limited.log().contains("at most 40 connections at a time: the limit of open files is 80"),
+        "{}",
+        limited.log()
+    );
+    let idle: Vec<TcpStream> = (0..200).map(|_| limited.connect()).collect();
+    lives(&limited);
+    assert!(!limited.log().contains("could not be accepted"), "{}", limited.log());
+    drop(idle);
 }
 
 #[test]

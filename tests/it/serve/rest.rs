@@ -1,6 +1,7 @@
 //! The REST calls of AI-Orchestrator and the routes of operation, against the real binary.
 
 use crate::support::server::{ScriptedOned, Service, eventually, hosts, pending};
+use crate::support::skip::skip;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -123,6 +124,39 @@ fn changes_need_the_token_and_placements_do_not() {
     assert_eq!(service.batch("{\"VMS\":[{\"ID\":2,\"HOST_IDS\":[1],\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1}}]}").len(), 1);
     let log = service.log();
     assert!(!log.contains("n0body") && log.contains("may be read by all users"), "{log}");
+}
+
+/// Another user of this machine: only root can become one.
+#[test]
+fn without_a_token_only_its_user_changes_what_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), None, &[]);
+    let ask = |service: &Service, before: &[&str]| {
+        let (host, port) = (service.address.ip(), service.address.port());
+        let body = "{\"energy_cost_scalar\":3}";
+        let head =
+            "POST /api/iaEnergyScalar HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nConnection: close";
+        let script = format!(
+            "exec 3<>/dev/tcp/{host}/{port}; printf '{head}\\r\\nContent-Length: {}\\r\\n\\r\\n{body}' >&3; cat <&3",
+            body.len()
+        );
+        let output = Command::new(before[0]).args(&before[1..]).args(["-c", &script]).output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(ask(&service, &["bash"]).starts_with("HTTP/1.1 200 "));
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !root || Command::new("setpriv").arg("--version").output().is_err() {
+        skip("root", "another user needs root and setpriv");
+        return;
+    }
+    let other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "bash"];
+    let refused = ask(&service, &other);
+    assert!(refused.starts_with("HTTP/1.1 403 ") && refused.contains("serve.open_changes"), "{refused}");
+    assert_eq!(service.post("/api/iaEnergyScalar", "{\"energy_cost_scalar\":4}").0, 200);
+    let open = Service::start(folder.path(), None, &["serve.open_changes=yes"]);
+    assert!(ask(&open, &other).starts_with("HTTP/1.1 200 "));
+    assert!(open.log().contains("whoever reaches this port may change"), "{}", open.log());
 }
 
 #[test]

@@ -46,8 +46,16 @@ fn each_fault_names_its_field() {
         ("{}", "VMS"),
         ("{\"VMS\":7}", "VMS"),
         ("{\"VMS\":{}}", "VMS"),
-        ("{\"VMS\":[7]}", "VMS[0]"),
-        ("{\"VMS\":[null]}", "VMS[0]"),
+    ] {
+        let error = read(body.as_bytes()).expect_err(body);
+        assert_eq!(error.field, field, "{body}: {error}");
+        assert!(!error.problem.is_empty());
+    }
+    for (body, field) in [
+        (&vm("7"), "VMS[1]"),
+        (&vm("null"), "VMS[1]"),
+        (&vm("[1,[2]]"), "VMS[1]"),
+        (&vm("{\"ID\":2,\"HOST_IDS\":null}"), "VMS[1].HOST_IDS"),
         (&vm("{}"), "VMS[1].ID"),
         (&vm("{\"ID\":2}"), "VMS[1].HOST_IDS"),
         (&vm("{\"ID\":null,\"HOST_IDS\":[]}"), "VMS[1].ID"),
@@ -70,14 +78,16 @@ fn each_fault_names_its_field() {
         (&vm("{\"ID\":2,\"HOST_IDS\":[1],\"VM_ATTRIBUTES\":7}"), "VMS[1].VM_ATTRIBUTES"),
         (&vm("{\"ID\":2,\"HOST_IDS\":[1],\"VM_ATTRIBUTES\":{\"FLAVOURS\":7}}"), "VMS[1].VM_ATTRIBUTES.FLAVOURS"),
     ] {
-        let error = read(body.as_bytes()).expect_err(body);
-        assert_eq!(error.field, field, "{body}: {error}");
-        assert!(!error.problem.is_empty());
+        let batch = read(body.as_bytes()).expect(body);
+        let fields: Vec<&str> = batch.odd.iter().map(|odd| odd.field.as_str()).collect();
+        assert_eq!(fields, [field], "{body}: {:?}", batch.odd);
+        assert!(!batch.odd[0].problem.is_empty());
+        assert_eq!(batch.vms.iter().map(|asked| asked.vm).collect::<Vec<_>>(), [VmId(1)], "{body}");
     }
     assert_eq!(read(b"{\"VMS\":[\xff]}").expect_err("not UTF-8").problem, "is not UTF-8 at byte 8");
     let hosts: Vec<i32> = (0..=50_000).collect();
-    let many = read(vm(&format!("{{\"ID\":2,\"HOST_IDS\":{hosts:?}}}")).as_bytes()).expect_err("many hosts");
-    assert_eq!(many.field, "VMS[1].HOST_IDS");
+    let many = read(vm(&format!("{{\"ID\":2,\"HOST_IDS\":{hosts:?}}}")).as_bytes()).expect("many hosts");
+    assert_eq!((many.vms.len(), many.odd[0].field.as_str()), (1, "VMS[1].HOST_IDS"));
     let deep = format!("{{\"VMS\":[{{\"ID\":1,\"X\":{}", "[".repeat(100_000));
     assert!(read(deep.as_bytes()).is_err());
 }

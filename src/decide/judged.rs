@@ -1,0 +1,65 @@
+//! A plan of anybody, judged by one measure: what it places, how even it leaves the hosts, what
+//! it draws, and which rules it breaks. It compares settings and schedulers.
+
+use super::Decided;
+use crate::model::plan::Plan;
+use crate::model::policy::Policy;
+use crate::model::report::Footprint;
+use crate::placement::check::{self, Breach};
+use crate::placement::score::green;
+use crate::placement::score::load::Load;
+use crate::placement::score::space::Space;
+use std::collections::HashMap;
+
+/// What a plan comes to.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// VMs of the request that it sends to a host.
+    pub placed: usize,
+    /// Those that it leaves waiting.
+    pub waiting: usize,
+    /// Largest D of all hosts afterwards, without a thought of green, so that plans of different
+    /// settings compare.
+    pub objective: f64,
+    /// The largest share of CPU or memory of a host that is allocated afterwards.
+    pub fullest_host: f64,
+    /// What the placed VMs add to the consumption of all hosts.
+    pub footprint: Footprint,
+    /// Rules that it breaks.
+    pub breaches: Vec<Breach>,
+}
+
+impl Decided {
+    /// Judges a plan for this request by the weights and limits of a policy.
+    #[must_use]
+    pub fn judge(&self, plan: &Plan, measure: &Policy) -> Judged {
+        let (snapshot, demands) = (&self.snapshot, &self.demands);
+        let measure = Policy { s_green: 0.0, ..measure.clone() };
+        let space = Space::new(snapshot, demands, &measure);
+        let mut load = Load::new(&space, snapshot, &measure);
+        let mut allocated: Vec<(i64, i64)> =
+            snapshot.hosts.iter().map(|host| (host.cpu_allocated.0, host.memory_allocated.0)).collect();
+        let mut open: HashMap<_, _> =
+            snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+        for action in &plan.actions {
+            let Some(host) = snapshot.host_index(action.host) else { continue };
+            // a second action for a VM counts for nothing; it is a breach
+            let Some(request) = open.remove(&action.vm) else { continue };
+            let vm = &snapshot.vms[snapshot.candidates[request].vm];
+            load.book_and_follow(&space, request, host);
+            allocated[host].0 = allocated[host].0.saturating_add(vm.cpu.0);
+            allocated[host].1 = allocated[host].1.saturating_add(vm.memory.0);
+        }
+        let share = |part: i64, whole: i64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
+        let full = snapshot.hosts.iter().zip(&allocated);
+        let full = full.map(|(host, (cpu, memory))| share(*cpu, host.cpu.0).max(share(*memory, host.memory.0)));
+        Judged {
+            placed: snapshot.candidates.len() - open.len(),
+            waiting: open.len(),
+            objective: load.objective(),
+            fullest_host: full.fold(0.0, f64::max),
+            footprint: green::effect(snapshot, demands, plan, plan).chosen,
+            breaches: check::breaches(snapshot, plan, &measure),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Two schedulers over the same requests: one that answered, and oneaio beside it.
+
+use super::verdict::{Tally, Verdict};
+use crate::decide::Decided;
+use crate::model::ids::VmId;
+use crate::model::plan::Plan;
+use crate::model::policy::Policy;
+use std::collections::{BTreeMap, HashMap};
+
+/// What became of both.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    verdict: Verdict,
+    /// Requests whose answer cannot be read.
+    unreadable: usize,
+    /// Breaches of rules in both, and an example of each rule.
+    breaches: [BTreeMap<String, usize>; 2],
+    /// When a VM was first asked for, and when each placed it.
+    waits: HashMap<VmId, (i64, [Option<i64>; 2])>,
+    span: Option<(i64, i64)>,
+}
+
+impl Comparison {
+    /// Takes in a request with the answer that was given.
+    pub fn add(&mut self, decided: &Decided, answered: Option<&Plan>, measure: &Policy) {
+        let Some(answered) = answered else {
+            self.unreadable += 1;
+            return;
+        };
+        let at = decided.snapshot.taken_at;
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.max(at)));
+        for candidate in &decided.snapshot.candidates {
+            self.waits.entry(decided.snapshot.vms[candidate.vm].id).or_insert((at, [None; 2]));
+        }
+        let plans = [answered, &decided.planned.plan];
+        let tallies = [&mut self.verdict.before, &mut self.verdict.after];
+        for (side, (plan, tally)) in plans.into_iter().zip(tallies).enumerate() {
+            let judged = decided.judge(plan, measure);
+            tally.add(&Tally::of_plan(&judged));
+            for breach in &judged.breaches {
+                *self.breaches[side].entry(breach.to_string()).or_default() += 1;
+            }
+            for action in &plan.actions {
+                if let Some((_, placed)) = self.waits.get_mut(&action.vm) {
+                    placed[side].get_or_insert(at);
+                }
+            }
+        }
+    }
+
+    /// Whether there was anything to compare.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.verdict.before.requests == 0
+    }
+
+    /// Rows of a table: what, who answered, oneaio, difference.
+    #[must_use]
+    pub fn rows(&self) -> Vec<[String; 4]> {
+        let mut rows = self.verdict.rows();
+        // nothing migrates in a placement
+        rows.retain(|row| row[0] != "migrations");
+        let breaches = [0, 1].map(|side| self.breaches[side].values().sum::<usize>());
+        rows.push(["rules broken".to_owned(), breaches[0].to_string(), breaches[1].to_string(), {
+            let more = breaches[1] as i64 - breaches[0] as i64;
+            format!("{more:+}")
+        }]);
+        let both = self.waits.values().filter_map(|(first, placed)| Some((*first, placed[0]?, placed[1]?)));
+        let (mut count, mut theirs, mut ours) = (0, 0.0, 0.0);
+        for (first, a, b) in both {
+            count += 1;
+            theirs += (a - first) as f64;
+            ours += (b - first) as f64;
+        }
+        if count > 0 {
+            let mean = |sum: f64| sum / f64::from(count);
+            let (a, b) = (mean(theirs), mean(ours));
+            let name = format!("mean wait of the {count} VMs that both placed");
+            rows.push([name, format!("{a:.0} s"), format!("{b:.0} s"), format!("{:+.0} s", b - a)]);
+        }
+        rows
+    }
+
+    /// What the table does not say.
+    #[must_use]
+    pub fn remarks(&self) -> String {
+        let mut text = self.verdict.sentence() + "\n";
+        if let Some((first, last)) = self.span {
+            let days = (last - first) as f64 / 86_400.0;
+            text.push_str(&format!("{} requests over {days:.1} days\n", self.verdict.before.requests));
+        }
+        if self.unreadable > 0 {
+            text.push_str(&format!("requests whose answer cannot be read: {}\n", self.unreadable));
+        }
+        for (side, name) in ["who answered", "oneaio"].into_iter().enumerate() {
+            for (breach, count) in self.breaches[side].iter().take(5) {
+                text.push_str(&format!("{name} broke a rule, {count} times: {breach}\n"));
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,59 @@
+//! Who may change classifier, scheduler and s_green.
+
+use super::peer;
+use super::token::Token;
+use std::net::SocketAddr;
+
+/// Who may.
+#[derive(Debug)]
+pub enum Changers {
+    /// Whoever knows the secret.
+    Token(Token),
+    /// The user that runs this service, and root, on this machine.
+    Own,
+    /// Everybody who reaches the port.
+    Everybody,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The token is missing or wrong.
+    Token,
+    /// It is another user, or somebody elsewhere.
+    Stranger,
+}
+
+impl Refusal {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Token => "this changes state and needs the bearer token of serve.token_file",
+            Self::Stranger => {
+                "this changes state: only the user of the service may, on its machine; set serve.token_file for \
+                 others, or serve.open_changes for all"
+            }
+        }
+    }
+}
+
+impl Changers {
+    /// Whether a request may change something, by its Authorization and the ends of its
+    /// connection.
+    pub fn allow(
+        &self,
+        authorization: Option<&[u8]>,
+        peer: Option<SocketAddr>,
+        here: Option<SocketAddr>,
+    ) -> Result<(), Refusal> {
+        match self {
+            Self::Everybody => Ok(()),
+            Self::Token(token) => token.allows(authorization).then_some(()).ok_or(Refusal::Token),
+            Self::Own => {
+                let user = peer.zip(here).and_then(|(peer, here)| peer::user(peer, here));
+                let own = rustix::process::geteuid().as_raw();
+                user.filter(|user| *user == own || *user == 0).map(drop).ok_or(Refusal::Stranger)
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What mm_sched will do with an answer, as far as it can be known.
+//!
+//! A VM that the answer leaves out is decided by mm_sched itself, at once: it takes the room
+//! that the answer gave to others. A VM that is sent to a host where it does not fit waits. So
+//! a VM that has to wait is sent to one of its own hosts that has no room for it, best to one
+//! that is full already, else to one that the others will have filled when its turn comes:
+//! mm_sched goes by id. Never to a host that it did not name, which mm_sched would obey.
+
+use crate::model::ids::{HostId, VmId};
+use crate::model::snapshot::Snapshot;
+use crate::model::units::{Cpu, Memory};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What to answer for VMs that have to wait.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Sent to a host without room for them, by id.
+    pub held: Vec<(VmId, HostId)>,
+    /// mm_sched has no room for them either.
+    pub nowhere: Vec<VmId>,
+    /// mm_sched will start them somewhere, whatever the answer says.
+    pub unheld: Vec<VmId>,
+}
+
+/// Room on a host, and VMs that this cycle has started there.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    cpu: Cpu,
+    memory: Memory,
+    started: u32,
+}
+
+impl Room {
+    fn takes(&self, (cpu, memory): (Cpu, Memory), max_host: u32) -> bool {
+        cpu <= self.cpu && memory <= self.memory && self.started < max_host
+    }
+
+    fn take(&mut self, (cpu, memory): (Cpu, Memory)) {
+        self.cpu -= cpu;
+        self.memory -= memory;
+        self.started += 1;
+    }
+}
+
+/// A VM of the batch that was planned before the others; the snapshot has it on its host.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// The VM.
+    pub vm: VmId,
+    /// Where it goes.
+    pub host: HostId,
+    /// What it takes there.
+    pub size: (Cpu, Memory),
+}
+
+/// Looks at each VM of the snapshot that `placed` leaves waiting. O(candidates).
+pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], max_host: Option<u32>) -> Waiting {
+    let max_host = max_host.unwrap_or(u32::MAX);
+    let mut before: Vec<Room> = snapshot
+        .hosts
+        .iter()
+        .map(|host| Room {
+            cpu: host.cpu - host.cpu_allocated,
+            memory: host.memory - host.memory_allocated,
+            started: 0,
+        })
+        .collect();
+    for one in ahead {
+        if let Some(host) = snapshot.host_index(one.host) {
+            before[host].cpu += one.size.0;
+            before[host].memory += one.size.1;
+        }
+    }
+    let mut rooms = before.clone();
+    let mut ahead: Vec<&Ahead> = ahead.iter().collect();
+    ahead.sort_by_key(|one| one.vm);
+    let mut ahead = ahead.into_iter().peekable();
+    let goes_to: BTreeMap<VmId, HostId> = placed.iter().copied().collect();
+    let mut waiting = Waiting::default();
+    let mut turns: Vec<_> = snapshot.candidates.iter().collect();
+    turns.sort_by_key(|candidates| snapshot.vms[candidates.vm].id);
+    for candidates in turns {
+        let vm = &snapshot.vms[candidates.vm];
+        let size = (vm.cpu, vm.memory);
+        let mut start = |host: HostId, size| {
+            if let Some(room) = snapshot.host_index(host).map(|host| &mut rooms[host])
+                && room.takes(size, max_host)
+            {
+                room.take(size);
+            }
+        };
+        while let Some(one) = ahead.next_if(|one| one.vm < vm.id) {
+            start(one.host, one.size);
+        }
+        if let Some(host) = goes_to.get(&vm.id) {
+            start(*host, size);
+            continue;
+        }
+        let hosts = || candidates.hosts.iter().map(|host| *host as usize);
+        let full_before = hosts().find(|host| !before[*host].takes(size, u32::MAX));
+        let full = full_before.or_else(|| hosts().find(|host| !rooms[*host].takes(size, max_host)));
+        match full {
+            _ if hosts().all(|host| !before[host].takes(size, u32::MAX)) => waiting.nowhere.push(vm.id),
+            Some(host) => waiting.held.push((vm.id, snapshot.hosts[host].id)),
+            None => waiting.unheld.push(vm.id),
+        }
+    }
+    waiting
+}
+
+/// The ids of a list, for a line of the log.
+pub fn listed(vms: &[VmId]) -> String {
+    const SHOWN: usize = 20;
+    let sorted: BTreeSet<VmId> = vms.iter().copied().collect();
+    let mut text = sorted.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(",");
+    if sorted.len() > SHOWN {
+        text.push_str(&format!(" and {} more", sorted.len() - SHOWN));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::{Candidates, Host, Vm};
+    use std::sync::Arc;
+
+    /// Hosts of (cores, allocated) with ids from 10; VMs of (id, cores, indices of hosts).
+    fn snapshot(hosts: &[(i64, i64)], vms: &[(i32, i64, &[u32])]) -> Snapshot {
+        let hosts = hosts.iter().zip(10..).map(|((cores, allocated), id)| Host {
+            cpu_allocated: Cpu(allocated * 100),
+            ..Host::plain(HostId(id), Cpu(cores * 100), Memory(1 << 30))
+        });
+        let candidates = vms.iter().enumerate().map(|(vm, (_, _, hosts))| Candidates {
+            vm,
+            hosts: Arc::from(*hosts),
+            datastores: Arc::from([0]),
+            nics: Vec::new(),
+        });
+        let vms = vms.iter().map(|(id, cores, _)| Vm::plain(VmId(*id), Cpu(cores * 100), Memory(1)));
+        Snapshot { hosts: hosts.collect(), vms: vms.collect(), candidates: candidates.collect(), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn who_waits_is_sent_where_there_is_no_room() {
+        let ids = |vms: &[i32]| vms.iter().copied().map(VmId).collect::<Vec<_>>();
+        let to = |pairs: &[(i32, i32)]| pairs.iter().map(|(vm, host)| (VmId(*vm), HostId(*host))).collect::<Vec<_>>();
+        for (what, hosts, vms, placed, max_host, right) in [
+            (
+                "a host that is full already goes before one that will be",
+                &[(8, 0), (8, 7)][..],
+                &[(1, 8, &[0, 1][..]), (2, 4, &[0, 1]), (3, 2, &[0, 1])][..],
+                &[(1, 10)][..],
+                None,
+                Waiting { held: to(&[(2, 11), (3, 11)]), ..Waiting::default() },
+            ),
+            (
+                "at its turn the others have filled it",
+                &[(8, 0)],
+                &[(1, 6, &[0]), (2, 4, &[0])],
+                &[(1, 10)],
+                None,
+                Waiting { held: to(&[(2, 10)]), ..Waiting::default() },
+            ),
+            (
+                "its turn comes first",
+                &[(8, 0)],
+                &[(1, 4, &[0]), (2, 6, &[0])],
+                &[(2, 10)],
+                None,
+                Waiting { unheld: ids(&[1]), ..Waiting::default() },
+            ),
+            (
+                "larger than any host",
+                &[(8, 0), (8, 0)],
+                &[(1, 9, &[0, 1])],
+                &[],
+                None,
+                Waiting { nowhere: ids(&[1]), ..Waiting::default() },
+            ),
+            (
+                "MAX_HOST fills a host as well",
+                &[(8, 0)],
+                &[(1, 1, &[0]), (2, 1, &[0])],
+                &[(1, 10)],
+                Some(1),
+                Waiting { held: to(&[(2, 10)]), ..Waiting::default() },
+            ),
+            (
+                "never to a host that it did not name",
+                &[(8, 0), (8, 8)],
+                &[(1, 4, &[0]), (2, 8, &[0])],
+                &[(2, 10)],
+                None,
+                Waiting { unheld: ids(&[1]), ..Waiting::default() },
+            ),
+        ] {
+            assert_eq!(foresee(&snapshot(hosts, vms), &to(placed), &[], max_host), right, "{what}");
+        }
+        // who was planned before the others has its turn by its id all the same
+        let ahead = |vm| [Ahead { vm: VmId(vm), host: HostId(10), size: (Cpu(600), Memory(1)) }];
+        let waits = |vm| foresee(&snapshot(&[(8, 6)], &[(5, 4, &[0])]), &[], &ahead(vm), None);
+        assert_eq!(waits(4), Waiting { held: to(&[(5, 10)]), ..Waiting::default() });
+        assert_eq!(waits(6), Waiting { unheld: ids(&[5]), ..Waiting::default() });
+    }
+}

@@ -1,0 +1,27 @@
+//! What is told of a batch beside its hosts: to clients that read more, and to the log.
+
+use super::compose::LeftOut;
+use super::decider::Outcome;
+use crate::opennebula::external::BodyError;
+use serde_json::{Value, json};
+
+/// VMs that cannot be judged, for whoever reads more than hosts.
+pub fn left_out(out: &[LeftOut], odd: &[BodyError]) -> Vec<Value> {
+    let judged = out.iter().map(|out| {
+        let field = format!("VMS[{}].{}", out.index, out.why.field());
+        json!({ "ID": out.vm, "field": field, "error": format!("VM {} {}", out.vm, out.why.text()) })
+    });
+    let odd = odd.iter().map(|odd| json!({ "field": odd.field, "error": odd.to_string() }));
+    judged.chain(odd).collect()
+}
+
+/// VMs that wait, and why.
+pub fn waiting(outcome: &Outcome) -> Vec<Value> {
+    let refused = outcome.refused.iter();
+    refused.map(|refusal| json!({ "ID": refusal.vm, "error": format!("VM {} {}", refusal.vm, refusal.text) })).collect()
+}
+
+/// For the log line: how old what is known of the cloud was.
+pub fn rests_on(outcome: &Outcome) -> String {
+    outcome.oned_age.map_or_else(|| " oned_age=none".to_owned(), |age| format!(" oned_age={:.1}", age.as_secs_f64()))
+}
