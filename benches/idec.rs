@@ -13,6 +13,7 @@ use oneaio::demand::classifier::{Classifier, Training, clusters, fit};
 use oneaio::demand::estimator::Outcome;
 use oneaio::demand::features::mean;
 use oneaio::demand::window::{CPU, LENGTH, Row, Window};
+use oneaio::model::comparable::Comparable;
 use oneaio::model::resource::Resource;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -146,7 +147,10 @@ fn linear(classifier: &dyn Classifier, train: &[Pair<'_>], test: &[Pair<'_>]) ->
 
 /// As `train` fits classes to resources: ridge regression, held within what was seen.
 fn linear_by(by: &dyn Fn(&Window) -> Vec<f64>, train: &[Pair<'_>], test: &[Pair<'_>]) -> Told {
-    let outcome = |level: f64| Outcome { level: [level, 0.0, 0.0, 0.0], ..Outcome::default() };
+    let outcome = |level: f64| Outcome {
+        level: Comparable::from_fn(|resource| if resource == Resource::Cpu { level } else { 0.0 }),
+        ..Outcome::default()
+    };
     let rows: Vec<(Vec<f64>, [Option<Outcome>; 2])> =
         train.iter().map(|(window, level)| (by(window), [Some(outcome(*level)), None])).collect();
     let calibration = Calibration::fit(&rows).expect("there is enough");

@@ -4,8 +4,8 @@
 use crate::demand::observed;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
-use crate::model::history::{Attempts, Recall};
-use crate::model::ids::VmId;
+use crate::model::history::{Attempts, Placement, Recall};
+use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::{Planned, Refusal, Report};
 use crate::model::snapshot::{Candidates, Notice, Snapshot, Subject};
@@ -61,6 +61,8 @@ pub struct Decided {
     pub retries: Retries,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+    /// Where VMs are under way by earlier answers that the next request may not know yet either.
+    pub under_way: Vec<(VmId, HostId)>,
 }
 
 impl Decided {
@@ -74,6 +76,15 @@ impl Decided {
         let indifferent = Policy { s_green: 0.0, ..policy.clone() };
         let ignoring = plan(&PlanningInput { retries, ..PlanningInput::new(snapshot, demands) }, &indifferent);
         planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
+    }
+
+    /// Where VMs are sent by this answer, given at `moment` (milliseconds since 1970), and still by earlier ones.
+    #[must_use]
+    pub fn placements(&self, moment: i64) -> Vec<Placement> {
+        let sent = self.planned.plan.actions.iter().map(|action| (action.vm, action.host, moment));
+        // just before, so that the answers stay apart
+        let earlier = self.under_way.iter().map(|(vm, host)| (*vm, *host, moment - 1));
+        sent.chain(earlier).map(|(vm, host, at)| Placement { vm, host, at }).collect()
     }
 
     /// What to remember of the VMs that the plan deploys, for when one of them comes back.
@@ -174,7 +185,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.report.later = later;
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    Decided { snapshot, planned, demands, retries, dropped }
+    Decided { snapshot, planned, demands, retries, dropped, under_way: under_way.unshown }
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

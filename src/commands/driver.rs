@@ -50,19 +50,20 @@ pub fn print(text: &str) -> Exit {
 /// Settings of the named file, or of the installed one; all problems in a line.
 pub fn load(args: &ConfigArgs) -> anyhow::Result<Settings> {
     let file = args.config.clone().or_else(settings::installed);
-    Ok(settings::load(file.as_deref(), &args.set).map_err(in_a_line)?.settings)
+    Ok(settings::load(file.as_deref(), &args.set).map_err(|problems| in_a_line(&problems))?.settings)
 }
 
 /// Settings for a bundle: a file that is named goes before the bundle's own, that before the
 /// installed one.
 pub fn load_for(args: &ConfigArgs, bundle: &Bundle) -> anyhow::Result<Settings> {
     let Some((name, text)) = bundle.config()?.filter(|_| args.config.is_none()) else { return load(args) };
-    let (settings, passed) = settings::load_foreign(&name, &text, &args.set).map_err(in_a_line)?;
+    let (settings, passed) =
+        settings::load_foreign(&name, &text, &args.set).map_err(|problems| in_a_line(&problems))?;
     passed.iter().for_each(|problem| log::warn!("{problem}"));
     Ok(settings)
 }
 
-fn in_a_line(problems: Vec<Problem>) -> anyhow::Error {
+fn in_a_line(problems: &[Problem]) -> anyhow::Error {
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(texts.join("; "))
 }

@@ -2,6 +2,7 @@
 //! takes them, decides them over a set of hosts, and prints one row per policy.
 
 mod hosts;
+mod looped;
 mod plot;
 mod show;
 
@@ -59,6 +60,13 @@ pub struct SimulateArgs {
     /// Share of the VMs in a subset.
     #[arg(long, default_value_t = 0.75, value_name = "SHARE")]
     pub subset_share: f64,
+    /// The loop instead of moments: the VMs come one after another to a simulated oned with its windows, its
+    /// executor, starts that take their time, samples and optimizations.
+    #[arg(long = "loop")]
+    pub looped: bool,
+    /// With --loop: how the VMs come and how long it lasts.
+    #[command(flatten)]
+    pub timing: looped::LoopArgs,
     /// Of everything random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -133,6 +141,9 @@ fn one(args: &SimulateArgs, policy: &crate::model::policy::Policy, contenders: &
     policy.max_per_host = None;
     let trace = read(args)?;
     let span = trace.span().ok_or_else(|| anyhow!("the tables hold no sample"))?;
+    if args.looped {
+        return looped::run(args, &policy, &trace);
+    }
     let carbon = carbon(&args.carbon, span)?;
     let cloud = Cloud { kinds: args.hosts.kinds()?, overcommit: args.hosts.overcommit(), carbon };
     let timing = Timing {

@@ -48,6 +48,9 @@ pub enum Pace {
 pub struct UnderWay {
     /// VMs that wait in the request, though an earlier answer sends them somewhere: who, and where to.
     pub vms: Vec<(VmId, HostId)>,
+    /// Of these, those of answers that this request may be too old to know: they are remembered anew with its
+    /// answer, since the next request may have waited as long.
+    pub unshown: Vec<(VmId, HostId)>,
     /// How fast VMs start.
     pub pace: Pace,
 }
@@ -75,7 +78,7 @@ impl Answer<'_> {
 pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
     let now = recall.moment;
     if now == 0 {
-        return UnderWay { vms: Vec::new(), pace: Pace::NoMemory };
+        return UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::NoMemory };
     }
     let waiting: HashMap<VmId, &Vm> = snapshot
         .candidates
@@ -95,7 +98,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         answers.map(|(at, placements)| Answer { at, shown: shown(&placements), placements }).collect();
     let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
-    let mut vms = Vec::new();
+    let (mut vms, mut unshown) = (Vec::new(), Vec::new());
     for answer in &answers {
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
@@ -108,11 +111,15 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
             let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
             let open =
                 open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
-            vms.extend(open.filter(|(_, host)| snapshot.host_index(*host).is_some()));
+            let open: Vec<(VmId, HostId)> = open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect();
+            if !answer.shown {
+                unshown.extend(&open);
+            }
+            vms.extend(open);
         }
     }
     vms.sort_unstable();
-    UnderWay { vms, pace: pace(&answers, newest_shown, queued, executor) }
+    UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor) }
 }
 
 /// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error.

@@ -58,7 +58,7 @@ struct Typical {
 }
 
 /// Young VMs are the latest of all, so many per host.
-const YOUNG: usize = 2;
+const YOUNG: usize = 4;
 
 /// The host at this percentile tells what is typical: samples that miss VMs show too little.
 const USUAL: f64 = 0.75;

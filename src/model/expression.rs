@@ -106,6 +106,24 @@ impl Requirement {
         self.wanted(false, visit);
     }
 
+    /// Calls `visit` for every VM that a CURRENT_VMS term names: the presence of any other
+    /// changes nothing.
+    pub fn each_vm_named(&self, visit: &mut dyn FnMut(VmId)) {
+        match self {
+            Self::Always => {}
+            Self::Term(name, _, value) => {
+                if let Some(vm) = vm_of(value).filter(|_| name == CURRENT_VMS) {
+                    visit(vm);
+                }
+            }
+            Self::Not(inner) => inner.each_vm_named(visit),
+            Self::And(a, b) | Self::Or(a, b) => {
+                a.each_vm_named(visit);
+                b.each_vm_named(visit);
+            }
+        }
+    }
+
     fn wanted(&self, negated: bool, visit: &mut dyn FnMut(VmId)) {
         match self {
             Self::Always => {}
@@ -196,8 +214,7 @@ impl Rank {
     /// oned keeps ranks as whole numbers: the fraction is dropped, and what is
     /// no number (a division by zero) counts as the lowest rank.
     pub fn value(&self, value: &dyn Fn(&str) -> Option<f64>) -> f64 {
-        let result = self.exact(value);
-        if result.is_finite() { result.trunc() } else { f64::MIN }
+        whole(self.exact(value))
     }
 
     fn exact(&self, value: &dyn Fn(&str) -> Option<f64>) -> f64 {
@@ -205,16 +222,25 @@ impl Rank {
             Self::Number(n) => *n,
             Self::Attribute(name) => value(name).unwrap_or(0.0),
             Self::Negate(inner) => -inner.exact(value),
-            Self::Binary(a, op, b) => {
-                let (a, b) = (a.exact(value), b.exact(value));
-                match op {
-                    '+' => a + b,
-                    '-' => a - b,
-                    '*' => a * b,
-                    _ => a / b,
-                }
-            }
+            Self::Binary(a, op, b) => reckoned(a.exact(value), *op, b.exact(value)),
         }
+    }
+}
+
+/// A rank as oned keeps it: see [`Rank::value`].
+#[must_use]
+pub fn whole(rank: f64) -> f64 {
+    if rank.is_finite() { rank.trunc() } else { f64::MIN }
+}
+
+/// One of the four operations of ranks.
+#[must_use]
+pub fn reckoned(a: f64, op: char, b: f64) -> f64 {
+    match op {
+        '+' => a + b,
+        '-' => a - b,
+        '*' => a * b,
+        _ => a / b,
     }
 }
 

@@ -57,8 +57,11 @@ pub fn open<'a>(source: impl Read + 'a, most: u64) -> Result<Stream<'a>, Envelop
     Ok(Stream { xml: Box::new(BufReader::new(text)), repaired })
 }
 
+/// First bytes, and the source that goes on after them.
+type Begun<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+
 /// A source whose first bytes, by which its form is told, have come.
-fn begun<R: Read>(mut source: R) -> Result<BufReader<Chain<Cursor<Vec<u8>>, R>>, EnvelopeError> {
+fn begun<R: Read>(mut source: R) -> Result<Begun<R>, EnvelopeError> {
     let mut first = Vec::new();
     let read = source.by_ref().take(FIRST).read_to_end(&mut first);
     read.map_err(|error| EnvelopeError::Gzip(error.to_string()))?;

@@ -18,13 +18,13 @@ const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 /// would take too long.
 const MAX_DEVICES: usize = 256;
 
-/// Longer ranks are not used, in bytes: a hundred terms, where people write three. Each is
+/// Longer ranks are not used, in bytes: fifty terms and more, where people write three. Each is
 /// worked out for each host.
-const MAX_RANK: usize = 2_000;
+const MAX_RANK: usize = 1_000;
 
 /// A VM whose requirements speak of CURRENT_VMS at greater length waits: they are asked anew
-/// for each host and each change of a plan. Room for 400 VMs by id.
-const MAX_REQUIREMENTS: usize = 8_000;
+/// for each host and each change of a plan. Room for 200 VMs by id.
+const MAX_REQUIREMENTS: usize = 4_000;
 
 /// Reads one VM; its id is checked by the caller.
 pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError> {

@@ -141,8 +141,7 @@ mod tests {
         let heads = Heads::default();
         let mut watched = Watched::new((), heads.clone());
         stream.as_bytes().chunks(piece).for_each(|piece| watched.see(piece));
-        let found = lock(&heads.0).iter().copied().collect();
-        found
+        lock(&heads.0).iter().copied().collect()
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod documents;
 mod fuzzing;
 mod house;
 mod learning;
+mod looping;
 mod oned;
 mod optimizing;
 mod placing;

@@ -20,13 +20,13 @@ const PARTS: [&str; 6] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9",
 
 /// Contrast of texts is at least 4.5 to 1 on either ground (WCAG AA).
 const STYLE: &str = "
-:root{color-scheme:light dark;--ground:#fff;--text:#1b1f24;--soft:#57606a;--line:#d0d7de;--before:#8c959f;--after:#0072b2;--green:#00795a}
-@media(prefers-color-scheme:dark){:root{--ground:#0d1117;--text:#e6edf3;--soft:#9da7b1;--line:#30363d;--before:#6e7681;--after:#56b4e9;--green:#3fb68b}}
+:root{color-scheme:light dark;--ground:#fff;--text:#1b1f24;--soft:#57606a;--line:#d0d7de;--before:#8c959f;--after:#0072b2}
+@media(prefers-color-scheme:dark){:root{--ground:#0d1117;--text:#e6edf3;--soft:#9da7b1;--line:#30363d;--before:#6e7681;--after:#56b4e9}}
 body{background:var(--ground);color:var(--text);font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}p.soft,td.soft{color:var(--soft)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:middle}
 th{color:var(--soft);font-weight:600;font-size:.85rem}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-svg{display:block}summary{cursor:pointer;padding:.3rem 0}summary:focus-visible{outline:2px solid var(--after)}
+svg{display:inline-block;vertical-align:middle;margin-right:.5em}summary{cursor:pointer;padding:.3rem 0}summary:focus-visible{outline:2px solid var(--after)}
 .key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em;vertical-align:-.05em}";
 
 /// One request on the page.
@@ -103,8 +103,8 @@ fn placed(name: &str, decided: &Decided, policy: &Policy) -> Markup {
         } }
         @if !chosen.is_empty() || !waiting.is_empty() {
             h2 { "VMs, host by host" }
-            p.soft { "The VMs that wait first; at most " (TAKEN_APART) " of each kind. `oneaio explain VM` tells of any." }
-            @for one in waiting.iter().chain(&chosen) { (apart(one, &label(one.vm))) }
+            p.soft { "The VMs that wait first; at most " (TAKEN_APART) " of each kind. " code { "oneaio explain VM" } " tells of any." }
+            @for (place, one) in waiting.iter().chain(&chosen).enumerate() { (apart(one, &label(one.vm), place == 0)) }
         }
     }
 }
@@ -147,7 +147,7 @@ fn migrated(name: &str, optimized: &Optimized) -> Markup {
 }
 
 /// A VM with its candidate hosts: the parts of D of those that would do, the rule against others.
-fn apart(explanation: &Explanation, name: &str) -> Markup {
+fn apart(explanation: &Explanation, name: &str, open: bool) -> Markup {
     let mut hosts: Vec<_> = explanation.hosts.iter().collect();
     let score = |verdict: &Result<Score, String>| verdict.as_ref().map_or(f64::INFINITY, |score| score.after);
     hosts.sort_by(|a, b| score(&a.verdict).total_cmp(&score(&b.verdict)).then(a.host.cmp(&b.host)));
@@ -155,7 +155,7 @@ fn apart(explanation: &Explanation, name: &str) -> Markup {
     let names = explanation.resources.iter().map(String::as_str).chain(["energy"]);
     let parts: Vec<(&str, &str)> = names.zip(PARTS.iter().copied().cycle()).collect();
     html! {
-        details {
+        details open[open] {
             summary { "VM " (explanation.vm) " " (name) }
             @if !explanation.tipped.is_empty() { p.soft { "What tipped it: " (explanation.tipped) "." } }
             (key(&parts))
@@ -192,6 +192,7 @@ fn bars(what: &str, (before, after): (f64, f64)) -> Markup {
             rect y="1" width=(width(before)) height="5" fill="var(--before)" {}
             rect y="8" width=(width(after)) height="5" fill="var(--after)" {}
         }
+        span { (percent(Some(after))) }
     }
 }
 

@@ -37,6 +37,18 @@ pub fn ways(policy: &Policy) -> Vec<Way> {
     }
 }
 
+/// Units that no host would take if they were the only ones, sorted: whatever else is placed or
+/// moved, they wait. Looking for their place in every way would take the time of the others.
+pub fn hopeless(context: &Context<'_>, units: &[Unit]) -> Vec<usize> {
+    let mut ledger = Ledger::new(context, false);
+    let mut may_go = |unit: &Unit| {
+        // who asks for another by CURRENT_VMS may come after it
+        unit.members.iter().any(|&member| !context.current_vms.wants(member).is_empty())
+            || unit.hosts.iter().any(|&host| unit.seats(&mut ledger, host as usize).is_ok())
+    };
+    (0..units.len()).filter(|&index| !context.work.stopped() && !may_go(&units[index])).collect()
+}
+
 /// One way through all units, while it may still be the best.
 pub struct Attempt<'a> {
     ledger: Ledger<'a>,
@@ -49,8 +61,8 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// One pass over all units, then room for those that found none.
-    pub fn new(context: &'a Context<'a>, units: &[Unit], (order, preference): Way) -> Self {
+    /// One pass over all units but those without hope, then room for those that found none.
+    pub fn new(context: &'a Context<'a>, units: &[Unit], hopeless: &[usize], (order, preference): Way) -> Self {
         context.work.begin_pass();
         let mut ledger = Ledger::new(context, preference.follows_the_mean());
         let mut waiting = Vec::new();
@@ -58,6 +70,9 @@ impl<'a> Attempt<'a> {
         let mut sequence = greedy::sequence(units, order, special);
         sequence.sort_by_key(|&index| units[index].late);
         for index in wanted_first(context, units, sequence) {
+            if hopeless.binary_search(&index).is_ok() {
+                continue;
+            }
             let found =
                 if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
             match found {
@@ -111,7 +126,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// The attempt as it will be told.
-    pub fn finish(mut self, units: &[Unit], refused: &[(usize, String)]) -> Draft {
+    pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, String)]) -> Draft {
+        self.waiting.extend_from_slice(hopeless);
         let context = self.ledger.context();
         let snapshot = context.snapshot;
         let refusal = |vm: VmId, text: &str, lack| Refusal { vm, text: text.to_owned(), lack };

@@ -51,14 +51,15 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
             attempt.improve(&units);
         }
     };
-    let mut best = Attempt::new(context, &units, ways[0]);
+    let hopeless = attempt::hopeless(context, &units);
+    let mut best = Attempt::new(context, &units, &hopeless, ways[0]);
     improve(&mut best);
     let mut is_improved = true;
     for way in &ways[1..] {
         if best.waiting.is_empty() || context.work.exhausted() {
             break;
         }
-        let next = Attempt::new(context, &units, *way);
+        let next = Attempt::new(context, &units, &hopeless, *way);
         if compare(next.quality, best.quality) == Ordering::Greater {
             best = next;
             is_improved = false;
@@ -71,7 +72,7 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
     while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
         improve(&mut best);
     }
-    best.finish(&units, &refused)
+    best.finish(&units, &hopeless, &refused)
 }
 
 /// RESCHED requests that found no host while other VMs wait, with the reason.

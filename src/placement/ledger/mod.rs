@@ -198,7 +198,10 @@ impl<'a> Ledger<'a> {
         let Some(rank) = self.context.ranks.of_request(request) else { return 0.0 };
         let (snapshot, ranks, brought) = (self.context.snapshot, self.context.ranks, self.brought[host]);
         let hosts = snapshot.hosts.len();
-        self.rank_cache.get(rank, host, hosts, || ranks.of_host(rank, &snapshot.hosts[host], brought))
+        self.rank_cache.get(rank, host, hosts, || {
+            self.context.work.spend(ranks.cost(rank));
+            ranks.of_host(rank, host, brought)
+        })
     }
 
     /// What requests would do to the D_green of a host.

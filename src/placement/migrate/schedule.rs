@@ -200,7 +200,9 @@ impl Planning<'_> {
             let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
             for &to in self.scene.unit(one.unit).hosts.iter() {
                 let to = to as usize;
-                if to == from || to == one.to || !self.state.has_room_for(to, one.unit) {
+                // with room as things stand, so that the next round gets on
+                let there = Pending { unit: one.unit, movers: one.movers.clone(), to };
+                if to == from || to == one.to || !self.state.has_room_for(to, one.unit) || !self.has_room(&there) {
                     continue;
                 }
                 let (load, none) = (self.state.load(), Share::default());

@@ -7,12 +7,27 @@ use super::{Case, Rule};
 use crate::model::ids::ClusterId;
 use crate::model::policy::Spread;
 use crate::model::snapshot::{NicCandidates, Vm};
+use std::cell::{Cell, RefCell};
 use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// The rule of one plan.
 pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
-    Box::new(Networks { context, leases: context.snapshot.vnets.iter().map(|n| n.free_leases).collect() })
+    Box::new(Networks {
+        context,
+        leases: context.snapshot.vnets.iter().map(|n| n.free_leases).collect(),
+        state: 0,
+        states: Rc::default(),
+        known: Rc::default(),
+    })
 }
+
+/// A network (index) for each NIC, or why not.
+type Chosen = Result<Vec<usize>, Reason>;
+
+/// What was chosen, and in which state of the leases.
+type Known = (u64, Chosen);
 
 /// Leases left, as decisions are booked.
 #[derive(Clone)]
@@ -20,6 +35,12 @@ struct Networks<'a> {
     context: &'a Context<'a>,
     /// By network index.
     leases: Vec<i64>,
+    /// Which state these leases are; equal numbers are equal leases, in all copies.
+    state: u64,
+    states: Rc<Cell<u64>>,
+    /// By request and cluster: what came of the latest state that was looked at. All hosts of a
+    /// cluster get the same answer.
+    known: Rc<RefCell<HashMap<(usize, ClusterId), Known>>>,
 }
 
 impl<'a> Rule<'a> for Networks<'a> {
@@ -27,20 +48,21 @@ impl<'a> Rule<'a> for Networks<'a> {
         "networks"
     }
 
-    /// A network for each auto NIC in a cluster, or why not: all NICs or none, by a maximum
-    /// matching of NICs to networks where they must differ, best network first;
-    /// O(NICs^2 x networks). A running VM keeps its own.
+    /// A network for each auto NIC in a cluster, or why not: all NICs or none. A running VM
+    /// keeps its own.
     fn ask(&self, case: &Case<'_>, seat: &mut Seat) -> Result<(), Reason> {
         let (vm, nics) = (case.vm, &self.context.candidates(case.request).nics);
-        if vm.resched || self.context.migrates() {
+        if vm.resched || nics.is_empty() || self.context.migrates() {
             return Ok(());
         }
-        let options = |nic| self.options(vm, nic, case.there.cluster);
-        let options: Vec<Vec<usize>> = nics.iter().map(options).collect::<Result<_, _>>()?;
-        let chosen =
-            if self.context.policy.different_vnets { distinct(&options) } else { self.repeatable(vm, &options) };
-        let chosen = chosen.ok_or(Reason::SameNetwork(options.len()))?;
-        seat.nics = nics.iter().map(|nic| nic.nic).zip(chosen).collect();
+        let key = (case.request, case.there.cluster);
+        let known = self.known.borrow().get(&key).filter(|(state, _)| *state == self.state).map(|(_, c)| c.clone());
+        let chosen = known.unwrap_or_else(|| {
+            let chosen = self.choose(vm, nics, case.there.cluster);
+            self.known.borrow_mut().insert(key, (self.state, chosen.clone()));
+            chosen
+        });
+        seat.nics = nics.iter().map(|nic| nic.nic).zip(chosen?).collect();
         Ok(())
     }
 
@@ -64,88 +86,131 @@ impl<'a> Rule<'a> for Networks<'a> {
 impl Networks<'_> {
     /// Takes or returns one lease per NIC. A resumed VM has its own.
     fn book(&mut self, vm: &Vm, seat: &Seat, sign: i64) {
-        if !vm.resume {
+        if !vm.resume && !seat.nics.is_empty() {
             seat.nics.iter().for_each(|(_, vnet)| self.leases[*vnet] += sign);
+            self.states.set(self.states.get() + 1);
+            self.state = self.states.get();
         }
+    }
+
+    /// By a maximum matching of NICs to networks, best network first; where they must differ
+    /// each network serves one, else as many as it has leases. O(NICs^2 x networks) at most.
+    fn choose(&self, vm: &Vm, nics: &[NicCandidates], cluster: ClusterId) -> Chosen {
+        // most NICs may go to the same networks
+        let mut orders: HashMap<(*const u32, &str), Rc<[usize]>> = HashMap::new();
+        let mut options: Vec<Rc<[usize]>> = Vec::with_capacity(nics.len());
+        for nic in nics {
+            let rank = vm.auto_nics.iter().find(|auto| auto.id == nic.nic).map_or("", |auto| auto.rank.as_str());
+            let key = (nic.vnets.as_ptr(), rank);
+            let order = match orders.get(&key) {
+                Some(order) => order.clone(),
+                None => {
+                    let order: Rc<[usize]> = self.options(vm, nic, rank, cluster)?.into();
+                    orders.insert(key, order.clone());
+                    order
+                }
+            };
+            options.push(order);
+        }
+        let differ = self.context.policy.different_vnets;
+        let places = |vnet: usize| match (differ, vm.resume) {
+            (true, _) => 1,
+            (false, true) => usize::MAX,
+            (false, false) => usize::try_from(self.leases[vnet]).unwrap_or(0),
+        };
+        // more NICs than all their networks serve: no way needs to be looked for
+        let all: BTreeSet<usize> = orders.values().flat_map(|order| order.iter().copied()).collect();
+        let room = all.iter().fold(0_usize, |sum, vnet| sum.saturating_add(places(*vnet)));
+        let refused = Reason::SameNetwork(nics.len());
+        if room < nics.len() {
+            return Err(refused);
+        }
+        let matched = matching(&options, self.leases.len(), places, &mut |steps| self.context.work.spend(steps));
+        matched.ok_or(refused)
     }
 
     /// Networks of one NIC that serve the cluster and have a lease, best first.
-    fn options(&self, vm: &Vm, nic: &NicCandidates, cluster: ClusterId) -> Result<Vec<usize>, Reason> {
+    fn options(&self, vm: &Vm, nic: &NicCandidates, rank: &str, cluster: ClusterId) -> Chosen {
+        let vnets = &self.context.snapshot.vnets;
+        self.context.work.spend(4 * nic.vnets.len());
         let serving = nic.vnets.iter().map(|&vnet| vnet as usize);
-        let serving: Vec<usize> = serving
-            .filter(|&vnet| self.context.snapshot.vnets[vnet].clusters.binary_search(&cluster).is_ok())
-            .collect();
-        let mut free: Vec<usize> = serving.iter().copied().filter(|&vnet| vm.resume || self.leases[vnet] > 0).collect();
+        let serving: Vec<usize> =
+            serving.filter(|&vnet| vnets[vnet].clusters.binary_search(&cluster).is_ok()).collect();
+        let free = serving.iter().copied().filter(|&vnet| vm.resume || self.leases[vnet] > 0);
+        let mut free: Vec<(f64, usize)> =
+            free.map(|vnet| (self.context.ranks.of_vnet(rank, &vnets[vnet]), vnet)).collect();
         if free.is_empty() {
             return Err(match serving.first() {
-                Some(&vnet) => Reason::Leases { nic: nic.nic, vnet: self.context.snapshot.vnets[vnet].id },
+                Some(&vnet) => Reason::Leases { nic: nic.nic, vnet: vnets[vnet].id },
                 None => Reason::NoNetwork(nic.nic),
             });
         }
-        let rank = vm.auto_nics.iter().find(|auto| auto.id == nic.nic).map_or("", |auto| auto.rank.as_str());
-        free.sort_by(|&a, &b| self.compare(rank, a, b));
-        Ok(free)
+        free.sort_by(|a, b| self.compare(*a, *b));
+        Ok(free.into_iter().map(|(_, vnet)| vnet).collect())
     }
 
-    fn compare(&self, rank: &str, a: usize, b: usize) -> Ordering {
-        let value = |vnet: usize| self.context.ranks.of_vnet(rank, &self.context.snapshot.vnets[vnet]);
+    /// By rank, then by leases.
+    fn compare(&self, (rank_a, a): (f64, usize), (rank_b, b): (f64, usize)) -> Ordering {
         let by_free = match self.context.policy.networks {
             Spread::Striping => Reverse(self.leases[a]).cmp(&Reverse(self.leases[b])),
             Spread::Packing => self.leases[a].cmp(&self.leases[b]),
         };
-        value(b).total_cmp(&value(a)).then(by_free).then(a.cmp(&b))
-    }
-
-    /// NICs may share a network, as long as it has a lease for each.
-    fn repeatable(&self, vm: &Vm, options: &[Vec<usize>]) -> Option<Vec<usize>> {
-        let slots: Vec<Vec<usize>> = if vm.resume {
-            return Some(options.iter().map(|nets| nets[0]).collect());
-        } else {
-            // one slot per lease that this VM could use: network x NIC number
-            let count = options.len();
-            let usable = |vnet: usize| usize::try_from(self.leases[vnet]).unwrap_or(0).min(count);
-            options
-                .iter()
-                .map(|nets| nets.iter().flat_map(|&vnet| (0..usable(vnet)).map(move |k| vnet * count + k)).collect())
-                .collect()
-        };
-        let chosen = distinct(&slots)?;
-        Some(chosen.into_iter().map(|slot| slot / options.len()).collect())
+        rank_b.total_cmp(&rank_a).then(by_free).then(a.cmp(&b))
     }
 }
 
-/// One option per row, all different, earlier options preferred; `None` if impossible.
-fn distinct(options: &[Vec<usize>]) -> Option<Vec<usize>> {
-    let mut holder: Vec<(usize, usize)> = Vec::new();
+/// An option for each row, each option for at most as many rows as it has places, earlier
+/// options preferred; `None` if impossible. Options are below `count`.
+fn matching(
+    options: &[Rc<[usize]>],
+    count: usize,
+    places: impl Fn(usize) -> usize,
+    spend: &mut dyn FnMut(usize),
+) -> Option<Vec<usize>> {
+    let mut rows: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let mut chosen: Vec<Option<usize>> = vec![None; options.len()];
     for row in 0..options.len() {
-        if !augment(options, row, &mut holder, &mut Vec::new()) {
+        let mut tried = vec![false; count];
+        let mut steps = count / 8;
+        let found = augment(options, &places, row, &mut rows, &mut chosen, &mut tried, &mut steps);
+        spend(steps);
+        if !found {
             return None;
         }
     }
-    let of = |row: usize| holder.iter().find(|(_, r)| *r == row).map(|(option, _)| *option);
-    (0..options.len()).map(of).collect()
+    chosen.into_iter().collect()
 }
 
-/// One step of Kuhn's algorithm; depth is at most the number of NICs.
-fn augment(options: &[Vec<usize>], row: usize, holder: &mut Vec<(usize, usize)>, tried: &mut Vec<usize>) -> bool {
-    for &option in &options[row] {
-        if !holder.iter().any(|(held, _)| *held == option) {
-            holder.push((option, row));
-            return true;
-        }
+/// One step of Kuhn's algorithm; depth is at most the number of rows.
+fn augment(
+    options: &[Rc<[usize]>],
+    places: &impl Fn(usize) -> usize,
+    row: usize,
+    rows: &mut [Vec<usize>],
+    chosen: &mut [Option<usize>],
+    tried: &mut [bool],
+    steps: &mut usize,
+) -> bool {
+    *steps += options[row].len() / 4 + 1;
+    if let Some(&free) = options[row].iter().find(|&&option| rows[option].len() < places(option)) {
+        rows[free].push(row);
+        chosen[row] = Some(free);
+        return true;
     }
-    for &option in &options[row] {
-        if tried.contains(&option) {
+    for &option in options[row].iter() {
+        if std::mem::replace(&mut tried[option], true) {
             continue;
         }
-        tried.push(option);
-        let Some(at) = holder.iter().position(|(held, _)| *held == option) else { continue };
-        if augment(options, holder[at].1, holder, tried) {
-            // the old holder has a new entry; hand this option over
-            let old = holder[at].1;
-            holder.retain(|entry| *entry != (option, old));
-            holder.push((option, row));
-            return true;
+        for at in 0..rows[option].len() {
+            let holder = rows[option][at];
+            *steps += 1;
+            if augment(options, places, holder, rows, chosen, tried, steps) {
+                // the old holder has another option now; this one is handed over
+                rows[option].retain(|other| *other != holder);
+                rows[option].push(row);
+                chosen[row] = Some(option);
+                return true;
+            }
         }
     }
     false
@@ -153,19 +218,43 @@ fn augment(options: &[Vec<usize>], row: usize, holder: &mut Vec<(usize, usize)>,
 
 #[cfg(test)]
 mod tests {
-    use super::distinct;
+    use super::*;
+
+    fn distinct(options: &[Vec<usize>], places: usize) -> (Option<Vec<usize>>, usize) {
+        let options: Vec<Rc<[usize]>> = options.iter().map(|row| row.as_slice().into()).collect();
+        let mut steps = 0;
+        let count = options.iter().flat_map(|row| row.iter()).max().map_or(0, |most| most + 1);
+        (matching(&options, count, |_| places, &mut |more| steps += more), steps)
+    }
 
     #[test]
     fn every_nic_gets_a_network_of_its_own_when_there_is_a_way() {
-        for (options, expected) in [
-            (vec![vec![0, 1], vec![0]], Some(vec![1, 0])),
-            (vec![vec![0, 1, 2], vec![0, 1], vec![0]], Some(vec![2, 1, 0])),
-            (vec![vec![2, 1], vec![2, 1]], Some(vec![2, 1])),
-            (vec![vec![0], vec![0]], None),
-            (vec![vec![0, 1], vec![0, 1], vec![1, 0]], None),
-            (vec![], Some(vec![])),
+        for (options, places, expected) in [
+            (vec![vec![0, 1], vec![0]], 1, Some(vec![1, 0])),
+            (vec![vec![0, 1, 2], vec![0, 1], vec![0]], 1, Some(vec![2, 1, 0])),
+            (vec![vec![2, 1], vec![2, 1]], 1, Some(vec![2, 1])),
+            (vec![vec![0], vec![0]], 1, None),
+            (vec![vec![0, 1], vec![0, 1], vec![1, 0]], 1, None),
+            (vec![vec![0], vec![0]], 2, Some(vec![0, 0])),
+            (vec![vec![0, 1], vec![0, 1], vec![0], vec![0]], 2, Some(vec![1, 1, 0, 0])),
+            (vec![vec![0, 1], vec![0], vec![0], vec![0]], 2, None),
+            (vec![], 1, Some(vec![])),
         ] {
-            assert_eq!(distinct(&options), expected, "{options:?}");
+            assert_eq!(distinct(&options, places).0, expected, "{options:?}");
         }
+    }
+
+    #[test]
+    fn many_nics_cost_what_they_have_to() {
+        // the last row has to push all others on
+        let mut chain: Vec<Vec<usize>> = (0..200).map(|row| vec![row, row + 1]).collect();
+        chain.push(vec![0]);
+        let (found, steps) = distinct(&chain, 1);
+        assert_eq!(found.map(|found| found[200]), Some(0));
+        assert!(steps < 201 * 201, "{steps}");
+        // one more than there are
+        let full = vec![(0..200).collect::<Vec<usize>>(); 201];
+        let (found, steps) = distinct(&full, 1);
+        assert!(found.is_none() && steps < 3 * 201 * 201, "{steps}");
     }
 }

@@ -23,6 +23,8 @@ pub struct CurrentVms<'a> {
     rules: BTreeMap<VmId, Vec<(Requirement, Arc<str>)>>,
     leavers: HashSet<VmId>,
     request_of: HashMap<VmId, usize>,
+    /// By VM: whom its rules speak of.
+    mentions: BTreeMap<VmId, BTreeSet<VmId>>,
     /// By host: who is there before the plan. Empty where nobody has such rules.
     present: Vec<HashSet<VmId>>,
 }
@@ -48,7 +50,16 @@ impl<'a> CurrentVms<'a> {
         let leavers = ids().filter(leaves).map(|(vm, _)| vm.id).collect();
         let request_of = ids().map(|(vm, request)| (vm.id, request)).collect();
         let present = if rules.is_empty() { Vec::new() } else { present(snapshot) };
-        (Self { snapshot, rules, leavers, request_of, present }, unreadable)
+        let mut mentions: BTreeMap<VmId, BTreeSet<VmId>> = BTreeMap::new();
+        for (vm, rules) in &rules {
+            let named = mentions.entry(*vm).or_default();
+            rules.iter().for_each(|(rule, _)| {
+                rule.each_vm_named(&mut |vm| {
+                    named.insert(vm);
+                });
+            });
+        }
+        (Self { snapshot, rules, leavers, request_of, mentions, present }, unreadable)
     }
 
     /// Requests whose VMs the rules of a request ask for.
@@ -63,6 +74,11 @@ impl<'a> CurrentVms<'a> {
     /// Whether a request has such rules.
     pub fn concerns(&self, request: usize) -> bool {
         !self.of(self.id(request)).is_empty()
+    }
+
+    /// Whether a VM's rules speak of another: all else may come and go.
+    fn speaks_of(&self, vm: VmId, other: VmId) -> bool {
+        self.mentions.get(&vm).is_some_and(|named| named.contains(&other))
     }
 
     fn present(&self, host: usize) -> impl Iterator<Item = &VmId> {
@@ -175,7 +191,8 @@ impl Occupancy<'_> {
         let disturbed = |vm: &VmId| {
             self.broken(*vm, after).is_some() && (!self.context.migrates() || self.broken(*vm, before).is_none())
         };
-        match others.into_iter().filter(|vm| *vm != mover).find(disturbed) {
+        let concerned = others.into_iter().filter(|vm| *vm != mover && self.of.speaks_of(*vm, mover));
+        match concerned.into_iter().find(disturbed) {
             Some(other) => Err(Reason::CurrentVmsOf(other)),
             None => Ok(()),
         }
@@ -187,7 +204,10 @@ impl Occupancy<'_> {
             let host = &self.of.snapshot.hosts[there.host];
             rule.holds(&HostFacts { rule: self, host, there, myself: vm, leavers_gone })
         };
-        let moving = self.of.present(there.host).any(|vm| self.of.leavers.contains(vm));
+        let moving = !self.of.leavers.is_empty() && self.of.present(there.host).any(|vm| self.of.leavers.contains(vm));
+        // each term is a look or two into a set
+        let terms = self.of.mentions.get(&vm).map_or(0, BTreeSet::len);
+        self.context.work.spend(1 + terms * if moving { 12 } else { 6 });
         let both = |rule: &Requirement| holds(rule, false) && (!moving || holds(rule, true));
         self.of.of(vm).iter().find(|(rule, _)| !both(rule)).map(|(_, text)| text.clone())
     }

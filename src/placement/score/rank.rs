@@ -4,10 +4,12 @@
 //! counted as the plan grows; otherwise `-RUNNING_VMS` would stack a whole batch on
 //! the host that was emptiest before it.
 
-use crate::model::expression::{Rank, numeric, parse_rank};
+use crate::model::expression::{Rank, numeric, parse_rank, reckoned, whole};
+use crate::model::ids::{DatastoreId, VnetId};
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Attributes, Datastore, Host, Notice, Snapshot, Subject, Vnet};
 use crate::model::units::{Cpu, Memory};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// What the plan has brought to a host so far.
@@ -21,22 +23,50 @@ pub struct Brought {
     pub memory: Memory,
 }
 
-/// All ranks of a request, parsed once.
+/// All ranks of a request, each distinct text once, ready to be worked out.
+#[derive(Default)]
 pub struct Ranks {
     known: HashMap<String, usize>,
-    parsed: Vec<Rank>,
+    compiled: Vec<Compiled>,
     /// By request: its host rank.
     of_request: Vec<Option<usize>>,
+    /// Attributes that ranks speak of and hosts have.
+    columns: Vec<Column>,
+    column_of: HashMap<String, usize>,
+    /// By rank and id: what was worked out already.
+    of_datastores: RefCell<HashMap<(usize, DatastoreId), f64>>,
+    of_vnets: RefCell<HashMap<(usize, VnetId), f64>>,
+}
+
+/// What hosts state of one attribute, as a number.
+struct Column {
+    name: String,
+    /// By host; `None` where it is not stated.
+    values: Vec<Option<f64>>,
+}
+
+/// A rank in the order in which it is worked out.
+struct Compiled {
+    rank: Rank,
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Number(f64),
+    Column(usize),
+    Negate,
+    Binary(char),
 }
 
 impl Ranks {
     /// Parses the ranks of all schedulable VMs; what cannot be read is reported and
     /// left out. With `sched_rank` off there are none.
     pub fn new(snapshot: &Snapshot, policy: &Policy, notices: &mut Vec<Notice>) -> Self {
-        let mut ranks = Self { known: HashMap::new(), parsed: Vec::new(), of_request: Vec::new() };
+        let mut ranks = Self::default();
         for candidates in &snapshot.candidates {
             let vm = &snapshot.vms[candidates.vm];
-            let mut read = |name: &str, text: &str| {
+            let mut read = |name: &str, text: &str, of_host: bool| {
                 if !policy.sched_rank || text.is_empty() {
                     return None;
                 }
@@ -44,30 +74,87 @@ impl Ranks {
                     let text = format!("{name} cannot be read ({error}); it is ignored");
                     notices.push(Notice { subject: Subject::Vm(vm.id), text });
                 }
-                ranks.known.get(text).copied()
+                let rank = ranks.known.get(text).copied();
+                if let Some(rank) = rank.filter(|_| of_host) {
+                    ranks.compile(rank, &snapshot.hosts);
+                }
+                rank
             };
-            let host = read("SCHED_RANK", &vm.rank);
-            read("SCHED_DS_RANK", &vm.datastore_rank);
+            let host = read("SCHED_RANK", &vm.rank, true);
+            read("SCHED_DS_RANK", &vm.datastore_rank, false);
             for nic in &vm.auto_nics {
-                read("the SCHED_RANK of a NIC", &nic.rank);
+                read("the SCHED_RANK of a NIC", &nic.rank, false);
             }
             ranks.of_request.push(host);
         }
         ranks
     }
 
-    /// No ranks: a running VM does not wish for another host.
+    /// No ranks: a running VM is not moved for its SCHED_RANK.
     pub fn none(snapshot: &Snapshot) -> Self {
-        Self { known: HashMap::new(), parsed: Vec::new(), of_request: vec![None; snapshot.candidates.len()] }
+        Self { of_request: vec![None; snapshot.candidates.len()], ..Self::default() }
     }
 
     fn learn(&mut self, text: &str) -> Result<(), crate::model::expression::ExpressionError> {
         if !self.known.contains_key(text) {
             let rank = parse_rank(text)?;
-            self.known.insert(text.to_owned(), self.parsed.len());
-            self.parsed.push(rank);
+            self.known.insert(text.to_owned(), self.compiled.len());
+            self.compiled.push(Compiled { rank, steps: Vec::new() });
         }
         Ok(())
+    }
+
+    /// Readies a rank for hosts: each attribute is looked up once for all of them, and what is
+    /// the same everywhere is worked out now.
+    fn compile(&mut self, rank: usize, hosts: &[Host]) {
+        if self.compiled[rank].steps.is_empty() {
+            let mut steps = Vec::new();
+            let parsed = std::mem::replace(&mut self.compiled[rank].rank, Rank::Number(0.0));
+            self.lower(&parsed, hosts, &mut steps);
+            self.compiled[rank] = Compiled { rank: parsed, steps };
+        }
+    }
+
+    fn lower(&mut self, rank: &Rank, hosts: &[Host], steps: &mut Vec<Step>) {
+        match rank {
+            Rank::Number(number) => steps.push(Step::Number(*number)),
+            Rank::Attribute(name) => steps.push(Step::Column(self.column(name, hosts))),
+            Rank::Negate(inner) => {
+                self.lower(inner, hosts, steps);
+                match steps.last_mut() {
+                    Some(Step::Number(number)) => *number = -*number,
+                    _ => steps.push(Step::Negate),
+                }
+            }
+            Rank::Binary(a, op, b) => {
+                self.lower(a, hosts, steps);
+                let second = steps.len();
+                self.lower(b, hosts, steps);
+                match steps[second - 1..] {
+                    [Step::Number(a), Step::Number(b)] => {
+                        steps.truncate(second - 1);
+                        steps.push(Step::Number(reckoned(a, *op, b)));
+                    }
+                    _ => steps.push(Step::Binary(*op)),
+                }
+            }
+        }
+    }
+
+    fn column(&mut self, name: &str, hosts: &[Host]) -> usize {
+        if let Some(&known) = self.column_of.get(name) {
+            return known;
+        }
+        let values: Vec<Option<f64>> = hosts.iter().map(|host| first(&host.attributes, name)).collect();
+        // names that no host knows are all alike
+        let nowhere = values.iter().all(Option::is_none);
+        let name = if nowhere { "" } else { name };
+        if let Some(&known) = self.column_of.get(name) {
+            return known;
+        }
+        self.columns.push(Column { name: name.to_owned(), values });
+        self.column_of.insert(name.to_owned(), self.columns.len() - 1);
+        self.columns.len() - 1
     }
 
     /// The number of a request's host rank, if it has one.
@@ -75,29 +162,48 @@ impl Ranks {
         self.of_request[request]
     }
 
-    /// The value of rank number `rank` on a host.
-    pub fn of_host(&self, rank: usize, host: &Host, brought: Brought) -> f64 {
-        self.parsed[rank].value(&|name| {
-            let stated = first(&host.attributes, name)?;
-            Some(stated + change(name, brought))
-        })
+    /// Steps of work that one value of a rank takes.
+    pub fn cost(&self, rank: usize) -> usize {
+        1 + self.compiled[rank].steps.len() / 4
+    }
+
+    /// The value of rank number `rank` on the host with an index.
+    pub fn of_host(&self, rank: usize, host: usize, brought: Brought) -> f64 {
+        let mut open: Vec<f64> = Vec::with_capacity(8);
+        for step in &self.compiled[rank].steps {
+            let value = match *step {
+                Step::Number(number) => number,
+                Step::Column(column) => {
+                    let Column { name, values } = &self.columns[column];
+                    values[host].map_or(0.0, |stated| stated + change(name, brought))
+                }
+                Step::Negate => -open.pop().unwrap_or_default(),
+                Step::Binary(op) => {
+                    let (b, a) = (open.pop().unwrap_or_default(), open.pop().unwrap_or_default());
+                    reckoned(a, op, b)
+                }
+            };
+            open.push(value);
+        }
+        whole(open.pop().unwrap_or_default())
     }
 
     /// The value of a text on a datastore; 0 for no or an unreadable text.
     pub fn of_datastore(&self, text: &str, datastore: &Datastore) -> f64 {
-        self.of_attributes(text, &datastore.attributes)
+        let Some(&rank) = self.known.get(text) else { return 0.0 };
+        let mut known = self.of_datastores.borrow_mut();
+        *known.entry((rank, datastore.id)).or_insert_with(|| self.of_attributes(rank, &datastore.attributes))
     }
 
     /// The value of a text on a network; 0 for no or an unreadable text.
     pub fn of_vnet(&self, text: &str, vnet: &Vnet) -> f64 {
-        self.of_attributes(text, &vnet.attributes)
+        let Some(&rank) = self.known.get(text) else { return 0.0 };
+        let mut known = self.of_vnets.borrow_mut();
+        *known.entry((rank, vnet.id)).or_insert_with(|| self.of_attributes(rank, &vnet.attributes))
     }
 
-    fn of_attributes(&self, text: &str, attributes: &Attributes) -> f64 {
-        match self.known.get(text) {
-            Some(&rank) => self.parsed[rank].value(&|name| first(attributes, name)),
-            None => 0.0,
-        }
+    fn of_attributes(&self, rank: usize, attributes: &Attributes) -> f64 {
+        self.compiled[rank].rank.value(&|name| first(attributes, name))
     }
 }
 
@@ -142,6 +248,42 @@ impl RankCache {
     pub fn host_changed(&mut self, host: usize) {
         for values in self.values.values_mut() {
             values[host] = f64::NAN;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::Section;
+    use crate::placement::testing::host;
+
+    #[test]
+    fn a_compiled_rank_has_the_value_of_the_text() {
+        let mut snapshot = Snapshot { hosts: vec![host(1), host(2)], ..Snapshot::default() };
+        snapshot.hosts[0].attributes.push(Section::Template, "FAST", "3 of 4");
+        snapshot.hosts[1].attributes.push(Section::Template, "FREE_CPU", "700.5");
+        let brought = Brought { vms: 2, cpu: Cpu(150), memory: Memory(7) };
+        let policy = Policy::default();
+        for text in [
+            "1",
+            "-FAST * 2 + 3 * (FREE_CPU - 1)",
+            "1 / 0",
+            "FAST / FAST",
+            "NOWHERE + NOTHING + 1 - 2 * -3",
+            "-(-(FREE_CPU)) / 7 - - 2",
+            "10 - 2 - 3 - FAST - 1",
+            "2 * 3 - 4 / (1 + 1) * FAST",
+        ] {
+            let mut ranks = Ranks::new(&snapshot, &policy, &mut Vec::new());
+            ranks.learn(text).expect(text);
+            ranks.compile(0, &snapshot.hosts);
+            for (index, host) in snapshot.hosts.iter().enumerate() {
+                let stated = |name: &str| Some(first(&host.attributes, name)? + change(name, brought));
+                let right = parse_rank(text).expect(text).value(&stated);
+                let found = ranks.of_host(0, index, brought);
+                assert!((found - right).abs() < 1e-9 || found == right, "{text} on host {index}: {found} and {right}");
+            }
         }
     }
 }

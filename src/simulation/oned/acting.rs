@@ -70,7 +70,7 @@ impl Run<'_> {
         if phase != Phase::Pending {
             if phase != Phase::Done {
                 self.figures.errors_on_healthy += 1;
-                self.judge.breach(self.now, format!("deploys VM {id} again, which is {phase:?}"));
+                self.judge.breach(self.now, &format!("deploys VM {id} again, which is {phase:?}"));
             }
             return false;
         }

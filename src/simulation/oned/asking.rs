@@ -133,14 +133,14 @@ impl Run<'_> {
         let Some((of, answer)) = self.asking.in_hand.take() else { return };
         self.scheduler.answered(self.front_end_clock());
         for wrong in &answer.wrong {
-            self.judge.breach(self.now, format!("the plan is wrong as an answer: {wrong}"));
+            self.judge.breach(self.now, &format!("the plan is wrong as an answer: {wrong}"));
         }
         for line in answer.lines.iter().filter(|line| line.level == Level::Error) {
             self.figures.errors += 1;
             let done = self.cloud.vms.get(&line.vm).is_none_or(|vm| vm.phase == super::cloud::Phase::Done);
             if !done && !self.cloud.waiting.contains(&line.vm) {
                 let text = format!("ERROR on VM {}, which does not wait: {}", line.vm, line.text);
-                self.judge.breach(self.now, text);
+                self.judge.breach(self.now, &text);
                 self.figures.errors_on_healthy += 1;
             }
         }

@@ -28,7 +28,7 @@ pub struct Judge {
 
 impl Judge {
     /// Something is not as it must be.
-    pub fn breach(&mut self, at: Millis, text: String) {
+    pub fn breach(&mut self, at: Millis, text: &str) {
         self.count += 1;
         if self.breaches.len() < KEPT {
             self.breaches.push(format!("at {:.1} s: {text}", at as f64 / 1000.0));
@@ -41,7 +41,7 @@ impl Judge {
         if !host.has_room(vm.cpu, vm.memory) {
             let free = (host.spec.cpu - host.allocated.0, host.spec.memory - host.allocated.1);
             let text = format!("VM {id} ({}, {} KiB) comes to host {target} with {free:?} free", vm.cpu, vm.memory);
-            self.breach(at, text);
+            self.breach(at, &text);
         }
         let Some((_, policy)) = vm.spec.group else { return };
         for mate in cloud.mates(id) {
@@ -50,12 +50,12 @@ impl Judge {
             let apart = deploys && !holds.is_empty() && !holds.contains(&target);
             match policy {
                 RolePolicy::AntiAffined if holds.contains(&target) => {
-                    self.breach(at, format!("VM {id} comes to host {target}, where VM {mate} is, which it must shun"));
+                    self.breach(at, &format!("VM {id} comes to host {target}, where VM {mate} is, which it must shun"));
                 }
                 RolePolicy::Affined if apart => {
                     self.breach(
                         at,
-                        format!("VM {id} comes to host {target}, but VM {mate}, with which it belongs, is not there"),
+                        &format!("VM {id} comes to host {target}, but VM {mate}, with which it belongs, is not there"),
                     );
                 }
                 _ => {}
@@ -75,7 +75,7 @@ impl Judge {
                 wrong.push(format!("VM {vm} is remembered on host {host}, and has not been there"));
             }
         }
-        wrong.into_iter().for_each(|text| self.breach(at, text));
+        wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
 
     /// A host is about to be measured: how many came since the last time?
@@ -104,7 +104,7 @@ impl Judge {
                 }
             }
         }
-        wrong.into_iter().for_each(|text| self.breach(at, text));
+        wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
 
     /// Whether somebody waits who need not.
@@ -133,6 +133,6 @@ impl Judge {
                 wrong.push(format!("VM {id} has waited for {waits} s, though host {host} has room for it"));
             }
         }
-        wrong.into_iter().for_each(|text| self.breach(at, text));
+        wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
 }

@@ -66,9 +66,7 @@ impl Store {
 
     fn remember(&mut self, decided: &decide::Decided, moment: i64) {
         let now = moment.div_euclid(1000);
-        let plan = &decided.planned.plan;
-        let placements = plan.actions.iter().map(|action| Placement { vm: action.vm, host: action.host, at: moment });
-        let placements: Vec<Placement> = placements.collect();
+        let placements = decided.placements(moment);
         self.placements.retain(|old| {
             ((now - REMEMBERED) * 1000..=(now + AHEAD) * 1000).contains(&old.at)
                 && !placements.iter().any(|new| new.vm == old.vm)

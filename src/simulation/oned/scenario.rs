@@ -3,6 +3,7 @@
 use super::dice::{Span, normal, uniform};
 use crate::model::ids::{GroupId, VmId};
 use crate::model::snapshot::RolePolicy;
+use std::sync::Arc;
 
 /// Milliseconds since the beginning of a run.
 pub type Millis = i64;
@@ -111,7 +112,7 @@ impl Default for Starts {
 }
 
 /// What a VM uses over time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Use {
     /// Mean share of its CPU.
     pub level: f64,
@@ -125,18 +126,23 @@ pub struct Use {
     pub holds: i64,
     /// Share of its memory.
     pub memory: f64,
+    /// Shares of its CPU by steps of five minutes, over and over, in place of all above.
+    pub played: Option<Arc<[f64]>>,
 }
 
 impl Use {
     /// Always the same.
     #[must_use]
     pub fn steady(level: f64) -> Self {
-        Self { level, swing: 0.0, peak_hour: 0.0, noise: 0.0, holds: 600, memory: 0.6 }
+        Self { level, swing: 0.0, peak_hour: 0.0, noise: 0.0, holds: 600, memory: 0.6, played: None }
     }
 
     /// The share of its CPU that a VM uses at a moment (seconds since 1970).
     #[must_use]
     pub fn cpu(&self, seed: u64, vm: VmId, at: i64) -> f64 {
+        if let Some(played) = self.played.as_deref().filter(|played| !played.is_empty()) {
+            return played[at.div_euclid(300).rem_euclid(played.len() as i64) as usize];
+        }
         let hour = at.rem_euclid(86_400) as f64 / 3600.0;
         let wave = 1.0 + self.swing * (std::f64::consts::TAU * (hour - self.peak_hour) / 24.0).cos();
         let period = at.div_euclid(self.holds.max(1)) as u64;

@@ -3,10 +3,15 @@
 use super::dice::{Span, uniform};
 use super::scenario::{Happening, HostSpec, Millis, Monitoring, SECOND, Scenario, Use, VmSpec};
 use crate::model::ids::{GroupId, VmId};
-use crate::model::snapshot::RolePolicy;
+use crate::model::snapshot::{Host, RolePolicy};
+use crate::simulation::cloud as simulated;
+use crate::simulation::trace::Trace;
 
 /// An hour.
 pub const HOUR: Millis = 3600 * SECOND;
+
+/// How long our answers take.
+const QUICK: Span = Span::Between(0.04, 0.08);
 
 /// Equal hosts.
 #[must_use]
@@ -81,6 +86,7 @@ fn mixed(seed: u64, id: i32, lives: Option<Millis>) -> VmSpec {
             noise: 0.3,
             holds: 600,
             memory: 0.4 + 0.4 * draw(6),
+            played: None,
         },
         template,
         lives,
@@ -115,6 +121,44 @@ pub fn churn(seed: u64, on: i32, vms: i32, lives: Millis, lasts: Millis) -> Scen
     scenario.sorted()
 }
 
+/// The VMs of a trace on hosts of some kinds: they come evenly within a time, use what the trace says over and
+/// over, and stay.
+#[must_use]
+pub fn of_trace(seed: u64, trace: &Trace, hosts: &simulated::Cloud, within: Millis, lasts: Millis) -> Scenario {
+    let kinds = hosts.kinds.iter().flat_map(|kind| std::iter::repeat_n(&kind.attributes, kind.count));
+    let spec = |(host, attributes): (Host, &Vec<(String, String)>)| HostSpec {
+        cpu: host.cpu.0,
+        memory: host.memory.0,
+        overhead: (0.0, 0.0),
+        attributes: attributes.clone(),
+        ..HostSpec::plain(host.id.0, 1, 1)
+    };
+    let mut scenario = Scenario::quiet(seed, hosts.hosts().into_iter().zip(kinds).map(spec).collect(), lasts);
+    scenario.settings.drs_interval = Some(600 * SECOND);
+    let span = trace.span().unwrap_or_default();
+    let steps = ((span.1 - span.0) / 300).clamp(1, 288 * 14) as usize;
+    let count = trace.vms.len().max(1) as i64;
+    for (turn, vm) in (0..).zip(&trace.vms) {
+        let asked = hosts.asked(vm);
+        let used = vm.cpu_steps(span.0 - 1, steps, 300);
+        let memory = vm.samples.iter().map(|sample| sample.usage.memory).sum::<f64>() / vm.samples.len().max(1) as f64;
+        let uses = Use {
+            memory: (memory / (vm.memory as f64).max(1.0)).min(1.0),
+            played: Some(used.into_iter().map(|cpu| cpu / (asked.0 as f64).max(1.0)).collect()),
+            ..Use::steady(0.0)
+        };
+        let spec = VmSpec {
+            cpu: asked.0,
+            memory: vm.memory,
+            uses,
+            template: 1,
+            ..small(i32::try_from(turn).unwrap_or(i32::MAX))
+        };
+        scenario.happenings.push((within * turn / count, Happening::Create(Box::new(spec))));
+    }
+    scenario.sorted()
+}
+
 /// Anything at all: a small cloud in which chance decides what there is and what goes wrong.
 #[must_use]
 pub fn anything(seed: u64) -> Scenario {
@@ -139,8 +183,7 @@ pub fn anything(seed: u64) -> Scenario {
     scenario.starts.never = if draw(7) < 0.2 { 0.02 } else { 0.0 };
     scenario.starts.recreated_after = [5.0, 30.0, 300.0][among(8, 3)];
     scenario.migrations_fail = if draw(9) < 0.3 { 0.2 } else { 0.0 };
-    scenario.settings.answer =
-        [Span::Between(0.04, 0.08), Span::Between(1.0, 3.0), Span::Between(10.0, 20.0)][among(10, 3)];
+    scenario.settings.answer = [QUICK, Span::Between(1.0, 3.0), Span::Between(10.0, 20.0)][among(10, 3)];
     scenario.settings.matching = [5, 200, 2000][among(11, 3)];
     scenario.settings.drs_interval = (draw(12) < 0.6).then_some(600 * SECOND);
     scenario.settings.actions_per_host = 1 + usize::from(draw(13) < 0.1);
@@ -193,6 +236,8 @@ fn vms_of_anything(seed: u64, scenario: &mut Scenario, vms: i32) {
 fn misfortunes(seed: u64, scenario: &mut Scenario, vms: i32) {
     let (lasts, hosts) = (scenario.ends as f64, scenario.hosts.len() as f64);
     let chance = |kind: u64, what: u64| uniform(&[seed, 0x3ad, kind, what]);
+    // who answers more slowly than VMs start needs a memory to know what is under way
+    let quick = scenario.settings.answer == QUICK;
     let mut add = |at: f64, what: Happening| scenario.happenings.push((at as Millis, what));
     let moment = |kind: u64, turn: u64| 0.7 * lasts * chance(kind, 10 + turn);
     let vm = |kind: u64, turn: u64| VmId((f64::from(vms) * chance(kind, 100 + turn)) as i32);
@@ -222,20 +267,20 @@ fn misfortunes(seed: u64, scenario: &mut Scenario, vms: i32) {
         add(at, Happening::Samples(which, false));
         add(at + 0.2 * lasts, Happening::Samples(which, true));
     }
-    if chance(7, 0) < 0.3 {
+    if quick && chance(7, 0) < 0.3 {
         let at = moment(7, 0);
         add(at, Happening::Store(false));
         add(at + 0.3 * lasts * chance(7, 1), Happening::Store(true));
     }
-    if chance(8, 0) < 0.2 {
+    if quick && chance(8, 0) < 0.2 {
         let at = moment(8, 0);
         add(at, Happening::FrontEnd(1));
         add(at + 0.2 * lasts, Happening::FrontEnd(0));
     }
-    if chance(9, 0) < 0.2 {
+    if quick && chance(9, 0) < 0.2 {
         add(moment(9, 0), Happening::Restart);
     }
-    if chance(10, 0) < 0.2 {
+    if quick && chance(10, 0) < 0.2 {
         add(moment(10, 0), Happening::Clock((1200.0 * chance(10, 1) - 600.0) as i64));
     }
 }

@@ -118,7 +118,7 @@ fn fixtures() -> Vec<PathBuf> {
 
 #[test]
 fn no_damage_leads_to_a_panic_or_an_illegal_plan() {
-    let rounds: u64 = std::env::var("ONEAIO_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
+    let rounds: u64 = std::env::var("ONEAIO_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
     let policy = Policy::default();
     let mut decided_count = 0;
     for path in fixtures() {

@@ -96,9 +96,28 @@ pub fn request(bytes: &[u8]) {
 pub fn tight(bytes: &[u8]) {
     let mut draw = Draw::of(bytes);
     if draw.rarely(2) {
-        requests::placement(&mut draw).decide();
+        let xml = requests::placement(&mut draw).xml();
+        let _shown = Shown(xml.clone());
+        // what is printed; that the judge has to drop nothing is asked of the seeds of `mod.rs`
+        let policy = Policy::default();
+        let Ok(decided) = decide::place(xml.into_bytes(), &policy) else { return };
+        let found = check::breaches(&decided.snapshot, &decided.planned.plan, &policy);
+        assert!(found.is_empty(), "{found:?}");
     } else {
-        requests::optimization(&mut draw).optimize();
+        let cluster = requests::optimization(&mut draw);
+        let _shown = Shown(cluster.request().xml());
+        requests::lawful(&cluster);
+    }
+}
+
+/// Shows a request when it is not lawfully decided.
+struct Shown(String);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
     }
 }
 

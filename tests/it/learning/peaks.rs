@@ -36,7 +36,7 @@ const SHAPES: [(&str, Shape); 10] = [
     ("rare pauses", |_, _, chance| if chance > 0.97 { 0.0 } else { 95.0 }),
     ("rising", |step, of, _| 100.0 * step / of),
     ("falling", |step, of, _| 100.0 * (1.0 - step / of)),
-    ("one day like another", |step, _, chance| 50.0 + 45.0 * (step / 288.0 * 6.28).sin() + chance),
+    ("one day like another", |step, _, chance| 50.0 + 45.0 * (step / 288.0 * std::f64::consts::TAU).sin() + chance),
     ("a step up at the end", |step, of, _| if step > 0.95 * of { 90.0 } else { 3.0 }),
     ("huge", |_, _, chance| 1e9 * chance),
 ];
@@ -49,7 +49,7 @@ fn samples(shape: Shape, seed: u64, steps: i64, every: i64) -> Vec<VmSample> {
             let usage = Usage {
                 cpu: value(),
                 memory: 1e4 * value(),
-                disk_io: (seed % 3 > 0).then(|| 1e3 * value()),
+                disk_io: (!seed.is_multiple_of(3)).then(|| 1e3 * value()),
                 net_io: (step % 5 > 0).then(|| 1e2 * value()),
             };
             VmSample { vm: VmId(seed as i32), at: BEGIN + every * step, usage }

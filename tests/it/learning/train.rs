@@ -2,6 +2,7 @@
 //! tables to placements that change by what was learnt; and what bad data and damaged models
 //! do to them.
 
+use crate::support::skip::skip;
 use crate::support::training::{BEGIN, Bench, Ran, STEPS, fixture, made_up, said, shared_traces};
 use serde_json::Value;
 use std::fs;
@@ -321,8 +322,12 @@ fn placements_follow_what_was_learnt_and_say_why() {
     assert!(line.contains("history, CPU +- ") && line.contains(", class "), "{line}");
 }
 
+/// Takes minutes: `ONEAIO_LONG=1` asks for it. The same is asked of made-up traces always.
 #[test]
 fn real_traces_train_and_change_a_real_placement() {
+    if std::env::var_os("ONEAIO_LONG").is_none() {
+        return skip("long", "ONEAIO_LONG=1 runs it");
+    }
     let Some((usage, sizes)) = shared_traces() else { return };
     let bench = Bench::new();
     let imported = bench.run(&["import", "--vms", sizes.to_str().unwrap(), usage.to_str().unwrap()]);

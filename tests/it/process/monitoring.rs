@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 
 fn cloud() -> String {
-    request(&[host(1), host(2)], &[vm(0, &[1, 2]), vm(1, &[1, 2]), vm(2, &[1, 2]).cpu("99")]).xml()
+    cloud_after("")
+}
+
+/// VMs 0 and 1 have room and have failed with `error`, if any; VM 2 asks for more than there is.
+fn cloud_after(error: &str) -> String {
+    let small = |id| if error.is_empty() { vm(id, &[1, 2]) } else { vm(id, &[1, 2]).user("ERROR", error) };
+    request(&[host(1), host(2)], &[small(0), small(1), vm(2, &[1, 2]).cpu("99")]).xml()
 }
 
 /// The samples of a file in the classic text format; anything that is none fails.
@@ -38,8 +44,8 @@ fn decisions_are_counted_on_over_short_processes() {
     let file = front_end.path("var/oneaio/metrics/oneaio.prom");
     assert!(!file.exists(), "without the folder nothing is written");
     fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
-    for _ in 0..2 {
-        assert_eq!(front_end.run(&["place"], &cloud()).status, Some(0));
+    for error in ["no image", "no network"] {
+        assert_eq!(front_end.run(&["place"], &cloud_after(error)).status, Some(0));
     }
     let now = samples(&fs::read_to_string(&file).unwrap());
     for (sample, value) in [
@@ -54,9 +60,9 @@ fn decisions_are_counted_on_over_short_processes() {
     }
     assert!(now["oneaio_last_decision_timestamp_seconds{command=\"place\"}"] > 1.7e9);
     assert!(now.contains_key("oneaio_host_interference{one_host_id=\"1\"}"));
-    // the store remembers that both were sent; that they come again tells on their hosts
+    // the store remembers that both were sent, twice; that they come again tells on their hosts
     let failed: f64 = now.iter().filter(|(name, _)| name.starts_with("oneaio_failed_starts")).map(|(_, n)| n).sum();
-    assert!(failed >= 2.0, "{now:?}");
+    assert_eq!(failed, 4.0, "{now:?}");
     let request = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/j_optimize20/request.xml")).unwrap();
     let request = String::from_utf8(request).unwrap();
     let cluster = request.split("<CLUSTER_POOL>").nth(1).and_then(|rest| rest.split("<ID>").nth(1)).unwrap();

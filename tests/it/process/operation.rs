@@ -257,11 +257,14 @@ fn two_at_once_lose_nothing() {
         child.stdin.take().unwrap().write_all(sample().as_bytes()).unwrap();
         children.push(child);
     }
+    let mut placed = Vec::new();
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8_lossy(&output.stdout).matches("<ACTION>").count(), 2);
+        placed.push(String::from_utf8_lossy(&output.stdout).matches("<ACTION>").count());
     }
+    // whoever knows of an answer that was just given leaves its VMs alone, all of them
+    assert!(placed.contains(&2) && placed.iter().all(|count| [0, 2].contains(count)), "{placed:?}");
     assert_eq!(bundles(&folder).len(), 8);
     assert_eq!(front_end.decisions().len(), 8);
 }

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 fn oneaio(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+    // not the folders of this machine
+    command.env("ONE_LOCATION", "/nowhere/one");
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -138,6 +140,7 @@ fn the_wrappers_hand_over_to_the_binary() {
         Command::new(wrapper(name))
             .args(args)
             .env("ONEAIO", env!("CARGO_BIN_EXE_oneaio"))
+            .env("ONE_LOCATION", "/nowhere/one")
             .stdin(fs::File::open(request.path()).expect("opens"))
             .output()
             .expect("runs")

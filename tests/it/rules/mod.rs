@@ -1,5 +1,6 @@
 //! The hard rules, and the judge of them.
 
+mod costs;
 mod edges;
 mod groups;
 mod hosts;

@@ -71,7 +71,7 @@ type Count = [usize; 3];
 
 #[test]
 fn whatever_breaks_no_plan_is_wrong_and_nothing_piles_up() {
-    let runs: u64 = std::env::var("ONEAIO_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let runs: u64 = std::env::var("ONEAIO_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(80);
     let mut random = Random(7);
     let mut front_end = FrontEnd::new();
     let mut judge = Judge::new(&front_end.requests);

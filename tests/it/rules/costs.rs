@@ -1,0 +1,142 @@
+//! What a plan costs, in steps, whatever tenants write: about what the same request costs
+//! without them, and nobody else waits for it. Steps are counted by the looks that the planner
+//! takes at a stop that never comes, so that no clock is needed.
+
+use crate::support::request::{Request, Vm, host, request, vm, vnet};
+use oneaio::decide::{self, Decided, Stop};
+use oneaio::model::history::Recall;
+use oneaio::model::ids::VmId;
+use oneaio::model::policy::Policy;
+use std::cell::Cell;
+use std::fmt::Write;
+
+const HOSTS: i32 = 80;
+const VMS: i32 = 250;
+
+/// 80 hosts with room for 250 innocent VMs, and others beside them.
+fn beside(more: impl IntoIterator<Item = Vm>, networks: i32) -> Request {
+    let hosts: Vec<_> = (1..=HOSTS).map(|id| host(id).cpu(800, 100 * i64::from(id % 4))).collect();
+    let all: Vec<i32> = (1..=HOSTS).collect();
+    let innocent = (1..=VMS).map(|id| vm(id, &all).memory(512 + 64 * i64::from(id % 9)));
+    let vms: Vec<Vm> = innocent.chain(more).collect();
+    (0..networks).fold(request(&hosts, &vms), |request, id| request.vnet(vnet(id, &[0], &[1000], 0)))
+}
+
+/// The plan, and how often the planner looked whether to stop.
+fn planned(request: &Request) -> (Decided, u64) {
+    let snapshot = decide::read(request.xml().into_bytes()).unwrap();
+    let looks = Cell::new(0);
+    let never = || {
+        looks.set(looks.get() + 1);
+        false
+    };
+    let decided = decide::place_until(snapshot, &Recall::default(), &Policy::default(), Stop::when(&never));
+    assert!(decided.dropped.is_empty(), "{:?}", decided.dropped);
+    (decided, looks.get())
+}
+
+fn everywhere() -> Vec<i32> {
+    (1..=HOSTS).collect()
+}
+
+/// A VM that stays pending: it wants to be beside one that nowhere is.
+fn never(id: i32) -> Vm {
+    vm(id, &everywhere()).user("SCHED_REQUIREMENTS", "CURRENT_VMS = 2000000000")
+}
+
+fn with_nics(id: i32, nics: i32, networks: i32) -> Vm {
+    let all: Vec<i32> = (0..networks).collect();
+    (0..nics).fold(vm(id, &everywhere()), |vm, nic| vm.auto_nic(nic, &all))
+}
+
+/// A rank of so many terms, another for each VM.
+fn rank(id: i32, terms: usize) -> String {
+    (0..terms).fold(format!("{id}"), |mut text, term| {
+        let name = ["FREE_CPU", "RUNNING_VMS", "MAX_MEM", "X"][term % 4];
+        write!(text, "+{name}*{}", term % 10).unwrap();
+        text
+    })
+}
+
+fn not_beside(id: i32, others: i32) -> Vm {
+    let terms: Vec<String> = (1..=others).map(|other| format!("CURRENT_VMS != {}", 1000 + other)).collect();
+    vm(id, &everywhere()).user("SCHED_REQUIREMENTS", &terms.join(" & "))
+}
+
+#[test]
+fn no_tenant_makes_a_plan_cost_more_than_half_as_much_again() {
+    let many = |count: i32, of: &dyn Fn(i32) -> Vm| (0..count).map(|n| of(5000 + n)).collect::<Vec<Vm>>();
+    let cases: Vec<(&str, Vec<Vm>, i32)> = vec![
+        ("one NIC more than networks", many(1, &|id| with_nics(id, 31, 30)), 30),
+        ("the same, more of it", many(1, &|id| with_nics(id, 161, 160)), 160),
+        ("the same, by many", many(20, &|id| with_nics(id, 31, 30)), 30),
+        ("as many NICs as networks", many(1, &|id| with_nics(id, 60, 60)), 60),
+        ("ranks of thousands of terms", many(10, &|id| never(id).user("SCHED_RANK", &rank(id, 3990))), 0),
+        ("ranks as long as they may be", many(30, &|id| never(id).user("SCHED_RANK", &rank(id, 70))), 0),
+        (
+            "the same, of VMs that are placed",
+            many(12, &|id| vm(id, &everywhere()).user("SCHED_RANK", &rank(id, 70))),
+            0,
+        ),
+        ("who stays pending", many(60, &never), 0),
+        ("rules of thousands of terms", many(10, &|id| not_beside(id, 1500)), 0),
+        ("rules as long as they may be", many(3, &|id| not_beside(id, 180)), 0),
+        ("larger than any host", many(60, &|id| vm(id, &everywhere()).cpu("99")), 0),
+    ];
+    for (what, attackers, networks) in cases {
+        let (_, alone) = planned(&beside([], networks));
+        assert!(alone > 10, "{what}: {alone} looks are too few to compare");
+        let (decided, looks) = planned(&beside(attackers, networks));
+        assert!(looks * 2 <= alone * 3 + 2, "{what}: {alone} looks become {looks}");
+        let waits = |id: i32| decided.planned.plan.actions.iter().all(|action| action.vm != VmId(id));
+        let waiting: Vec<i32> = (1..=VMS).filter(|id| waits(*id)).collect();
+        assert_eq!(waiting, [] as [i32; 0], "{what}: innocent VMs wait");
+    }
+}
+
+#[test]
+fn what_is_refused_for_its_length_or_number_is_told() {
+    let request = beside(
+        [with_nics(5000, 31, 30), vm(5001, &everywhere()).user("SCHED_RANK", &rank(1, 3990)), not_beside(5002, 1500)],
+        30,
+    );
+    let (decided, _) = planned(&request);
+    let refusal = |id: i32| {
+        let refusals = &decided.planned.report.refusals;
+        refusals.iter().find(|refusal| refusal.vm == VmId(id)).map_or("", |refusal| refusal.text.as_str())
+    };
+    assert!(refusal(5000).contains("31"), "{}", refusal(5000));
+    assert!(refusal(5002).contains("at most 4000"), "{}", refusal(5002));
+    let notices: Vec<String> =
+        decided.planned.report.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
+    assert!(
+        notices.iter().any(|text| text.contains("VM 5001") && text.contains("more than 1000; it is ignored")),
+        "{notices:?}"
+    );
+    assert!(decided.planned.plan.actions.iter().any(|action| action.vm == VmId(5001)));
+}
+
+/// A stop at any look gives what was found so far, whole and lawful; a later one never less.
+#[test]
+fn a_deadline_yields_the_best_plan_so_far() {
+    let attackers = (0..8).map(|n| with_nics(5000 + n, 20, 30)).chain((0..8).map(|n| not_beside(6000 + n, 150)));
+    let request = beside(attackers, 30);
+    let mut last = 0;
+    for most in [0, 1, 2, 4, 8, 16, 64, u64::MAX] {
+        let snapshot = decide::read(request.xml().into_bytes()).unwrap();
+        let looks = Cell::new(0);
+        let stop = || {
+            looks.set(looks.get() + 1);
+            looks.get() > most
+        };
+        let policy = Policy::default();
+        let decided = decide::place_until(snapshot, &Recall::default(), &policy, Stop::when(&stop));
+        let plan = &decided.planned.plan;
+        assert!(oneaio::placement::check::breaches(&decided.snapshot, plan, &policy).is_empty());
+        assert!(plan.actions.len() >= last, "{} after {last} with {most} looks", plan.actions.len());
+        // from the moment of the stop on it looks no more than it needs to come to an end
+        assert!(most == u64::MAX || looks.get() <= most + 3, "{} looks after a stop at {most}", looks.get());
+        last = plan.actions.len();
+    }
+    assert!(last >= VMS as usize, "{last}");
+}
