@@ -1,5 +1,6 @@
 //! Measures the store of history: what the placement path asks for, and what collection
-//! brings, from SQLite and from a PostgreSQL of its own over a unix socket.
+//! brings, from SQLite and from a PostgreSQL of its own over a unix socket, plain and, where it is
+//! installed, with TimescaleDB, whose old days are compressed before the measurement.
 //!
 //! `cargo bench --bench history` fills stores with 1 and 10 million samples of 10,000 VMs
 //! (arguments: other numbers of millions) and prints a table.
@@ -29,22 +30,35 @@ fn main() {
     let asked: Vec<i64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let millions = if asked.is_empty() { vec![1, 10] } else { asked };
     println!(
-        "| store | samples | filled at rows/s | estimates of 10,000 VMs: wall s | CPU s (ours) | 20,000 VMs x 2 new samples: wall s |"
+        "| store | samples | filled at rows/s | estimates of 10,000 VMs: wall s | CPU s (ours) | 20,000 VMs x 2 new samples: wall s | samples MB |"
     );
-    println!("|---|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     for &million in &millions {
         let folder = tempfile::tempdir().expect("temporary folder");
         let file = folder.path().join("history.db");
-        measure("SQLite", million, &|| Box::new(SqliteStore::open(&file, PATIENCE).expect("opens")));
+        measure("SQLite", million, &|| Box::new(SqliteStore::open(&file, PATIENCE).expect("opens")), &|| {});
     }
     for &million in &millions {
         let Some(server) = server::Server::start() else { return };
         let address = server.address();
-        measure("PostgreSQL", million, &|| Box::new(TimescaleStore::open(&address, PATIENCE).expect("opens")));
+        let open = || Box::new(TimescaleStore::open(&address, PATIENCE).expect("opens")) as Box<dyn HistoryStore>;
+        measure("PostgreSQL", million, &open, &|| {});
+    }
+    for &million in &millions {
+        let Some(server) = server::Server::start_with_timescaledb(&[]) else { return };
+        server.client().batch_execute("CREATE EXTENSION timescaledb").expect("is installed");
+        let address = server.address();
+        let open = || Box::new(TimescaleStore::open(&address, PATIENCE).expect("opens")) as Box<dyn HistoryStore>;
+        let compress = || {
+            let old = "SELECT compress_chunk(c) FROM show_chunks('oneaio.samples',
+                           older_than => (SELECT max(at) - 604800 FROM oneaio.samples)) c";
+            server.client().batch_execute(old).expect("compresses");
+        };
+        measure("TimescaleDB", million, &open, &compress);
     }
 }
 
-fn measure(name: &str, million: i64, open: &dyn Fn() -> Box<dyn HistoryStore>) {
+fn measure(name: &str, million: i64, open: &dyn Fn() -> Box<dyn HistoryStore>, settle: &dyn Fn()) {
     let rounds = million * 1_000_000 / i64::from(VMS);
     let mut store = open();
     let begun = Instant::now();
@@ -54,6 +68,7 @@ fn measure(name: &str, million: i64, open: &dyn Fn() -> Box<dyn HistoryStore>) {
     }
     let rate = (rounds * i64::from(VMS)) as f64 / begun.elapsed().as_secs_f64();
     drop(store);
+    settle();
     let vms: Vec<VmId> = (0..VMS).map(VmId).collect();
     let (begun, before) = (Instant::now(), cpu());
     let found = open().estimates(&vms).expect("answers");
@@ -63,7 +78,8 @@ fn measure(name: &str, million: i64, open: &dyn Fn() -> Box<dyn HistoryStore>) {
     let begun = Instant::now();
     learn::absorb(open().as_mut(), &Batch { samples: &new, ..Batch::default() }).expect("is kept");
     let collect = begun.elapsed().as_secs_f64();
-    println!("| {name} | {million} million | {rate:.0} | {wall:.3} | {used:.3} | {collect:.2} |");
+    let size = open().status().expect("answers").bytes as f64 / 1e6;
+    println!("| {name} | {million} million | {rate:.0} | {wall:.3} | {used:.3} | {collect:.2} | {size:.0} |");
 }
 
 /// One sample per VM and round, every five minutes, with some life in it.

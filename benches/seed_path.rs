@@ -25,7 +25,7 @@ pub struct Queries {
 pub fn measure(vms: i32) -> Option<Queries> {
     let server = postgres::Server::start()?;
     let mut client = server.client();
-    client.batch_execute(postgres::SEED_TABLES).unwrap();
+    client.batch_execute(postgres::AI_ORCHESTRATOR_TABLES).unwrap();
     let fill = format!(
         "INSERT INTO prod_vms (vmid, total_cpu, total_mem) SELECT i::text, 4, 8192 FROM generate_series(0, {VMS}) i;
          INSERT INTO prod_metrics SELECT v::text, 1, to_timestamp(40 * i), 0.5, 512, 10, 10, 0, 0, 0

@@ -10,7 +10,7 @@ pub use crate::demand::memory::Memory;
 use crate::demand::mix;
 use crate::demand::model::Model;
 use crate::demand::relatives;
-use crate::history::{Absorbed, Batch, HistoryStore, Learnt, StoreError};
+use crate::history::{Absorbed, Batch, Collecting, Learnt, StoreError, Training};
 use crate::model::history::Estimate;
 use crate::model::ids::VmId;
 use crate::model::sample::VmIdentity;
@@ -23,7 +23,7 @@ const CHUNK: usize = 1000;
 ///
 /// # Errors
 /// When the store cannot be written; then nothing was kept.
-pub fn absorb(store: &mut dyn HistoryStore, batch: &Batch<'_>) -> Result<Absorbed, StoreError> {
+pub fn absorb(store: &mut dyn Collecting, batch: &Batch<'_>) -> Result<Absorbed, StoreError> {
     absorb_with(store, batch, None)
 }
 
@@ -32,7 +32,7 @@ pub fn absorb(store: &mut dyn HistoryStore, batch: &Batch<'_>) -> Result<Absorbe
 /// # Errors
 /// When the store cannot be written; then nothing was kept.
 pub fn absorb_with(
-    store: &mut dyn HistoryStore,
+    store: &mut dyn Collecting,
     batch: &Batch<'_>,
     model: Option<&Model>,
 ) -> Result<Absorbed, StoreError> {
@@ -65,11 +65,7 @@ fn learnt(memory: &Memory, identity: Option<&VmIdentity>, model: Option<&Model>)
 ///
 /// # Errors
 /// When the store cannot be read or written; chunks before that are renewed.
-pub fn revise(
-    store: &mut dyn HistoryStore,
-    model: Option<&Model>,
-    progress: &dyn Fn(&str),
-) -> Result<usize, StoreError> {
+pub fn revise(store: &mut dyn Training, model: Option<&Model>, progress: &dyn Fn(&str)) -> Result<usize, StoreError> {
     let known = store.known()?;
     for (index, vms) in known.chunks(CHUNK).enumerate() {
         progress(&format!("renewing estimates: VM {} of {}", index * CHUNK, known.len()));
@@ -95,7 +91,7 @@ pub fn revise(
 ///
 /// # Errors
 /// When the store cannot be read or written; then the groups are what they were.
-pub fn relate(store: &mut dyn HistoryStore) -> Result<usize, StoreError> {
+pub fn relate(store: &mut dyn Collecting) -> Result<usize, StoreError> {
     let identities = store.identities(None)?;
     let vms: Vec<VmId> = identities.iter().map(|(vm, _)| *vm).collect();
     let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();

@@ -30,6 +30,7 @@ pub mod model;
 pub mod oned;
 pub mod opennebula;
 pub mod placement;
+pub mod prometheus;
 pub mod recall;
 pub mod records;
 pub mod server;

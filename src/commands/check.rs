@@ -202,7 +202,7 @@ fn history(settings: &Settings, findings: &mut Findings) -> Option<StoreStatus> 
         findings.warning("history", format!("{} is not there yet", path.display()), fix);
         return None;
     }
-    let status = history::open_as_it_is(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
+    let status = history::open_to_describe(&chosen, Duration::from_secs(5)).and_then(|mut store| store.status());
     match status {
         Ok(status) => {
             stored(&chosen, &status, findings);
@@ -224,6 +224,17 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
     findings.ok("history", format!("{chosen:?}, {}: {samples} samples of {vms} VMs", status.engine));
     for remark in &status.remarks {
         findings.warning("history", remark.clone(), "see the remark; `oneaio db status` tells more");
+    }
+    for (zone, newest) in &status.carbon {
+        let age = now() - newest;
+        if age > history::CARBON_AGE {
+            let hours = age / 3600;
+            let text =
+                format!("the carbon intensity of zone {zone} ends {hours} hours ago and does not count any more");
+            let fix =
+                format!("oneaio import --carbon {zone} FILE, each hour by oneaio-carbon@{zone}.timer (stores.md)");
+            findings.warning("history", text, fix);
+        }
     }
     let age = status.span.map(|(_, last)| now() - last);
     findings.1.extend(age.map(|age| ("sample_age", age, FRESH)));

@@ -9,7 +9,7 @@ use crate::demand::mix;
 use crate::demand::model::Model;
 use crate::demand::relatives::{self, Relatives};
 use crate::demand::study::size;
-use crate::history::{HistoryStore, StoreError};
+use crate::history::{StoreError, Training};
 use crate::model::demand::{Demand, Source, Usage};
 use crate::model::history::Group;
 use crate::model::ids::VmId;
@@ -55,7 +55,7 @@ pub fn run(args: &ClassifyArgs) -> Exit {
 }
 
 /// What to print, and whether every VM is known.
-fn tell(store: &mut dyn HistoryStore, vms: &[VmId], model: Option<&Model>) -> Result<(String, bool), StoreError> {
+fn tell(store: &mut dyn Training, vms: &[VmId], model: Option<&Model>) -> Result<(String, bool), StoreError> {
     let identities: HashMap<VmId, VmIdentity> = store.identities(Some(vms))?.into_iter().collect();
     let mut states = HashMap::new();
     for (vm, _, state) in store.states(vms)? {

@@ -3,11 +3,15 @@
 use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
 use crate::config::{Settings, Store};
-use crate::history::{HistoryStore, StoreError, StoreStatus};
+use crate::history::{StoreError, StoreStatus};
 use crate::machine::clock::now;
+use crate::model::moment;
 use crate::recall::history;
 use clap::Subcommand;
 use std::time::Duration;
+
+/// How long a server may take to be there.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to do with the store.
 #[derive(Clone, Debug, Subcommand)]
@@ -31,9 +35,12 @@ pub enum DbCommand {
 #[must_use]
 pub fn run(command: &DbCommand) -> Exit {
     match command {
-        DbCommand::Init(config) => with_store(config, history::open, |_, _| Ok("the store is ready\n".to_owned())),
+        DbCommand::Init(config) => told_by(config, |chosen, _| {
+            let what = history::init(chosen, PATIENCE)?;
+            Ok(format!("the store is ready: {what}\n"))
+        }),
         DbCommand::Status(config) => {
-            with_store(config, history::open_as_it_is, |store, _| store.status().map(|status| told(&status)))
+            with_store(config, history::open_to_describe, |store, _| store.status().map(|status| told(&status)))
         }
         DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
             let before = now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
@@ -42,20 +49,22 @@ pub fn run(command: &DbCommand) -> Exit {
     }
 }
 
-/// How a store is opened: with its tables made, or as it is.
-type Opening = fn(&Store, Duration) -> Result<Box<dyn HistoryStore>, StoreError>;
-
-fn with_store(
+/// Opens the store for what is to be done with it, and does it.
+fn with_store<S: ?Sized>(
     config: &ConfigArgs,
-    open: Opening,
-    work: impl FnOnce(&mut dyn HistoryStore, &Settings) -> Result<String, StoreError>,
+    open: fn(&Store, Duration) -> Result<Box<S>, StoreError>,
+    work: impl FnOnce(&mut S, &Settings) -> Result<String, StoreError>,
 ) -> Exit {
+    told_by(config, |chosen, settings| open(chosen, PATIENCE).and_then(|mut store| work(store.as_mut(), settings)))
+}
+
+/// Does something with the configured store, and prints what comes of it.
+fn told_by(config: &ConfigArgs, work: impl FnOnce(&Store, &Settings) -> Result<String, StoreError>) -> Exit {
     let (settings, chosen) = match driver::with_store(config) {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    let outcome = open(&chosen, Duration::from_secs(30)).and_then(|mut store| work(store.as_mut(), &settings));
-    match outcome {
+    match work(&chosen, &settings) {
         Ok(text) => driver::print(&terminal::lines(&text)),
         Err(error) => {
             log::error!("the store {chosen:?} cannot be used: {error}");
@@ -78,6 +87,9 @@ fn told(status: &StoreStatus) -> String {
         status.gaps,
         status.bytes as f64 / 1e6
     );
+    for (zone, newest) in &status.carbon {
+        text.push_str(&format!("carbon     zone {zone}, up to {}\n", moment::utc(*newest)));
+    }
     for remark in &status.remarks {
         text.push_str(&format!("remark     {remark}\n"));
     }

@@ -1,19 +1,18 @@
 //! The memory of oneaio: what VMs really used, estimates made of it, and the placements
-//! that we have made. Two engines hold it behind one trait.
+//! that we have made. Two engines hold it; what they can do is split by who asks: placing,
+//! collecting, training, and the operator.
 //!
 //! A store is a helper, never a condition: whoever asks it copes with its loss. Nothing
 //! here decides, and nothing here knows what an estimate is made of.
 
-mod archive;
 pub mod import;
 pub mod rates;
 pub mod sqlite;
+mod text;
 pub mod timescale;
 pub mod worker;
 
-pub use archive::Archive;
-
-use crate::model::history::{Attempts, Estimate, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
@@ -27,6 +26,9 @@ pub enum StoreError {
     /// Somebody else holds it.
     #[error("it is locked by another process for too long: is a long import or a backup running?")]
     Busy,
+    /// The server ended this and not what it waited for.
+    #[error("it has ended a transaction that waited for another: try again")]
+    Deadlock,
     /// No right to write.
     #[error("it is read-only: check the owner and mode of the file and its folder (oneadmin must write)")]
     ReadOnly,
@@ -36,6 +38,15 @@ pub enum StoreError {
     /// No space left.
     #[error("its disk is full: make room, or run `oneaio db prune`")]
     Full,
+    /// May be read, but nothing can be kept there.
+    #[error("nothing can be kept there ({0}): history is read all the same; see stores.md for the rights")]
+    NotWritable(String),
+    /// Another program's database, which is left alone.
+    #[error("{0}")]
+    Foreign(String),
+    /// Somebody else has taken the collection over.
+    #[error("another collector has taken over, because this one had written nothing for {LEASE} s: it ends here")]
+    TakenOver,
     /// Tables of another version, or none.
     #[error("{0}")]
     Schema(String),
@@ -51,11 +62,41 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Kind {
-    /// Of a host, as the seed numbers it.
+    /// Of a host, as the ai-orchestrator numbers it.
     Host = 0,
-    /// Of a VM.
+    /// Of a VM, as collecting met them, one after the other.
     Vm = 1,
+    /// Of a VM, as requests told them in between. They never stand for what is collected: a
+    /// collector that took them for its own would pass over all that came before them.
+    Told = 2,
 }
+
+/// Who collects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Whoever asked.
+    Ours,
+    /// Somebody else.
+    Held {
+        /// Front-end and process.
+        by: String,
+        /// Seconds since 1970, by the store's clock.
+        since: i64,
+    },
+}
+
+/// How far a source has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The store's clock, seconds since 1970: the same for all front-ends that share it.
+    pub now: i64,
+    /// All that the source had up to this moment is in the store.
+    pub complete: Option<i64>,
+}
+
+/// Seconds after which a collector that has written nothing counts as gone. A chunk is written
+/// in a few seconds; oned may be silent for 30 s and takes minutes for a large cloud.
+pub const LEASE: i64 = 600;
 
 /// What arrives together and is kept together, or not at all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,31 +171,74 @@ pub struct StoreStatus {
     pub span: Option<(i64, i64)>,
     /// Size on disk.
     pub bytes: i64,
+    /// The newest moment of the carbon intensity of each zone, by zone.
+    pub carbon: Vec<(String, i64)>,
     /// What is not as it should be, with the remedy.
     pub remarks: Vec<String>,
 }
 
-/// A store of history. Reading for a placement takes a bounded number of round trips,
-/// whatever the number of VMs, and never touches samples.
-pub trait HistoryStore: Archive {
+/// What is known of VMs, which whoever asks a store begins with. A store that keeps no such
+/// thing knows none; every store has estimates.
+pub trait Known {
     /// Estimates of those of the VMs that have one, in any order.
     ///
     /// # Errors
     /// When the store cannot answer.
     fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError>;
 
+    /// Who those VMs are, as far as it was told; `None` asks for all.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn identities(&mut self, _vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The class vectors of those of the VMs that have one.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn vectors(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Vectors)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// What the groups of those keys use, and every group of a size (at most a thousand, the
+    /// largest), in one round trip.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn relatives(&mut self, _keys: &[String]) -> Result<Vec<(String, Group)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What placing reads, and what a plan leaves. It takes a bounded number of round trips,
+/// whatever the number of VMs, and never touches samples.
+pub trait Placing: Known {
     /// Placements made at or after a moment, by VM.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError>;
+    fn placements(&mut self, _since: i64) -> Result<Vec<Placement>, StoreError> {
+        Ok(Vec::new())
+    }
 
-    /// How our last placements of those of the VMs went that have some. A store without such a
-    /// table has none.
+    /// How our last placements of those of the VMs went that have some.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError>;
+    fn attempts(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The newest carbon intensity (gCO2/kWh) of each zone that has one in the `max_age`
+    /// seconds up to a moment, by zone.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn carbon(&mut self, _at: i64, _max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Keeps what a plan has sent where, and forgets what is old.
     ///
@@ -162,6 +246,14 @@ pub trait HistoryStore: Archive {
     /// When the store cannot be written; then nothing was kept.
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError>;
 
+    /// Where the samples go that a request tells; `None` for a store that is only read.
+    fn collecting(&mut self) -> Option<&mut dyn Collecting> {
+        None
+    }
+}
+
+/// What collecting and importing write.
+pub trait Collecting: Known {
     /// The newest raw counters, by id.
     ///
     /// # Errors
@@ -174,31 +266,42 @@ pub trait HistoryStore: Archive {
     /// When the store cannot be written; then nothing was kept.
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError>;
 
-    /// Asks to be the one that collects, until the store is closed; `false` while another
-    /// process is, on this front-end or on one that shares the store.
+    /// Asks to be the one that collects, under a name that no other process has. It holds until
+    /// it is given back, and is lost after [`LEASE`] seconds without a write; then writing fails.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn claim_collection(&mut self) -> Result<bool, StoreError>;
+    fn claim_collection(&mut self, holder: &str) -> Result<Claim, StoreError>;
 
-    /// What is in there.
+    /// Gives the collection back, for whoever comes next.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then it is free after [`LEASE`] seconds.
+    fn release_collection(&mut self) -> Result<(), StoreError>;
+
+    /// How far a source has been read.
     ///
     /// # Errors
     /// When the store cannot answer.
-    fn status(&mut self) -> Result<StoreStatus, StoreError>;
+    fn progress(&mut self, source: &str) -> Result<Progress, StoreError>;
+
+    /// Notes that all that a source had up to a moment is in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or another collector has taken over.
+    fn completed(&mut self, source: &str, until: i64) -> Result<(), StoreError>;
+
+    /// Replaces all groups of relatives, in one transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was changed.
+    fn relate(&mut self, groups: &[(String, Group)]) -> Result<(), StoreError>;
 
     /// Drops samples before a moment; estimates stay. How many went.
     ///
     /// # Errors
     /// When the store cannot be written.
     fn prune(&mut self, before: i64) -> Result<usize, StoreError>;
-
-    /// The newest carbon intensity (gCO2/kWh) of each zone that has one in the `max_age`
-    /// seconds up to a moment, by zone. A store without such a table has none.
-    ///
-    /// # Errors
-    /// When the store cannot answer.
-    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError>;
 
     /// Keeps a series of carbon intensity (moment, gCO2/kWh) of a zone; a moment that is known
     /// gets the new value. How many there are now of this zone.
@@ -207,6 +310,47 @@ pub trait HistoryStore: Archive {
     /// When the store cannot be written; then nothing was kept.
     fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError>;
 }
+
+/// What training reads and renews: whole histories, and estimator states.
+pub trait Training: Known {
+    /// All VMs with an estimate, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn known(&mut self) -> Result<Vec<VmId>, StoreError>;
+
+    /// Estimates and estimator states of those of the VMs that have one.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn states(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate, Vec<u8>)>, StoreError>;
+
+    /// All samples of one VM that are kept, by time.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn samples(&mut self, vm: VmId) -> Result<Vec<VmSample>, StoreError>;
+
+    /// Replaces estimates and states, in one transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was changed.
+    fn revise(&mut self, learnt: &[(VmId, Learnt)]) -> Result<(), StoreError>;
+}
+
+/// What an operator is told of a store.
+pub trait Described {
+    /// What is in there.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn status(&mut self) -> Result<StoreStatus, StoreError>;
+}
+
+/// A store of our own: all of it. Who needs less asks for less.
+pub trait HistoryStore: Placing + Collecting + Training + Described {}
+
+impl<S: Placing + Collecting + Training + Described> HistoryStore for S {}
 
 /// Column lists that both engines share.
 mod fields {

@@ -2,14 +2,14 @@
 //! waits for it waits no longer than agreed, whatever the server does. A thread that never
 //! comes back is left behind; the process ends without it.
 
-use super::{HistoryStore, StoreError};
+use super::{Placing, StoreError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Opens a store; runs in the worker's thread.
-pub type Open = Box<dyn FnOnce() -> Result<Box<dyn HistoryStore>, StoreError> + Send>;
+pub type Open = Box<dyn FnOnce() -> Result<Box<dyn Placing>, StoreError> + Send>;
 
-type Job = Box<dyn FnOnce(&mut dyn HistoryStore) + Send>;
+type Job = Box<dyn FnOnce(&mut dyn Placing) + Send>;
 
 /// A store that answers in time or counts as lost.
 pub struct Worker {
@@ -39,7 +39,7 @@ impl Worker {
     /// When it cannot be opened, answers with an error, or does not answer in time.
     pub fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut dyn HistoryStore) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(&mut dyn Placing) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.begin(question).and_then(|answers| self.wait(&answers))
     }
@@ -50,7 +50,7 @@ impl Worker {
     /// When it cannot be opened.
     pub fn begin<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut dyn HistoryStore) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(&mut dyn Placing) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
         let (answer, answers) = channel();
         let job: Job = Box::new(move |store| drop(answer.send(question(store))));
@@ -89,7 +89,7 @@ mod tests {
     use crate::history::sqlite::SqliteStore;
     use crate::model::ids::VmId;
 
-    fn memory() -> Result<Box<dyn HistoryStore>, StoreError> {
+    fn memory() -> Result<Box<dyn Placing>, StoreError> {
         let store = SqliteStore::open(std::path::Path::new(":memory:"), Duration::from_secs(1))?;
         Ok(Box::new(store))
     }

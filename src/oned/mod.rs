@@ -89,6 +89,13 @@ impl Oned {
         Ok(Self { transport, credentials, limits })
     }
 
+    /// The same oned, to which each method may take so much longer in all.
+    #[must_use]
+    pub fn with_more_time(&self, more: std::time::Duration) -> Self {
+        let limits = Limits { total: self.limits.total + more, ..self.limits };
+        Self { limits, transport: self.transport.with(limits), credentials: self.credentials.clone() }
+    }
+
     /// OpenNebula's version, such as `7.4.0`.
     ///
     /// # Errors

@@ -52,6 +52,11 @@ impl Transport {
         Ok(Self { agent: Agent::new_with_config(config), endpoint, limits })
     }
 
+    /// The same, with the words of other limits.
+    pub fn with(&self, limits: Limits) -> Self {
+        Self { agent: self.agent.clone(), endpoint: self.endpoint.clone(), limits }
+    }
+
     /// Sends the document; the answer's head has come, its body is still to be read.
     pub fn post(&self, document: String, deadline: Instant) -> Result<BodyReader<'static>, OnedError> {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -1,6 +1,6 @@
 //! The store that a run is configured to use, and what `place` wants from it.
 
-use super::intake::{AHEAD, Intake};
+use super::intake::{CLOCKS, Intake};
 use crate::config::{Settings, Store};
 use crate::decide::{self, Decided, FORGOTTEN, Optimized};
 use crate::demand::model::Model;
@@ -8,7 +8,7 @@ use crate::demand::observed;
 use crate::history::sqlite::SqliteStore;
 use crate::history::timescale::{self, TimescaleStore};
 use crate::history::worker::{Open, Worker};
-use crate::history::{HistoryStore, Kind, Sent, StoreError};
+use crate::history::{Described, HistoryStore, Kind, Placing, Sent, StoreError};
 use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::machine::locks::lock;
@@ -27,7 +27,7 @@ use std::time::Duration;
 const REMEMBERED: i64 = 900;
 
 /// Carbon intensity of a zone holds for so many seconds; series are by the hour.
-const CARBON_AGE: i64 = 3 * 3600;
+pub const CARBON_AGE: i64 = 3 * 3600;
 
 /// The configured store, or the default file where its folder exists; `None` for none.
 pub fn chosen(settings: &Settings) -> Option<Store> {
@@ -58,11 +58,29 @@ pub fn open(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, 
     })
 }
 
-/// Opens a store as it is, without making or changing tables.
+/// Makes the tables of a store where they are missing, also beside those of other programs in
+/// one database, and in the form that suits the engine. What there is then, in words.
+pub fn init(store: &Store, patience: Duration) -> Result<String, StoreError> {
+    match store {
+        Store::Postgres(address) => TimescaleStore::init(address, patience),
+        Store::Sqlite(path) => open(store, patience).map(|_| path.display().to_string()),
+        Store::None => Err(StoreError::Other("`history.store` is none".to_owned())),
+    }
+}
+
+/// Opens a store of ours as it is, without making or changing tables.
 pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
     match store {
-        Store::Postgres(address) => timescale::reader(address, patience),
-        other => open(other, patience),
+        Store::Postgres(address) => Ok(Box::new(TimescaleStore::connect_to_ours(address, patience)?)),
+        Store::Sqlite(_) | Store::None => open(store, patience),
+    }
+}
+
+/// Opens a store, or a database that is only read, to tell what it is.
+pub fn open_to_describe(store: &Store, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
+    match store {
+        Store::Postgres(address) => timescale::described(address, patience),
+        Store::Sqlite(_) | Store::None => Ok(open(store, patience)?),
     }
 }
 
@@ -87,9 +105,9 @@ impl History {
             // what may only be read is still worth reading
             Store::Sqlite(path) => match open(&store, deadline) {
                 Err(StoreError::ReadOnly) => Ok(Box::new(SqliteStore::open_read_only(path, deadline)?)),
-                outcome => outcome,
+                outcome => Ok(outcome?),
             },
-            Store::None => open(&store, deadline),
+            Store::None => Ok(open(&store, deadline)?),
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
@@ -98,7 +116,7 @@ impl History {
     pub fn foreign(path: PathBuf, deadline: f64) -> Self {
         let deadline = Duration::from_secs_f64(deadline);
         let opening: Open = Box::new(move || {
-            SqliteStore::open_foreign(&path, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
+            SqliteStore::open_foreign(&path, deadline).map(|store| Box::new(store) as Box<dyn Placing>)
         });
         Self { worker: Worker::start(opening, deadline), classes: None, lacking: Arc::default(), model: Arc::default() }
     }
@@ -128,8 +146,10 @@ impl History {
         let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
         let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
-            let known = store.counters(Kind::Vm)?;
-            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, now);
+            let Some(store) = store.collecting() else { return Ok(0) };
+            let mut known = store.counters(Kind::Vm)?;
+            known.extend(store.counters(Kind::Told)?);
+            let mut intake = Intake::new(store, model.as_ref().as_ref(), known, Kind::Told, now);
             counters.iter().for_each(|counters| intake.take(counters));
             intake.flush();
             intake.failure.map_or(Ok(intake.fresh), Err)
@@ -162,7 +182,7 @@ impl History {
             let carbon = store.carbon(at, CARBON_AGE)?.into_iter().collect();
             let mut recall = Recall { estimates, relatives, identities, vectors, carbon, ..Recall::default() };
             if let Some(now) = now {
-                let recent = |placement: &Placement| placement.at <= (now + AHEAD) * 1000;
+                let recent = |placement: &Placement| placement.at <= (now + CLOCKS) * 1000;
                 let since = (now - REMEMBERED) * 1000;
                 recall.placements = store.placements(since)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
@@ -187,7 +207,7 @@ impl History {
     pub fn remember(&self, decided: &Decided, moment: i64) {
         match self.try_remember(decided, moment) {
             Ok(()) => {}
-            Err(error @ (StoreError::ReadOnly | StoreError::Full)) => log::warn!(
+            Err(error @ (StoreError::ReadOnly | StoreError::NotWritable(_) | StoreError::Full)) => log::warn!(
                 "placements are not remembered, two quick requests may pile onto one host, and VMs that do not start \
                  do not pause: {error}"
             ),
@@ -217,10 +237,11 @@ impl History {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
-                placements_since: (now - REMEMBERED) * 1000,
-                placements_until: (now + AHEAD) * 1000,
-                attempts_since: now - FORGOTTEN,
-                until: now + AHEAD,
+                // those of a front-end whose clock differs stay
+                placements_since: (now - REMEMBERED - CLOCKS) * 1000,
+                placements_until: (now + CLOCKS) * 1000,
+                attempts_since: now - FORGOTTEN - CLOCKS,
+                until: now + CLOCKS,
             })
         })
     }

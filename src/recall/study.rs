@@ -1,7 +1,7 @@
 //! Histories for training and evaluation, from the store or from tables, one VM after another.
 
 use crate::demand::study::{MOST_VMS, Study};
-use crate::history::HistoryStore;
+use crate::history::Training;
 use crate::history::import::{Capacities, Origin, read_samples, vm_of_file};
 use crate::machine::files::open;
 use crate::model::chance;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Examples of a store.
-pub fn of_store(store: &mut dyn HistoryStore, seed: u64, progress: &dyn Fn(&str)) -> Result<Study> {
+pub fn of_store(store: &mut dyn Training, seed: u64, progress: &dyn Fn(&str)) -> Result<Study> {
     let told = |error| anyhow!("the store cannot be read: {error}");
     let sized = store.identities(None).map_err(told)?.into_iter();
     let mut sized: Vec<(VmId, VmIdentity)> = sized.filter(|(_, who)| who.cpu > 0 && who.memory > 0).collect();

@@ -22,6 +22,12 @@ pub enum ImportError {
         /// The header, shortened.
         found: String,
     },
+    /// A document of no known form.
+    #[error("it is no series of carbon intensity that is known: {0}")]
+    Document(String),
+    /// Amounts that are no grams per kilowatt-hour, nor pounds per megawatt-hour.
+    #[error("its amounts are in {0}; g/kWh and lb/MWh are known")]
+    Units(String),
     /// A table without a column for the VM, from a file whose name is no number.
     #[error("no column vmid, and the name of the file is no VM's number (as in 12.csv)")]
     NoVm,

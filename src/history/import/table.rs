@@ -93,6 +93,12 @@ impl<'a> Table<'a> {
         self.header.iter().any(|found| found == name)
     }
 
+    /// Gives the first column whose name fits a name that is looked for; whether there is one.
+    pub(super) fn rename(&mut self, fits: impl Fn(&str) -> bool, name: &str) -> bool {
+        let found = self.header.iter_mut().find(|found| fits(found.as_str()));
+        found.map(|found| name.clone_into(found)).is_some()
+    }
+
     /// The header, for messages.
     pub(super) fn found(&self) -> String {
         excerpt(self.header.join(", ").as_bytes(), 400)

@@ -33,7 +33,7 @@ impl SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::HistoryStore;
+    use crate::history::Known;
     use crate::model::ids::VmId;
     use rusqlite::Connection;
 

@@ -1,22 +1,27 @@
 //! The embedded engine: one SQLite file in WAL mode, made on first use.
 //! The only room that names SQLite.
 
-mod archive;
+mod collecting;
+pub mod forecast;
 mod foreign;
+mod placing;
+mod training;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
-use crate::model::demand::Class;
-use crate::model::history::{Attempts, Estimate, Placement};
-use crate::model::ids::{HostId, VmId};
-use crate::model::sample::{Counters, VmSample};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
-use rustix::fs::FlockOperation;
+use super::StoreError;
+use crate::model::ids::VmId;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
+
+/// "oaio" in ASCII, in the header of each of our files.
+const APPLICATION: i64 = 0x6f61_696f;
+
+/// Of a new file, whatever the umask: history says what tenants do.
+const MODE: u32 = 0o640;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS samples (
@@ -41,6 +46,10 @@ CREATE TABLE IF NOT EXISTS attempts (
     vm INTEGER PRIMARY KEY, failed INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, error TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (source TEXT PRIMARY KEY, until INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS leases (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+    locked INTEGER NOT NULL);
 ";
 
 /// Columns that came with version 3; the other versions only added tables.
@@ -63,6 +72,8 @@ pub struct SqliteStore {
     connection: Connection,
     /// Locked while this process is the one that collects.
     collecting: Option<File>,
+    /// Its name then.
+    holder: Option<String>,
 }
 
 impl SqliteStore {
@@ -71,11 +82,18 @@ impl SqliteStore {
     /// # Errors
     /// When it cannot be opened, is no database of ours, or is locked beyond `patience`.
     pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        if path != Path::new(":memory:") {
+            make_private(path)?;
+        }
         let connection = Connection::open(path).map_err(|error| failure(&error))?;
         connection.busy_timeout(patience).map_err(|error| failure(&error))?;
+        // before anything is set or made
+        if owner(&connection)? == Owner::Foreign {
+            return Err(foreign(path));
+        }
         connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| failure(&error))?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| failure(&error))?;
-        let mut store = Self { connection, collecting: None };
+        let mut store = Self { connection, collecting: None, holder: None };
         store.migrate()?;
         Ok(store)
     }
@@ -91,13 +109,16 @@ impl SqliteStore {
             let connection = Connection::open_with_flags(format!("{}{options}", uri(path)), flags)?;
             connection.busy_timeout(patience)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-            Ok(Self { connection, collecting: None })
+            Ok(Self { connection, collecting: None, holder: None })
         };
         let store = open("").or_else(|_| open("?immutable=1")).map_err(|error: rusqlite::Error| failure(&error))?;
+        if owner(&store.connection)? == Owner::Foreign {
+            return Err(foreign(path));
+        }
         match store.version()? {
             VERSION => {}
             1 | 2 => store.connection.execute_batch(AS_3).map_err(|error| failure(&error))?,
-            3 => {}
+            3 | 4 => {}
             other => return Err(other_version(other)),
         }
         Ok(store)
@@ -114,9 +135,10 @@ impl SqliteStore {
             match found {
                 0 => transaction.execute_batch(SCHEMA)?,
                 1 | 2 => transaction.execute_batch(&format!("{SCHEMA} {TO_3}"))?,
-                3 => transaction.execute_batch(SCHEMA)?,
+                3 | 4 => transaction.execute_batch(SCHEMA)?,
                 other => return Ok(other),
             }
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(VERSION)
         })?;
@@ -128,167 +150,61 @@ impl SqliteStore {
     }
 }
 
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// Nobody's yet, or ours.
+    Ours,
+    /// Another program's.
+    Foreign,
+}
+
+/// A file without tables is nobody's; ours are marked, or hold our tables from before marks.
+fn owner(connection: &Connection) -> Result<Owner, StoreError> {
+    let mark: i64 =
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| failure(&error))?;
+    if mark == APPLICATION {
+        return Ok(Owner::Ours);
+    }
+    let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('samples', 'estimates', 'counters', 'identities')) \
+               FROM sqlite_schema WHERE type = 'table'";
+    let (tables, known): (i64, i64) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| failure(&error))?;
+    let version: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failure(&error))?;
+    let older = mark == 0 && version > 0 && known == 4;
+    Ok(if tables == 0 && mark == 0 || older { Owner::Ours } else { Owner::Foreign })
+}
+
+fn foreign(path: &Path) -> StoreError {
+    StoreError::Foreign(format!(
+        "{} is a database of another program and was left as it is: name another file in `history.store`",
+        path.display()
+    ))
+}
+
+/// Makes a file that is not there, for its owner and group alone; SQLite gives the files beside
+/// it the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    match File::options().write(true).create_new(true).mode(MODE).open(path) {
+        // a umask may have taken more
+        Ok(file) => {
+            let mode = file.metadata().map(|meta| meta.permissions().mode() & MODE).unwrap_or(MODE);
+            let set = file.set_permissions(std::fs::Permissions::from_mode(mode));
+            set.map_err(|error| StoreError::Unreachable(format!("{}: {error}", path.display())))
+        }
+        // it is there, or opening it says why not
+        Err(_) => Ok(()),
+    }
+}
+
 fn other_version(found: i64) -> StoreError {
     StoreError::Schema(if found > VERSION {
         format!("its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio")
     } else {
         format!("its schema is version {found}, this oneaio wants {VERSION}: run `oneaio db init`")
     })
-}
-
-impl HistoryStore for SqliteStore {
-    fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
-        let sql = format!("SELECT vm, {} FROM estimates WHERE vm = ?1", fields::ESTIMATE);
-        archive::each(&mut self.connection, &sql, vms, |row| Ok((VmId(row.get(0)?), estimate(row)?)))
-    }
-
-    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
-        let sql = "SELECT vm, host, at FROM placements WHERE at >= ?1 ORDER BY vm";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
-        let rows = statement.query_map([since], |row| {
-            Ok(Placement { vm: VmId(row.get(0)?), host: HostId(row.get(1)?), at: row.get(2)? })
-        });
-        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
-    }
-
-    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        if !self.has_table("attempts")? {
-            return Ok(Vec::new());
-        }
-        let sql = "SELECT vm, failed, at, sequence, error FROM attempts WHERE vm = ?1";
-        archive::each(&mut self.connection, sql, vms, |row| {
-            let (failed, at, sequence, error) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-            Ok((VmId(row.get(0)?), Attempts { failed, at, sequence, error }))
-        })
-    }
-
-    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
-        self.writing(|transaction| {
-            let forget = |table: &str, since: i64, until: i64| {
-                transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"), [since, until])
-            };
-            forget("placements", sent.placements_since, sent.placements_until)?;
-            forget("attempts", sent.attempts_since, sent.until)?;
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
-            for placement in sent.placements {
-                insert.execute(params![placement.vm.0, placement.host.0, placement.at])?;
-            }
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for (vm, one) in sent.attempts {
-                insert.execute(params![vm.0, one.failed, one.at, one.sequence, one.error])?;
-            }
-            Ok(())
-        })
-    }
-
-    fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
-        let sql = "SELECT id, at, cpu, memory, disk, net FROM counters WHERE kind = ?1 ORDER BY id";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
-        let rows = statement.query_map([kind as i64], |row| {
-            Ok(Counters {
-                id: row.get(0)?,
-                at: row.get(1)?,
-                cpu: row.get(2)?,
-                memory: row.get(3)?,
-                disk: row.get(4)?,
-                net: row.get(5)?,
-            })
-        });
-        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
-    }
-
-    fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        self.writing(|transaction| {
-            let fresh = insert_samples(transaction, batch.samples)?;
-            let mut absorbed = Absorbed { new_samples: fresh.len(), vms: 0 };
-            for of_one in fresh.chunk_by(|a, b| a.vm == b.vm) {
-                learn_one(transaction, of_one, learn)?;
-                absorbed.vms += 1;
-            }
-            save_hosts(transaction, batch)?;
-            save_counters(transaction, batch)?;
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO identities VALUES (?1, ?2)")?;
-            for (vm, identity) in batch.identities {
-                insert.execute(params![vm.0, serde_json::to_string(identity).unwrap_or_default()])?;
-            }
-            Ok(absorbed)
-        })
-    }
-
-    fn claim_collection(&mut self) -> Result<bool, StoreError> {
-        // a file in memory has no path, and nobody else
-        let Some(path) = self.connection.path().filter(|path| !path.is_empty()) else { return Ok(true) };
-        let lock = format!("{path}.collecting");
-        let file = File::options().create(true).append(true).open(&lock);
-        let file = file.map_err(|error| StoreError::Unreachable(format!("{lock}: {error}")))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.collecting = Some(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            Err(error) => return Err(StoreError::Other(format!("{lock} cannot be locked: {error}"))),
-        }
-        Ok(true)
-    }
-
-    fn status(&mut self) -> Result<StoreStatus, StoreError> {
-        let sql = "SELECT COUNT(*), COUNT(DISTINCT vm), MIN(at), MAX(at) FROM samples";
-        let row = self.connection.query_row(sql, [], |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, i64>(1)?,
-                row.get::<_, Option<i64>>(2)?,
-                row.get::<_, Option<i64>>(3)?,
-            ))
-        });
-        let (samples, vms, first, last) = row.map_err(|error| failure(&error))?;
-        let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
-        let bytes: i64 = self.connection.query_row(size, [], |row| row.get(0)).map_err(|error| failure(&error))?;
-        let one = |sql: &str| -> Result<i64, StoreError> {
-            self.connection.query_row(sql, [], |row| row.get(0)).map_err(|error| failure(&error))
-        };
-        let estimates = one("SELECT COUNT(*) FROM estimates")?;
-        let host_samples = one("SELECT COUNT(*) FROM host_samples")?;
-        let gaps = "SELECT COUNT(*) FROM (SELECT at - LAG(at) OVER (PARTITION BY vm ORDER BY at) AS step FROM samples) \
-                    WHERE step > 3600";
-        let gaps = one(gaps)?;
-        let health: String = self
-            .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| failure(&error))?;
-        let remarks = if health == "ok" { Vec::new() } else { vec![format!("the file is damaged: {health}")] };
-        let engine = format!("SQLite {}", rusqlite::version());
-        let span = first.zip(last);
-        Ok(StoreStatus { engine, samples, vms, estimates, gaps, host_samples, span, bytes, remarks })
-    }
-
-    fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
-        self.writing(|transaction| {
-            transaction.execute("DELETE FROM host_samples WHERE at < ?1", [before])?;
-            transaction.execute("DELETE FROM samples WHERE at < ?1", [before])
-        })
-    }
-
-    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        if !self.has_table("carbon")? {
-            return Ok(Vec::new());
-        }
-        // with max(), SQLite takes the other columns from that very row
-        let sql = "SELECT zone, grams, max(at) FROM carbon WHERE at <= ?1 AND at > ?2 GROUP BY zone ORDER BY zone";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
-        let rows = statement.query_map([at, at.saturating_sub(max_age)], |row| Ok((row.get(0)?, row.get(1)?)));
-        rows.and_then(Iterator::collect).map_err(|error| failure(&error))
-    }
-
-    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
-        self.writing(|transaction| {
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO carbon VALUES (?1, ?2, ?3)")?;
-            for (at, grams) in series {
-                insert.execute(params![zone, at, grams])?;
-            }
-            let count: i64 =
-                transaction.query_row("SELECT COUNT(*) FROM carbon WHERE zone = ?1", [zone], |row| row.get(0))?;
-            Ok(usize::try_from(count).unwrap_or(0))
-        })
-    }
 }
 
 impl SqliteStore {
@@ -311,71 +227,6 @@ impl SqliteStore {
     }
 }
 
-/// Inserts what is not there yet; what is new, by VM and time.
-fn insert_samples(transaction: &Transaction<'_>, samples: &[VmSample]) -> Result<Vec<VmSample>, rusqlite::Error> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by_key(|sample| (sample.vm, sample.at));
-    let mut insert = transaction.prepare("INSERT OR IGNORE INTO samples VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let mut fresh = Vec::with_capacity(sorted.len());
-    for sample in sorted {
-        let usage = &sample.usage;
-        let row = params![sample.vm.0, sample.at, usage.cpu, usage.memory, usage.disk_io, usage.net_io];
-        if insert.execute(row)? == 1 {
-            fresh.push(sample);
-        }
-    }
-    Ok(fresh)
-}
-
-fn learn_one(transaction: &Transaction<'_>, fresh: &[VmSample], learn: &mut Learn<'_>) -> Result<(), rusqlite::Error> {
-    let vm = fresh[0].vm;
-    let mut select = transaction.prepare_cached("SELECT state FROM estimates WHERE vm = ?1")?;
-    let state: Option<Vec<u8>> = select.query_row([vm.0], |row| row.get(0)).optional()?;
-    archive::save(transaction, vm, &learn(vm, state.as_deref(), fresh))
-}
-
-fn save_hosts(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
-    let mut insert = transaction.prepare("INSERT OR IGNORE INTO host_samples VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for sample in batch.hosts {
-        let usage = &sample.usage;
-        insert.execute(params![sample.host.0, sample.at, usage.cpu, usage.memory, usage.net_io])?;
-    }
-    Ok(())
-}
-
-fn save_counters(transaction: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO counters VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, id) DO UPDATE SET \
-               at = excluded.at, cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk, \
-               net = excluded.net WHERE excluded.at > counters.at";
-    let mut insert = transaction.prepare(sql)?;
-    for (kind, one) in batch.counters {
-        insert.execute(params![*kind as i64, one.id, one.at, one.cpu, one.memory, one.disk, one.net])?;
-    }
-    Ok(())
-}
-
-fn estimate(row: &rusqlite::Row<'_>) -> Result<Estimate, rusqlite::Error> {
-    let mut estimate = Estimate {
-        level: crate::model::demand::Usage { cpu: row.get(1)?, memory: row.get(4)?, ..Default::default() },
-        peak: crate::model::demand::Usage { cpu: row.get(2)?, memory: row.get(5)?, ..Default::default() },
-        cpu_deviation: row.get(3)?,
-        samples: u64::try_from(row.get::<_, i64>(10)?).unwrap_or(0),
-        last_at: row.get(11)?,
-        trust: row.get(12)?,
-        class: class(row.get(13)?, row.get(14)?),
-    };
-    estimate.level.disk_io = row.get(6)?;
-    estimate.peak.disk_io = row.get(7)?;
-    estimate.level.net_io = row.get(8)?;
-    estimate.peak.net_io = row.get(9)?;
-    Ok(estimate)
-}
-
-/// A class as it is kept.
-fn class(number: Option<u16>, confidence: Option<f64>) -> Option<Class> {
-    number.map(|number| Class { number, confidence: confidence.unwrap_or(0.0) })
-}
-
 /// A path as a URI of SQLite, in which these characters would mean something else.
 fn uri(path: &Path) -> String {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -393,4 +244,31 @@ fn failure(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         _ => StoreError::Other(error.to_string()),
     }
+}
+
+/// All rows of a query.
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(sql).map_err(|error| failure(&error))?;
+    let rows = statement.query_map([], read);
+    rows.and_then(Iterator::collect).map_err(|error| failure(&error))
+}
+
+/// The row of each VM that has one, in one transaction: one state of the file.
+fn each<T>(
+    connection: &mut Connection,
+    sql: &str,
+    vms: &[VmId],
+    read: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<Vec<T>, StoreError> {
+    let transaction = connection.transaction().map_err(|error| failure(&error))?;
+    let mut statement = transaction.prepare(sql).map_err(|error| failure(&error))?;
+    let mut found = Vec::with_capacity(vms.len());
+    for vm in vms {
+        found.extend(statement.query_row([vm.0], &read).optional().map_err(|error| failure(&error))?);
+    }
+    Ok(found)
 }

@@ -2,37 +2,42 @@
 //! schema of their own, `oneaio`, beside whatever else the database holds.
 //! The only room that names the postgres crate.
 
-mod archive;
+pub mod ai_orchestrator;
+mod collecting;
 mod hypertable;
-mod seed;
+mod password;
+mod placing;
 mod tls;
+mod training;
 mod writing;
 
-use super::{Absorbed, Batch, HistoryStore, Kind, Learn, Sent, StoreError, StoreStatus, fields};
-use crate::model::demand::Class;
-use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Placement};
-use crate::model::ids::{HostId, VmId};
-use crate::model::sample::Counters;
-use postgres::config::SslMode;
+use super::{Described, Placing, StoreError};
+use crate::model::ids::VmId;
+use ai_orchestrator::AiOrchestrator;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
-use postgres::types::{FromSql, ToSql};
+use postgres::types::{FromSql, ToSql, Type};
 use postgres::{Client, Config, NoTls, Transaction};
 use std::time::Duration;
 use tls::Mode;
-use writing::{insert_samples, learn_all, save_counters, save_hosts, save_identities, save_sent};
 
 /// Version of the schema below.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
 
-/// Held by the session of the one collector.
-const COLLECTING: i64 = LOCK + 1;
+/// Written on our table of versions, so that it is known as ours.
+const MARK: &str = "history of VMs, kept by oneaio";
+
+/// A client that is frozen within a transaction gives its locks up after so many seconds.
+const FROZEN: i64 = 60;
+
+/// A value and its type. Statements that name the types need no name themselves: named ones
+/// collide where a pool hands one connection from client to client (pgbouncer, transaction mode).
+type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 
 const SCHEMA: &str = "
-CREATE SCHEMA IF NOT EXISTS oneaio;
 CREATE TABLE IF NOT EXISTS oneaio.meta (version int NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.samples (
     vm int NOT NULL, at bigint NOT NULL, cpu float4, memory float8, disk float8, net float8,
@@ -54,6 +59,9 @@ CREATE TABLE IF NOT EXISTS oneaio.attempts (
     vm int PRIMARY KEY, failed bigint NOT NULL, at bigint NOT NULL, sequence bigint NOT NULL, error text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
+CREATE TABLE IF NOT EXISTS oneaio.progress (source text PRIMARY KEY, until bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.leases (
+    name text PRIMARY KEY, holder text NOT NULL, since bigint NOT NULL, until bigint NOT NULL);
 ";
 
 /// Columns that came with version 3; the other versions only added tables.
@@ -67,27 +75,66 @@ ALTER TABLE oneaio.estimates ADD COLUMN IF NOT EXISTS vector text;
 /// An open connection.
 pub struct TimescaleStore {
     client: Client,
+    patience: Duration,
+    /// The name of this process while it is the one that collects.
+    holder: Option<String>,
 }
 
-/// Opens what is there for the placement path: our tables, or those of the seed.
+/// Opens what is there for the placement path: our tables, or those of the ai-orchestrator.
 ///
 /// # Errors
 /// When there is no connection within `patience`.
-pub fn reader(url: &str, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+pub fn reader(url: &str, patience: Duration) -> Result<Box<dyn Placing>, StoreError> {
     let mut store = TimescaleStore::connect(url, patience)?;
-    let of_seed = seed::is_one(&mut store.client)?;
-    Ok(if of_seed { Box::new(seed::SeedStore::new(store.client)) } else { Box::new(store) })
+    Ok(match store.ai_orchestrator()? {
+        Some(tables) => Box::new(AiOrchestrator::new(store, tables)),
+        None => Box::new(store),
+    })
+}
+
+/// Opens what is there to tell what it is: our tables, or those of the ai-orchestrator.
+///
+/// # Errors
+/// When there is no connection within `patience`.
+pub fn described(url: &str, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
+    let mut store = TimescaleStore::connect(url, patience)?;
+    Ok(match store.ai_orchestrator()? {
+        Some(tables) => Box::new(AiOrchestrator::new(store, tables)),
+        None => Box::new(store),
+    })
 }
 
 impl TimescaleStore {
-    /// Connects, and makes or migrates the schema.
+    /// Connects, and makes or migrates the tables. A database that holds other programs' tables
+    /// gets none; that takes [`Self::init`].
     ///
     /// # Errors
-    /// When there is no connection within `patience`, or no right to make the schema.
+    /// When there is no connection within `patience`, no right to make the tables, or the
+    /// database is another program's.
     pub fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
         let mut store = Self::connect(url, patience)?;
-        store.migrate()?;
+        store.migrate(false)?;
         Ok(store)
+    }
+
+    /// As [`Self::open`], also beside other programs' tables; where TimescaleDB is there, plain
+    /// tables become a hypertable. What was done, in words.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn init(url: &str, patience: Duration) -> Result<String, StoreError> {
+        let mut store = Self::connect(url, patience)?;
+        store.migrate(true)?;
+        store.long(|transaction| Ok(hypertable::make(transaction)?))
+    }
+
+    /// As [`Self::connect`], where the tables are ours and not those of the ai-orchestrator.
+    ///
+    /// # Errors
+    /// When there is no connection within `patience`, or the database is only to be read.
+    pub fn connect_to_ours(url: &str, patience: Duration) -> Result<Self, StoreError> {
+        let mut store = Self::connect(url, patience)?;
+        if store.ai_orchestrator()?.is_some() { Err(ai_orchestrator::only_read()) } else { Ok(store) }
     }
 
     /// Connects to an existing schema, without changing it.
@@ -101,36 +148,107 @@ impl TimescaleStore {
             StoreError::Unreachable("the address is not of the form postgresql://user@host/database".to_owned())
         })?;
         config.connect_timeout(patience).application_name("oneaio");
-        let mut client = secured(config, &address)?;
-        let limit = format!("SET statement_timeout = {0}; SET lock_timeout = {0}", patience.as_millis().max(1));
-        client.batch_execute(&limit).map_err(|error| failure(&error))?;
-        Ok(Self { client })
+        if config.get_password().is_none()
+            && let Some(password) = password_of(&config, address.passfile.as_deref())
+        {
+            config.password(password);
+        }
+        Ok(Self { client: secured(config, &address)?, patience, holder: None })
     }
 
-    fn migrate(&mut self) -> Result<(), StoreError> {
-        let mut transaction = self.client.transaction().map_err(|error| failure(&error))?;
-        let there = transaction.query_one("SELECT to_regclass('oneaio.meta')::text", &[]);
-        let there: Option<String> = there.map_err(|error| failure(&error))?.get(0);
-        if there.is_none() {
-            create(&mut transaction).map_err(|error| failure(&error))?;
-        }
-        let found: i32 =
-            transaction.query_one("SELECT max(version) FROM oneaio.meta", &[]).map_err(|error| failure(&error))?.get(0);
-        if found > VERSION {
-            return Err(StoreError::Schema(format!(
-                "its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio"
-            )));
-        }
-        if found < VERSION {
-            upgrade(&mut transaction).map_err(|error| failure(&error))?;
-        }
-        transaction.commit().map_err(|error| failure(&error))
+    fn ai_orchestrator(&mut self) -> Result<Option<ai_orchestrator::Tables>, StoreError> {
+        self.short(ai_orchestrator::find)
     }
+
+    fn migrate(&mut self, beside_others: bool) -> Result<(), StoreError> {
+        self.long(|transaction| {
+            let found = match stand(transaction)? {
+                Stand::Ours(version) => version,
+                Stand::Nothing { schema, others } => {
+                    if let Some(other) = others.filter(|_| !beside_others) {
+                        return Err(StoreError::Foreign(format!(
+                            "the database holds tables of another program ({other}) and none of ours, and was left as \
+                             it is: `oneaio db init` makes ours beside, in a schema of their own"
+                        )));
+                    }
+                    return Ok(create(transaction, schema)?);
+                }
+                Stand::Foreign => {
+                    let text = "its schema oneaio is another program's and was left as it is: name another database \
+                                in `history.store`";
+                    return Err(StoreError::Foreign(text.to_owned()));
+                }
+            };
+            if found > VERSION {
+                return Err(StoreError::Schema(format!(
+                    "its schema is version {found}, this oneaio knows {VERSION}: install the newer oneaio"
+                )));
+            }
+            if found < VERSION {
+                upgrade(transaction)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What a database holds.
+enum Stand {
+    /// Our tables, of a version.
+    Ours(i32),
+    /// None of ours: whether the schema is there, and a table of somebody else's.
+    Nothing { schema: bool, others: Option<String> },
+    /// A schema of our name with other tables.
+    Foreign,
+}
+
+/// Looks, and changes nothing.
+fn stand(transaction: &mut Transaction<'_>) -> Result<Stand, postgres::Error> {
+    let sql = "SELECT to_regnamespace('oneaio') IS NOT NULL, to_regclass('oneaio.meta') IS NOT NULL,
+                      obj_description(to_regclass('oneaio.meta'), 'pg_class'),
+                      to_regclass('oneaio.estimates') IS NOT NULL AND to_regclass('oneaio.counters') IS NOT NULL,
+                      (SELECT min(n.nspname || '.' || c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                       WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+                         AND n.nspname !~ '^_timescaledb'
+                         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')),
+                      (SELECT count(*) FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace('oneaio'))";
+    let row = transaction.query_typed_one(sql, &[])?;
+    let (schema, meta, known): (bool, bool, bool) = (row.get(0), row.get(1), row.get(3));
+    let (mark, others, tables): (Option<String>, Option<String>, i64) = (row.get(2), row.get(4), row.get(5));
+    if tables == 0 {
+        return Ok(Stand::Nothing { schema, others });
+    }
+    // those from before the mark have both
+    if !meta || mark.map_or(!known, |mark| mark != MARK) {
+        return Ok(Stand::Foreign);
+    }
+    let version: Option<i32> = transaction.query_typed_one("SELECT max(version) FROM oneaio.meta", &[])?.get(0);
+    Ok(version.map_or(Stand::Foreign, Stand::Ours))
+}
+
+/// The password of an address that holds none.
+fn password_of(config: &Config, passfile: Option<&str>) -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let user = config.get_user().map(str::to_owned).or_else(|| variable("USER")).unwrap_or_default();
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    let account = password::Account {
+        host: &host,
+        port: config.get_ports().first().copied().unwrap_or(5432),
+        database: config.get_dbname().unwrap_or(&user),
+        user: &user,
+    };
+    password::find(account, passfile, &variable)
 }
 
 /// Connects with as much TLS as the address asks for.
 fn secured(mut config: Config, address: &tls::Address) -> Result<Client, StoreError> {
-    let connector = || tls::connector(address.mode, address.root.as_deref()).map_err(StoreError::Unreachable);
+    let connector = || {
+        tls::connector(address.mode, address.root.as_deref(), address.client.as_ref()).map_err(StoreError::Unreachable)
+    };
     match address.mode {
         Mode::Disable => config.ssl_mode(SslMode::Disable).connect(NoTls),
         Mode::Allow => match config.clone().ssl_mode(SslMode::Disable).connect(NoTls) {
@@ -146,195 +264,89 @@ fn secured(mut config: Config, address: &tls::Address) -> Result<Client, StoreEr
 }
 
 /// Makes all tables; two front-ends may try at once.
-fn create(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+fn create(transaction: &mut Transaction<'_>, schema: bool) -> Result<(), postgres::Error> {
+    lock(transaction)?;
+    if !schema {
+        // where it is there already, the right to make one may be missing
+        transaction.batch_execute("CREATE SCHEMA IF NOT EXISTS oneaio")?;
+    }
     transaction.batch_execute(SCHEMA)?;
-    let count: i64 = transaction.query_one("SELECT count(*) FROM oneaio.meta", &[])?.get(0);
+    let count: i64 = transaction.query_typed_one("SELECT count(*) FROM oneaio.meta", &[])?.get(0);
     if count == 0 {
-        transaction.execute("INSERT INTO oneaio.meta VALUES ($1)", &[&VERSION])?;
-        // plain tables do as well: what TimescaleDB refuses must not cost the store
-        let mut attempt = transaction.savepoint("hypertable")?;
-        match hypertable::make(&mut attempt) {
-            Ok(()) => attempt.commit()?,
-            Err(_) => attempt.rollback()?,
-        }
+        transaction.execute_typed("INSERT INTO oneaio.meta VALUES ($1)", &[(&VERSION, Type::INT4)])?;
+        mark(transaction)?;
+        hypertable::make(transaction)?;
     }
     Ok(())
 }
 
-/// From an older version: each only added tables.
+/// From an older version: each only added tables and columns.
 fn upgrade(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+    lock(transaction)?;
     transaction.batch_execute(SCHEMA)?;
     transaction.batch_execute(TO_3)?;
-    transaction.execute("UPDATE oneaio.meta SET version = $1", &[&VERSION]).map(|_| ())
+    mark(transaction)?;
+    transaction.execute_typed("UPDATE oneaio.meta SET version = $1", &[(&VERSION, Type::INT4)]).map(|_| ())
 }
 
-impl HistoryStore for TimescaleStore {
-    fn estimates(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Estimate)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
-        let sql = format!("SELECT vm, {} FROM oneaio.estimates WHERE vm = ANY($1)", fields::ESTIMATE);
-        let rows = self.client.query(&sql, &[&ids]).map_err(|error| failure(&error))?;
-        rows.iter().map(|row| Ok((VmId(column(row, 0)?), estimate(row)?))).collect()
-    }
+fn mark(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.batch_execute(&format!("COMMENT ON TABLE oneaio.meta IS '{MARK}'"))
+}
 
-    fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
-        let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
-        let rows = self.client.query(sql, &[&since]).map_err(|error| failure(&error))?;
-        let placement = |row: &postgres::Row| {
-            Ok(Placement { vm: VmId(column(row, 0)?), host: HostId(column(row, 1)?), at: column(row, 2)? })
-        };
-        rows.iter().map(placement).collect()
-    }
-
-    fn attempts(&mut self, vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
-        let ids: Vec<i32> = vms.iter().map(|vm| vm.0).collect();
-        let sql = "SELECT vm, failed, at, sequence, error FROM oneaio.attempts WHERE vm = ANY($1)";
-        let rows = self.rows_if_any(sql, &[&ids])?;
-        let attempts = |row: &postgres::Row| {
-            let failed = u32::try_from(column::<i64>(row, 1)?).unwrap_or(u32::MAX);
-            let (at, sequence, error) = (column(row, 2)?, column(row, 3)?, column(row, 4)?);
-            Ok((VmId(column(row, 0)?), Attempts { failed, at, sequence, error }))
-        };
-        rows.iter().map(attempts).collect()
-    }
-
-    fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
-        // tables of an older version: made by the next collection
-        let with_attempts = self.has_table("attempts")?;
-        self.writing(|transaction| save_sent(transaction, sent, with_attempts))
-    }
-
-    fn counters(&mut self, kind: Kind) -> Result<Vec<Counters>, StoreError> {
-        let sql = "SELECT id, at, cpu, memory, disk, net FROM oneaio.counters WHERE kind = $1 ORDER BY id";
-        let rows = self.client.query(sql, &[&(kind as i32)]).map_err(|error| failure(&error))?;
-        let counters = |row: &postgres::Row| {
-            Ok(Counters {
-                id: column(row, 0)?,
-                at: column(row, 1)?,
-                cpu: column(row, 2)?,
-                memory: column(row, 3)?,
-                disk: column(row, 4)?,
-                net: column(row, 5)?,
-            })
-        };
-        rows.iter().map(counters).collect()
-    }
-
-    fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        self.writing(|transaction| {
-            transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
-            let fresh = insert_samples(transaction, batch.samples)?;
-            let vms = learn_all(transaction, &fresh, learn)?;
-            save_hosts(transaction, batch)?;
-            save_counters(transaction, batch)?;
-            save_identities(transaction, batch)?;
-            Ok(Absorbed { new_samples: fresh.len(), vms })
-        })
-    }
-
-    fn claim_collection(&mut self) -> Result<bool, StoreError> {
-        let row = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&COLLECTING]);
-        row.map(|row| row.get(0)).map_err(|error| failure(&error))
-    }
-
-    fn status(&mut self) -> Result<StoreStatus, StoreError> {
-        self.client.execute("SET statement_timeout = 0", &[]).map_err(|error| failure(&error))?;
-        let sql = "SELECT count(*), count(DISTINCT vm), min(at), max(at),
-                          (SELECT count(*) FROM oneaio.estimates),
-                          pg_total_relation_size('oneaio.samples'), version(),
-                          (SELECT count(*) FROM (SELECT at - lag(at) OVER (PARTITION BY vm ORDER BY at) AS step
-                              FROM oneaio.samples) steps WHERE step > 3600),
-                          (SELECT count(*) FROM oneaio.host_samples) FROM oneaio.samples";
-        let row = self.client.query_one(sql, &[]).map_err(|error| failure(&error))?;
-        let first: Option<i64> = row.get(2);
-        let last: Option<i64> = row.get(3);
-        let version: String = row.get(6);
-        Ok(StoreStatus {
-            engine: version.split(" on ").next().unwrap_or("PostgreSQL").to_owned(),
-            samples: row.get(0),
-            vms: row.get(1),
-            estimates: row.get(4),
-            gaps: row.get(7),
-            host_samples: row.get(8),
-            span: first.zip(last),
-            bytes: row.get(5),
-            remarks: Vec::new(),
-        })
-    }
-
-    fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
-        self.writing(|transaction| {
-            transaction.execute("SET LOCAL statement_timeout = 0", &[])?;
-            let gone = hypertable::drop_samples(transaction, before)?;
-            transaction.execute("DELETE FROM oneaio.host_samples WHERE at < $1", &[&before])?;
-            Ok(usize::try_from(gone).unwrap_or(usize::MAX))
-        })
-    }
-
-    fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
-        let sql = "SELECT DISTINCT ON (zone) zone, grams FROM oneaio.carbon WHERE at <= $1 AND at > $2
-                   ORDER BY zone, at DESC";
-        let rows = self.rows_if_any(sql, &[&at, &at.saturating_sub(max_age)])?;
-        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
-    }
-
-    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
-        self.writing(|transaction| writing::save_carbon(transaction, zone, series))
-    }
+/// Lets one in at a time, until the transaction ends.
+fn lock(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).map(drop)
 }
 
 impl TimescaleStore {
     /// What is selected; nothing where the table is not there, without a round trip of its own.
-    fn rows_if_any(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<postgres::Row>, StoreError> {
-        match self.client.query(sql, values) {
+    fn rows_if_any(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        self.short(|transaction| match transaction.query_typed(sql, values) {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
-            rows => rows.map_err(|error| failure(&error)),
-        }
+            rows => Ok(rows?),
+        })
     }
 
-    /// Tables of an older version that nobody has migrated yet may lack one.
-    fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
-        let row = self.client.query_one("SELECT to_regclass('oneaio.' || $1::text) IS NOT NULL", &[&name]);
-        row.map(|row| row.get(0)).map_err(|error| failure(&error))
+    /// What is selected.
+    fn rows(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        self.short(|transaction| Ok(transaction.query_typed(sql, values)?))
     }
 
-    /// One transaction, all or nothing.
-    fn writing<T>(
+    /// A transaction whose statements may take as long as the caller has patience.
+    fn short<T>(&mut self, work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let most = self.patience.as_millis().max(1);
+        self.transaction(&format!("SET LOCAL statement_timeout = {most}; SET LOCAL lock_timeout = {most}"), work)
+    }
+
+    /// A transaction whose statements may take long, but do not wait longer than that for others.
+    fn long<T>(&mut self, work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let most = self.patience.as_millis().max(1);
+        let limits = format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {most}; \
+             SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
+        );
+        self.transaction(&limits, work)
+    }
+
+    /// One transaction, all or nothing. Its limits end with it: a session that a pool lends to
+    /// others is left as it was.
+    fn transaction<T>(
         &mut self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
+        limits: &str,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut transaction = self.client.transaction().map_err(|error| failure(&error))?;
-        let outcome = work(&mut transaction).map_err(|error| failure(&error))?;
-        transaction.commit().map_err(|error| failure(&error))?;
+        let mut transaction = self.client.transaction()?;
+        transaction.batch_execute(limits)?;
+        let outcome = work(&mut transaction)?;
+        transaction.commit()?;
         Ok(outcome)
     }
 }
 
-fn estimate(row: &postgres::Row) -> Result<Estimate, StoreError> {
-    let usage = |cpu, memory, disk, net| {
-        Ok::<_, StoreError>(Usage {
-            cpu: column(row, cpu)?,
-            memory: column(row, memory)?,
-            disk_io: column(row, disk)?,
-            net_io: column(row, net)?,
-        })
-    };
-    Ok(Estimate {
-        level: usage(1, 4, 6, 8)?,
-        peak: usage(2, 5, 7, 9)?,
-        cpu_deviation: column(row, 3)?,
-        samples: u64::try_from(column::<i64>(row, 10)?).unwrap_or(0),
-        last_at: column(row, 11)?,
-        trust: column(row, 12)?,
-        class: class(column(row, 13)?, column(row, 14)?),
-    })
-}
-
-/// A class as it is kept.
-fn class(number: Option<i32>, confidence: Option<f64>) -> Option<Class> {
-    Some(Class { number: number?.try_into().ok()?, confidence: confidence.unwrap_or(0.0) })
+impl From<postgres::Error> for StoreError {
+    fn from(error: postgres::Error) -> Self {
+        failure(&error)
+    }
 }
 
 /// A column of the type that our tables give it; other tables of that name are told.
@@ -369,6 +381,8 @@ fn failure(error: &postgres::Error) -> StoreError {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION | SqlState::INVALID_CATALOG_NAME => {
             StoreError::Unreachable(told)
         }
+        SqlState::T_R_DEADLOCK_DETECTED => StoreError::Deadlock,
+        SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::NotWritable(told),
         SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => {
             StoreError::Schema(format!("its tables are missing ({told}): run `oneaio db init`"))
         }
@@ -381,4 +395,9 @@ fn failure(error: &postgres::Error) -> StoreError {
         SqlState::DISK_FULL => StoreError::Full,
         _ => StoreError::Other(told),
     }
+}
+
+/// Ids as the server takes them.
+fn numbers(vms: &[VmId]) -> Vec<i32> {
+    vms.iter().map(|vm| vm.0).collect()
 }

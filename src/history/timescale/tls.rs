@@ -1,4 +1,5 @@
-//! TLS to PostgreSQL, with `sslmode` and `sslrootcert` as libpq means them.
+//! TLS to PostgreSQL, with `sslmode`, `sslrootcert` (a file, or `system`), `sslcert` and `sslkey`
+//! as libpq means them. `gssencmode` may say that there shall be none, which we have not.
 //!
 //! | sslmode | encrypted | certificate |
 //! |---|---|---|
@@ -13,7 +14,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +46,15 @@ pub struct Address {
     pub mode: Mode,
     /// `sslrootcert`.
     pub root: Option<String>,
+    /// `sslcert` and `sslkey`: who we are to the server.
+    pub client: Option<(String, String)>,
+    /// `passfile`.
+    pub passfile: Option<String>,
 }
+
+/// Where distributions keep the certificates of all public CAs.
+const SYSTEM: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Takes `sslmode` and `sslrootcert` out of an address of either form.
 ///
@@ -54,7 +63,13 @@ pub struct Address {
 pub fn split(address: &str) -> Result<Address, String> {
     let (kept, taken) = if address.contains("://") { from_url(address) } else { from_pairs(address) };
     let value = |name: &str| taken.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let root = value("sslrootcert");
+    let of_system = root.as_deref() == Some("system");
     let mode = match value("sslmode").as_deref() {
+        None | Some("verify-full") if of_system => Mode::VerifyFull,
+        Some(other) if of_system => {
+            return Err(format!("sslmode is {other}, but sslrootcert=system goes with verify-full only"));
+        }
         None | Some("prefer") => Mode::Prefer,
         Some("disable") => Mode::Disable,
         Some("allow") => Mode::Allow,
@@ -66,13 +81,24 @@ pub fn split(address: &str) -> Result<Address, String> {
             return Err(format!("sslmode is {other:?}; it must be {known}"));
         }
     };
-    Ok(Address { plain: kept, mode, root: value("sslrootcert") })
+    match value("gssencmode").as_deref() {
+        None | Some("disable" | "prefer") => {}
+        Some(other) => {
+            return Err(format!("gssencmode is {other}, but oneaio does not speak GSSAPI: use sslmode instead"));
+        }
+    }
+    let client = match (value("sslcert"), value("sslkey")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        _ => return Err("sslcert and sslkey go together".to_owned()),
+    };
+    Ok(Address { plain: kept, mode, root, client, passfile: value("passfile") })
 }
 
 type Options = Vec<(String, String)>;
 
 fn is_ours(key: &str) -> bool {
-    matches!(key, "sslmode" | "sslrootcert")
+    matches!(key, "sslmode" | "sslrootcert" | "sslcert" | "sslkey" | "gssencmode" | "passfile")
 }
 
 fn from_url(address: &str) -> (String, Options) {
@@ -113,7 +139,20 @@ fn from_pairs(address: &str) -> (String, Options) {
 /// # Errors
 /// When the certificates of `sslrootcert` cannot be read, or are missing where the mode
 /// needs them.
-pub fn connector(mode: Mode, root: Option<&str>) -> Result<MakeRustlsConnect, String> {
+pub fn connector(
+    mode: Mode,
+    root: Option<&str>,
+    client: Option<&(String, String)>,
+) -> Result<MakeRustlsConnect, String> {
+    let root = match root {
+        Some("system") => Some(
+            *SYSTEM
+                .iter()
+                .find(|file| Path::new(file).is_file())
+                .ok_or_else(|| format!("sslrootcert is system, but none of {} is there", SYSTEM.join(", ")))?,
+        ),
+        other => other,
+    };
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match (mode, root) {
         (Mode::Disable | Mode::Allow | Mode::Prefer, _) | (Mode::Require, None) => Arc::new(Judge::blind(&provider)),
@@ -125,7 +164,13 @@ pub fn connector(mode: Mode, root: Option<&str>) -> Result<MakeRustlsConnect, St
     };
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = versions.map_err(|error| error.to_string())?.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+    let Some((certificate, key)) = client else { return Ok(MakeRustlsConnect::new(config.with_no_client_auth())) };
+    let chain = CertificateDer::pem_file_iter(Path::new(certificate)).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| format!("sslcert {certificate} cannot be used: {error}"))?;
+    let unusable = |error: String| format!("sslkey {key} cannot be used: {error}");
+    let private = PrivateKeyDer::from_pem_file(Path::new(key)).map_err(|error| unusable(error.to_string()))?;
+    let config = config.with_client_auth_cert(chain, private).map_err(|error| unusable(error.to_string()))?;
+    Ok(MakeRustlsConnect::new(config))
 }
 
 /// Judges the server's certificate as far as the mode asks for.
@@ -230,12 +275,19 @@ mod tests {
             assert_eq!((found.plain.as_str(), found.mode, found.root.as_deref()), (plain, mode, root), "{address}");
         }
         assert!(split("host=h sslmode=always").is_err());
+        let found = split("host=h sslrootcert=system gssencmode=disable passfile=/p sslcert=/c sslkey=/k").unwrap();
+        assert_eq!((found.plain.as_str(), found.mode), ("host=h", Mode::VerifyFull));
+        assert_eq!(found.client, Some(("/c".to_owned(), "/k".to_owned())));
+        assert_eq!(found.passfile.as_deref(), Some("/p"));
+        for wrong in ["sslrootcert=system sslmode=require", "gssencmode=require", "sslcert=/c"] {
+            assert!(split(&format!("host=h {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]
     fn verification_needs_something_to_verify_with() {
-        assert!(connector(Mode::VerifyFull, None).is_err());
-        assert!(connector(Mode::VerifyCa, Some("/no/such/file.pem")).is_err());
-        assert!(connector(Mode::Require, None).is_ok());
+        assert!(connector(Mode::VerifyFull, None, None).is_err());
+        assert!(connector(Mode::VerifyCa, Some("/no/such/file.pem"), None).is_err());
+        assert!(connector(Mode::Require, None, None).is_ok());
     }
 }

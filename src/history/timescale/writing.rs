@@ -1,12 +1,14 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
-use super::super::archive::vectors_text;
+use super::super::text::{ascii, vectors_text};
 use super::super::{Batch, Learn, Learnt, Sent};
+use super::Value;
 use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Estimate};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
 use postgres::Transaction;
+use postgres::types::Type;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,10 +19,13 @@ pub fn insert_samples(
     transaction: &mut Transaction<'_>,
     samples: &[VmSample],
 ) -> Result<Vec<VmSample>, postgres::Error> {
+    if samples.is_empty() {
+        return Ok(Vec::new());
+    }
     transaction.batch_execute(
         "CREATE TEMP TABLE incoming (vm int, at bigint, cpu float4, memory float8, disk float8, net float8) ON COMMIT DROP",
     )?;
-    let mut copy = transaction.copy_in("COPY incoming FROM STDIN")?;
+    let mut copy = transaction.copy_in("COPY pg_temp.incoming FROM STDIN")?;
     let mut line = String::new();
     for sample in samples {
         line.clear();
@@ -44,14 +49,20 @@ pub fn insert_samples(
     copy.finish()?;
     // looked up first, not left to ON CONFLICT .. RETURNING: on compressed chunks TimescaleDB 2.17
     // returns nothing after the first conflict. The lock of the batch makes this safe; LIMIT makes
-    // it one look into the index per row, whatever the planner thinks of the tables.
-    let sql = "WITH fresh AS MATERIALIZED (
-                    SELECT DISTINCT ON (vm, at) * FROM incoming i
-                    WHERE (SELECT true FROM oneaio.samples s WHERE s.vm = i.vm AND s.at = i.at LIMIT 1) IS NULL
-                    ORDER BY vm, at),
-                kept AS (INSERT INTO oneaio.samples SELECT * FROM fresh)
-               SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at";
-    let rows = transaction.query(sql, &[])?;
+    // it one look into the index per row, whatever the planner thinks of the tables. The range as
+    // literals spares TimescaleDB a look into the chunks of all other days, for each row.
+    let range = samples.iter().map(|sample| sample.at);
+    let (first, last) = (range.clone().min().unwrap_or(0), range.max().unwrap_or(0));
+    let sql = format!(
+        "WITH fresh AS MATERIALIZED (
+              SELECT DISTINCT ON (vm, at) * FROM pg_temp.incoming i
+              WHERE (SELECT true FROM oneaio.samples s
+                     WHERE s.vm = i.vm AND s.at = i.at AND s.at BETWEEN {first} AND {last} LIMIT 1) IS NULL
+              ORDER BY vm, at),
+          kept AS (INSERT INTO oneaio.samples SELECT * FROM fresh)
+         SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at"
+    );
+    let rows = transaction.query_typed(&sql, &[])?;
     let sample = |row: &postgres::Row| VmSample {
         vm: VmId(row.get(0)),
         at: row.get(1),
@@ -73,7 +84,8 @@ pub fn learn_all(
 ) -> Result<usize, postgres::Error> {
     let of_each: Vec<&[VmSample]> = fresh.chunk_by(|a, b| a.vm == b.vm).collect();
     let ids: Vec<i32> = of_each.iter().map(|samples| samples[0].vm.0).collect();
-    let rows = transaction.query("SELECT vm, state FROM oneaio.estimates WHERE vm = ANY($1)", &[&ids])?;
+    let rows = transaction
+        .query_typed("SELECT vm, state FROM oneaio.estimates WHERE vm = ANY($1)", &[(&ids, Type::INT4_ARRAY)])?;
     let state = |row: &postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let states: HashMap<i32, Vec<u8>> = rows.iter().map(state).collect::<Result<_, postgres::Error>>()?;
     let learnt: Vec<(VmId, Learnt)> = of_each
@@ -97,7 +109,8 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
     let times: Vec<i64> = estimates.iter().map(|e| e.last_at).collect();
     let states: Vec<&[u8]> = learnt.iter().map(|(_, learnt)| learnt.state.as_slice()).collect();
     let classes: Vec<Option<i32>> = estimates.iter().map(|e| e.class.map(|class| class.number.into())).collect();
-    let vectors: Vec<Option<String>> = learnt.iter().map(|(_, learnt)| vectors_text(&learnt.vectors)).collect();
+    let vectors: Vec<Option<String>> =
+        learnt.iter().map(|(_, learnt)| vectors_text(&learnt.vectors).map(|text| ascii(&text))).collect();
     let sql = "INSERT INTO oneaio.estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak,
                    disk_level, disk_peak, net_level, net_peak, samples, last_at, state, trust, class, confidence, vector)
                SELECT * FROM unnest($1::int[], $2::float8[], $3::float8[], $4::float8[],
@@ -110,26 +123,27 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
                    samples = excluded.samples, last_at = excluded.last_at, state = excluded.state,
                    trust = excluded.trust, class = excluded.class, confidence = excluded.confidence,
                    vector = excluded.vector";
-    transaction.execute(
+    let (float, int, long) = (|| Type::FLOAT8_ARRAY, || Type::INT4_ARRAY, || Type::INT8_ARRAY);
+    transaction.execute_typed(
         sql,
         &[
-            &ids,
-            &reals(&|e| e.level.cpu),
-            &reals(&|e| e.peak.cpu),
-            &reals(&|e| e.cpu_deviation),
-            &reals(&|e| e.level.memory),
-            &reals(&|e| e.peak.memory),
-            &maybe(&|e| e.level.disk_io),
-            &maybe(&|e| e.peak.disk_io),
-            &maybe(&|e| e.level.net_io),
-            &maybe(&|e| e.peak.net_io),
-            &counts,
-            &times,
-            &states,
-            &reals(&|e| e.trust),
-            &classes,
-            &maybe(&|e| e.class.map(|class| class.confidence)),
-            &vectors,
+            (&ids, int()),
+            (&reals(&|e| e.level.cpu), float()),
+            (&reals(&|e| e.peak.cpu), float()),
+            (&reals(&|e| e.cpu_deviation), float()),
+            (&reals(&|e| e.level.memory), float()),
+            (&reals(&|e| e.peak.memory), float()),
+            (&maybe(&|e| e.level.disk_io), float()),
+            (&maybe(&|e| e.peak.disk_io), float()),
+            (&maybe(&|e| e.level.net_io), float()),
+            (&maybe(&|e| e.peak.net_io), float()),
+            (&counts, long()),
+            (&times, long()),
+            (&states, Type::BYTEA_ARRAY),
+            (&reals(&|e| e.trust), float()),
+            (&classes, int()),
+            (&maybe(&|e| e.class.map(|class| class.confidence)), float()),
+            (&vectors, Type::TEXT_ARRAY),
         ],
     )?;
     Ok(())
@@ -147,7 +161,17 @@ pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Re
                ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at, cpu = excluded.cpu, memory = excluded.memory,
                    disk = excluded.disk, net = excluded.net WHERE excluded.at > counters.at";
     let (cpu, memory, disk, net) = (values(|c| c.cpu), values(|c| c.memory), values(|c| c.disk), values(|c| c.net));
-    transaction.execute(sql, &[&kinds, &ids, &times, &cpu, &memory, &disk, &net]).map(|_| ())
+    let (int, float) = (Type::INT4_ARRAY, Type::FLOAT8_ARRAY);
+    let values: [Value<'_>; 7] = [
+        (&kinds, int.clone()),
+        (&ids, int),
+        (&times, Type::INT8_ARRAY),
+        (&cpu, float.clone()),
+        (&memory, float.clone()),
+        (&disk, float.clone()),
+        (&net, float),
+    ];
+    transaction.execute_typed(sql, &values).map(|_| ())
 }
 
 /// Samples of hosts; those that are known are passed over.
@@ -160,17 +184,25 @@ pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Resul
     let sql =
         "INSERT INTO oneaio.host_samples SELECT * FROM unnest($1::int[], $2::bigint[], $3::float8[], $4::float8[],
                    $5::float8[]) ON CONFLICT DO NOTHING";
-    transaction.execute(sql, &[&hosts, &times, &cpu, &memory, &net]).map(|_| ())
+    let float = Type::FLOAT8_ARRAY;
+    let values: [Value<'_>; 5] = [
+        (&hosts, Type::INT4_ARRAY),
+        (&times, Type::INT8_ARRAY),
+        (&cpu, float.clone()),
+        (&memory, float.clone()),
+        (&net, float),
+    ];
+    transaction.execute_typed(sql, &values).map(|_| ())
 }
 
 /// Who VMs are; the newest word counts.
 pub fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
     let ids: Vec<i32> = batch.identities.iter().map(|(vm, _)| vm.0).collect();
     let texts: Vec<String> =
-        batch.identities.iter().map(|(_, identity)| serde_json::to_string(identity).unwrap_or_default()).collect();
+        batch.identities.iter().map(|(_, who)| ascii(&serde_json::to_string(who).unwrap_or_default())).collect();
     let sql = "INSERT INTO oneaio.identities SELECT DISTINCT ON (vm) * FROM unnest($1::int[], $2::text[]) AS t(vm, i)
                ON CONFLICT (vm) DO UPDATE SET identity = excluded.identity";
-    transaction.execute(sql, &[&ids, &texts]).map(|_| ())
+    transaction.execute_typed(sql, &[(&ids, Type::INT4_ARRAY), (&texts, Type::TEXT_ARRAY)]).map(|_| ())
 }
 
 /// A zone's carbon intensity; of two values for one moment the later counts. How many there are.
@@ -183,38 +215,47 @@ pub fn save_carbon(
     let (times, grams): (Vec<i64>, Vec<f64>) = series.into_iter().unzip();
     let sql = "INSERT INTO oneaio.carbon SELECT $1, * FROM unnest($2::bigint[], $3::float8[])
                ON CONFLICT (zone, at) DO UPDATE SET grams = excluded.grams";
-    transaction.execute(sql, &[&zone, &times, &grams])?;
+    let zone = ascii(zone);
+    let values: [Value<'_>; 3] = [(&zone, Type::TEXT), (&times, Type::INT8_ARRAY), (&grams, Type::FLOAT8_ARRAY)];
+    transaction.execute_typed(sql, &values)?;
     let count = "SELECT count(*) FROM oneaio.carbon WHERE zone = $1";
-    let count: i64 = transaction.query_one(count, &[&zone])?.get(0);
+    let count: i64 = transaction.query_typed_one(count, &[(&zone, Type::TEXT)])?.get(0);
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Keeps what a plan has sent where, and forgets what is old.
-pub fn save_sent(
-    transaction: &mut Transaction<'_>,
-    sent: &Sent<'_>,
-    with_attempts: bool,
-) -> Result<(), postgres::Error> {
+pub fn save_sent(transaction: &mut Transaction<'_>, sent: &Sent<'_>) -> Result<(), postgres::Error> {
     let forget = "DELETE FROM oneaio.placements WHERE at < $1 OR at > $2";
-    transaction.execute(forget, &[&sent.placements_since, &sent.placements_until])?;
+    let bounds: [Value<'_>; 2] = [(&sent.placements_since, Type::INT8), (&sent.placements_until, Type::INT8)];
+    transaction.execute_typed(forget, &bounds)?;
     let vms: Vec<i32> = sent.placements.iter().map(|p| p.vm.0).collect();
     let hosts: Vec<i32> = sent.placements.iter().map(|p| p.host.0).collect();
     let times: Vec<i64> = sent.placements.iter().map(|p| p.at).collect();
     let sql = "INSERT INTO oneaio.placements SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[]) \
                ON CONFLICT (vm) DO UPDATE SET host = excluded.host, at = excluded.at";
-    transaction.execute(sql, &[&vms, &hosts, &times])?;
-    if !with_attempts {
+    let (int, long) = (Type::INT4_ARRAY, Type::INT8_ARRAY);
+    transaction.execute_typed(sql, &[(&vms, int.clone()), (&hosts, int.clone()), (&times, long.clone())])?;
+    // tables of an older version: made by the next collection
+    let there = "SELECT to_regclass('oneaio.attempts') IS NOT NULL";
+    if !transaction.query_typed_one(there, &[])?.get::<_, bool>(0) {
         return Ok(());
     }
     let forget = "DELETE FROM oneaio.attempts WHERE at < $1 OR at > $2";
-    transaction.execute(forget, &[&sent.attempts_since, &sent.until])?;
+    transaction.execute_typed(forget, &[(&sent.attempts_since, Type::INT8), (&sent.until, Type::INT8)])?;
     let vms: Vec<i32> = sent.attempts.iter().map(|(vm, _)| vm.0).collect();
     let of = |number: fn(&Attempts) -> i64| -> Vec<i64> { sent.attempts.iter().map(|(_, one)| number(one)).collect() };
-    let errors: Vec<&str> = sent.attempts.iter().map(|(_, one)| one.error.as_str()).collect();
+    let errors: Vec<String> = sent.attempts.iter().map(|(_, one)| ascii(&one.error)).collect();
     let sql = "INSERT INTO oneaio.attempts \
                SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
                ON CONFLICT (vm) DO UPDATE SET failed = excluded.failed, at = excluded.at, \
                sequence = excluded.sequence, error = excluded.error";
     let numbers = (of(|one| i64::from(one.failed)), of(|one| one.at), of(|one| one.sequence));
-    transaction.execute(sql, &[&vms, &numbers.0, &numbers.1, &numbers.2, &errors]).map(|_| ())
+    let values: [Value<'_>; 5] = [
+        (&vms, int),
+        (&numbers.0, long.clone()),
+        (&numbers.1, long.clone()),
+        (&numbers.2, long),
+        (&errors, Type::TEXT_ARRAY),
+    ];
+    transaction.execute_typed(sql, &values).map(|_| ())
 }

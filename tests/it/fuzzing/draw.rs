@@ -49,6 +49,12 @@ impl<'a> Draw<'a> {
         self.below(n) == 0
     }
 
+    /// One of some words.
+    pub fn word(&mut self, words: &[&'static str]) -> &'static str {
+        words[self.below(words.len())]
+    }
+
+    /// One of a list.
     pub fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
         &list[self.below(list.len())]
     }

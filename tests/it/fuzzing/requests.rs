@@ -54,7 +54,7 @@ pub fn placement(draw: &mut Draw<'_>) -> Request {
             *one = one.clone().user("SCHED_REQUIREMENTS", &text);
         }
         if draw.rarely(6) {
-            let rank = draw.pick(&["FREE_CPU", "-RUNNING_VMS", "FREE_MEMORY / RUNNING_VMS", "1 / 0", "X", "("]);
+            let rank = draw.word(&["FREE_CPU", "-RUNNING_VMS", "FREE_MEMORY / RUNNING_VMS", "1 / 0", "X", "("]);
             *one = one.clone().user("SCHED_RANK", rank);
         }
     }
@@ -76,18 +76,18 @@ fn steady(mut one: Vm) -> Vm {
 
 /// Size, disks, devices and NUMA nodes of a VM.
 fn asked(mut one: Vm, draw: &mut Draw<'_>) -> Vm {
-    one = one.cpu(draw.pick(&["0.5", "1", "1", "2", "3", "4", "8"])).memory(*draw.pick(&[256, 1024, 1024, 4096, 9000]));
+    one = one.cpu(draw.word(&["0.5", "1", "1", "2", "3", "4", "8"])).memory(*draw.pick(&[256, 1024, 1024, 4096, 9000]));
     if draw.rarely(3) {
         one = one.datastores(&draw.some(&[0, 1]));
     }
     if draw.rarely(3) {
-        one = one.disk(draw.within(0, 2_000), draw.pick(&["SYSTEM", "SELF"]), 0);
+        one = one.disk(draw.within(0, 2_000), draw.word(&["SYSTEM", "SELF"]), 0);
     }
     if draw.rarely(5) {
         one = one.template("<PCI><VENDOR>10de</VENDOR></PCI>");
     }
     if draw.rarely(5) {
-        let policy = draw.pick(&["CORE", "THREAD", "SHARED"]);
+        let policy = draw.word(&["CORE", "THREAD", "SHARED"]);
         let nodes: String = (0..draw.within(1, 2))
             .map(|_| {
                 let kib = draw.within(1, 4) * 262_144;
@@ -159,7 +159,7 @@ fn grouped(vms: &mut [Vm], hosts: &[i32], draw: &mut Draw<'_>) -> Vec<String> {
             1 => format!("<HOST_ANTI_AFFINED>{}</HOST_ANTI_AFFINED>", draw.pick(hosts)),
             _ => String::new(),
         };
-        let rules = draw.pick(&["", "", "<AFFINED>a,b</AFFINED>", "<ANTI_AFFINED>a,b</ANTI_AFFINED>"]);
+        let rules = draw.word(&["", "", "<AFFINED>a,b</AFFINED>", "<ANTI_AFFINED>a,b</ANTI_AFFINED>"]);
         let roles = [
             ("a", *draw.pick(&policies), members[0].join(","), more.as_str()),
             ("b", *draw.pick(&policies), members[1].join(","), ""),
@@ -177,7 +177,7 @@ pub fn optimization(draw: &mut Draw<'_>) -> Cluster {
     let mut residents: Vec<Resident> = Vec::new();
     for id in 1..=draw.within(2, 16) as i32 {
         let on = draw.within(1, i64::from(hosts)) as i32;
-        let cores = draw.pick(&["0.5", "1", "2", "4"]);
+        let cores = draw.word(&["0.5", "1", "2", "4"]);
         let mut one = resident(id, on, cores, draw.within(0, 400) as f64).memory(*draw.pick(&[256, 1024, 4096]));
         match draw.below(8) {
             0 => one = one.change(|vm| vm.user("ONEDRS_BLOCKED", "YES")),
@@ -199,13 +199,13 @@ pub fn optimization(draw: &mut Draw<'_>) -> Cluster {
         made.residents.iter_mut().zip(vms).for_each(|(one, vm)| one.vm = vm);
     }
     if draw.rarely(2) {
-        made = made.drs("POLICY", draw.pick(&["balance", "pack"]));
+        made = made.drs("POLICY", draw.word(&["balance", "pack"]));
     }
     if draw.rarely(2) {
-        made = made.drs("MIGRATION_THRESHOLD", draw.pick(&["-1", "0", "1", "3"]));
+        made = made.drs("MIGRATION_THRESHOLD", draw.word(&["-1", "0", "1", "3"]));
     }
     if draw.rarely(2) {
-        made = made.drs("MINIMUM_GAIN", draw.pick(&["0", "0.01", "0.1"]));
+        made = made.drs("MINIMUM_GAIN", draw.word(&["0", "0.01", "0.1"]));
     }
     made
 }

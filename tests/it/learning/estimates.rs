@@ -10,7 +10,7 @@ use oneaio::demand::relatives::{self, Relatives};
 use oneaio::demand::study::{Case, Study};
 use oneaio::demand::{evaluation, observed};
 use oneaio::history::sqlite::SqliteStore;
-use oneaio::history::{Archive, Batch, HistoryStore};
+use oneaio::history::{Batch, Known};
 use oneaio::learn;
 use oneaio::model::demand::{Demand, Source, Usage};
 use oneaio::model::history::{Estimate, Group, Recall};

@@ -3,7 +3,7 @@
 
 use crate::support::server::{ScriptedOned, Service, eventually, hosts, pending};
 use oneaio::history::sqlite::SqliteStore;
-use oneaio::history::{Archive, Learnt};
+use oneaio::history::{Known, Learnt, Training};
 use oneaio::model::history::{Estimate, Vectors};
 use oneaio::model::ids::VmId;
 use serde_json::json;

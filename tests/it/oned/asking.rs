@@ -2,7 +2,7 @@
 
 use super::collect::{data, hosts, now, pool, record, store};
 use crate::support::oned::{Act, http, raw, refusal, serve, success};
-use oneaio::history::{Batch, HistoryStore, Kind};
+use oneaio::history::{Batch, Collecting, Described, Kind};
 use oneaio::model::sample::Counters;
 use std::path::Path;
 use std::process::Command;
@@ -74,19 +74,24 @@ fn the_first_look_goes_back_a_quarter_of_an_hour_and_asks_for_all_that_is_needed
 }
 
 #[test]
-fn a_later_look_goes_back_to_the_newest_sample_and_two_minutes_more() {
+fn a_later_look_goes_back_to_the_last_run_that_was_complete_and_two_minutes_more() {
     let folder = tempfile::tempdir().unwrap();
+    // a run that was cut off has heard of some VMs since
     let before = heard(folder.path(), &[(7, 5000), (8, 1000), (9, 3000)]);
+    store(folder.path()).completed("oned", before - 4000).unwrap();
     let (status, messages, asked) = collect(folder.path(), nothing_new());
     assert_eq!(status, 0, "{messages}");
-    let window = window(&asked);
-    assert!((1120..=1120 + now() - before).contains(&window), "{window}");
+    let seen = window(&asked);
+    assert!((4120..=4120 + now() - before).contains(&seen), "{seen}");
+    // that one was complete
+    let seen = window(&collect(folder.path(), nothing_new()).2);
+    assert!((120..=120 + now() - before).contains(&seen), "{seen}");
 }
 
 #[test]
-fn nobody_is_asked_for_more_than_oned_keeps() {
+fn a_store_that_notes_no_complete_run_is_given_all_that_oned_keeps() {
     let folder = tempfile::tempdir().unwrap();
-    heard(folder.path(), &[(7, 20 * 3600)]);
+    heard(folder.path(), &[(7, 1000), (8, -100_000)]);
     assert_eq!(window(&collect(folder.path(), nothing_new()).2), TWELVE_HOURS);
 }
 
@@ -94,12 +99,12 @@ fn nobody_is_asked_for_more_than_oned_keeps() {
 fn a_sample_of_the_future_does_not_shorten_the_look_back() {
     let folder = tempfile::tempdir().unwrap();
     let before = heard(folder.path(), &[(7, -100_000), (8, 2000)]);
-    let window_of_8 = window(&collect(folder.path(), nothing_new()).2);
-    assert!((2120..=2120 + now() - before).contains(&window_of_8), "{window_of_8}");
-    // where only the future is known, it is as on the first day
-    let folder = tempfile::tempdir().unwrap();
-    heard(folder.path(), &[(7, -100_000)]);
-    assert_eq!(window(&collect(folder.path(), nothing_new()).2), 900);
+    store(folder.path()).completed("oned", before - 2000).unwrap();
+    let seen = window(&collect(folder.path(), nothing_new()).2);
+    assert!((2120..=2120 + now() - before).contains(&seen), "{seen}");
+    // nor does a run that was complete tomorrow
+    store(folder.path()).completed("oned", before + 100_000).unwrap();
+    assert_eq!(window(&collect(folder.path(), nothing_new()).2), TWELVE_HOURS);
 }
 
 #[test]

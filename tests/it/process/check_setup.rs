@@ -3,8 +3,8 @@
 
 use crate::support::oned::{http, raw, refusal, serve, success};
 use crate::support::request::request;
-use oneaio::history::Batch;
 use oneaio::history::sqlite::SqliteStore;
+use oneaio::history::{Batch, Collecting};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -135,6 +135,20 @@ fn fill(location: &Path, until: i64) {
         let identities = [(VmId(vm), identity)];
         learn::absorb(&mut store, &Batch { samples: &samples, identities: &identities, ..Batch::default() }).unwrap();
     }
+}
+
+#[test]
+fn a_series_of_carbon_that_has_ended_is_told_by_its_zone() {
+    let home = home();
+    let mut store = SqliteStore::open(&home.path().join("var/oneaio/history.db"), Duration::from_secs(5)).unwrap();
+    let now = store.progress("any").unwrap().now;
+    store.keep_carbon("BE", &[(now - 600, 100.0)]).unwrap();
+    store.keep_carbon("FR", &[(now - 30 * 3600, 50.0)]).unwrap();
+    let (_, text) = oneaio(home.path(), &["check", "--offline"], None);
+    assert!(text.contains("the carbon intensity of zone FR ends 30 hours ago"), "{text}");
+    assert!(text.contains("oneaio import --carbon FR FILE") && !text.contains("of zone BE"), "{text}");
+    let (_, text) = oneaio(home.path(), &["db", "status"], None);
+    assert!(text.contains("carbon     zone BE, up to 20"), "{text}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::support::server::{Mood, ScriptedOned, Service, eventually, hosts, read_all};
 use crate::support::store::Database;
-use oneaio::history::HistoryStore;
+use oneaio::history::Placing;
 use oneaio::history::timescale::TimescaleStore;
 use std::io::{Read, Write};
 use std::net::TcpStream;

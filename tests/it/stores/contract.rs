@@ -1,10 +1,12 @@
 //! Both engines of history, by the same tests: SQLite in a file, a real PostgreSQL.
 
-use crate::support::store::{Database, Server};
+use crate::support::store::{Database, Pool, Server};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
-use oneaio::history::{Archive, Batch, HistoryStore, Kind, Sent, StoreError};
+use oneaio::history::{
+    Batch, Claim, Collecting, Described, HistoryStore, Kind, Known, LEASE, Placing, Sent, StoreError, Training,
+};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::{Attempts, Placement};
@@ -21,6 +23,11 @@ fn sample(vm: i32, at: i64, cpu: f64) -> VmSample {
 
 /// What every engine must do, on an empty store that `open` opens anew each time.
 fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
+    exercise_with(open, false);
+}
+
+/// The same; with TimescaleDB whole days are dropped, and the samples here are of one.
+fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     let mut store = open();
     assert_eq!(store.estimates(&[VmId(1)]).unwrap(), []);
     let samples: Vec<VmSample> = (0..100).map(|i| sample(7, 300 * i, 20.0)).chain([sample(8, 5, 50.0)]).collect();
@@ -71,22 +78,26 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     found.sort_by_key(|(vm, _)| *vm);
     assert_eq!(found, [tried(2, u32::MAX, 600), tried(4, 2, 900)]);
 
-    // one collects; who comes meanwhile stands down
-    assert!(store.claim_collection().unwrap());
-    assert!(!other.claim_collection().unwrap());
-    drop(store);
-    let claimed = (0..100).any(|_| {
-        std::thread::sleep(Duration::from_millis(20));
-        other.claim_collection().unwrap()
-    });
-    assert!(claimed, "who is gone collects no more");
-    let mut store = open();
+    // one collects; who comes meanwhile is told who that is
+    assert_eq!(store.claim_collection("fe1, process 1").unwrap(), Claim::Ours);
+    let Claim::Held { by, since } = other.claim_collection("fe2, process 1").unwrap() else { panic!("two collect") };
+    let clock = other.progress("oned").unwrap();
+    assert_eq!((by.as_str(), clock.complete), ("fe1, process 1", None));
+    assert!((0..=LEASE).contains(&(clock.now - since)), "{since} {clock:?}");
+    store.completed("oned", 77).unwrap();
+    assert_eq!(other.progress("oned").unwrap().complete, Some(77));
+    assert_eq!(other.progress("another source").unwrap().complete, None);
+    store.release_collection().unwrap();
+    assert_eq!(other.claim_collection("fe2, process 1").unwrap(), Claim::Ours);
+    assert_eq!(other.claim_collection("fe2, process 1").unwrap(), Claim::Ours, "again, in the next round");
+    other.release_collection().unwrap();
 
     let status = store.status().unwrap();
     assert_eq!((status.samples, status.vms, status.estimates), (103, 2, 2));
     assert_eq!((status.span, status.host_samples, status.gaps), (Some((0, 29_700)), 1, 0));
-    assert_eq!(store.prune(600).unwrap(), 4);
-    assert_eq!(store.status().unwrap().samples, 99);
+    let (gone, left) = if whole_days { (0, 103) } else { (4, 99) };
+    assert_eq!(store.prune(600).unwrap(), gone);
+    assert_eq!(store.status().unwrap().samples, left);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
 
     // carbon by zone: the newest that is not too old and not yet to come
@@ -111,9 +122,213 @@ fn postgresql_does_what_a_store_must() {
     exercise(&|| Box::new(TimescaleStore::open(&database.address(), PATIENCE).unwrap()));
 }
 
+/// A store whose lease has run out is another's, and writes no more.
+fn taken_over(open: &dyn Fn() -> Box<dyn HistoryStore>, age: &dyn Fn()) {
+    let (mut frozen, mut next) = (open(), open());
+    assert_eq!(frozen.claim_collection("frozen").unwrap(), Claim::Ours);
+    age();
+    assert_eq!(next.claim_collection("next").unwrap(), Claim::Ours, "a lease ends");
+    let batch = [sample(1, 300, 1.0)];
+    let late = Batch { samples: &batch, ..Batch::default() };
+    assert_eq!(learn::absorb(frozen.as_mut(), &late).unwrap_err(), StoreError::TakenOver);
+    assert_eq!(frozen.completed("oned", 5).unwrap_err(), StoreError::TakenOver);
+    assert_eq!(next.status().unwrap().samples, 0, "nothing was kept of it");
+    // what is written renews the lease
+    age();
+    assert_eq!(learn::absorb(next.as_mut(), &late).unwrap().new_samples, 1);
+    assert!(matches!(frozen.claim_collection("frozen").unwrap(), Claim::Held { by, .. } if by == "next"));
+    // giving back what is another's changes nothing
+    frozen.release_collection().unwrap();
+    assert!(matches!(open().claim_collection("third").unwrap(), Claim::Held { by, .. } if by == "next"));
+}
+
+#[test]
+fn a_frozen_collector_loses_its_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    drop(SqliteStore::open(&file, PATIENCE).unwrap());
+    taken_over(&|| Box::new(SqliteStore::open(&file, PATIENCE).unwrap()), &|| {
+        let raw = rusqlite::Connection::open(&file).unwrap();
+        raw.execute("UPDATE leases SET until = 1", []).unwrap();
+    });
+    let Some(server) = Server::start() else { return };
+    taken_over(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), &|| {
+        server.client().batch_execute("UPDATE oneaio.leases SET until = 1").unwrap();
+    });
+}
+
+#[test]
+fn who_is_gone_collects_no_more_and_a_wrong_clock_locks_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let mut killed = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(killed.claim_collection("killed").unwrap(), Claim::Ours);
+    drop(killed);
+    let mut next = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(next.claim_collection("next").unwrap(), Claim::Ours, "its lock went with it");
+    // a lease that reaches into next year
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute("UPDATE leases SET until = until + 31536000", []).unwrap();
+    let mut third = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(third.claim_collection("third").unwrap(), Claim::Ours);
+    let Some(server) = Server::start() else { return };
+    let open = || TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    assert_eq!(open().claim_collection("next").unwrap(), Claim::Ours);
+    assert!(matches!(open().claim_collection("third").unwrap(), Claim::Held { .. }));
+    server.client().batch_execute("UPDATE oneaio.leases SET until = until + 31536000").unwrap();
+    assert_eq!(open().claim_collection("third").unwrap(), Claim::Ours);
+}
+
+/// Everything over one connection that is handed from client to client.
+#[test]
+fn a_pool_in_transaction_mode_does_what_a_server_does() {
+    let Some(server) = Server::start() else { return };
+    let Some(pool) = Pool::start(&server) else { return };
+    exercise(&|| Box::new(TimescaleStore::open(&pool.address(), PATIENCE).unwrap()));
+    let mut store = TimescaleStore::open(&pool.address(), PATIENCE).unwrap();
+    assert_eq!(store.known().unwrap(), [VmId(7), VmId(8)]);
+    assert_eq!(store.samples(VmId(8)).unwrap().len(), 1);
+    // nothing of ours is left on that connection: no limit, no statement, no lock, no table
+    let mut stranger = pool.client();
+    let mut one = |sql: &str| {
+        let rows = stranger.simple_query(sql).unwrap();
+        rows.iter().find_map(|row| match row {
+            ::postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+    };
+    for limit in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+        assert_eq!(one(&format!("SHOW {limit}")).as_deref(), Some("0"), "{limit}");
+    }
+    assert_eq!(one("SELECT count(*) FROM pg_prepared_statements").as_deref(), Some("0"));
+    assert_eq!(one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").as_deref(), Some("0"));
+    assert_eq!(one("SELECT count(*) FROM pg_class WHERE relname = 'incoming'").as_deref(), Some("0"));
+}
+
+#[test]
+fn what_is_another_programs_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.db");
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute_batch("CREATE TABLE vm_pool (oid INTEGER PRIMARY KEY, name TEXT); INSERT INTO vm_pool VALUES (1, 'x')")
+        .unwrap();
+    drop(raw);
+    let before = std::fs::read(&file).unwrap();
+    for open in [SqliteStore::open, SqliteStore::open_read_only] {
+        let Err(error) = open(&file, PATIENCE) else { panic!("opened") };
+        assert!(matches!(error, StoreError::Foreign(_)) && error.to_string().contains("another program"), "{error}");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    let beside = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(beside, 1, "and nothing is made beside it");
+
+    let Some(server) = Server::start() else { return };
+    server.client().batch_execute("CREATE TABLE vm_pool (oid int PRIMARY KEY, name text)").unwrap();
+    let Err(error) = TimescaleStore::open(&server.address(), PATIENCE) else { panic!("opened") };
+    assert!(error.to_string().contains("public.vm_pool") && error.to_string().contains("oneaio db init"), "{error}");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'oneaio'";
+    assert_eq!(server.client().query_one(schemas, &[]).unwrap().get::<_, i64>(0), 0);
+    // on request they stand beside each other
+    TimescaleStore::init(&server.address(), PATIENCE).unwrap();
+    assert_eq!(TimescaleStore::open(&server.address(), PATIENCE).unwrap().known().unwrap(), []);
+    // our name for a schema does not make it ours
+    let change = "DROP SCHEMA oneaio CASCADE; CREATE SCHEMA oneaio; CREATE TABLE oneaio.meta (version int, x int);
+                  INSERT INTO oneaio.meta VALUES (1, 1)";
+    server.client().batch_execute(change).unwrap();
+    for outcome in [
+        TimescaleStore::open(&server.address(), PATIENCE).map(drop),
+        TimescaleStore::init(&server.address(), PATIENCE).map(drop),
+    ] {
+        let Err(error) = outcome else { panic!("opened") };
+        assert!(error.to_string().contains("its schema oneaio is another program's"), "{error}");
+    }
+}
+
+#[test]
+fn timescaledb_does_what_a_store_must() {
+    let Some(server) = Server::start_with_timescaledb(&[]) else { return };
+    // its functions may be in any schema
+    server
+        .client()
+        .batch_execute("CREATE SCHEMA \"The Times\"; CREATE EXTENSION timescaledb SCHEMA \"The Times\"")
+        .unwrap();
+    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
+    assert!(status.engine.contains("TimescaleDB") && status.engine.contains("1 chunks of a day"), "{status:?}");
+    assert!(status.bytes > 0 && status.remarks.is_empty(), "{status:?}");
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'oneaio' AND tablename = 'samples'";
+    assert_eq!(server.client().query_one(indexes, &[]).unwrap().get::<_, i64>(0), 1, "the key alone");
+}
+
+#[test]
+fn a_plain_store_becomes_a_hypertable_on_request() {
+    let Some(server) = Server::start_with_timescaledb(&[]) else { return };
+    let open = || TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    let samples: Vec<VmSample> = (0..40).map(|i| sample(7, i * 21_600, 20.0)).collect();
+    learn::absorb(&mut open(), &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
+    let status = open().status().unwrap();
+    assert!(status.engine.contains("not used") && status.remarks[0].contains("oneaio db init"), "{status:?}");
+    let made = TimescaleStore::init(&server.address(), PATIENCE).unwrap();
+    assert!(made.contains("a hypertable") && made.contains("compressed after a week"), "{made}");
+    let status = open().status().unwrap();
+    assert_eq!((status.samples, status.remarks.len()), (40, 0), "{status:?}");
+    assert!(status.engine.contains("10 chunks of a day"), "{status:?}");
+    assert_eq!(open().samples(VmId(7)).unwrap().len(), 40);
+}
+
+#[test]
+fn timescaledb_under_the_apache_licence_keeps_chunks_without_compression() {
+    let Some(server) = Server::start_with_timescaledb(&["-c", "timescaledb.license=apache"]) else { return };
+    server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
+    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
+    assert!(status.engine.contains("chunks of a day, 0 compressed"), "{status:?}");
+    assert!(status.remarks[0].contains("not compressed"), "{status:?}");
+}
+
+#[test]
+fn who_does_not_own_the_samples_drops_them_row_by_row() {
+    let Some(server) = Server::start_with_timescaledb(&[]) else { return };
+    server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
+    let mut owner = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    let samples: Vec<VmSample> = (0..40).map(|i| sample(7, i * 21_600, 20.0)).collect();
+    learn::absorb(&mut owner, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let grants = "CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA oneaio TO worker;
+                  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA oneaio TO worker";
+    server.client().batch_execute(grants).unwrap();
+    let address = server.address().replace("user=oneaio", "user=worker");
+    let mut worker = TimescaleStore::connect(&address, PATIENCE).unwrap();
+    assert_eq!(worker.prune(3 * 86_400 + 5).unwrap(), 13);
+    assert_eq!(owner.status().unwrap().samples, 27);
+}
+
+#[test]
+fn any_name_is_kept_in_a_database_of_any_encoding() {
+    let Some(server) = Server::start() else { return };
+    for (name, encoding) in [("latin", "LATIN1"), ("ascii", "SQL_ASCII")] {
+        let create = format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        server.client().batch_execute(&create).unwrap();
+        let address = server.address().replace("dbname=postgres", &format!("dbname={name}"));
+        let mut store = TimescaleStore::open(&address, PATIENCE).unwrap();
+        let who = VmIdentity { name: "データ é 🦀".to_owned(), ..VmIdentity::default() };
+        let identities = [(VmId(7), who)];
+        learn::absorb(&mut store, &Batch { identities: &identities, ..Batch::default() }).unwrap();
+        assert_eq!(store.identities(None).unwrap(), identities, "{encoding}");
+        let tried = [(VmId(7), Attempts { failed: 1, at: 5, sequence: 1, error: "не вышло".to_owned() })];
+        store.remember(&Sent { attempts: &tried, until: 9, ..Sent::default() }).unwrap();
+        assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried, "{encoding}");
+        let groups = [("name:日本".to_owned(), oneaio::model::history::Group { vms: 3, ..Default::default() })];
+        store.relate(&groups).unwrap();
+        assert_eq!(store.relatives(&["name:日本".to_owned()]).unwrap(), groups, "{encoding}");
+        assert_eq!(store.keep_carbon("Île", &[(0, 1.0)]).unwrap(), 1);
+        assert_eq!(store.carbon(1, 2).unwrap(), [("Île".to_owned(), 1.0)], "{encoding}");
+    }
+}
+
 #[test]
 fn timescaledb_keeps_days_as_chunks_and_drops_them_whole() {
-    let Some(server) = Server::start_with_timescaledb() else { return };
+    let Some(server) = Server::start_with_timescaledb(&[]) else { return };
     server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
     let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
     let day = 86_400;
@@ -161,7 +376,8 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     old.execute_batch(
         "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
-         ALTER TABLE estimates DROP COLUMN vector; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
+         ALTER TABLE estimates DROP COLUMN vector; DROP TABLE progress; DROP TABLE leases;
+         PRAGMA application_id = 0; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
     .unwrap();
     let mut as_it_is = SqliteStore::open_read_only(&file, PATIENCE).unwrap();
@@ -212,9 +428,8 @@ fn a_locked_table_costs_no_more_than_the_deadline() {
     let mut lock = client.transaction().unwrap();
     lock.batch_execute("LOCK TABLE oneaio.estimates").unwrap();
     let (address, deadline) = (database.address(), Duration::from_millis(300));
-    let open = Box::new(move || {
-        TimescaleStore::connect(&address, deadline).map(|store| Box::new(store) as Box<dyn HistoryStore>)
-    });
+    let open =
+        Box::new(move || TimescaleStore::connect(&address, deadline).map(|store| Box::new(store) as Box<dyn Placing>));
     let worker = Worker::start(open, deadline);
     let error = worker.ask(|store| store.estimates(&[VmId(1)])).unwrap_err();
     assert!(matches!(error, StoreError::Busy | StoreError::Late(_)), "{error:?}");
@@ -240,5 +455,32 @@ fn tables_of_version_3_are_read_and_get_the_table_of_attempts() {
     assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
     let mut store = TimescaleStore::open(&database.address(), PATIENCE).unwrap();
     store.remember(&sent).unwrap();
+    assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
+}
+
+#[test]
+fn a_store_of_version_4_gets_the_tables_of_collecting_and_the_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("four.db");
+    drop(SqliteStore::open(&file, PATIENCE).unwrap());
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch("DROP TABLE progress; DROP TABLE leases; PRAGMA application_id = 0; PRAGMA user_version = 4")
+        .unwrap();
+    assert_eq!(SqliteStore::open_read_only(&file, PATIENCE).unwrap().estimates(&[VmId(7)]).unwrap(), []);
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    assert_eq!(store.progress("oned").unwrap().complete, None);
+    let mark: i64 = old.query_row("PRAGMA application_id", [], |row| row.get(0)).unwrap();
+    assert_eq!(mark, 0x6f61_696f);
+    let Some(server) = Server::start() else { return };
+    drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
+    let older = "DROP TABLE oneaio.progress, oneaio.leases; COMMENT ON TABLE oneaio.meta IS NULL;
+                 UPDATE oneaio.meta SET version = 4";
+    server.client().batch_execute(older).unwrap();
+    // the placement path meets it as it is
+    let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
+    let sent = Sent { attempts: &tried, until: 9, ..Sent::default() };
+    TimescaleStore::connect(&server.address(), PATIENCE).unwrap().remember(&sent).unwrap();
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    assert_eq!(store.progress("oned").unwrap().complete, None);
     assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
 }

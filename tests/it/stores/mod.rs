@@ -1,5 +1,6 @@
 //! Where history is kept.
 
+mod backfill;
 mod contract;
 mod placing;
 mod retry;

@@ -3,10 +3,10 @@
 
 use crate::support::request::{Vm, host, request, vm};
 use crate::support::skip::skip;
-use crate::support::store::{Database, SEED_TABLES, Server};
+use crate::support::store::{AI_ORCHESTRATOR_TABLES, Database, Pool, Server};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Batch, Sent};
+use oneaio::history::{Batch, Placing, Sent, Training};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -128,10 +128,20 @@ fn sslmode_means_what_libpq_means_by_it() {
     }
     assert_eq!(connects("127.0.0.1", "sslmode=require"), Ok(()));
     assert!(connects("localhost", "sslmode=verify-full").unwrap_err().contains("sslrootcert"));
+    // the CAs of the system have not signed this one
+    let error = connects("localhost", "sslrootcert=system").unwrap_err();
+    assert!(error.contains("certificate") || error.contains("sslrootcert is system"), "{error}");
+    assert!(connects("localhost", "gssencmode=require").unwrap_err().contains("GSSAPI"));
+    let (certificate, key) = server.require_certificate();
+    assert!(connects("localhost", "sslmode=require").is_err(), "who shows none stays out");
+    let shown = format!("sslmode=verify-full {root} sslcert={certificate} sslkey={key} gssencmode=disable");
+    assert_eq!(connects("localhost", &shown), Ok(()));
+    let error = connects("localhost", &format!("sslcert={certificate} sslkey=/no/such/file")).unwrap_err();
+    assert!(error.contains("sslkey /no/such/file cannot be used"), "{error}");
 }
 
-/// What AI-Orchestrator's EnvServer has written, and a role that may only read.
-const SEED: &str = "
+/// What the ai-orchestrator's EnvServer has written, and a role that may only read.
+const METRICS: &str = "
 INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
 INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;
 INSERT INTO prod_metrics SELECT '92', 1, to_timestamp(40 * i), 0.1, 512, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
@@ -139,9 +149,9 @@ INSERT INTO prod_metrics SELECT '91', 0, to_timestamp(40 * i), 0.0, 1, 0, 0, 0, 
 CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
 
 #[test]
-fn a_database_of_the_seed_is_read_as_it_is() {
+fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
     let Some(database) = Database::create() else { return };
-    database.client().batch_execute(&format!("{SEED_TABLES}{SEED}")).unwrap();
+    database.client().batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{METRICS}")).unwrap();
     let address = database.address().replace("user=oneaio", "user=reader");
     let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
     let found = store.estimates(&[VmId(91), VmId(92), VmId(7)]).unwrap();
@@ -151,11 +161,12 @@ fn a_database_of_the_seed_is_read_as_it_is() {
     assert!((busy.level.cpu - 720.0).abs() < 1e-6 && (busy.level.memory - 524_288.0).abs() < 1e-6, "{busy:?}");
     assert!((busy.level.disk_io.unwrap() - 524_288.0).abs() < 1e-6, "{busy:?}");
     assert_eq!((busy.samples, busy.last_at), (50, 2000));
-    let status = store.status().unwrap();
+    let mut described = oneaio::history::timescale::described(&address, PATIENCE).unwrap();
+    let status = described.status().unwrap();
     assert_eq!((status.samples, status.vms), (100, 2));
     assert!(status.remarks[0].contains("CREATE INDEX ON prod_metrics (id, ts)"), "{:?}", status.remarks);
     database.client().batch_execute("CREATE INDEX ON prod_metrics (id, ts)").unwrap();
-    assert_eq!(store.status().unwrap().remarks, Vec::<String>::new());
+    assert_eq!(described.status().unwrap().remarks, Vec::<String>::new());
     assert!(store.remember(&Sent::default()).is_err(), "nothing is written");
 
     // the placement goes by it, without a warning
@@ -163,6 +174,160 @@ fn a_database_of_the_seed_is_read_as_it_is() {
     let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
     let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+}
+
+/// The same tables in the forms that installations have them in.
+#[test]
+fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
+    let Some(server) = Server::start() else { return };
+    let forms = [
+        ("numeric", "numeric(20,0)", "timestamptz", "numeric", "public.prod_metrics", "public.prod_vms", "id"),
+        ("bigint", "bigint", "timestamp", "real", "public.prod_metrics", "public.prod_vms", "id"),
+        ("elsewhere", "int", "bigint", "double precision", "metering.prod_metrics", "metering.prod_vms", "id"),
+        ("quoted", "varchar(40)", "timestamptz", "real", "\"Env\".\"PROD_METRICS\"", "\"Env\".\"PROD_VMS\"", "\"ID\""),
+    ];
+    for (name, id, ts, real, metrics, vms, id_column) in forms {
+        server.client().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        let address = server.address().replace("dbname=postgres", &format!("dbname={name}"));
+        let mut client = ::postgres::Client::connect(&address, ::postgres::NoTls).unwrap();
+        let moment = if ts == "bigint" { "40 * i" } else { "to_timestamp(40 * i) AT TIME ZONE 'UTC'" };
+        let moment = if ts == "timestamptz" { "to_timestamp(40 * i)" } else { moment };
+        let made = format!(
+            "CREATE SCHEMA metering; CREATE SCHEMA \"Env\";
+             CREATE TABLE {vms} (vmid {id}, total_cpu {real});
+             CREATE TABLE {metrics} ({id_column} {id}, type int, ts {ts}, cpu {real}, memory {real},
+                 disk_read {real}, disk_write {real}, net_rx {real}, net_tx {real});
+             INSERT INTO {vms} VALUES ('91', 8);
+             INSERT INTO {metrics} SELECT '91', 1, {moment}, 0.5, 512, 10, 10, 0, 0 FROM generate_series(1, 50) i;
+             CREATE INDEX ON {metrics} ({id_column}, ts)"
+        );
+        client.batch_execute(&made).unwrap();
+        let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
+        let found = store.estimates(&[VmId(91), VmId(7)]).unwrap();
+        assert_eq!(found.len(), 1, "{name}");
+        let (vm, estimate) = found[0];
+        assert!(vm == VmId(91) && (estimate.level.cpu - 400.0).abs() < 1e-3, "{name}: {estimate:?}");
+        assert_eq!((estimate.samples, estimate.last_at), (50, 2000), "{name}");
+        let status = oneaio::history::timescale::described(&address, PATIENCE).unwrap().status().unwrap();
+        assert_eq!((status.samples, status.remarks), (50, vec![]), "{name}");
+        // all of it into a store of our own, once
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("h.db");
+        let import = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+            let output = command.args(["import", "--from", &address, "--set", &set(&own)]).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, messages) = import();
+        // 40 to 2000 s are in seven steps of five minutes
+        assert!(code == Some(0) && messages.contains("new samples 7"), "{name}: {messages}");
+        let samples = SqliteStore::open(&own, PATIENCE).unwrap().samples(VmId(91)).unwrap();
+        assert_eq!(samples.iter().map(|sample| sample.at).collect::<Vec<_>>(), [300, 600, 900, 1200, 1500, 1800, 2100]);
+        let usage = samples[3].usage;
+        assert!((usage.cpu - 400.0).abs() < 1e-3 && (usage.memory - 524_288.0).abs() < 1e-3, "{name}: {usage:?}");
+        assert!((usage.disk_io.unwrap() - 524_288.0).abs() < 1e-3, "{name}: {usage:?}");
+        assert!(import().1.contains("new samples 0"), "{name}");
+        // what is missing or meant is told, never guessed
+        client.batch_execute(&format!("ALTER TABLE {metrics} RENAME COLUMN net_tx TO sent")).unwrap();
+        let Err(error) = oneaio::history::timescale::reader(&address, PATIENCE) else { panic!("{name}") };
+        assert!(error.to_string().contains("lacks the column net_tx"), "{name}: {error}");
+    }
+    let twice =
+        "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.prod_metrics (id int); CREATE TABLE b.prod_metrics (id int)";
+    server.client().batch_execute(twice).unwrap();
+    let Err(error) = oneaio::history::timescale::reader(&server.address(), PATIENCE) else { panic!("guessed") };
+    assert!(error.to_string().contains("a.prod_metrics, b.prod_metrics"), "{error}");
+}
+
+#[test]
+fn twelve_placements_at_once_share_one_connection_of_a_pool() {
+    let Some(server) = Server::start() else { return };
+    let Some(pool) = Pool::start(&server) else { return };
+    let samples: Vec<VmSample> =
+        (0..50).flat_map(|i| [sample(91, 300 * i, 700.0), sample(92, 300 * i, 10.0)]).collect();
+    let mut store = TimescaleStore::open(&pool.address(), PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let set = format!("history.store={}", pool.address());
+    let hosts = [host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400).vms(&[92])];
+    std::thread::scope(|scope| {
+        for id in 0..12 {
+            let (set, hosts) = (&set, &hosts);
+            scope.spawn(move || {
+                // VMs that the others remember are not in this request, and count nowhere
+                let xml = request(hosts, &[vm(100 + id, &[1, 2])]).xml();
+                let (plan, messages) = place(&["--set", set, "--set", "history.deadline=60"], &xml);
+                assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
+            });
+        }
+    });
+    let placements = store.placements(0).unwrap();
+    assert_eq!(placements.len(), 12, "each is remembered");
+}
+
+/// What another front-end has sent, by a clock that differs from ours, stays and counts.
+#[test]
+fn placements_of_a_front_end_whose_clock_differs_stay() {
+    use oneaio::model::history::Placement;
+    use oneaio::model::ids::HostId;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+    for (vm, minutes) in [(1, 10), (2, -20)] {
+        let placements = [Placement { vm: VmId(vm), host: HostId(1), at: 1000 * (now + 60 * minutes) }];
+        store.remember(&Sent { placements: &placements, placements_until: i64::MAX, ..Sent::default() }).unwrap();
+    }
+    let mut xml = request(&[host(1).vms(&[1]), host(2)], &[vm(3, &[1, 2])]);
+    xml.vms.push(Vm { hosts: None, ..vm(1, &[]) });
+    let (plan, messages) = place(&["--set", &set(&file)], &xml.xml());
+    assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is ten minutes ahead counts: {plan} {messages}");
+    let kept: Vec<i32> = store.placements(0).unwrap().iter().map(|placement| placement.vm.0).collect();
+    assert_eq!(kept, [1, 2, 3]);
+}
+
+#[test]
+fn who_may_only_read_is_told_once_that_nothing_is_remembered() {
+    let Some(server) = Server::start() else { return };
+    let samples: Vec<VmSample> = (0..50).map(|i| sample(91, 300 * i, 700.0)).collect();
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    learn::absorb(&mut store, &Batch { samples: &samples, ..Batch::default() }).unwrap();
+    let grants = "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA oneaio TO reader;
+                  GRANT SELECT ON ALL TABLES IN SCHEMA oneaio TO reader;
+                  CREATE ROLE standby LOGIN SUPERUSER; ALTER ROLE standby SET default_transaction_read_only = on";
+    server.client().batch_execute(grants).unwrap();
+    let xml = request(&[host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)], &[vm(5, &[1, 2])]).xml();
+    for role in ["reader", "standby"] {
+        let address = server.address().replace("user=oneaio", &format!("user={role}"));
+        let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
+        assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is known is used: {messages}");
+        let warnings = messages.matches("WARN: ").count();
+        assert!(warnings == 1 && messages.contains("WARN: placements are not remembered"), "{role}: {messages}");
+    }
+}
+
+#[test]
+fn new_files_are_for_owner_and_group_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for (umask, mode) in [("0000", 0o640), ("0022", 0o640), ("0077", 0o600)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.db");
+        let run = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &run, env!("CARGO_BIN_EXE_oneaio"), "db", "init", "--set", &set(&file)]);
+        assert!(command.status().unwrap().success());
+        let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
+        // and what SQLite makes beside it
+        learn::absorb(&mut store, &Batch { samples: &[sample(1, 1, 1.0)], ..Batch::default() }).unwrap();
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let found = path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{} with umask {umask}", path.display());
+            seen += 1;
+        }
+        assert!(seen >= 2, "the file and its log");
+    }
 }
 
 /// A TCP front of a server that passes `bytes` of its answers and then drops the
@@ -230,6 +395,26 @@ fn a_wrong_password_and_tables_of_another_form_are_told() {
     let (plan, messages) = with(&format!("{guarded} password=wrongsecret"));
     assert!(plan.contains("<ACTION>"));
     assert!(messages.contains("password authentication failed") && !messages.contains("wrongsecret"), "{messages}");
+    // as libpq finds it where the address has none
+    let status = |name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
+        command.args(["db", "init", "--set", &format!("history.store={guarded}")]).env_remove("PGPASSWORD");
+        let output = command.env("HOME", "/nowhere").env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    client.batch_execute(&format!("GRANT CREATE ON DATABASE {} TO guarded", database.name())).unwrap();
+    assert_eq!(status("HOME", "/nowhere").0, Some(3));
+    assert_eq!(status("PGPASSWORD", "right"), (Some(0), String::new()));
+    let folder = tempfile::tempdir().unwrap();
+    let passfile = folder.path().join("pass");
+    std::fs::write(&passfile, "localhost:5432:*:guarded:right\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&passfile, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let (code, messages) = status("PGPASSFILE", passfile.to_str().unwrap());
+    assert!(code == Some(3) && messages.contains("others may read it"), "{messages}");
+    mode(0o600);
+    assert_eq!(status("PGPASSFILE", passfile.to_str().unwrap()).0, Some(0));
+    client.batch_execute("DROP SCHEMA oneaio CASCADE").unwrap();
 
     client
         .batch_execute(
@@ -312,7 +497,7 @@ fn a_file_of_somebody_else_is_told_or_read() {
 }
 
 #[test]
-fn the_seeds_names_in_the_environment_name_the_database() {
+fn the_names_of_the_ai_orchestrator_in_the_environment_name_the_database() {
     let Some(database) = Database::create() else { return };
     // its name is fixed, so no other test uses it
     let fixed = database.address().replace(&format!("dbname={}", database.name()), "dbname=postgres");

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod front_end;
 pub mod oned;
+pub mod prometheus;
 pub mod request;
 pub mod server;
 pub mod skip;

@@ -29,7 +29,8 @@ where
     (address, receiver)
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+/// A whole request.
+pub fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {

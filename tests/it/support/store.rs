@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// The tables of AI-Orchestrator's EnvServer, without an index on metrics, as it makes them.
-pub const SEED_TABLES: &str = "
+/// The tables of the ai-orchestrator's EnvServer, without an index on metrics, as it makes them.
+pub const AI_ORCHESTRATOR_TABLES: &str = "
 CREATE TABLE prod_hosts (hostid text PRIMARY KEY, stateid int, total_cpu double precision, total_mem double precision,
     usage_cpu double precision, usage_mem double precision, disk_read double precision, disk_write double precision,
     net_rx double precision, net_tx double precision, energy_usage double precision);
@@ -62,15 +62,16 @@ impl Server {
         Self::start_as(true, &[])
     }
 
-    /// One with TimescaleDB; `None`, said aloud, where it is not installed.
-    pub fn start_with_timescaledb() -> Option<Self> {
+    /// One with TimescaleDB and more settings; `None`, said aloud, where it is not installed.
+    pub fn start_with_timescaledb(settings: &[&str]) -> Option<Self> {
         let config = Command::new("pg_config").arg("--sharedir").output().ok();
         let share = config.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
         if !Path::new(&share).join("extension/timescaledb.control").is_file() {
             skip("timescaledb", "TimescaleDB is not installed");
             return None;
         }
-        Self::start_as(false, &["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.telemetry_level=off"])
+        let loaded = ["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.telemetry_level=off"];
+        Self::start_as(false, &[&loaded[..], settings].concat())
     }
 
     /// The certificate of the CA.
@@ -98,7 +99,9 @@ impl Server {
             certify(&folder);
             std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all all trust\n").unwrap();
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+            for (name, file) in
+                [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "ca.crt")]
+            {
                 command.arg("-c").arg(format!("{name}={}", folder.join(file).display()));
             }
             command.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
@@ -139,6 +142,16 @@ impl Server {
         self.folder.join(format!(".s.PGSQL.{}", self.port.unwrap_or(5432)))
     }
 
+    /// From now on clients over TCP come in with a certificate only; the one that the CA has signed
+    /// for `oneaio`, and its key.
+    pub fn require_certificate(&self) -> (String, String) {
+        std::fs::write(self.folder.join("data/pg_hba.conf"), "local all all trust\nhostssl all all all cert\n")
+            .unwrap();
+        self.client().batch_execute("SELECT pg_reload_conf()").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        ["client.crt", "client.key"].map(|name| self.folder.join(name).display().to_string()).into()
+    }
+
     /// From now on this role comes in with its password only.
     pub fn require_password(&self, role: &str) {
         let rules = format!("local all {role} scram-sha-256\nlocal all all trust\n");
@@ -165,6 +178,65 @@ impl Server {
     }
 }
 
+/// pgbouncer in transaction mode, with one connection to a server that all its clients share;
+/// stopped when dropped.
+pub struct Pool {
+    process: Child,
+    folder: PathBuf,
+}
+
+/// Where it listens, beside the server.
+const POOL_PORT: u16 = 6432;
+
+impl Pool {
+    /// Starts one; `None`, said aloud, where pgbouncer is not installed.
+    pub fn start(server: &Server) -> Option<Self> {
+        let found = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(PathBuf::from).into_iter().find(|p| p.is_file());
+        let Some(pgbouncer) = found else {
+            skip("pgbouncer", "pgbouncer is not installed");
+            return None;
+        };
+        let folder = server.folder.clone();
+        let settings = format!(
+            "[databases]\npostgres = host={0} port=5432 user=oneaio\n[pgbouncer]\nlisten_addr =\n\
+             unix_socket_dir = {0}\nlisten_port = {POOL_PORT}\npool_mode = transaction\nauth_type = any\n\
+             default_pool_size = 1\nmax_client_conn = 100\nlogfile = {0}/pgbouncer.log\npidfile = {0}/pgbouncer.pid\n",
+            folder.display()
+        );
+        let file = folder.join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        let process = unprivileged(&pgbouncer).arg("-q").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        let pool = Self { process, folder };
+        for _ in 0..200 {
+            if postgres::Client::connect(&pool.address(), postgres::NoTls).is_ok() {
+                return Some(pool);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!(
+            "pgbouncer did not start: {}",
+            std::fs::read_to_string(pool.folder.join("pgbouncer.log")).unwrap_or_default()
+        );
+    }
+
+    /// For `history.store`.
+    pub fn address(&self) -> String {
+        format!("host={} port={POOL_PORT} user=oneaio dbname=postgres", self.folder.display())
+    }
+
+    /// A plain connection.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.address(), postgres::NoTls).unwrap()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// A CA and a certificate for `localhost`, by openssl, owned by the server's user.
 fn certify(folder: &Path) {
     let openssl = |arguments: &str| {
@@ -175,6 +247,8 @@ fn certify(folder: &Path) {
     std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost\n").unwrap();
     openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=test-ca -days 2");
     openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
+    openssl("req -newkey rsa:2048 -nodes -keyout client.key -out client.csr -subj /CN=oneaio");
+    openssl("x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out client.crt -days 2 -extfile san");
     openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile san");
 }
 
