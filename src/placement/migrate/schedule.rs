@@ -10,6 +10,7 @@
 use super::scene::Scene;
 use super::state::State;
 use crate::model::units::{Cpu, Memory};
+use crate::placement::rules::context::Purpose;
 use crate::placement::score::objective;
 use crate::placement::score::space::Share;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,6 +162,11 @@ impl Planning<'_> {
 
     /// Forgets what is known to be gone: a later step with the same target waits for that.
     fn release(&mut self) {
+        if self.scene.context.purpose == Purpose::Drain {
+            // the operator goes from round to round
+            self.held.clear();
+            return;
+        }
         let steps = &self.steps;
         self.held.retain(|held| {
             let place = steps.iter().position(|(request, _)| *request == held.request);

