@@ -80,7 +80,10 @@ impl Run<'_> {
         if !room || !alive {
             self.figures.refused += 1;
             let text = format!("[{at}] Error deploying VM {id}: not enough capacity on host {target}");
-            self.cloud.vms.entry(id).and_modify(|vm| vm.error = text);
+            self.cloud.vms.entry(id).and_modify(|vm| {
+                vm.error = text;
+                vm.refused += 1;
+            });
             return false;
         }
         self.judge.step(&self.cloud, id, target, self.now);

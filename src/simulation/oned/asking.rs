@@ -137,6 +137,7 @@ impl Run<'_> {
         }
         for line in answer.lines.iter().filter(|line| line.level == Level::Error) {
             self.figures.errors += 1;
+            self.cloud.vms.entry(line.vm).and_modify(|vm| vm.told.clone_from(&line.text));
             let done = self.cloud.vms.get(&line.vm).is_none_or(|vm| vm.phase == super::cloud::Phase::Done);
             if !done && !self.cloud.waiting.contains(&line.vm) {
                 let text = format!("ERROR on VM {}, which does not wait: {}", line.vm, line.text);

@@ -89,6 +89,10 @@ pub struct VmState {
     pub deeds: u64,
     /// Deployments by host.
     pub tries: BTreeMap<HostId, u32>,
+    /// The last ERROR that it was told: SCHED_MESSAGE.
+    pub told: String,
+    /// Deployments that oned refused.
+    pub refused: u32,
     /// The plan that moves it, and the number of its action there.
     pub action: Option<(PlanOf, usize)>,
     /// Its latest sample.
@@ -202,6 +206,8 @@ impl Cloud {
             ran: None,
             deeds: 0,
             tries: BTreeMap::new(),
+            refused: 0,
+            told: String::new(),
             action: None,
             sampled: None,
             moves: Vec::new(),

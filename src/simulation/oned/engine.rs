@@ -92,7 +92,8 @@ pub fn run(scenario: &Scenario, scheduler: &mut dyn Scheduler) -> Outcome {
             break;
         }
     }
-    run.judge.at_the_end(&run.cloud, run.now, scenario);
+    let applying = run.plans.contains_key(&PlanOf::Placement);
+    run.judge.at_the_end(&run.cloud, run.now, applying);
     Outcome::of(&run.cloud, run.figures, run.judge, run.now)
 }
 

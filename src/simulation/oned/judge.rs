@@ -2,7 +2,7 @@
 //! simulation alone.
 
 use super::cloud::{Cloud, HostState, Phase};
-use super::scenario::{Millis, Scenario};
+use super::scenario::Millis;
 use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::RolePolicy;
 use std::collections::BTreeMap;
@@ -107,13 +107,16 @@ impl Judge {
         wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
 
-    /// Whether somebody waits who need not.
-    pub fn at_the_end(&mut self, cloud: &Cloud, at: Millis, _scenario: &Scenario) {
+    /// Whether somebody waits who need not. While oned applies a plan it takes no other, however long that is.
+    pub fn at_the_end(&mut self, cloud: &Cloud, at: Millis, applying: bool) {
         self.books(cloud, at);
+        if applying {
+            return;
+        }
         let mut wrong = Vec::new();
         for (id, vm) in cloud.vms.iter().filter(|(_, vm)| vm.phase == Phase::Pending && at - vm.since > PATIENCE) {
-            // one that was tried and failed may have to pause
-            if vm.tries.values().sum::<u32>() >= 3 {
+            // one that failed or was refused often may have to pause
+            if vm.tries.values().sum::<u32>() + vm.refused >= 3 {
                 continue;
             }
             let shuns = |host: &HostId| {
@@ -130,7 +133,11 @@ impl Judge {
             };
             if let Some((host, _)) = cloud.hosts.iter().find(fits) {
                 let waits = (at - vm.since) / 1000;
-                wrong.push(format!("VM {id} has waited for {waits} s, though host {host} has room for it"));
+                let tried = vm.tries.values().sum::<u32>();
+                wrong.push(format!(
+                    "VM {id} has waited for {waits} s ({tried} starts, {} refusals; {:?}), though host {host} has room for it",
+                    vm.refused, vm.told
+                ));
             }
         }
         wrong.into_iter().for_each(|text| self.breach(at, &text));
