@@ -113,8 +113,9 @@ fn a_placement_counts_until_a_sample_has_seen_it() {
     let estimates = [(70, known(50.0, 0.0, 6.0))];
     let arriving = with(NOW - 10, &[], &estimates);
     assert_eq!((arriving.usage.cpu, arriving.cpu_variance), (150.0, 36.0));
+    // listed, but its sample is from before it came: it counts on top
     let there = with(NOW - 10, &[70], &estimates);
-    assert_eq!((there.usage.cpu, there.cpu_variance), (100.0, 36.0));
+    assert_eq!((there.usage.cpu, there.cpu_variance), (150.0, 36.0));
 }
 
 #[test]

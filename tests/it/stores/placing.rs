@@ -59,10 +59,10 @@ fn placement_goes_by_what_vms_really_use() {
 fn two_quick_batches_do_not_pile_onto_one_host() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("history.db");
-    // the snapshots are stale: neither allocation nor samples show the first plan
+    // the second request shows what is allocated, and no sample
     let batch = |id| request(&[host(1), host(2)], &[vm(id, &[1, 2])]).xml();
     let first = place(&["--set", &set(&file)], &batch(1)).0;
-    let mut second = request(&[host(1).vms(&[1]), host(2)], &[vm(2, &[1, 2])]);
+    let mut second = request(&[host(1).cpu(800, 100).vms(&[1]), host(2)], &[vm(2, &[1, 2])]);
     second.vms.push(Vm { hosts: None, ..vm(1, &[]) });
     assert!(first.contains("<HOST_ID>1</HOST_ID>"), "{first}");
     assert!(place(&["--set", &set(&file)], &second.xml()).0.contains("<HOST_ID>2</HOST_ID>"));

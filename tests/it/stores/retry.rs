@@ -24,7 +24,7 @@ impl FrontEnd {
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::create_dir_all(folder.path().join("etc/schedulers")).unwrap();
         std::fs::create_dir_all(folder.path().join("var/oneaio")).unwrap();
-        let config = "retry: {after: 2, pause: 3600, max_pause: 3600}\n";
+        let config = "retry: {after: 2, pause: 3600, max_pause: 3600}\nmax_actions_per_host: 30\n";
         std::fs::write(folder.path().join("etc/schedulers/oneaio.conf"), config).unwrap();
         Self(folder)
     }
@@ -43,6 +43,8 @@ impl FrontEnd {
         child.stdin.take().unwrap().write_all(xml.as_bytes()).unwrap();
         let output = child.wait_with_output().expect("ends");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // the next request is not one that waited while this answer was made
+        self.wait(1);
         Answer(String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
@@ -152,7 +154,9 @@ fn an_affined_set_waits_together() {
         std::fs::write(&file, cloud.group(group).xml()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneaio"));
         command.arg("place").env("ONE_LOCATION", front_end.0.path()).stdin(std::fs::File::open(&file).unwrap());
-        String::from_utf8(command.output().unwrap().stderr).unwrap()
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        front_end.wait(1);
+        said
     };
     for deployments in [0, 1] {
         assert!(ask(deployments).contains("placed 2 of 2 VMs"));
@@ -171,9 +175,12 @@ fn a_clock_that_was_ahead_holds_nobody() {
     front_end.wait(-10_000_000);
     assert!(front_end.place(&[recreated(vm(1, &[1]), 9, 0)], &[]).places(1));
     let store = rusqlite::Connection::open(front_end.store()).unwrap();
-    for table in ["attempts", "placements"] {
+    // attempts are told in seconds, placements in milliseconds
+    for (table, unit) in [("attempts", 1), ("placements", 1000)] {
         let ahead: i64 = store
-            .query_row(&format!("SELECT count(*) FROM {table} WHERE at > ?1"), [now() + 1000], |row| row.get(0))
+            .query_row(&format!("SELECT count(*) FROM {table} WHERE at > ?1"), [(now() + 1000) * unit], |row| {
+                row.get(0)
+            })
             .unwrap();
         assert_eq!(ahead, 0, "{table}");
     }
