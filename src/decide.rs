@@ -62,7 +62,7 @@ pub struct Decided {
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
-    pub under_way: Vec<(VmId, HostId)>,
+    pub under_way: Vec<(VmId, HostId, i64)>,
 }
 
 impl Decided {
@@ -82,8 +82,9 @@ impl Decided {
     #[must_use]
     pub fn placements(&self, moment: i64) -> Vec<Placement> {
         let sent = self.planned.plan.actions.iter().map(|action| (action.vm, action.host, moment));
-        // just before, so that the answers stay apart
-        let earlier = self.under_way.iter().map(|(vm, host)| (*vm, *host, moment - 1));
+        // just before, in their order, so that the answers stay apart
+        let newest = self.under_way.iter().map(|(_, _, place)| *place).max().unwrap_or(0);
+        let earlier = self.under_way.iter().map(|(vm, host, place)| (*vm, *host, moment - 1 - (newest - place)));
         sent.chain(earlier).map(|(vm, host, at)| Placement { vm, host, at }).collect()
     }
 

@@ -49,8 +49,8 @@ pub struct UnderWay {
     /// VMs that wait in the request, though an earlier answer sends them somewhere: who, and where to.
     pub vms: Vec<(VmId, HostId)>,
     /// Of these, those of answers that this request may be too old to know: they are remembered anew with its
-    /// answer, since the next request may have waited as long.
-    pub unshown: Vec<(VmId, HostId)>,
+    /// answer, since the next request may have waited as long. With the place of their answer, oldest first.
+    pub unshown: Vec<(VmId, HostId, i64)>,
     /// How fast VMs start.
     pub pace: Pace,
 }
@@ -99,7 +99,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
-    for answer in &answers {
+    for (place, answer) in (0..).zip(&answers) {
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
         let in_motion = if answer.shown {
@@ -113,7 +113,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
                 open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
             let open: Vec<(VmId, HostId)> = open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect();
             if !answer.shown {
-                unshown.extend(&open);
+                unshown.extend(open.iter().map(|(vm, host)| (*vm, *host, place)));
             }
             vms.extend(open);
         }

@@ -11,7 +11,7 @@ use crate::simulation::trace::Trace;
 pub const HOUR: Millis = 3600 * SECOND;
 
 /// How long our answers take.
-const QUICK: Span = Span::Between(0.04, 0.08);
+pub const QUICK: Span = Span::Between(0.04, 0.08);
 
 /// Equal hosts.
 #[must_use]
