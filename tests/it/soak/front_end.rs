@@ -160,7 +160,7 @@ impl FrontEnd {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
         };
         let home: HashSet<String> = names("var/oneaio").into_iter().collect();
-        let known = ["history.db", "history.db-wal", "history.db-shm"].map(str::to_owned);
+        let known = ["history.db", "history.db-wal", "history.db-shm", "last-good.conf"].map(str::to_owned);
         assert!(home.iter().all(|name| known.contains(name)), "{home:?}");
         let size = |name: &String| fs::metadata(self.path("var/oneaio").join(name)).unwrap().len();
         assert!(home.iter().map(size).sum::<u64>() < 16 << 20, "the store grows");
