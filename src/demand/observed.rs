@@ -5,11 +5,10 @@
 //! relatives use; without relatives a VM uses what it asks for. A host uses the sum of its
 //! VMs' estimates, or what its fresh sample shows where that is more (the rest is overhead
 //! and VMs that nobody knows). A sample knows nothing of VMs that came after it: these are
-//! [`newcomers`] and count on top, so that VMs that come one by one do not pile onto one host.
+//! `newcomers` and count on top, so that VMs that come one by one do not pile onto one host.
 //! Without a memory nobody tells who came when, but ids grow with time: then the youngest VMs of
 //! the cloud count on top of samples as if these missed them, by what is typical elsewhere.
 //!
-//! [`newcomers`]: Known::newcomers
 
 use super::relatives::{self, Relatives};
 use super::{mix, requested};

@@ -14,7 +14,7 @@
 //! **Owners.** Whoever owns a VM chooses its flavour and its load, and so could tell strangers
 //! what their VMs will use. In a group of strangers each owner therefore counts once, by the mean
 //! of his VMs; none may raise the range that the others have; the group never counts for more
-//! than its owners and [`STRANGERS`] more; and a single owner is no group. With each group of
+//! than its owners and `STRANGERS` more; and a single owner is no group. With each group of
 //! strangers comes the same one of the own owner's VMs, which is nearer, and where each counts.
 //! VMs whose owner is not known count each for itself: they come from imports and not from
 //! tenants.
