@@ -8,7 +8,6 @@
 //! `newcomers` and count on top, so that VMs that come one by one do not pile onto one host.
 //! Without a memory nobody tells who came when, but ids grow with time: then the youngest VMs of
 //! the cloud count on top of samples as if these missed them, by what is typical elsewhere.
-//!
 
 use super::relatives::{self, Relatives};
 use super::{mix, requested};
