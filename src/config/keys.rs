@@ -48,10 +48,10 @@ const KEYS: &[Key] = &[
     Key {
         name: "objective",
         default: "joint",
-        help: "How the choice by interference is made: joint (the largest distance D of all hosts is made as\n\
-               small as possible for the whole batch), ai-orchestrator (VMs one after another, each to the\n\
-               host with the smallest D) or ai-orchestrator-signed (the same without the absolute value, as\n\
-               AI-Orchestrator's program does).",
+        help: "How the choice by interference is made: joint (the distances D of all hosts, the worst ones\n\
+               most, are made as small as possible for the whole batch), ai-orchestrator (VMs one after\n\
+               another, each to the host with the smallest D) or ai-orchestrator-signed (the same without the\n\
+               absolute value, as AI-Orchestrator's program does).",
         set: |s, text| {
             s.policy.objective = match text {
                 "joint" => Objective::Joint,

@@ -314,9 +314,9 @@ pub struct Effect {
 
 /// Which of two hosts should take the VM: `Less` is better.
 ///
-/// The goal is to minimise the largest D_green of all hosts, then the second
-/// largest, and so on. Placing on one of two hosts changes only these two, so it
-/// is enough to compare the two pairs that result, larger value first.
+/// The first pass places VM after VM where the larger D_green of the two hosts stays smallest,
+/// then the smaller; placing on one of them changes only these two. The search then looks at
+/// all hosts ([`objective`](super::objective)).
 #[must_use]
 pub fn compare(a: Effect, b: Effect) -> Ordering {
     pairs([a.after, b.before], [b.after, a.before])
