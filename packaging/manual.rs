@@ -3,6 +3,8 @@
 //! that the program does not carry what only packages need.
 #![allow(clippy::print_stdout)]
 
+mod links;
+
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use flate2::Compression;
@@ -27,7 +29,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
     compressed(&folder.join("man5/oneaio.conf.5"), reference::man_page().as_bytes())?;
-    fs::write(folder.join("configuration.md"), reference::markdown())?;
+    documents(Path::new(env!("CARGO_MANIFEST_DIR")), &folder.join("doc"))
+}
+
+/// All documents side by side, as they lie in /usr/share/doc/oneaio, with links that work there.
+fn documents(project: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(folder)?;
+    let mut files = vec![project.join("README.md"), project.join("CHANGELOG.md")];
+    for entry in fs::read_dir(project.join("packaging/doc"))? {
+        files.push(entry?.path());
+    }
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "md")) {
+        let name = file.file_name().ok_or("a document without a name")?;
+        fs::write(folder.join(name), links::side_by_side(&fs::read_to_string(file)?))?;
+    }
     Ok(())
 }
 
