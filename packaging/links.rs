@@ -1,11 +1,6 @@
 //! Links of the documents. In the source they lead from folder to folder; the packages put
 //! all documents side by side.
 
-/// The targets of all links of a Markdown text, as they stand there.
-pub fn targets(text: &str) -> Vec<&str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
-}
-
 /// The text with each link to a file of ours reduced to the file's name.
 pub fn side_by_side(text: &str) -> String {
     let mut pieces = text.split("](");

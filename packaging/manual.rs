@@ -1,8 +1,9 @@
-//! Man pages, shell completions and the configuration reference, from the program's own
-//! command line and keys: `cargo run --example manual -- FOLDER`. A part of packaging, so
-//! that the program does not carry what only packages need.
+//! Man pages, shell completions and documents, from the program's own command line and keys,
+//! and what the program is made of: `cargo run --example manual -- FOLDER TRIPLE`. A part of
+//! packaging, so that the program does not carry what only packages need.
 #![allow(clippy::print_stdout)]
 
+mod inventory;
 mod links;
 
 use clap::{Command, CommandFactory};
@@ -17,7 +18,8 @@ use std::io::Write;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).ok_or("usage: manual FOLDER")?;
+    let folder = std::env::args_os().nth(1).ok_or("usage: manual FOLDER TRIPLE")?;
+    let triple = std::env::args().nth(2).ok_or("usage: manual FOLDER TRIPLE")?;
     let folder = Path::new(&folder);
     fs::create_dir_all(folder.join("man1"))?;
     fs::create_dir_all(folder.join("man5"))?;
@@ -29,7 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
     compressed(&folder.join("man5/oneaio.conf.5"), reference::man_page().as_bytes())?;
-    documents(Path::new(env!("CARGO_MANIFEST_DIR")), &folder.join("doc"))
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = inventory::crates(project, &triple)?;
+    fs::write(folder.join("sbom.cdx.json"), inventory::bill(&crates, env!("CARGO_PKG_VERSION"))?)?;
+    compressed(&folder.join("licenses.txt"), inventory::licenses(&crates).as_bytes())?;
+    documents(project, &folder.join("doc"))
 }
 
 /// All documents side by side, as they lie in /usr/share/doc/oneaio, with links that work there.

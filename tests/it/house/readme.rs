@@ -29,6 +29,11 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
+/// The targets of all links of a Markdown text, as they stand there.
+fn targets(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
+}
+
 /// What stands between backticks.
 fn names(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
@@ -104,7 +109,7 @@ fn links_lead_to_files_in_the_source() {
     let mut followed = 0;
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
-        for target in links::targets(&text).into_iter().filter(|target| !target.contains("://")) {
+        for target in targets(&text).into_iter().filter(|target| !target.contains("://")) {
             let path = target.split('#').next().unwrap();
             let file = if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
             assert!(file.is_file(), "{}: {target}", document.display());
@@ -142,7 +147,7 @@ fn links_lead_to_files_in_the_packages() {
     }
     for document in documents() {
         let text = links::side_by_side(&std::fs::read_to_string(&document).unwrap());
-        for target in links::targets(&text).into_iter().filter(|target| !target.contains("://")) {
+        for target in targets(&text).into_iter().filter(|target| !target.contains("://")) {
             let name = target.split('#').next().unwrap();
             assert!(name.is_empty() || beside.contains(name), "{} in a package: {target}", document.display());
         }
