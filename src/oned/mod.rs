@@ -57,6 +57,9 @@ impl Window {
     }
 }
 
+/// Where OpenNebula's packages keep oned's configuration.
+const OF_PACKAGES: &str = "/etc/one/oned.conf";
+
 /// One oned and who we are to it.
 #[derive(Debug)]
 pub struct Oned {
@@ -66,13 +69,17 @@ pub struct Oned {
 }
 
 impl Oned {
-    /// The oned of ONED_ADDR with the credentials of ONE_AUTH.
+    /// The oned of ONED_ADDR, ONE_XMLRPC or this machine's oned.conf, with the credentials of ONE_AUTH.
     ///
     /// # Errors
     /// When either is wrong.
     pub fn of_environment(limits: Limits) -> Result<Self, SetupError> {
         let variable = |name: &str| std::env::var(name).ok();
-        Self::new(Endpoint::find(&variable)?, Credentials::find(None, &variable)?, limits, None)
+        let folder = variable("ONE_LOCATION").filter(|folder| !folder.is_empty());
+        let conf = folder.map_or_else(|| OF_PACKAGES.to_owned(), |folder| format!("{folder}/etc/oned.conf"));
+        // unreadable is as good as silent: `check` tells of files
+        let conf = std::fs::read(conf).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Self::new(Endpoint::find(&variable, conf.as_deref())?, Credentials::find(None, &variable)?, limits, None)
     }
 
     /// Nothing is sent yet. Without `proxy` (a URL) none is used, whatever the environment says.
