@@ -5,6 +5,7 @@
 
 mod inventory;
 mod links;
+mod sections;
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         clap_complete::generate_to(shell, &mut command, "oneaio", folder)?;
     }
+    keys_of_bash(&folder.join("oneaio.bash"))?;
     // generate_to names the file of bash `oneaio.bash`, of zsh `_oneaio`
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
@@ -52,10 +54,36 @@ fn documents(project: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Lets bash offer the names of keys after `--set`, where clap only offers files.
+fn keys_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
+    let names: Vec<String> = oneaio::config::keys::all().map(|key| format!("{}=", key.name)).collect();
+    let offered = format!(
+        "--set)\n                    compopt -o nospace\n                    COMPREPLY=($(compgen -W \"{}\" -- \"${{cur}}\"))",
+        names.join(" ")
+    );
+    let files = "--set)\n                    COMPREPLY=($(compgen -f \"${cur}\"))";
+    let text = fs::read_to_string(file)?;
+    if !text.contains(files) {
+        return Err("the completions of bash look otherwise: --set is not found".into());
+    }
+    fs::write(file, text.replace(files, &offered))?;
+    Ok(())
+}
+
 /// One page for a command and each below it: oneaio-db-prune(1).
 fn pages(command: &Command, name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
+    let man = clap_mangen::Man::new(command.clone()).title(name.to_uppercase());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let below = name.strip_prefix("oneaio").unwrap_or(name).trim_start_matches('-');
+    page.extend_from_slice(sections::roff(below).as_bytes());
     compressed(&folder.join(format!("{name}.1")), &page)?;
     for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
         pages(below, &format!("{name}-{}", below.get_name()), folder)?;
