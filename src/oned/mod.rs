@@ -174,6 +174,23 @@ impl Oned {
         self.ask("one.clusterpool.info", &[], self.deadline(), |payload| cloud::clusters(payload, visit))
     }
 
+    /// Hands ID and NAME of every cluster to `visit`; returns how many could not be read.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn cluster_names(&self, visit: &mut dyn FnMut(ClusterId, &str)) -> Result<usize, OnedError> {
+        self.ask("one.clusterpool.info", &[], self.deadline(), |payload| cloud::cluster_names(payload, visit))
+    }
+
+    /// Tells oned to have a cluster optimized. It returns when oned has heard it, not when
+    /// there is a plan.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, or refuses.
+    pub fn optimize(&self, cluster: ClusterId) -> Result<(), OnedError> {
+        self.ask("one.cluster.optimize", &[Param::Integer(cluster.0)], self.deadline(), |_| Ok(()))
+    }
+
     /// Hands every pending VM to `visit`, with all that its document tells; returns how
     /// many could not be read.
     ///
