@@ -106,6 +106,7 @@ pub fn estimated_against_used(
             let mut chart = ChartBuilder::on(area)
                 .caption(title, ("sans-serif", 16))
                 .margin(8)
+                .margin_right(28)
                 .x_label_area_size(32)
                 .y_label_area_size(44)
                 .build_cartesian_2d(0.0..most, 0.0..most)
