@@ -117,11 +117,10 @@ pub fn hand_over(cluster: ClusterId) -> Option<Exit> {
         Ok(bytes) => bytes,
         Err(exit) => return Some(exit),
     };
-    match write_whole(&request, &bytes, 0o600, Sync::No) {
-        Ok(()) => {
-            log::info!("the request was asked for by a command of oneaio and is handed to it; nothing is planned")
-        }
-        Err(error) => log::error!("{} cannot be written: {error}", request.display()),
+    if let Err(error) = write_whole(&request, &bytes, 0o600, Sync::No) {
+        log::error!("{} cannot be written: {error}", request.display());
+    } else {
+        log::info!("the request was asked for by a command of oneaio and is handed to it; nothing is planned");
     }
     Some(driver::print(&plan_xml::write(&Plan::default(), cluster.0)))
 }
