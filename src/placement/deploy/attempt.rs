@@ -4,8 +4,9 @@
 use super::draft::{Draft, Quality};
 use super::greedy::{self, Order, Preference};
 use super::improve::improve;
+use super::refusal::Refusals;
+use super::report;
 use super::room::RoomSearch;
-use super::{refusal, report};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Refusal;
@@ -134,11 +135,12 @@ impl<'a> Attempt<'a> {
         let mut refusals: Vec<Refusal> =
             snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, reason, None)).collect();
         refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None)));
+        let mut sentences = Refusals::default();
         for &index in &self.waiting {
             let (text, lack) = if context.work.stopped() {
                 ("waits: planning was stopped before its turn; it comes with the next request".to_owned(), None)
             } else {
-                refusal::explain(&units[index], &mut self.ledger)
+                sentences.explain(&units[index], &mut self.ledger)
             };
             refusals.extend(units[index].members.iter().map(|&m| refusal(context.vm(m).id, &text, lack)));
         }

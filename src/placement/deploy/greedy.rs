@@ -94,6 +94,8 @@ pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Opt
 
 /// What makes a host better for a unit.
 struct Merit {
+    /// VMs of its affined sets that are there, where these are torn apart already.
+    company: usize,
     rank: f64,
     value: Value,
 }
@@ -117,7 +119,15 @@ fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preferen
         }
         Preference::Chance => Value::Small(chance(unit, ledger, host)),
     };
-    Merit { rank, value }
+    Merit { company: company(unit, ledger, host), rank, value }
+}
+
+/// How many VMs of the unit's torn affined sets are on a host.
+pub fn company(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> usize {
+    let context = ledger.context();
+    let id = context.snapshot.hosts[host].id;
+    let comes = |request: usize| !unit.members.contains(&request) && ledger.host_of(request) == Some(host);
+    unit.members.iter().map(|&member| context.groups.rules[member].company(id, comes)).sum()
 }
 
 /// A number of chance that stays the same for a VM and a host, whoever else is there.
@@ -149,6 +159,6 @@ impl Merit {
             (Value::Interference(..), Value::Small(_)) => Ordering::Less,
             (Value::Small(_), Value::Interference(..)) => Ordering::Greater,
         };
-        other.rank.total_cmp(&self.rank).then(by_value)
+        other.company.cmp(&self.company).then(other.rank.total_cmp(&self.rank)).then(by_value)
     }
 }

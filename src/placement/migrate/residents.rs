@@ -84,6 +84,9 @@ pub fn reason_to_stay(
 ) -> Option<String> {
     let text = |text: &str| Some(text.to_owned());
     match vm.state {
+        VmState::Active if vm.unknown => {
+            return text("is in state UNKNOWN: it may still run, and a migration would not stop it first");
+        }
         VmState::Active if vm.transient => return text("is between two states, in which oned does not migrate"),
         VmState::Active => {}
         VmState::Parked if purpose == Purpose::Drain => {}

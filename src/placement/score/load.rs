@@ -59,6 +59,8 @@ pub struct Load {
     /// Weight of the deviation of CPU.
     risk: f64,
     used: Vec<Share>,
+    /// By host: whether all that is allocated there is too much.
+    closed: Vec<bool>,
     mean: Utilisation,
     /// CPU utilisation that energy counts from, by host.
     cpu_before: Vec<f64>,
@@ -83,6 +85,7 @@ impl Load {
             risk: space.risk,
             cpu_before: used.iter().map(before).collect(),
             used,
+            closed: space.closed.clone(),
             mean: Utilisation::default(),
             costs,
         };
@@ -216,7 +219,7 @@ impl Load {
     #[must_use]
     pub fn all_badness(&self) -> Vec<f64> {
         let mut scores = self.scores();
-        scores.iter_mut().zip(&self.used).for_each(|(score, used)| *score += overfull(used));
+        scores.iter_mut().enumerate().for_each(|(host, score)| *score += self.overfull(host, &self.used[host]));
         scores
     }
 
@@ -229,7 +232,7 @@ impl Load {
     /// Whether more is allocated on a host than it has.
     #[must_use]
     pub fn is_overfull(&self, host: usize) -> bool {
-        overfull(&self.used[host]) > 0.0
+        self.overfull(host, &self.used[host]) > 0.0
     }
 
     /// A request goes to a host, from where it runs, if it does.
@@ -283,7 +286,16 @@ impl Load {
     }
 
     fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + overfull(used)
+        self.green_distance(host, &self.of(used), &self.mean) + self.overfull(host, used)
+    }
+
+    /// What the allocation beyond capacity counts; of a closed host all of it.
+    fn overfull(&self, host: usize, used: &Share) -> f64 {
+        let capacity = if self.closed[host] { 0.0 } else { 1.0 };
+        let over = |allocated: f64| (allocated - capacity).max(0.0);
+        let over = over(used.allocated.cpu) + over(used.allocated.memory);
+        // sums in another order differ by less
+        if over > SAME { OVERFULL * over } else { 0.0 }
     }
 
     /// The one place where energy and other costs come in.
@@ -293,14 +305,6 @@ impl Load {
         let distance = distance(&used.part[..count], &mean.part[..count], &self.weights[..count]) + uncertain;
         self.costs.adjusted(host, distance, self.cpu_before[host], used.cpu)
     }
-}
-
-/// What the allocation beyond capacity counts.
-fn overfull(used: &Share) -> f64 {
-    let over = |allocated: f64| (allocated - 1.0).max(0.0);
-    let over = over(used.allocated.cpu) + over(used.allocated.memory);
-    // sums in another order differ by less
-    if over > SAME { OVERFULL * over } else { 0.0 }
 }
 
 /// What a VM would do to one host: its D_green before and after.

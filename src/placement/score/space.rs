@@ -141,7 +141,10 @@ impl Share {
             cpu: self.cpu * scale.cpu,
             memory: self.memory * scale.memory,
             variance: self.variance * scale.cpu * scale.cpu,
-            allocated: Allocated { cpu: self.allocated.cpu * scale.cpu, memory: self.allocated.memory * scale.memory },
+            allocated: Allocated {
+                cpu: self.allocated.cpu * scale.allocated.cpu,
+                memory: self.allocated.memory * scale.allocated.memory,
+            },
         };
         for ((part, amount), scale) in share.part.iter_mut().zip(&self.part).zip(&scale.part).take(count) {
             *part = amount * scale;
@@ -156,6 +159,9 @@ struct Scale {
     part: Parts,
     cpu: f64,
     memory: f64,
+    /// The same of what a closed host would have: what is allocated there is too much, and less of it is
+    /// better.
+    allocated: Allocated,
 }
 
 /// Dimensions, capacities and amounts as plain arrays.
@@ -174,6 +180,8 @@ pub struct Space {
     /// Energy counts from an idle host on, not from what a host uses before the plan, so that
     /// a score depends on where VMs are and not on where they were.
     pub from_idle: bool,
+    /// By host: whether all that is allocated there is too much.
+    pub closed: Vec<bool>,
     dimensions: Vec<Dimension>,
     /// By host.
     scale: Vec<Scale>,
@@ -220,7 +228,12 @@ impl Space {
 
     fn empty(snapshot: &Snapshot, demands: &Demands) -> Self {
         let inverse = |capacity: i64| if capacity > 0 { 1.0 / capacity as f64 } else { 0.0 };
-        let scale = |host: &Host| Scale { part: [0.0; MOST], cpu: inverse(host.cpu.0), memory: inverse(host.memory.0) };
+        let scale = |host: &Host| {
+            let (cpu, memory) = (inverse(host.cpu.0), inverse(host.memory.0));
+            let of_all = |own: f64, total: i64| if host.closed { inverse(total) } else { own };
+            let allocated = Allocated { cpu: of_all(cpu, host.total.0.0), memory: of_all(memory, host.total.1.0) };
+            Scale { part: [0.0; MOST], cpu, memory, allocated }
+        };
         let mut space = Self {
             count: 0,
             weights: [0.0; MOST],
@@ -228,6 +241,7 @@ impl Space {
             resources: Vec::new(),
             notices: Vec::new(),
             from_idle: false,
+            closed: snapshot.hosts.iter().map(|host| host.closed).collect(),
             dimensions: Vec::new(),
             scale: snapshot.hosts.iter().map(scale).collect(),
             amounts: Vec::with_capacity(demands.vms.len()),
