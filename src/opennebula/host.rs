@@ -107,7 +107,9 @@ impl Reading {
         let used = |name| number::integer(first(Section::Monitoring, name)).filter(|n| *n >= 0);
         let monitoring = match (self.timestamp, used("USED_CPU"), used("USED_MEMORY")) {
             // a host on which VMs run uses some memory: none at all means that the probe failed
-            (Some(timestamp), Some(cpu), Some(memory)) if timestamp > 0 && (memory > 0 || self.vms.is_empty()) => {
+            (Some(timestamp), Some(cpu), Some(memory))
+                if timestamp > 0 && (cpu > 0 || memory > 0 || self.vms.is_empty()) =>
+            {
                 Some(HostMonitoring { timestamp, cpu_used: Cpu(cpu), memory_used: Memory(memory) })
             }
             _ => None,

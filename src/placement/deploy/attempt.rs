@@ -2,6 +2,7 @@
 //! then the joint search.
 
 use super::draft::{Draft, Quality};
+use super::exhaustive;
 use super::greedy::{self, Order, Preference};
 use super::improve::improve;
 use super::refusal::Refusals;
@@ -86,6 +87,20 @@ impl<'a> Attempt<'a> {
         let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference, quality };
         attempt.seek_room(units);
         attempt
+    }
+
+    /// More VMs than `least` of a tiny request, by trying every way; `None` where there is none.
+    pub fn exhaustive(context: &'a Context<'a>, units: &[Unit], hopeless: &[usize], least: usize) -> Option<Self> {
+        let mut ledger = Ledger::new(context, false);
+        let mut sequence = greedy::sequence(units, Order::Hardest, |_| false);
+        sequence.retain(|index| hopeless.binary_search(index).is_err());
+        let sequence = wanted_first(context, units, sequence);
+        let sequence: Vec<usize> = sequence.into_iter().filter(|i| hopeless.binary_search(i).is_err()).collect();
+        let waiting = exhaustive::more_than(least, units, &sequence, &mut ledger)?;
+        let quality = Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 };
+        let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference: Preference::Spread, quality };
+        attempt.judge(units);
+        Some(attempt)
     }
 
     /// Makes room for those that wait; true when some of them got some.

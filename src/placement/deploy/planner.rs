@@ -110,6 +110,14 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
     while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
         improve(&mut best);
     }
+    if joint && !best.waiting.is_empty() && !context.work.exhausted() {
+        let placed = best.quality.placed + best.quality.late;
+        let more = Attempt::exhaustive(context, &units, &hopeless, placed);
+        if let Some(more) = more.filter(|more| compare(more.quality, best.quality) == Ordering::Greater) {
+            best = more;
+            improve(&mut best);
+        }
+    }
     best.finish(&units, &hopeless, &refused)
 }
 

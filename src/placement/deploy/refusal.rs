@@ -6,7 +6,7 @@ use crate::model::report::Lack;
 use crate::model::snapshot::Host;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
-use crate::placement::rules::reason::{Reason, listed};
+use crate::placement::rules::reason::{Reason, Told as Room, listed};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -119,15 +119,13 @@ impl Told<'_, '_> {
         {
             return format!("needs {}; none of {} candidate hosts has one ({first})", want.need, self.count);
         }
-        if let Reason::Join { with, .. } = reason
+        if let Reason::Join { with, hosts } = reason
             && *most == self.count
+            && !hosts.is_empty()
         {
-            let there = if with.len() == 1 { "is" } else { "are" };
-            return format!(
-                "must join {}, which {there} on none of its {} candidate hosts ({first})",
-                listed(with),
-                self.count
-            );
+            let on: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
+            let (with, on, count) = (listed(with), on.join(" or "), self.count);
+            return format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})");
         }
         let same = misses.iter().all(|miss| miss.excluded().is_some_and(|other| other.text() == reason.text()));
         if same {
@@ -208,6 +206,15 @@ impl Told<'_, '_> {
         });
         let Some((near, reason)) = near.and_then(|miss| Some((miss, miss.worst()?))) else { return String::new() };
         let label = self.label(near.host);
+        let lacks = tally(allowed.iter().filter(|miss| !miss.too_small).filter_map(|miss| Some(miss.worst()?.rule())));
+        let shared = match reason {
+            Reason::SystemDatastore { best: (id, _), told: Room::Shared, .. } => Some(format!("datastore {id}")),
+            Reason::ImageDatastore { id, .. } => Some(format!("image datastore {id}")),
+            _ => None,
+        };
+        if let Some(shared) = shared.filter(|_| lacks.len() == 1) {
+            return format!("needs {}; {shared}, the best for it, has {} free", reason.need(), reason.free());
+        }
         if let (Reason::Pci(want) | Reason::Numa(want), 1) = (reason, count) {
             let after = self.after(near.host);
             return format!("needs {}; its only candidate, {label}, {}{after}", want.need, want.has);
@@ -222,7 +229,6 @@ impl Told<'_, '_> {
         } else {
             format!("{} allowed of {count} candidate hosts", allowed.len())
         };
-        let lacks = tally(allowed.iter().filter(|miss| !miss.too_small).filter_map(|miss| Some(miss.worst()?.rule())));
         let after = self.after(near.host);
         match reason {
             Reason::Cpu { need, free } if lacks.len() == 1 => {
@@ -272,7 +278,8 @@ impl Told<'_, '_> {
 
     fn largest(&self, only: bool, scope: &str, host: usize) -> String {
         match only {
-            true => self.label(host),
+            true if self.count == 1 => format!("its only candidate, {},", self.label(host)),
+            true => format!("the only host that its rules allow, {},", self.label(host)),
             false => format!("the largest of {scope} ({})", self.label(host)),
         }
     }

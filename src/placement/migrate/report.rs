@@ -81,6 +81,9 @@ fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, request: usize)
     if let Some(reason) = before.broken(request) {
         return format!("a rule is broken where it is: {}", reason.text());
     }
+    if scene.context.snapshot.hosts[home].closed {
+        return format!("host {id} is closed: all its capacity is reserved");
+    }
     if before.load().is_overfull(home) {
         return format!("host {id} has more allocated than it has");
     }

@@ -66,8 +66,9 @@ impl Residents {
 fn units(snapshot: &Snapshot, groups: &Groups, moves: impl Fn(usize) -> bool) -> Vec<Vec<usize>> {
     let movers = (0..snapshot.candidates.len()).filter(|&request| moves(request));
     let mut in_set = vec![false; snapshot.candidates.len()];
-    groups.sets.iter().flatten().for_each(|&member| in_set[member] = true);
-    let sets = groups.sets.iter().map(|set| set.iter().copied().filter(|&member| moves(member)).collect());
+    let all = || groups.sets.iter().chain(&groups.bound);
+    all().flatten().for_each(|&member| in_set[member] = true);
+    let sets = all().map(|set| set.iter().copied().filter(|&member| moves(member)).collect());
     let singles = movers.filter(|&request| !in_set[request]).map(|request| vec![request]);
     let mut units: Vec<Vec<usize>> = singles.chain(sets).filter(|members| !members.is_empty()).collect();
     units.sort();

@@ -104,6 +104,9 @@ pub struct Groups {
     pub rules: Vec<GroupRules>,
     /// Requests that go to one host together or not at all, each sorted.
     pub sets: Vec<Vec<usize>>,
+    /// Sets that must all join others on the same host. What does not run yet meets there anyway, whoever finds
+    /// room first; what runs elsewhere goes together or not at all, or the set would be torn.
+    pub bound: Vec<Vec<usize>>,
     /// By host: tagged VMs that are there before the plan.
     pub occupants: Vec<Vec<Occupant>>,
     /// Sets that new members join, and that are torn apart already.
@@ -244,10 +247,10 @@ impl<'a> Builder<'a> {
         for (request, reason) in self.staying {
             self.rules[*request].refused = Some(reason.clone());
         }
-        let sets = self.sets();
+        let (bound, sets) = self.sets().into_iter().partition(|set| self.bound_to_one_host(set));
         self.notices.sort();
         self.notices.dedup();
-        Groups { rules: self.rules, sets, occupants: self.occupants, notices: self.notices }
+        Groups { rules: self.rules, sets, bound, occupants: self.occupants, notices: self.notices }
     }
 
     fn hosts_of_roles(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
@@ -392,11 +395,10 @@ impl<'a> Builder<'a> {
         for request in 0..self.leader.len() {
             sets.entry(self.find(request)).or_default().push(request);
         }
-        sets.into_values().filter(|set| set.len() > 1 && !self.bound_to_one_host(set)).collect()
+        sets.into_values().filter(|set| set.len() > 1).collect()
     }
 
-    /// Members that must all join others on the same host meet there anyway, whoever
-    /// of them finds room first.
+    /// Whether all members must join others on the same host.
     fn bound_to_one_host(&self, set: &[usize]) -> bool {
         let only = |request: &usize| match &self.rules[*request].joins {
             Some((hosts, _)) if hosts.len() == 1 => hosts.first().copied(),

@@ -238,22 +238,28 @@ impl Reason {
         match self {
             Self::Cpu { free, .. } => format!("has {} free", free.text()),
             Self::Memory { need, free } => format!("has {} of memory free", need.texts(*free).1),
-            Self::SystemDatastore { need, best: (id, free), told } => {
-                let texts = need.texts(*free);
-                let free = if need == free { format!("just {} (less than all is given)", texts.1) } else { texts.1 };
-                match told {
-                    Told::Shared => format!("would use datastore {id}, which has {free} free"),
-                    Told::ByHost => format!("has {free} free on datastore {id}"),
-                    Told::FreeDisk => {
-                        format!("reports nothing for datastore {id}, so its FREE_DISK of {free} counts")
-                    }
+            Self::SystemDatastore { best: (id, _), told, .. } => match told {
+                Told::Shared => format!("would use datastore {id}, which has {} free", self.free()),
+                Told::ByHost => format!("has {} free on datastore {id}", self.free()),
+                Told::FreeDisk => {
+                    format!("reports nothing for datastore {id}, so its FREE_DISK counts: {}", self.free())
                 }
-            }
-            Self::ImageDatastore { id, need, free } => {
-                format!("would use image datastore {id}, which has {} free", need.texts(*free).1)
+            },
+            Self::ImageDatastore { id, .. } => {
+                format!("would use image datastore {id}, which has {} free", self.free())
             }
             Self::Pci(want) | Self::Numa(want) => want.has.clone(),
             other => other.text(),
+        }
+    }
+
+    /// How much of a disk's need is free: `500 MB`. oned wants a datastore to keep some.
+    pub fn free(&self) -> String {
+        match self {
+            Self::SystemDatastore { need, best: (_, free), .. } | Self::ImageDatastore { need, free, .. } => {
+                if need == free { format!("just {}, and some must be left,", free.text()) } else { need.texts(*free).1 }
+            }
+            _ => String::new(),
         }
     }
 

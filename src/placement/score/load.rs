@@ -229,6 +229,12 @@ impl Load {
         self.scores().into_iter().fold(0.0, f64::max)
     }
 
+    /// What is allocated on a host beyond what it has, CPU and memory, as fractions of the host.
+    #[must_use]
+    pub fn excess(&self, host: usize) -> f64 {
+        self.beyond(host, &self.used[host])
+    }
+
     /// Whether more is allocated on a host than it has.
     #[must_use]
     pub fn is_overfull(&self, host: usize) -> bool {
@@ -289,13 +295,18 @@ impl Load {
         self.green_distance(host, &self.of(used), &self.mean) + self.overfull(host, used)
     }
 
-    /// What the allocation beyond capacity counts; of a closed host all of it.
+    /// What the allocation beyond capacity counts.
     fn overfull(&self, host: usize, used: &Share) -> f64 {
+        OVERFULL * self.beyond(host, used)
+    }
+
+    /// The allocation beyond capacity, as a fraction of the host; of a closed host all of it.
+    fn beyond(&self, host: usize, used: &Share) -> f64 {
         let capacity = if self.closed[host] { 0.0 } else { 1.0 };
         let over = |allocated: f64| (allocated - capacity).max(0.0);
         let over = over(used.allocated.cpu) + over(used.allocated.memory);
         // sums in another order differ by less
-        if over > SAME { OVERFULL * over } else { 0.0 }
+        if over > SAME { over } else { 0.0 }
     }
 
     /// The one place where energy and other costs come in.
