@@ -12,6 +12,7 @@
 //! | `schedule` | the order in which every step has room |
 //! | `drain` | empties one host that the operator names |
 //! | `report` | what was done and why |
+//! | `why` | why one VM moves or stays, and why nothing moves |
 //!
 //! A plan applied to its own request gives an empty plan, as long as no limit and no bound
 //! on the work has cut it short.
@@ -26,9 +27,11 @@ mod scene;
 mod schedule;
 mod state;
 mod unrest;
+mod why;
 
 pub use drain::drain;
 pub use scene::MigrationInput;
+pub use why::explain;
 
 use super::rules::context::Purpose;
 use super::score::load;

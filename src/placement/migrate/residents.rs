@@ -112,9 +112,9 @@ pub fn reason_to_stay(
         return Some(format!("runs on host {host}, which the request does not hold (disabled, off or in error)"));
     }
     match vm.datastore {
-        None => text("its system datastore is not known"),
+        None => text("is on a system datastore that its HISTORY does not tell"),
         Some(id) if snapshot.datastore_index(id).is_none() => {
-            Some(format!("its system datastore {id} is not in the request"))
+            Some(format!("is on system datastore {id}, which is not in the request"))
         }
         Some(_) => None,
     }
