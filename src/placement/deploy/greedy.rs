@@ -5,6 +5,7 @@
 use crate::model::chance;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::{Seats, Unit};
+use crate::placement::rules::groups::Company;
 use crate::placement::score::load::Effect;
 use crate::placement::score::load::compare;
 use std::cmp::Ordering;
@@ -95,7 +96,7 @@ pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Opt
 /// What makes a host better for a unit.
 struct Merit {
     /// VMs of its affined sets that are there, where these are torn apart already.
-    company: usize,
+    company: Company,
     rank: f64,
     value: Value,
 }
@@ -123,11 +124,12 @@ fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preferen
 }
 
 /// How many VMs of the unit's torn affined sets are on a host.
-pub fn company(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> usize {
+pub fn company(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> Company {
     let context = ledger.context();
     let id = context.snapshot.hosts[host].id;
     let comes = |request: usize| !unit.members.contains(&request) && ledger.host_of(request) == Some(host);
-    unit.members.iter().map(|&member| context.groups.rules[member].company(id, comes)).sum()
+    let each = unit.members.iter().map(|&member| context.groups.rules[member].company(id, comes));
+    each.fold(Company::default(), |sum, one| Company { all: sum.all + one.all, runs: sum.runs + one.runs })
 }
 
 /// A number of chance that stays the same for a VM and a host, whoever else is there.

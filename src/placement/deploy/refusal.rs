@@ -2,11 +2,12 @@
 //! comes first, and three states have three sentences: larger than any host, full now, and a rule. Only hosts
 //! that the rules allow count as near misses.
 
+use crate::model::ids::listed;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
-use crate::placement::rules::reason::{Reason, Told as Room, listed};
+use crate::placement::rules::reason::{Reason, Told as Room};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -215,9 +216,14 @@ impl Told<'_, '_> {
         if let Some(shared) = shared.filter(|_| lacks.len() == 1) {
             return format!("needs {}; {shared}, the best for it, has {} free", reason.need(), reason.free());
         }
-        if let (Reason::Pci(want) | Reason::Numa(want), 1) = (reason, count) {
-            let after = self.after(near.host);
-            return format!("needs {}; its only candidate, {label}, {}{after}", want.need, want.has);
+        let of_host = matches!(reason, Reason::Pci(_) | Reason::Numa(_) | Reason::SystemDatastore { .. });
+        if of_host && count == 1 {
+            return format!(
+                "needs {}; its only candidate, {label}, {}{}",
+                reason.need(),
+                reason.has(),
+                self.after_devices(reason, near.host)
+            );
         }
         if count == 1 {
             let need = reason.need();
@@ -238,8 +244,9 @@ impl Told<'_, '_> {
                 let (need, free) = need.texts(*free);
                 format!("needs {need} of memory; the best of {of} ({label}) has {free} free{after}")
             }
-            Reason::Pci(want) | Reason::Numa(want) if lacks.len() == 1 => {
-                format!("needs {}; {label} {}{after} (nearest of {of})", want.need, want.has)
+            _ if of_host && lacks.len() == 1 => {
+                let after = self.after_devices(reason, near.host);
+                format!("needs {}; {label} {}{after} (nearest of {of})", reason.need(), reason.has())
             }
             _ => {
                 let need = reason.need();
@@ -270,6 +277,11 @@ impl Told<'_, '_> {
             Reason::Cpu { .. } | Reason::Memory { .. } => format!("{}{}", reason.text(), self.after(host)),
             _ => reason.text(),
         }
+    }
+
+    /// The same of what belongs to one host alone.
+    fn after_devices(&self, reason: &Reason, host: usize) -> &'static str {
+        if matches!(reason, Reason::Pci(_) | Reason::Numa(_)) { self.after(host) } else { "" }
     }
 
     fn after(&self, host: usize) -> &'static str {

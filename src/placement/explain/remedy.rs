@@ -4,12 +4,12 @@
 
 use super::standing;
 use crate::model::explanation::Remedy;
-use crate::model::ids::VmId;
+use crate::model::ids::{VmId, listed};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
 use crate::placement::deploy::draft::PlanningInput;
-use crate::placement::rules::reason::{Reason, listed};
+use crate::placement::rules::reason::Reason;
 
 /// Hosts that are tried, the nearest ones.
 const HOSTS: usize = 8;

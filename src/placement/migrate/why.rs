@@ -206,7 +206,7 @@ fn limit_reached(scene: &Scene<'_>, migrated: &Migrated) -> Option<String> {
 /// Why an optimization moves nothing, in a sentence.
 pub fn idle(scene: &Scene<'_>) -> String {
     if let Some(limit) = limit_reached(scene, &Migrated::default()) {
-        return format!("every VM {limit}");
+        return limit.replace("may not move", "no migration is allowed");
     }
     if scene.units.is_empty() {
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();

@@ -3,10 +3,10 @@
 //! hosts it shuns, and tags that must not meet; and sets that are placed together.
 
 use super::context::Context;
-use super::reason::{Reason, listed};
+use super::reason::Reason;
 use super::standing::Seat;
 use super::{Case, Rule};
-use crate::model::ids::{HostId, VmId};
+use crate::model::ids::{HostId, VmId, listed};
 use crate::model::snapshot::{Host, Notice, RolePolicy, Snapshot, Subject, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -44,6 +44,15 @@ struct Torn {
     joining: Vec<usize>,
 }
 
+/// VMs of torn affined sets on a host: more is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Company {
+    /// All of them.
+    pub all: usize,
+    /// Those that run there.
+    pub runs: usize,
+}
+
 /// What group rules mean for one request.
 #[derive(Clone, Debug, Default)]
 pub struct GroupRules {
@@ -67,12 +76,13 @@ impl GroupRules {
         self.tags.is_empty() && self.joins.is_none() && self.only.is_empty() && self.never.is_empty()
     }
 
-    /// How many VMs of its torn sets are on a host; `comes` tells which requests the plan has brought there.
-    pub fn company(&self, host: HostId, comes: impl Fn(usize) -> bool) -> usize {
-        let of = |torn: &Arc<Torn>| {
-            torn.running.get(&host).copied().unwrap_or(0) + torn.joining.iter().filter(|&&r| comes(r)).count()
-        };
-        self.torn.iter().map(of).sum()
+    /// How many VMs of its torn sets are on a host, and how many of them run there; `comes` tells which requests
+    /// the plan has brought there.
+    pub fn company(&self, host: HostId, comes: impl Fn(usize) -> bool) -> Company {
+        let run = |torn: &Arc<Torn>| torn.running.get(&host).copied().unwrap_or(0);
+        let come = |torn: &Arc<Torn>| torn.joining.iter().filter(|&&request| comes(request)).count();
+        let runs = self.torn.iter().map(run).sum();
+        Company { all: runs + self.torn.iter().map(come).sum::<usize>(), runs }
     }
 
     /// The rules that need nothing but the host.

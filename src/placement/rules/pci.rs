@@ -1,8 +1,8 @@
 //! PCI devices of one host, handed out as oned does: VM after VM in the order of
 //! deployment, requests by address first, then the first free device that matches.
 
-use super::reason::{Want, listed};
-use crate::model::ids::VmId;
+use super::reason::Want;
+use crate::model::ids::{VmId, listed};
 use crate::model::snapshot::{Host, Vm};
 use crate::model::topology::PciRequest;
 
@@ -40,12 +40,15 @@ pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), 
 
 /// What the host has of a request: nothing, or devices that others hold.
 fn lack(host: &Host, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
-    let (mut count, mut excluded, mut free) = (0, 0, 0);
+    let (mut count, mut held, mut excluded, mut free) = (0, 0, 0, 0);
     let mut holders = Vec::new();
     for (device, taken) in host.pci.iter().zip(taken).filter(|(device, _)| request.matches(device)) {
         count += 1;
         match device.holder.or(*taken) {
-            Some(holder) => holders.push(holder),
+            Some(holder) => {
+                held += 1;
+                holders.push(holder);
+            }
             None if device.free => free += 1,
             None => excluded += 1,
         }
@@ -56,12 +59,10 @@ fn lack(host: &Host, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
     let mut parts = Vec::new();
     if !holders.is_empty() {
         let verb = if holders.len() == 1 { "holds" } else { "hold" };
-        let what = match (count, holders.len()) {
-            (1, _) => "its only one".to_owned(),
-            _ if excluded + free == 0 => format!("all {count} there"),
-            _ => "some there".to_owned(),
-        };
-        parts.push(format!("{} {verb} {what}", listed(&holders)));
+        let gone = |vm: &VmId| host.vms.binary_search(vm).is_err() && !taken.contains(&Some(*vm));
+        let gone = if holders.iter().all(gone) { ", not on the host's list," } else { "" };
+        let what = if held == count && count > 1 { format!("all {held}") } else { held.to_string() };
+        parts.push(format!("{}{gone} {verb} {what}", listed(&holders)));
     }
     if excluded > 0 {
         parts.push(format!("{excluded} excluded by the operator"));

@@ -1,6 +1,6 @@
 //! Why a host cannot take a VM: one reason per rule, with the numbers that people need.
 
-use crate::model::ids::{DatastoreId, HostId, NicId, VmId, VnetId};
+use crate::model::ids::{DatastoreId, HostId, NicId, VmId, VnetId, listed};
 use crate::model::report::Lack;
 use crate::model::rule;
 use crate::model::units::{Cpu, Disk, Memory};
@@ -312,16 +312,4 @@ impl Reason {
 
 fn none_if_empty(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// `VM 12`, `VMs 12 and 13`, `VMs 12, 13 and 4 more`.
-#[must_use]
-pub fn listed(vms: &[VmId]) -> String {
-    match vms {
-        [one] => format!("VM {one}"),
-        [a, b] => format!("VMs {a} and {b}"),
-        [a, b, c] => format!("VMs {a}, {b} and {c}"),
-        [a, b, rest @ ..] => format!("VMs {a}, {b} and {} more", rest.len()),
-        [] => "no VM".to_owned(),
-    }
 }
