@@ -223,7 +223,8 @@ pub fn idle(scene: &Scene<'_>) -> String {
     state.aim();
     let mut blocked: Vec<(usize, Look)> = Vec::new();
     let mut best: Option<(usize, Look)> = None;
-    let (mut spent, mut possible) = (0, false);
+    let mut refused: Vec<(usize, Look)> = Vec::new();
+    let mut spent = 0;
     for unit in 0..scene.units.len() {
         if spent > LOOKS || scene.context.work.spent() {
             break;
@@ -231,11 +232,12 @@ pub fn idle(scene: &Scene<'_>) -> String {
         let looks = looks(&mut state, unit);
         spent += looks.len().max(1);
         for look in looks {
-            possible |= look.rule.is_none();
             if look.gain.pays && look.rule.is_some() {
                 blocked.push((unit, look));
             } else if look.rule.is_none() && best.as_ref().is_none_or(|(_, known)| look.gain.gain > known.gain.gain) {
                 best = Some((unit, look));
+            } else if look.rule.is_some() {
+                refused.push((unit, look));
             }
         }
     }
@@ -263,8 +265,18 @@ pub fn idle(scene: &Scene<'_>) -> String {
                 "no migration gains enough: the best, VM {vm} to {to}, gains {gain:.3}, and it has to gain {price:.3}"
             )
         }
-        None if possible => "no migration would make hosts more even".to_owned(),
-        None => "no VM may go to any other host".to_owned(),
+        None => match refused.first() {
+            Some((unit, look)) => {
+                let rule = look.rule.as_ref().map(Reason::text).unwrap_or_default();
+                let counts = counts(refused.iter().map(|(_, look)| look));
+                format!(
+                    "no VM may go to any other host ({counts}): VM {} to {}: {rule}",
+                    vm(*unit),
+                    label(scene, look.to)
+                )
+            }
+            None => "oned offers no VM any other host".to_owned(),
+        },
     }
 }
 
