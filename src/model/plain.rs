@@ -64,6 +64,7 @@ impl Vm {
             error: String::new(),
             transient: false,
             unknown: false,
+            locked: false,
             suspended: false,
             blocked: false,
             monitoring: None,

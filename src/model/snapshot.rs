@@ -138,6 +138,8 @@ pub struct Vm {
     /// Active, in LCM_STATE UNKNOWN: oned lost sight of the guest, which may still run. A migration
     /// would not stop it first, and it could run twice: only RESCHED moves it.
     pub unknown: bool,
+    /// LOCK/LOCKED is above 0 (`onevm lock`): oned refuses to deploy and to migrate it, also to itself.
+    pub locked: bool,
     /// Parked, and suspended (STATE 5) rather than powered off (8): oned does not offer it to be placed.
     pub suspended: bool,
     /// RESCHED=1: runs, and is to be moved.

@@ -14,8 +14,8 @@ use crate::model::units::{Cpu, Disk, Memory};
 /// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
 const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 
-/// LCM_STATE RUNNING and UNKNOWN: in these two alone oned migrates an active VM, also one that is locked.
-/// While a backup is made (BACKUP, BACKUP_POWEROFF) it does not, and neither do we.
+/// LCM_STATE RUNNING and UNKNOWN: in these two alone oned migrates an active VM (7.4,
+/// `VirtualMachineAPI::migrate`); not while a backup is made (BACKUP, BACKUP_POWEROFF).
 const RUNNING: i64 = 3;
 const UNKNOWN: i64 = 16;
 
@@ -46,6 +46,10 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         "LCM_STATE" => raw.lcm_state.fill(w),
         "RESCHED" => raw.resched.fill(w),
         "UID" => raw.owner.fill(w),
+        "LOCK" => w.children(|w, tag| match tag {
+            "LOCKED" => raw.lock.fill(w),
+            _ => w.skip(),
+        }),
         "MONITORING" if raw.monitoring.is_none() => {
             raw.monitoring = Some(Vector::read(w)?);
             Ok(())
@@ -95,6 +99,7 @@ struct RawVm {
     state: First,
     lcm_state: First,
     resched: First,
+    lock: First,
     owner: First,
     source: First,
     flavours: First,
@@ -218,6 +223,7 @@ impl RawVm {
             state,
             transient: state == VmState::Active && !self.is_steady(),
             unknown: state == VmState::Active && number::integer(self.lcm_state.text()) == Some(UNKNOWN),
+            locked: number::integer(self.lock.text()).is_some_and(|level| level > 0),
             suspended: number::integer(self.state.text()) == Some(5),
             resched: number::integer(self.resched.text()) == Some(1),
             resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,

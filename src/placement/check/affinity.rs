@@ -176,7 +176,7 @@ pub fn current_vms(moves: &[Move<'_>], found: &mut Vec<Breach>) {
             match parse_requirement(text) {
                 Ok(rule) if rule.holds(&facts) => {}
                 Ok(_) => {
-                    found.push(Breach { vm: one.vm.id, rule: rule::CURRENT_VMS, text: format!("{text} is false") })
+                    found.push(Breach { vm: one.vm.id, rule: rule::CURRENT_VMS, text: format!("{text} is false") });
                 }
                 Err(error) => found.push(Breach { vm: one.vm.id, rule: rule::CURRENT_VMS, text: error.to_string() }),
             }

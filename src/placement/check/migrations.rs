@@ -104,8 +104,8 @@ fn fit_to_move(vm: &Vm, action: &Action, policy: &Policy) -> Vec<(&'static str, 
     if !action.nics.is_empty() {
         wrong.push((rule::NETWORK, "a migration names networks".to_owned()));
     }
-    let runs = vm.state == VmState::Active && !vm.transient && !vm.unknown;
-    if !(runs || vm.state == VmState::Parked) || vm.host.is_none() {
+    let runs = vm.state == VmState::Active && !vm.transient && !vm.unknown && !vm.locked;
+    if !(runs || vm.state == VmState::Parked && !vm.locked) || vm.host.is_none() {
         wrong.push((rule::STATE, "cannot migrate in its state".to_owned()));
     }
     if vm.blocked || vm.resched {

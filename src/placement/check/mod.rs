@@ -120,7 +120,7 @@ fn moves<'a>(snapshot: &'a Snapshot, plan: &'a Plan, found: &mut Vec<Breach>) ->
             VmState::Pending => !vm.resched,
             VmState::Other => false,
         };
-        if !right {
+        if !right || vm.locked {
             breach(rule::STATE, format!("cannot {} in its state", operation.name()));
         }
         if vm.resched && vm.host == Some(action.host) {

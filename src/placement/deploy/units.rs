@@ -53,6 +53,9 @@ fn waits_for(context: &Context<'_>, retries: &Retries, member: usize, held: usiz
 
 /// oned would deploy a held or a running VM without a question.
 fn wrong_state(vm: &Vm) -> Option<String> {
+    if vm.locked {
+        return Some("is locked (onevm lock): oned refuses to deploy or migrate it until it is unlocked".to_owned());
+    }
     match (vm.resched, vm.state) {
         (false, VmState::Pending) => None,
         (true, VmState::Active) if vm.transient => {

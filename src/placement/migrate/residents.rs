@@ -95,6 +95,9 @@ pub fn reason_to_stay(
         VmState::Pending | VmState::Other => return text("does not run"),
     }
     let Some(host) = vm.host else { return text("runs on no host that oned tells") };
+    if vm.locked {
+        return text("is locked (onevm lock): oned refuses to migrate it");
+    }
     if vm.blocked {
         return text("has ONEDRS_BLOCKED=YES");
     }

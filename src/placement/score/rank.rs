@@ -48,7 +48,7 @@ const DIVIDED: usize = 64;
 struct Causes(BTreeMap<(String, String), Vec<VmId>>);
 
 impl Causes {
-    fn add(&mut self, cause: String, name: &str, text: &str, vm: VmId) {
+    fn add(&mut self, cause: &str, name: &str, text: &str, vm: VmId) {
         let vms = self.0.entry((format!("{name} {cause}"), text.to_owned())).or_default();
         if vms.last() != Some(&vm) {
             vms.push(vm);
@@ -100,13 +100,13 @@ impl Ranks {
                     return None;
                 }
                 if let Err(error) = ranks.learn(text) {
-                    causes.add(format!("cannot be read ({error}); it is ignored"), name, text, vm.id);
+                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, vm.id);
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
                     ranks.compile(rank, &snapshot.hosts);
                     if let Some(cause) = ranks.by_zero(rank, snapshot.hosts.len()) {
-                        causes.add(cause, name, text, vm.id);
+                        causes.add(&cause, name, text, vm.id);
                     }
                 }
                 rank

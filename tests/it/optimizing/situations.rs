@@ -77,6 +77,10 @@ fn what_oned_lost_sight_of_stays() {
     assert!(stays(&outcome, 1).contains("UNKNOWN"));
     assert!(uneven(69).optimize().stays(1).contains("between two states"), "while a backup is made");
     assert!(uneven(3).optimize().stays(1).is_empty());
+    let locked =
+        resident(1, 1, "4", 400.0).change(|vm| Vm { more: "<LOCK><LOCKED>2</LOCKED></LOCK>".to_owned(), ..vm });
+    let locked = cluster(2, &[locked, resident(2, 1, "1", 10.0)]).optimize();
+    assert!(locked.stays(1).contains("is locked") && locked.moves().iter().all(|(vm, _)| *vm != 1));
     // nor does an evacuation move it, and says so
     let snapshot = decide::read(uneven(16).request().xml().into_bytes()).unwrap();
     let drained =

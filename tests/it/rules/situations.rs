@@ -46,6 +46,10 @@ fn with(vm: Vm, lcm: i32) -> Vm {
     Vm { more: format!("<LCM_STATE>{lcm}</LCM_STATE>"), ..vm }
 }
 
+fn lock(vm: Vm, level: i32) -> Vm {
+    Vm { more: format!("<LOCK><LOCKED>{level}</LOCKED><OWNER>0</OWNER></LOCK>"), ..vm }
+}
+
 #[test]
 fn resched_moves_what_runs_is_powered_off_or_lost_and_nothing_else() {
     let hosts = || [host(1).vms(&[1]).cpu(800, 100), host(2)];
@@ -62,6 +66,9 @@ fn resched_moves_what_runs_is_powered_off_or_lost_and_nothing_else() {
         plain("running", one(with(moving(), 3)), &[(1, Some(2))], &[]),
         plain("suspended", one(Vm { state: 5, ..moving() }), &[(1, None)], &[(1, "suspended")]),
         plain("while a backup is made", one(with(moving(), 69)), &[(1, None)], &[(1, "between two states")]),
+        plain("locked", one(lock(moving(), 3)), &[(1, None)], &[(1, "is locked (onevm lock)")]),
+        plain("locked for use only, and pending", one(lock(vm(1, &[2]), 1)), &[(1, None)], &[(1, "is locked")]),
+        plain("unlocked again", one(lock(vm(1, &[2]), 0)), &[(1, Some(2))], &[]),
         plain("without HISTORY", one(Vm { history: None, ..moving() }), &[(1, None)], &[(1, "HISTORY tells no host")]),
         plain(
             "a powered off pair stays a pair",
