@@ -257,6 +257,9 @@ pub fn idle(scene: &Scene<'_>) -> String {
         );
     }
     match best {
+        Some((_, look)) if look.gain.pays => {
+            "no migration would make the cluster as a whole more even: the mean moves along".to_owned()
+        }
         Some((_, look)) if look.gain.gain <= 0.0 => "no migration would make hosts more even".to_owned(),
         Some((unit, look)) => {
             let price = look.gain.price;
