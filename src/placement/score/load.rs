@@ -248,7 +248,7 @@ impl Load {
     #[must_use]
     pub fn all_badness(&self) -> Vec<f64> {
         let mut scores = self.scores();
-        scores.iter_mut().enumerate().for_each(|(host, score)| *score += OVERFULL * self.over(host, &self.used[host]));
+        scores.iter_mut().enumerate().for_each(|(host, score)| *score += self.overfull(host, &self.used[host]));
         scores
     }
 
@@ -258,16 +258,16 @@ impl Load {
         self.scores().into_iter().fold(0.0, f64::max)
     }
 
-    /// How far a host is beyond its capacity, in hosts.
+    /// What a host has too much, CPU and memory, allocated or expected, as fractions of the host.
     #[must_use]
     pub fn excess(&self, host: usize) -> f64 {
-        self.over(host, &self.used[host])
+        self.beyond(host, &self.used[host])
     }
 
     /// Whether more is allocated on a host than it has, or it is expected to use more.
     #[must_use]
     pub fn is_overfull(&self, host: usize) -> bool {
-        self.over(host, &self.used[host]) > 0.0
+        self.beyond(host, &self.used[host]) > 0.0
     }
 
     /// A request goes to a host, from where it runs, if it does.
@@ -321,11 +321,23 @@ impl Load {
     }
 
     fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + OVERFULL * self.over(host, used)
+        self.green_distance(host, &self.of(used), &self.mean) + self.overfull(host, used)
     }
 
-    fn over(&self, host: usize, used: &Share) -> f64 {
-        over(used, self.deviations, self.closed[host])
+    /// What counts before any distance.
+    fn overfull(&self, host: usize, used: &Share) -> f64 {
+        OVERFULL * self.beyond(host, used)
+    }
+
+    /// How far a host is beyond its capacity, in hosts: by what is allocated (of a closed host all of it),
+    /// and by what it is expected to use with its deviations.
+    fn beyond(&self, host: usize, used: &Share) -> f64 {
+        let above = |part: f64, capacity: f64| (part - capacity).max(0.0);
+        let capacity = if self.closed[host] { 0.0 } else { 1.0 };
+        let allocated = above(used.allocated.cpu, capacity) + above(used.allocated.memory, capacity);
+        let expected = above(used.cpu + self.deviations * used.spread.deviation(), 1.0) + above(used.memory, 1.0);
+        // sums in another order differ by less
+        Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
     }
 
     /// The one place where energy and other costs come in.
@@ -336,18 +348,6 @@ impl Load {
         let distance = distance(used_of, mean_of, weights, self.target[host]) + uncertain;
         self.costs.adjusted(host, distance, used.cpu)
     }
-}
-
-/// How far a host is beyond its capacity, in hosts: by what is allocated, of a closed host all of it, and by what
-/// it is expected to use with so many `deviations`.
-fn over(used: &Share, deviations: f64, closed: bool) -> f64 {
-    let beyond = |part: f64| (part - 1.0).max(0.0);
-    let capacity = if closed { 0.0 } else { 1.0 };
-    let beyond_given = |part: f64| (part - capacity).max(0.0);
-    let allocated = beyond_given(used.allocated.cpu) + beyond_given(used.allocated.memory);
-    let expected = beyond(used.cpu + deviations * used.spread.deviation()) + beyond(used.memory);
-    // sums in another order differ by less
-    Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
 }
 
 /// What a VM would do to one host: its D_green before and after.

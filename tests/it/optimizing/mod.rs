@@ -1,5 +1,6 @@
 //! Migrations: plans of whole clusters, and the process that prints them.
 
+mod living;
 mod plans;
 mod process;
 mod situations;
