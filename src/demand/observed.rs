@@ -62,13 +62,13 @@ struct Typical {
 }
 
 /// Young VMs are the latest of all, so many per host.
-const YOUNG: usize = 4;
+const YOUNG: usize = 8;
 
 /// The host at this percentile tells what is typical: samples that miss VMs show too little.
 const USUAL: f64 = 0.75;
 
 /// It is at least this share, where no sample shows anything yet.
-const LEAST: f64 = 0.25;
+const LEAST: f64 = 0.5;
 
 impl Typical {
     fn new(snapshot: &Snapshot, hosts: &[HostUse]) -> Self {

@@ -61,7 +61,7 @@ fn vms_that_come_one_by_one_do_not_pile_up_between_samples() {
         let mut old = ours();
         let mut before = scenes::trickle(seed + 10, 20, samples, HOUR);
         before.begins -= 7200;
-        run(&before, &mut old);
+        assert_eq!(run(&before, &mut old).waiting, 0);
         let drivers = [(ours(), "fresh store"), (old, "old store"), (Ours::forgetful(Policy::default()), "no store")];
         for (mut driver, name) in drivers {
             let mut scenario = scenes::trickle(seed, 20, samples, HOUR);
