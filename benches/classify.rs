@@ -1,7 +1,7 @@
 //! Measures classifiers: fitting on 9,167 windows and the classification of one, in CPU time.
 //! The windows are of real traces, looked for in `../shared/traces`; without them, made up.
 //!
-//! `cargo bench --bench classify` prints a table. The seed's MC2PCA takes 176 s for the fit and
+//! `cargo bench --bench classify` prints a table. The ancestor's MC2PCA takes 176 s for the fit and
 //! 0.6 ms for a window.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -19,10 +19,10 @@ use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// As many as the seed was trained on.
+/// As many as the ancestor was trained on.
 const WINDOWS: usize = 9167;
 
-/// What the seed takes: seconds for a fit, microseconds for a window.
+/// What the ancestor takes: seconds for a fit, microseconds for a window.
 const SEED: (f64, f64) = (176.0, 600.0);
 
 fn main() {

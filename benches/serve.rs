@@ -6,11 +6,11 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod ancestor_path;
 #[path = "../tests/it/support/request.rs"]
 mod common;
 #[path = "../tests/it/support/store.rs"]
 mod postgres;
-mod seed_path;
 #[path = "../tests/it/support/server.rs"]
 mod serving;
 #[path = "../tests/it/support/skip.rs"]
@@ -95,12 +95,12 @@ fn latencies(service: &Service) {
     beside_the_seed(each.at(0.5));
 }
 
-/// The seed classifies in Python (0.6 ms per VM, measured on its code) and asks its database
+/// The ancestor classifies in Python (0.6 ms per VM, measured on its code) and asks its database
 /// twice per VM.
 fn beside_the_seed(ours: f64) {
     let classification = 0.6 * f64::from(VMS);
-    let Some(seed_path::Queries { as_made, indexed }) = seed_path::measure(VMS) else { return };
-    println!("\n| the seed's path, {VMS} VMs | SQL ms | classification ms | times ours |\n|---|---:|---:|---:|");
+    let Some(ancestor_path::Queries { as_made, indexed }) = ancestor_path::measure(VMS) else { return };
+    println!("\n| the ancestor's path, {VMS} VMs | SQL ms | classification ms | times ours |\n|---|---:|---:|---:|");
     for (what, queries) in [("its tables as made", as_made), ("with an index", indexed)] {
         let times = (queries + classification) / ours;
         println!("| {what} | {queries:.1} | {classification:.1} | {times:.0} |");

@@ -1,7 +1,11 @@
-//! Man pages, shell completions and the configuration reference, from the program's own
-//! command line and keys: `cargo run --example manual -- FOLDER`. A part of packaging, so
-//! that the program does not carry what only packages need.
+//! Man pages, shell completions and documents, from the program's own command line and keys,
+//! and what the program is made of: `cargo run --example manual -- FOLDER TRIPLE`. A part of
+//! packaging, so that the program does not carry what only packages need.
 #![allow(clippy::print_stdout)]
+
+mod inventory;
+mod links;
+mod sections;
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -15,7 +19,8 @@ use std::io::Write;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).ok_or("usage: manual FOLDER")?;
+    let folder = std::env::args_os().nth(1).ok_or("usage: manual FOLDER TRIPLE")?;
+    let triple = std::env::args().nth(2).ok_or("usage: manual FOLDER TRIPLE")?;
     let folder = Path::new(&folder);
     fs::create_dir_all(folder.join("man1"))?;
     fs::create_dir_all(folder.join("man5"))?;
@@ -23,18 +28,62 @@ fn main() -> Result<(), Box<dyn Error>> {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         clap_complete::generate_to(shell, &mut command, "oneaio", folder)?;
     }
+    keys_of_bash(&folder.join("oneaio.bash"))?;
     // generate_to names the file of bash `oneaio.bash`, of zsh `_oneaio`
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
     compressed(&folder.join("man5/oneaio.conf.5"), reference::man_page().as_bytes())?;
-    fs::write(folder.join("configuration.md"), reference::markdown())?;
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = inventory::crates(project, &triple)?;
+    fs::write(folder.join("sbom.cdx.json"), inventory::bill(&crates, env!("CARGO_PKG_VERSION"))?)?;
+    compressed(&folder.join("licenses.txt"), inventory::licenses(&crates).as_bytes())?;
+    documents(project, &folder.join("doc"))
+}
+
+/// All documents side by side, as they lie in /usr/share/doc/oneaio, with links that work there.
+fn documents(project: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(folder)?;
+    let mut files = vec![project.join("README.md"), project.join("CHANGELOG.md")];
+    for entry in fs::read_dir(project.join("packaging/doc"))? {
+        files.push(entry?.path());
+    }
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "md")) {
+        let name = file.file_name().ok_or("a document without a name")?;
+        fs::write(folder.join(name), links::side_by_side(&fs::read_to_string(file)?))?;
+    }
+    Ok(())
+}
+
+/// Lets bash offer the names of keys after `--set`, where clap only offers files.
+fn keys_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
+    let names: Vec<String> = oneaio::config::keys::all().map(|key| format!("{}=", key.name)).collect();
+    let offered = format!(
+        "--set)\n                    compopt -o nospace\n                    COMPREPLY=($(compgen -W \"{}\" -- \"${{cur}}\"))",
+        names.join(" ")
+    );
+    let files = "--set)\n                    COMPREPLY=($(compgen -f \"${cur}\"))";
+    let text = fs::read_to_string(file)?;
+    if !text.contains(files) {
+        return Err("the completions of bash look otherwise: --set is not found".into());
+    }
+    fs::write(file, text.replace(files, &offered))?;
     Ok(())
 }
 
 /// One page for a command and each below it: oneaio-db-prune(1).
 fn pages(command: &Command, name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
+    let man = clap_mangen::Man::new(command.clone()).title(name.to_uppercase());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let below = name.strip_prefix("oneaio").unwrap_or(name).trim_start_matches('-');
+    page.extend_from_slice(sections::roff(below).as_bytes());
     compressed(&folder.join(format!("{name}.1")), &page)?;
     for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
         pages(below, &format!("{name}-{}", below.get_name()), folder)?;

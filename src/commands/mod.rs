@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `driver` | settings, store and request of a run; one request to its answer |
 //! | `answering` | work within a deadline, whatever happens in it |
+//! | `asked` | the request of the living cloud |
 //! | `other` | another scheduler that answers in our place |
 //! | `recorded` | a bundle, with the settings and the history that belong to it |
 //! | `fitting` | how a model is fitted, on the command line |
@@ -29,6 +30,7 @@ pub mod simulate;
 pub mod train;
 
 mod answering;
+mod asked;
 mod driver;
 mod fitting;
 mod logger;

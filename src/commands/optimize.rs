@@ -2,8 +2,10 @@
 //! standard input and reads a plan of migrations from standard output. What the request
 //! tells of its VMs also feeds the store of history.
 
-use super::driver::Driver;
-use super::{AnswerArgs, Exit, logger};
+use super::driver::{self, Driver};
+use super::show::{grid, migrations_table, terminal};
+use super::{AnswerArgs, Exit, asked, logger, recorded};
+use crate::config::LogLevel;
 use crate::decide;
 use crate::machine::clock::now_in_milliseconds;
 use crate::model::ids::ClusterId;
@@ -15,9 +17,16 @@ use clap::Args;
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
 pub struct OptimizeArgs {
-    /// The cluster's ID; it becomes the ID of the plan.
-    #[arg(value_name = "CLUSTER_ID", value_parser = clap::value_parser!(i32).range(0..))]
-    pub cluster: i32,
+    /// The cluster's ID; it becomes the ID of the plan. With --dry-run its name does as well.
+    #[arg(value_name = "CLUSTER_ID")]
+    pub cluster: String,
+    /// Ask oned for the request of the living cluster and show what would be migrated. Nothing is
+    /// carried out.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// With --dry-run: do not cut what is wider than the terminal.
+    #[arg(long, requires = "dry_run")]
+    pub full: bool,
     /// Settings.
     #[command(flatten)]
     pub config: AnswerArgs,
@@ -30,13 +39,25 @@ pub fn run(args: &OptimizeArgs) -> Exit {
 }
 
 fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
-    let (mut driver, snapshot) = Driver::begin("optimize", &args.config, args.cluster, |history, settings| {
+    if args.dry_run {
+        return dry_run(args);
+    }
+    let Some(id) = args.cluster.parse::<i32>().ok().filter(|id| *id >= 0) else {
+        logger::start(LogLevel::default());
+        log::error!("CLUSTER_ID {:?} is not the ID of a cluster; names go with --dry-run", args.cluster);
+        return Err(Exit::Usage);
+    };
+    logger::start(LogLevel::default());
+    if let Some(exit) = asked::hand_over(ClusterId(id)) {
+        return Ok(exit);
+    }
+    let (mut driver, snapshot) = Driver::begin("optimize", &args.config, id, |history, settings| {
         history.with_model(modelfile::or_without(settings))
     })?;
     let known = driver.recall(&snapshot);
     // kept while we plan; what is not kept in time comes again with the next request
     let keeping = driver.history.as_ref().map(|history| history.absorb(&snapshot, driver.now));
-    let (policy, cluster) = (driver.settings.policy.clone(), ClusterId(args.cluster));
+    let (policy, cluster) = (driver.settings.policy.clone(), ClusterId(id));
     let optimized = driver.decide(move || decide::optimize(snapshot, Some(cluster), &known, &policy))?;
     let optimized = optimized.map_err(|error| driver.unusable(&error.into()))?;
     if driver.is_shadow() {
@@ -53,7 +74,24 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
             history.remember_migrations(&optimized, now_in_milliseconds());
         }
     };
-    let entry = |bundle: Option<&_>| decision_log::optimization(&optimized, args.cluster, driver.now, bundle);
-    let outcome = Outcome::Migrated(&optimized, args.cluster);
+    let entry = |bundle: Option<&_>| decision_log::optimization(&optimized, id, driver.now, bundle);
+    let outcome = Outcome::Migrated(&optimized, id);
     Ok(driver.finish(&optimized.migrated.plan, None, keep, entry, &outcome))
+}
+
+/// What would be migrated in the living cluster.
+fn dry_run(args: &OptimizeArgs) -> Result<Exit, Exit> {
+    let settings = driver::begin(&args.config.config)?.settings;
+    grid::fit(args.full);
+    let living = || {
+        let oned = asked::oned()?;
+        let cluster = asked::cluster(&oned, &args.cluster)?;
+        Ok((cluster, decide::read(asked::of_cluster(&oned, cluster)?)?))
+    };
+    let (cluster, snapshot) = living().map_err(|error| driver::failed(Exit::Unusable, &error))?;
+    let known = recorded::known(&settings, &snapshot);
+    let optimized = decide::optimize(snapshot, Some(cluster), &known, &settings.policy);
+    let optimized = optimized.map_err(|error| driver::failed(Exit::Unusable, &error.into()))?;
+    let table = migrations_table::optimization(&optimized.snapshot, &optimized.migrated);
+    Ok(driver::print(&terminal::lines(&format!("{table}\n{}\n", logger::summary(&optimized.migrated)))))
 }

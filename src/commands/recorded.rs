@@ -5,9 +5,17 @@ use crate::config::{Settings, Store};
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::snapshot::Snapshot;
-use crate::recall::history::History;
+use crate::recall::history::{self, History};
+use crate::recall::modelfile;
 use crate::records::bundle::{Bundle, MOST_REQUEST};
 use anyhow::Context;
+
+/// What store and model of this machine tell of a living cluster.
+pub fn known(settings: &Settings, snapshot: &Snapshot) -> Recall {
+    let Some(store) = history::chosen(settings) else { return Recall::default() };
+    let history = History::start(store, settings.history_deadline).with_model(modelfile::or_without(settings));
+    history.recall(snapshot, None)
+}
 
 /// What a bundle's decision rests on: its settings, its request, and what the store told,
 /// which is its own where it has some.

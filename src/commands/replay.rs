@@ -18,6 +18,7 @@ use crate::records::bundle::{self, Bundle};
 use crate::records::comparison::Comparison;
 use crate::records::differences::{Summary, differences};
 use crate::records::verdict::{Tally, Verdict};
+use crate::server::Point;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
@@ -173,7 +174,7 @@ fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
 
 /// Writes a page with a section for each bundle.
 fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) -> Exit {
-    let (mut sections, mut worst) = (Vec::new(), Exit::Done);
+    let (mut sections, mut course, mut worst) = (Vec::new(), Vec::new(), Exit::Done);
     for path in paths {
         let section = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
             let (settings, snapshot, recall) = read(&bundle, config)?;
@@ -185,6 +186,13 @@ fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) 
             }
             let mut decided = decide::place_snapshot(snapshot, &recall, &policy);
             decided.compare_green(&policy);
+            let report = &decided.planned.report;
+            course.push(Point {
+                at: decided.snapshot.taken_at,
+                largest: report.objective.1,
+                placed: report.decisions.len(),
+                waiting: report.refusals.len(),
+            });
             Ok(page::section(&name, &Section::Placed(&decided, &policy)))
         });
         match section {
@@ -192,6 +200,7 @@ fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) 
             Err((exit, error)) => worst = worst.max(failed(exit, &error)),
         }
     }
+    sections.insert(0, page::trend(&course));
     match write_whole(file, page::page(&sections).as_bytes(), 0o644, Sync::No) {
         Ok(()) => worst,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! `oneaio serve`: the HTTP service, for OpenNebula 6 and for users of AI-Orchestrator.
 
+use super::show::page;
 use super::{AnswerArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings};
 use crate::oned::{Limits, Oned};
@@ -34,6 +35,7 @@ pub fn run(args: &AnswerArgs) -> Exit {
         chosen: chosen(&settings),
         changers,
         log: log_of(&settings),
+        draw: Box::new(page::served),
         memory: Remembered::start(history::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
         socket,

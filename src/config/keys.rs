@@ -56,8 +56,8 @@ const KEYS: &[Key] = &[
             s.policy.objective = match text {
                 "joint" => Objective::Joint,
                 // the names of versions before 0.2 are still understood
-                "ai-orchestrator" | "seed" => Objective::Seed,
-                "ai-orchestrator-signed" | "seed-signed" => Objective::SeedSigned,
+                "ai-orchestrator" | "seed" => Objective::AiOrchestrator,
+                "ai-orchestrator-signed" | "seed-signed" => Objective::AiOrchestratorSigned,
                 _ => return Err("joint, ai-orchestrator or ai-orchestrator-signed"),
             };
             Ok(())
@@ -88,14 +88,30 @@ const KEYS: &[Key] = &[
     Key {
         name: "green_cost",
         default: "ai-orchestrator",
-        help: "What s_green scales. ai-orchestrator: D counts more the less renewable energy a host has.\n\
-               energy: to D comes what the plan's demand on the host emits, power (POWER_CURVE, or POWER_IDLE\n\
-               and POWER_MAX, watts) x carbon intensity (CARBON_ZONE of a stored series, or\n\
-               CARBON_INTENSITY, gCO2/kWh), in full average hosts.",
+        help: "How energy counts. ai-orchestrator: D counts more the less renewable energy a host has.\n\
+               energy: hosts where demand emits little are evened to more than the mean of all hosts, by\n\
+               energy_budget: power (POWER_CURVE, or POWER_IDLE and POWER_MAX, watts) x carbon intensity\n\
+               (CARBON_ZONE of a stored series, or CARBON_INTENSITY, gCO2/kWh, or any price). s_green 0\n\
+               switches both off.",
         set: |s, text| {
             let known = GreenCost::NAMES.iter().find(|(name, _)| *name == text);
             known.map(|(_, cost)| s.policy.green_cost = *cost).ok_or("ai-orchestrator or energy")
         },
+    },
+    Key {
+        name: "energy_budget",
+        default: "0.7",
+        help: "With green_cost: energy, how much more than the mean of all hosts the cleanest ones may carry, and\n\
+               how much less the others, as a share of that mean. A number from 0 to 1.",
+        set: |s, text| number(text, 1.0).map(|value| s.policy.energy_budget = value).ok_or("a number from 0 to 1"),
+    },
+    Key {
+        name: "overload",
+        default: "0.01",
+        help: "Share of the time that a host may be over its capacity by what its VMs are expected to use: 0.01\n\
+               keeps 2.33 deviations free beside the expected load, 0.5 none. Where no plan can, the\n\
+               overload is made as small as it gets before anything else. A number from 0 to 0.5.",
+        set: |s, text| number(text, 0.5).map(|value| s.policy.overload = value).ok_or("a number from 0 to 0.5"),
     },
     Key {
         name: "weights.cpu",

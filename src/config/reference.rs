@@ -4,25 +4,57 @@
 use super::keys::{Key, all};
 use std::fmt::Write;
 
-/// All keys in Markdown, by section.
+/// The section that a key is told in: what stands before its dot.
+fn section(key: &Key) -> &'static str {
+    key.name.split_once('.').map_or("general", |(section, _)| section)
+}
+
+/// All keys in Markdown: a table to look at, then section by section what each means.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Configuration of oneaio\n\n\
          `/etc/one/schedulers/oneaio.conf`, YAML. Nothing has to be set. `--set key=value` on the command\n\
-         line goes over the file. A key `a.b` stands as `b` indented below `a:`.\n\n\
-         Made by `oneaio config --reference`.\n",
+         line goes over the file. A key `a.b` stands as `b` indented below `a:`, or as `a.b:`. `oneaio config`\n\
+         prints the file, `oneaio config --effective` what counts and from where.\n\n\
+         Made by `oneaio config --reference`.\n\n\
+         | key | default | meaning |\n|---|---|---|\n",
     );
-    let mut section = None;
     for key in all() {
-        let own = key.name.split_once('.').map_or("general", |(section, _)| section);
-        if section != Some(own) {
-            let _ = write!(text, "\n## {own}\n");
-            section = Some(own);
+        let _ = writeln!(text, "| `{}` | {} | {} |", key.name, key.default, in_a_cell(first_sentence(&meaning(key))));
+    }
+    let mut sections: Vec<&str> = Vec::new();
+    for key in all() {
+        if !sections.contains(&section(key)) {
+            sections.push(section(key));
         }
-        let _ = write!(text, "\n### `{}`\n\n{}\n\nDefault: `{}`\n", key.name, meaning(key), key.default);
+    }
+    for own in sections {
+        let _ = write!(text, "\n## {own}\n");
+        for key in all().filter(|key| section(key) == own) {
+            let _ = write!(text, "\n### `{}`\n\n{}\n\nDefault: `{}`\n", key.name, meaning(key), key.default);
+        }
     }
     text
+}
+
+/// Up to the first full stop outside of brackets.
+fn first_sentence(text: &str) -> &str {
+    let mut depth = 0_usize;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '.' if depth == 0 && text[at + 1..].starts_with(' ') => return &text[..at],
+            _ => {}
+        }
+    }
+    text.trim_end_matches('.')
+}
+
+/// A bar would end the cell.
+fn in_a_cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 /// oneaio.conf(5), in roff.

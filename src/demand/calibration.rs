@@ -1,4 +1,4 @@
-//! From class distances to resources: the seed's `r_i = sum_k s_k c_k`, fitted on what VMs
+//! From class distances to resources: the ancestor's `r_i = sum_k s_k c_k`, fitted on what VMs
 //! used afterwards. Ridge regression with a constant, per resource, for level and peak, at
 //! both horizons; bounded by what was ever seen.
 

@@ -19,13 +19,13 @@ use crate::model::demand::Usage;
 use crate::model::resource::{PerResource, Resource};
 use crate::model::sketch::Sketch;
 
-/// How far ahead, in seconds: a window of the seed (9.3 hours), and three days.
+/// How far ahead, in seconds: a window of the ancestor (9.3 hours), and three days.
 pub const HORIZONS: [i64; 2] = [112 * 300, 3 * 86_400];
 
 /// Names of the horizons.
 pub const HORIZON_NAMES: [&str; 2] = ["9.3 h", "3 days"];
 
-/// The horizon that placement reckons with: the seed's window.
+/// The horizon that placement reckons with: the ancestor's window.
 pub const PLACEMENT: usize = 0;
 
 /// Lengths of history, in seconds, that trust is fitted for.

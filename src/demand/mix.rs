@@ -92,7 +92,7 @@ pub fn learnt(
         peak,
         usual: usual(traits, horizon),
         cpu_deviation,
-        sketch: Fit::sketch(traits, cpu_deviation),
+        sketch: Fit::sketch(traits, cpu_deviation).as_kept(),
         trust: fit.shares(traits.span, false).trust(),
         class: None,
         samples: traits.samples,

@@ -87,14 +87,13 @@ fn foresee(usage: &mut Usage, sample: &VmMonitoring, share: f64) {
 /// The sum over the VMs that run there, and what was measured beyond those that ran there then.
 fn host_use(host: &Host, residents: &Residents, used: &HashMap<VmId, Demand>, measured: Option<(f64, f64)>) -> HostUse {
     let mut usage = Usage { disk_io: Some(0.0), net_io: Some(0.0), ..Usage::default() };
-    let (mut cpu_variance, mut spread) = (0.0, Spread::default());
+    let mut spread = Spread::default();
     for demand in residents.here.iter().filter_map(|vm| used.get(vm)) {
         let one = demand.planned();
         usage.cpu += one.cpu;
         usage.memory += one.memory;
         usage.disk_io = Some(usage.disk_io.unwrap_or(0.0) + one.disk_io.unwrap_or(0.0));
         usage.net_io = Some(usage.net_io.unwrap_or(0.0) + one.net_io.unwrap_or(0.0));
-        cpu_variance += demand.cpu_deviation.powi(2);
         spread += demand.spread();
     }
     let unknown = host.vms.iter().any(|vm| !residents.here.contains(vm));
@@ -113,7 +112,7 @@ fn host_use(host: &Host, residents: &Residents, used: &HashMap<VmId, Demand>, me
     let basis = if beyond_cpu > 0.0 { basis } else { Basis::History };
     usage.cpu += beyond_cpu;
     usage.memory += beyond_memory;
-    HostUse { usage, cpu_variance, spread, basis }
+    HostUse { usage, spread, basis }
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
             };
             let more = demand.as_ref().map_or_else(unknown, Demand::planned);
             add(&mut at.usage, &more);
-            at.cpu_variance += demand.map_or(0.0, |demand| demand.cpu_deviation.powi(2));
             at.spread += demand.map_or_else(Spread::default, |demand| demand.spread());
         }
     }
@@ -60,6 +59,11 @@ struct Typical {
     /// VM ids from here on are young.
     young: VmId,
 }
+
+/// Only a sample that is this many deviations above what the VMs of a host are expected to use shows
+/// something that is not theirs: once in a hundred times they do that themselves. What they do for a
+/// moment is no reason to send the next VM elsewhere.
+const UNUSUAL: f64 = 2.33;
 
 /// Young VMs are the latest of all, so many per host.
 const YOUNG: usize = 8;
@@ -181,7 +185,7 @@ impl Known<'_> {
     /// more.
     fn host_use(&self, host: &Host, stated: HostUse, newcomers: &BTreeSet<VmId>, typical: &Typical) -> HostUse {
         let mut sum = Usage::default();
-        let (mut strangers, mut guessed, mut cpu_variance, mut counted) = (0, 0, 0.0, 0);
+        let (mut strangers, mut guessed, mut counted) = (0, 0, 0);
         let mut spread = Spread::default();
         for vm in host.vms.iter().filter(|vm| stated.basis == Basis::Allocation || !newcomers.contains(vm)) {
             counted += 1;
@@ -191,7 +195,6 @@ impl Known<'_> {
                 Some(demand) => {
                     guessed += usize::from(self.estimate(*vm).is_none());
                     add(&mut sum, &demand.planned());
-                    cpu_variance += demand.cpu_deviation.powi(2);
                     spread += demand.spread();
                 }
                 None => strangers += 1,
@@ -203,23 +206,20 @@ impl Known<'_> {
             return if unknown { typical.with_young(host, stated) } else { stated };
         }
         if strangers == 0 && stated.basis == Basis::Allocation {
-            return HostUse { usage: sum, cpu_variance, spread, basis: Basis::History };
+            return HostUse { usage: sum, spread, basis: Basis::History };
         }
+        let explained = sum.cpu + UNUSUAL * spread.deviation();
+        let unusual = strangers > 0 || stated.basis == Basis::Allocation || stated.usage.cpu > explained;
         let usage = Usage {
-            cpu: sum.cpu.max(stated.usage.cpu),
+            cpu: if unusual { sum.cpu.max(stated.usage.cpu) } else { sum.cpu },
             memory: sum.memory.max(stated.usage.memory),
             disk_io: sum.disk_io,
             net_io: sum.net_io,
         };
-        HostUse {
-            usage,
-            cpu_variance,
-            spread,
-            basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis },
-        }
+        HostUse { usage, spread, basis: if sum.cpu >= stated.usage.cpu { Basis::History } else { stated.basis } }
     }
 
-    /// The seed's space: class vectors of VMs, their sums on hosts. A VM without one counts
+    /// The ancestor's space: class vectors of VMs, their sums on hosts. A VM without one counts
     /// as the mean of those that have one, or 1/k each where nobody has.
     fn classes(&self, newcomers: &BTreeMap<HostId, BTreeSet<VmId>>) -> Option<ClassSpace> {
         let vectors = &self.recall.vectors;

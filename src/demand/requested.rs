@@ -37,7 +37,6 @@ fn host_use(snapshot: &Snapshot, host: &Host, max_age: i64) -> HostUse {
     };
     HostUse {
         usage: Usage { cpu: cpu.0 as f64, memory: memory.0 as f64, ..Usage::default() },
-        cpu_variance: 0.0,
         spread: Spread::default(),
         basis,
     }

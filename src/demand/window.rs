@@ -4,7 +4,7 @@
 //! | column | feature | unit |
 //! |---:|---|---|
 //! | 0 | cores | number of virtual cores |
-//! | 1 | CPU capacity | MHz (3200 x cores where nobody tells, as the seed) |
+//! | 1 | CPU capacity | MHz (3200 x cores where nobody tells, as the ancestor) |
 //! | 2 | CPU used | percent of the provisioned capacity, 0 to about 114 |
 //! | 3 | memory capacity | KiB |
 //! | 4 | memory used | KiB |
@@ -22,13 +22,13 @@ use thiserror::Error;
 /// Features of one row.
 pub const FEATURES: usize = 7;
 
-/// Rows of a window, as the seed's.
+/// Rows of a window, as the ancestor's.
 pub const LENGTH: usize = 112;
 
 /// Seconds between rows.
 pub const STEP: i64 = 300;
 
-/// The seed takes every core for one of 3.2 GHz.
+/// The ancestor takes every core for one of 3.2 GHz.
 pub const MHZ_PER_CORE: f64 = 3200.0;
 
 /// Names of the columns; they go into the model file, so that a model of other features

@@ -55,7 +55,7 @@ mod tests {
             peak: usage(2.0),
             usual: Usual { level: usage(3.3), peak: usage(4.4) },
             cpu_deviation: 1.0,
-            sketch: Sketch::from_fn(|index| index as f64 - 7.7),
+            sketch: Sketch::from_fn(|index| index as f64 - 7.75),
             trust: 1.0,
             class: None,
             samples: 9,

@@ -144,9 +144,6 @@ pub enum Basis {
 pub struct HostUse {
     /// Same units as a VM's usage.
     pub usage: Usage,
-    /// Sum of the squared CPU deviations of its VMs, (percent of a core)^2: its variance if each
-    /// went its own way.
-    pub cpu_variance: f64,
     /// How far its VMs together may be from their levels, reckoning with who peaks with whom.
     pub spread: Spread,
     /// What it rests on.

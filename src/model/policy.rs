@@ -18,6 +18,11 @@ pub struct Policy {
     pub weight_net_io: f64,
     /// Weight of uncertainty in the distance D, in weights of CPU.
     pub risk: f64,
+    /// Share of the time that a host may be over its capacity by what is expected.
+    pub overload: f64,
+    /// How much more than the mean of all hosts those with the cheapest energy may carry, and how much less
+    /// those with the dearest, as a share of that mean.
+    pub energy_budget: f64,
     /// What is balanced.
     pub resources: Resources,
     /// Whose classes, one of [`CLASSIFIERS`]; `None`: those of the model that is there.
@@ -166,24 +171,41 @@ pub enum Objective {
     Joint,
     /// VMs one after another, each to the host with the smallest D_green with it: the
     /// choice that AI-Orchestrator describes.
-    Seed,
+    AiOrchestrator,
     /// The same without the absolute value: the choice that AI-Orchestrator's program makes.
-    SeedSigned,
+    AiOrchestratorSigned,
+}
+
+impl Policy {
+    /// Deviations of the normal distribution that are exceeded in a share `overload` of the time: 2.33 for
+    /// 0.01; 0 from one half on.
+    #[must_use]
+    pub fn deviations(&self) -> f64 {
+        let share = if self.overload.is_finite() { self.overload.max(1e-9) } else { 0.5 };
+        let exceeded = |deviations: f64| 0.5 * libm::erfc(deviations / std::f64::consts::SQRT_2);
+        let (mut low, mut high) = (0.0, 6.0);
+        // 40 halvings of 6 leave an error of 1e-11
+        for _ in 0..40 {
+            let middle = f64::midpoint(low, high);
+            if exceeded(middle) > share { low = middle } else { high = middle }
+        }
+        if share >= 0.5 { 0.0 } else { low }
+    }
 }
 
 /// What energy adds to the distance D of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GreenCost {
     /// Multiplicative, by the share of renewable energy.
-    Seed,
-    /// Additive, by marginal power and carbon intensity.
+    AiOrchestrator,
+    /// By what a host is evened to: hosts where energy is cheap carry more.
     Energy,
 }
 
 impl GreenCost {
     /// All there are, as they are written.
     pub const NAMES: &'static [(&'static str, Self)] =
-        &[("ai-orchestrator", Self::Seed), ("energy", Self::Energy), ("seed", Self::Seed)];
+        &[("ai-orchestrator", Self::AiOrchestrator), ("energy", Self::Energy), ("seed", Self::AiOrchestrator)];
 }
 
 /// What the planner balances.
@@ -224,12 +246,14 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             s_green: 1.0,
-            green_cost: GreenCost::Seed,
+            green_cost: GreenCost::AiOrchestrator,
             weight_cpu: 1.0,
             weight_memory: 1.0,
             weight_disk_io: 0.1,
             weight_net_io: 0.1,
             risk: 0.5,
+            overload: 0.01,
+            energy_budget: 0.7,
             resources: Resources::Metrics,
             classifier: None,
             scheduler: Scheduler::Interference,

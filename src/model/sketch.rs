@@ -17,7 +17,7 @@ pub const WIDTH: usize = 16;
 /// default tells nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sketch([f32; WIDTH]);
+pub struct Sketch([f64; WIDTH]);
 
 impl Sketch {
     /// What moves with all other VMs'.
@@ -28,45 +28,50 @@ impl Sketch {
 
     /// What a function says of each projection.
     pub fn from_fn(of: impl FnMut(usize) -> f64) -> Self {
-        let mut of = of;
-        Self(std::array::from_fn(|index| of(index) as f32))
+        Self(std::array::from_fn(of))
     }
 
     /// The squared length: the variance of what it is the sketch of, (percent of a core)^2.
     #[must_use]
     pub fn squared(&self) -> f64 {
-        self.0.iter().map(|x| f64::from(*x).powi(2)).sum()
+        self.0.iter().map(|x| x * x).sum()
     }
 
     /// The covariance with another, (percent of a core)^2.
     #[must_use]
     pub fn with(&self, other: &Self) -> f64 {
-        self.0.iter().zip(&other.0).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum()
     }
 
     /// Each number times a factor.
     #[must_use]
     pub fn times(&self, factor: f64) -> Self {
-        Self(self.0.map(|x| (f64::from(x) * factor) as f32))
+        Self(self.0.map(|x| x * factor))
     }
 
-    /// Its numbers.
+    /// Its numbers, as precise as they are kept.
     #[must_use]
-    pub fn numbers(&self) -> &[f32; WIDTH] {
-        &self.0
+    pub fn numbers(&self) -> [f32; WIDTH] {
+        self.0.map(|x| x as f32)
+    }
+
+    /// Rounded to what is kept, so that an estimate is the same before it is stored and after.
+    #[must_use]
+    pub fn as_kept(&self) -> Self {
+        Self(self.numbers().map(f64::from))
     }
 
     /// Of such numbers; `None` where one is not finite.
     #[must_use]
     pub fn of(numbers: [f32; WIDTH]) -> Option<Self> {
-        numbers.iter().all(|x| x.is_finite()).then_some(Self(numbers))
+        numbers.iter().all(|x| x.is_finite()).then_some(Self(numbers.map(f64::from)))
     }
 }
 
 impl Index<usize> for Sketch {
-    type Output = f32;
+    type Output = f64;
 
-    fn index(&self, index: usize) -> &f32 {
+    fn index(&self, index: usize) -> &f64 {
         &self.0[index]
     }
 }
@@ -114,6 +119,18 @@ impl Spread {
     #[must_use]
     pub fn of(cpu_deviation: f64, together: Sketch) -> Self {
         Self { together, alone: (cpu_deviation.powi(2) - together.squared()).max(0.0) }
+    }
+
+    /// Of something this many times as large; with a negative factor what is taken away.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Self {
+        Self { together: self.together.times(factor), alone: self.alone * factor * factor.abs() }
+    }
+
+    /// This, or nothing where a number is not one.
+    #[must_use]
+    pub fn finite(self) -> Self {
+        if self.deviation().is_finite() { self } else { Self::default() }
     }
 
     /// The standard deviation of CPU in percent of a core.

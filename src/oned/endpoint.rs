@@ -1,4 +1,4 @@
-//! Where oned listens, from ONED_ADDR.
+//! Where oned listens: ONED_ADDR, ONE_XMLRPC as OpenNebula's own tools have it, or oned.conf.
 
 use super::error::SetupError;
 use std::fmt;
@@ -14,14 +14,16 @@ const PORT: u16 = 2633;
 pub struct Endpoint(String);
 
 impl Endpoint {
-    /// What ONED_ADDR says; without it, oned on this machine.
+    /// What ONED_ADDR says, else ONE_XMLRPC; without both, oned on this machine, where
+    /// `oned_conf` says that it listens.
     ///
     /// # Errors
-    /// When ONED_ADDR is no address.
-    pub fn find(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, SetupError> {
-        match var("ONED_ADDR").filter(|text| !text.trim().is_empty()) {
+    /// When the first of them that is set is no address.
+    pub fn find(var: &dyn Fn(&str) -> Option<String>, oned_conf: Option<&str>) -> Result<Self, SetupError> {
+        let set = |name: &str| var(name).filter(|text| !text.trim().is_empty());
+        match set("ONED_ADDR").or_else(|| set("ONE_XMLRPC")) {
             Some(text) => text.parse(),
-            None => Ok(Self::default()),
+            None => Ok(oned_conf.and_then(listens).unwrap_or_default()),
         }
     }
 
@@ -30,6 +32,29 @@ impl Endpoint {
     pub fn url(&self) -> &str {
         &self.0
     }
+}
+
+/// What PORT and LISTEN_ADDRESS of oned.conf say; nothing where both are at their defaults.
+fn listens(oned_conf: &str) -> Option<Endpoint> {
+    let mut inside = 0_i32; // sections in brackets have a PORT of their own
+    let (mut port, mut host) = (None, None);
+    for line in oned_conf.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        if let Some((key, value)) = line.split_once('=').filter(|_| inside == 0) {
+            let value = value.trim().trim_matches('"').trim();
+            match key.trim() {
+                "PORT" => port = value.parse::<u16>().ok().filter(|port| *port > 0),
+                "LISTEN_ADDRESS" => host = Some(value).filter(|host| !["", "0.0.0.0", "::"].contains(host)),
+                _ => {}
+            }
+        }
+        let count = |bracket: char| i32::try_from(line.matches(bracket).count()).unwrap_or(0);
+        inside = (inside + count('[') - count(']')).max(0);
+    }
+    if port.is_none() && host.is_none() {
+        return None;
+    }
+    format!("http://{}:{}/RPC2", in_brackets(host.unwrap_or("localhost")), port.unwrap_or(PORT)).parse().ok()
 }
 
 impl Default for Endpoint {
@@ -123,8 +148,25 @@ mod tests {
 
     #[test]
     fn without_the_variable_it_is_this_machine() {
-        assert_eq!(Endpoint::find(&|_| None).expect("default").url(), DEFAULT);
-        assert_eq!(Endpoint::find(&|_| Some(" ".to_owned())).expect("default").url(), DEFAULT);
-        assert_eq!(Endpoint::find(&|_| Some("one".to_owned())).expect("named").url(), "http://one:2633/RPC2");
+        assert_eq!(Endpoint::find(&|_| None, None).expect("default").url(), DEFAULT);
+        assert_eq!(Endpoint::find(&|_| Some(" ".to_owned()), None).expect("default").url(), DEFAULT);
+        assert_eq!(Endpoint::find(&|_| Some("one".to_owned()), None).expect("named").url(), "http://one:2633/RPC2");
+    }
+
+    #[test]
+    fn opennebulas_own_variable_and_oned_conf_count_in_their_turn() {
+        let conf = "DB = [ BACKEND = \"mysql\",\n  PORT = 3306 ]\n#PORT = 1\nPORT = 2644 # ours\nLISTEN_ADDRESS = \"10.0.0.3\"\n";
+        let theirs = |name: &str| (name == "ONE_XMLRPC").then(|| "http://fe:2634/RPC2".to_owned());
+        let both = |name: &str| if name == "ONED_ADDR" { Some("one".to_owned()) } else { theirs(name) };
+        for (var, conf, url) in [
+            (&both as &dyn Fn(&str) -> Option<String>, Some(conf), "http://one:2633/RPC2"),
+            (&theirs, Some(conf), "http://fe:2634/RPC2"),
+            (&|_: &str| None, Some(conf), "http://10.0.0.3:2644/RPC2"),
+            (&|_: &str| None, Some("PORT = 2650\nLISTEN_ADDRESS = \"0.0.0.0\""), "http://localhost:2650/RPC2"),
+            (&|_: &str| None, Some("LISTEN_ADDRESS = \"::1\""), "http://[::1]:2633/RPC2"),
+            (&|_: &str| None, Some("PORT = many\nDB = [ PORT = 1 ]"), DEFAULT),
+        ] {
+            assert_eq!(Endpoint::find(var, conf).expect("an address").url(), url);
+        }
     }
 }

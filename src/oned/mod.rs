@@ -57,6 +57,9 @@ impl Window {
     }
 }
 
+/// Where OpenNebula's packages keep oned's configuration.
+const OF_PACKAGES: &str = "/etc/one/oned.conf";
+
 /// One oned and who we are to it.
 #[derive(Debug)]
 pub struct Oned {
@@ -66,13 +69,17 @@ pub struct Oned {
 }
 
 impl Oned {
-    /// The oned of ONED_ADDR with the credentials of ONE_AUTH.
+    /// The oned of ONED_ADDR, ONE_XMLRPC or this machine's oned.conf, with the credentials of ONE_AUTH.
     ///
     /// # Errors
     /// When either is wrong.
     pub fn of_environment(limits: Limits) -> Result<Self, SetupError> {
         let variable = |name: &str| std::env::var(name).ok();
-        Self::new(Endpoint::find(&variable)?, Credentials::find(None, &variable)?, limits, None)
+        let folder = variable("ONE_LOCATION").filter(|folder| !folder.is_empty());
+        let conf = folder.map_or_else(|| OF_PACKAGES.to_owned(), |folder| format!("{folder}/etc/oned.conf"));
+        // unreadable is as good as silent: `check` tells of files
+        let conf = std::fs::read(conf).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Self::new(Endpoint::find(&variable, conf.as_deref())?, Credentials::find(None, &variable)?, limits, None)
     }
 
     /// Nothing is sent yet. Without `proxy` (a URL) none is used, whatever the environment says.
@@ -165,6 +172,23 @@ impl Oned {
     /// As [`Self::vm_monitoring`].
     pub fn clusters(&self, visit: &mut dyn FnMut(ClusterId, ClusterTemplate)) -> Result<usize, OnedError> {
         self.ask("one.clusterpool.info", &[], self.deadline(), |payload| cloud::clusters(payload, visit))
+    }
+
+    /// Hands ID and NAME of every cluster to `visit`; returns how many could not be read.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn cluster_names(&self, visit: &mut dyn FnMut(ClusterId, &str)) -> Result<usize, OnedError> {
+        self.ask("one.clusterpool.info", &[], self.deadline(), |payload| cloud::cluster_names(payload, visit))
+    }
+
+    /// Tells oned to have a cluster optimized. It returns when oned has heard it, not when
+    /// there is a plan.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, or refuses.
+    pub fn optimize(&self, cluster: ClusterId) -> Result<(), OnedError> {
+        self.ask("one.cluster.optimize", &[Param::Integer(cluster.0)], self.deadline(), |_| Ok(()))
     }
 
     /// Hands every pending VM to `visit`, with all that its document tells; returns how

@@ -50,6 +50,31 @@ pub fn clusters(
     })
 }
 
+/// Hands ID and NAME of every cluster of a `one.clusterpool.info` payload to `visit`.
+///
+/// # Errors
+/// As [`hosts`].
+pub fn cluster_names(payload: impl BufRead, visit: &mut dyn FnMut(ClusterId, &str)) -> Result<usize, PayloadError> {
+    each(payload, ("CLUSTER_POOL", "CLUSTER"), |xml| {
+        let (id, name) = named(xml).ok()?;
+        id.map(|id| visit(ClusterId(id), &name))
+    })
+}
+
+fn named(xml: &str) -> Result<(Option<i32>, String), XmlError> {
+    let (mut walker, _) = Walker::open(xml)?;
+    let (mut id, mut name) = (None, String::new());
+    walker.children(|w, tag| {
+        match tag {
+            "ID" => id = number::id(&w.text()?),
+            "NAME" => name = w.text()?.into_owned(),
+            _ => w.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok((id, name))
+}
+
 fn cluster(xml: &str) -> Result<(Option<i32>, ClusterTemplate), XmlError> {
     let (mut walker, _) = Walker::open(xml)?;
     let (mut id, mut template) = (None, Vec::new());

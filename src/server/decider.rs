@@ -1,6 +1,7 @@
 //! A batch to an answer: compose, recall, plan, remember. One batch after another, so that
 //! each knows the answers before it.
 
+use super::board::{Board, Shown};
 use super::booked::Booked;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
@@ -47,7 +48,8 @@ pub struct Asker<'a> {
 
 /// What is left to do when the answer is on its way.
 pub struct After {
-    decided: Decided,
+    decided: Arc<Decided>,
+    policy: Policy,
     request: String,
     now: i64,
 }
@@ -75,6 +77,7 @@ pub struct Decider {
     memory: Arc<dyn Memory>,
     metrics: Arc<Metrics>,
     log: Log,
+    board: Arc<Board>,
     past: Mutex<Past>,
 }
 
@@ -95,8 +98,9 @@ impl Decider {
         memory: Arc<dyn Memory>,
         metrics: Arc<Metrics>,
         log: Log,
+        board: Arc<Board>,
     ) -> Self {
-        Self { settings, choice, view, memory, metrics, log, past: Mutex::default() }
+        Self { settings, choice, view, memory, metrics, log, board, past: Mutex::default() }
     }
 
     /// Decides a batch, until it is told to stop; the store takes at most its own deadline.
@@ -168,7 +172,7 @@ impl Decider {
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         let refused = report.refusals.clone();
         let outcome = Outcome { placed: placed(&decided), refused, held: waiting.held, left_out, oned_age };
-        (outcome, Some(After { decided, request: asker.request.to_owned(), now }))
+        (outcome, Some(After { decided: Arc::new(decided), policy, request: asker.request.to_owned(), now }))
     }
 
     /// One line for each cause.
@@ -195,7 +199,7 @@ impl Decider {
 
     /// Tells why, and remembers what was `answered`; before the next decision.
     pub fn finish(&self, after: &After, answered: bool) {
-        let After { decided, request, now } = after;
+        let After { decided, policy, request, now } = after;
         let mut past = lock(&self.past);
         if answered {
             for action in &decided.planned.plan.actions {
@@ -205,6 +209,7 @@ impl Decider {
             }
             self.memory.remember(decided, *now);
             (self.log)(decided, *now);
+            self.board.put(Shown { decided: decided.clone(), policy: policy.clone() }, *now);
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
     }

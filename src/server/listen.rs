@@ -1,5 +1,6 @@
 //! Sockets and connections: how many, for how long, and the graceful end.
 
+use super::board::{Board, Draw};
 use super::body::Bodies;
 use super::changers::Changers;
 use super::chosen::{Choice, Chosen};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub memory: Arc<dyn Memory>,
     /// Keeps a decision that was answered, for those who ask why.
     pub log: Log,
+    /// Draws the page at `/`.
+    pub draw: Draw,
     /// `None` never asks oned.
     pub oned: Option<Oned>,
     /// A socket that is open already.
@@ -74,7 +77,8 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
-    let Parts { settings, chosen, changers, memory, log, oned, socket } = parts;
+    let Parts { settings, chosen, changers, memory, log, draw, oned, socket } = parts;
+    let board = Arc::new(Board::new(draw));
     let mut serve = settings.serve.clone();
     serve.max_connections = within_files(serve.max_connections);
     let listener = match socket {
@@ -99,7 +103,16 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),
-        decider: Arc::new(Decider::new(settings, choice.clone(), view.clone(), memory.clone(), metrics.clone(), log)),
+        decider: Arc::new(Decider::new(
+            settings,
+            choice.clone(),
+            view.clone(),
+            memory.clone(),
+            metrics.clone(),
+            log,
+            board.clone(),
+        )),
+        board,
         choice,
         memory,
         metrics,

@@ -15,6 +15,7 @@
 //! | `memory` | the store, as far as decisions need it |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
+//! | `board` | the page of the last decision |
 //! | `told` | what is told beside the hosts |
 //! | `metrics`, `health` | how it stands |
 //!
@@ -24,6 +25,7 @@
 
 pub mod view;
 
+mod board;
 mod body;
 mod booked;
 mod changers;
@@ -44,6 +46,7 @@ mod service;
 mod token;
 mod told;
 
+pub use board::{Board, Draw, Point, Shown};
 pub use changers::Changers;
 pub use chosen::Chosen;
 pub use decider::Log;

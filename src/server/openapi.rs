@@ -32,6 +32,7 @@ fn operation(route: &Route) -> Value {
     let mut answers = json!({ "200": { "description": "Done", "content": content(answer) } });
     let faults: &[(u16, &str)] = match (route.method, route.what) {
         ("GET", What::Ready) => &[(503, "Starting or stopping")],
+        ("GET", What::Page) => &[(403, "Only for this machine")],
         ("GET", _) => &[],
         _ => &[
             (400, "Malformed; `field` names what is wrong"),
@@ -81,6 +82,7 @@ fn bodies(what: What) -> (Option<&'static str>, &'static str) {
         What::Live | What::OpenApi => (None, "Object"),
         What::Ready => (None, "Ready"),
         What::Metrics => (None, "Text"),
+        What::Page => (None, "Html"),
     }
 }
 
@@ -88,6 +90,7 @@ fn content(schema: &str) -> Value {
     let reference = json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } });
     match schema {
         "Text" => json!({ "application/openmetrics-text": reference }),
+        "Html" => json!({ "text/html": reference }),
         _ => json!({ "application/json": reference }),
     }
 }
@@ -146,6 +149,7 @@ fn schemas() -> Value {
         "Ready": { "type": "object", "required": ["status", "oned", "store", "model"] },
         "Object": { "type": "object" },
         "Text": { "type": "string" },
+        "Html": { "type": "string" },
     })
 }
 

@@ -27,6 +27,8 @@ pub enum What {
     Metrics,
     /// The document of all this.
     OpenApi,
+    /// The last decision, to look at.
+    Page,
 }
 
 /// One way to ask.
@@ -61,6 +63,7 @@ const fn route(method: &'static str, path: &'static str, what: What, summary: &'
 /// All routes.
 pub const ROUTES: &[Route] = &[
     route("POST", "/", What::Batch, "EXTERNAL_SCHEDULER of OpenNebula 6.8 - 6.10: a host for each pending VM"),
+    route("GET", "/", What::Page, "The last decision as a page (HTML), from the service's own machine"),
     route("POST", "/api/place", What::Place, "A host for one VM"),
     route(
         "POST",
@@ -109,7 +112,8 @@ mod tests {
     fn paths_are_whole_and_methods_are_known() {
         assert!(matches!(find("POST", "/"), Found::Route(Route { what: What::Batch, .. })));
         assert!(matches!(find("HEAD", "/healthz"), Found::Route(Route { what: What::Live, .. })));
-        assert!(matches!(find("GET", "/"), Found::Methods(methods) if methods == "POST"));
+        assert!(matches!(find("GET", "/"), Found::Route(Route { what: What::Page, .. })));
+        assert!(matches!(find("PUT", "/"), Found::Methods(methods) if methods == "POST, GET"));
         assert!(matches!(find("PUT", "/api/scheduler"), Found::Methods(methods) if methods == "POST, GET"));
         for nowhere in ["", "//", "/api", "/api/place/", "/API/place", "/../etc/passwd", "*"] {
             assert!(matches!(find("GET", nowhere), Found::Nothing), "{nowhere}");

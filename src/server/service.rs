@@ -1,5 +1,6 @@
 //! One request: where it leads, whether it may, what it says, the answer and its log line.
 
+use super::board::Board;
 use super::body::{Bodies, NoBody, may_be_json};
 use super::changers::{Changers, Refusal as Locked};
 use super::chosen::Choice;
@@ -39,6 +40,7 @@ pub type Answer = Response<Full<Bytes>>;
 
 /// What requests share.
 pub struct Service {
+    pub board: Arc<Board>,
     pub bodies: Bodies,
     pub choice: Arc<Choice>,
     pub deadline: Duration,
@@ -161,6 +163,14 @@ impl Service {
             }
         };
         put(HeaderName::from_static("x-request-id"), &id);
+        if content.kind.starts_with("text/html") {
+            // complete in itself: no script, nothing from elsewhere, in no frame
+            put(
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            );
+            put(header::CACHE_CONTROL, "no-store");
+        }
         if closes {
             put(header::CONNECTION, "close");
         }
@@ -193,6 +203,9 @@ impl Service {
         if ambiguous {
             let error = "Content-Length and Transfer-Encoding exclude each other";
             return Err(Refused::field(StatusCode::BAD_REQUEST, "Transfer-Encoding", error));
+        }
+        if route.what == What::Page {
+            return self.page(&head.headers, of).await;
         }
         if route.method == "GET" {
             return self.tell(route.what);
@@ -235,6 +248,24 @@ impl Service {
             }
             Locked::Stranger => Refused::new(StatusCode::FORBIDDEN, locked.text()),
         })
+    }
+
+    /// The page of the last decision: names of VMs and hosts are for this machine alone.
+    async fn page(self: &Arc<Self>, headers: &HeaderMap, of: &Line) -> Result<Content, Refused> {
+        // a name of somebody else that leads here must not let his pages read ours
+        let named = headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_this_machine);
+        if !named || !of.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+            let error = "this page is for the service's own machine: ssh -L 4567:127.0.0.1:4567 leads there";
+            return Err(Refused::new(StatusCode::FORBIDDEN, error));
+        }
+        let service = self.clone();
+        let draw = move || {
+            let stopping = service.stopping.load(Ordering::Acquire);
+            let (_, stands) = health::ready(&service.view, service.memory.as_ref(), stopping);
+            service.board.text(&stands)
+        };
+        let text = tokio::task::spawn_blocking(draw).await.map_err(|_| fault())?;
+        Ok(Content { kind: "text/html; charset=utf-8", text: text.to_string(), ..Content::json(&Value::Null) })
     }
 
     /// GET: nothing to read, nothing to wait for.
@@ -404,6 +435,13 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether a Host header names this machine as such.
+fn is_this_machine(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn fault() -> Refused {

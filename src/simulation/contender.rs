@@ -51,7 +51,7 @@ pub const ALL: &[Contender] = &[
         knows: Knows::Classes,
         adjust: |policy| {
             policy.resources = Resources::Classes;
-            policy.objective = Objective::Seed;
+            policy.objective = Objective::AiOrchestrator;
         },
         migrates: false,
     },

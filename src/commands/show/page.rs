@@ -6,7 +6,9 @@ use crate::model::explanation::{Explanation, Score};
 use crate::model::ids::VmId;
 use crate::model::moment::utc;
 use crate::model::policy::Policy;
+use crate::server::{Point, Shown};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
 
 /// VMs that wait, and VMs that were placed, that are taken apart host by host. A page of 500
 /// hosts and 1000 VMs must stay below 1 MB.
@@ -27,6 +29,7 @@ h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}p.soft,td.soft{color:var
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:middle}
 th{color:var(--soft);font-weight:600;font-size:.85rem}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 svg{display:inline-block;vertical-align:middle;margin-right:.5em}summary{cursor:pointer;padding:.3rem 0}summary:focus-visible{outline:2px solid var(--after)}
+svg.wide{width:100%;max-width:680px;height:auto;display:block}svg.wide text{font-size:11px;fill:var(--soft)}
 .key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em;vertical-align:-.05em}";
 
 /// One request on the page.
@@ -35,6 +38,73 @@ pub enum Section<'a> {
     Placed(&'a Decided, &'a Policy),
     /// Migrations.
     Migrated(&'a Optimized),
+}
+
+/// The page of `oneaio serve`: how it stands, the course of its decisions, the last one.
+pub fn served(shown: Option<&Shown>, course: &[Point], stands: &Value) -> String {
+    let decision = match shown {
+        Some(shown) => section("The last decision", &Section::Placed(&shown.decided, &shown.policy)),
+        None => html! { h1 { "No decision yet" } p { "Nothing was asked since the service began." } },
+    };
+    page(&[standing(stands), trend(course), decision])
+}
+
+/// What /readyz says, in words.
+fn standing(stands: &Value) -> Markup {
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let age = |value: &Value| value.as_f64().map_or("-".to_owned(), |seconds| span(seconds.round()));
+    html! {
+        h1 { "oneaio serve: " (word(&stands["status"])) }
+        div.scroll { table {
+            thead { tr { th { "what it rests on" } th { "state" } th.n { "age" } th { "problem" } } }
+            tbody { @for (key, name) in [("oned", "oned"), ("store", "store of history"), ("model", "model of demands")] { tr {
+                td { (name) } td { (word(&stands[key]["state"])) } td.n { (age(&stands[key]["age_seconds"])) }
+                td.soft { (word(&stands[key]["problem"])) }
+            } } }
+        } }
+    }
+}
+
+/// Seconds in the largest unit that fits.
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}
+
+/// The largest D after each decision over time; nothing for fewer than two.
+pub fn trend(course: &[Point]) -> Markup {
+    let mut course = course.to_vec();
+    course.sort_by_key(|point| point.at);
+    let (Some(first), Some(last)) = (course.first(), course.last()) else { return html! {} };
+    if course.len() < 2 || last.at <= first.at {
+        return html! {};
+    }
+    let top = course.iter().map(|point| point.largest).filter(|value| value.is_finite()).fold(0.0, f64::max).max(1e-9);
+    #[allow(clippy::cast_precision_loss)]
+    let x = |at: i64| 40.0 + 560.0 * (at - first.at) as f64 / (last.at - first.at) as f64;
+    let y = |value: f64| 90.0 - 80.0 * value.clamp(0.0, top) / top;
+    let line: Vec<String> = course.iter().map(|one| format!("{:.1},{:.1}", x(one.at), y(one.largest))).collect();
+    let text = format!("largest D from {:.3} to {:.3} over {} decisions", first.largest, last.largest, course.len());
+    let (placed, waiting) = (course.iter().map(|one| one.placed).sum::<usize>(), last.waiting);
+    html! {
+        h2 { "Course of " (course.len()) " decisions" }
+        p.soft { (placed) " VMs placed in all, " (waiting) " still waiting at the end; largest D after each" }
+        svg.wide role="img" aria-label=(text) viewBox="0 0 680 112" {
+            title { (text) }
+            @for (share, value) in [(0.0, 0.0), (0.5, top / 2.0), (1.0, top)] {
+                line x1="40" x2="600" y1=(format!("{:.1}", 90.0 - 80.0 * share)) y2=(format!("{:.1}", 90.0 - 80.0 * share)) stroke="var(--line)" {}
+                text x="34" y=(format!("{:.1}", 94.0 - 80.0 * share)) text-anchor="end" { (format!("{value:.2}")) }
+            }
+            polyline points=(line.join(" ")) fill="none" stroke="var(--after)" stroke-width="2" {}
+            text x="606" y=(format!("{:.1}", y(last.largest) + 4.0)) { "D " (number(last.largest)) }
+            text x="40" y="108" { (utc(first.at)) }
+            text x="600" y="108" text-anchor="end" { (utc(last.at)) }
+        }
+    }
 }
 
 /// The whole page from its sections.

@@ -1,6 +1,7 @@
 //! `simulate --loop`: the VMs of a trace come to a simulated oned, once for every driver.
 
 use super::SimulateArgs;
+use crate::commands::show::plot::{Line, over_time};
 use crate::model::policy::Policy;
 use crate::simulation::cloud::Cloud;
 use crate::simulation::oned::dice::Span;
@@ -9,11 +10,10 @@ use crate::simulation::oned::scenes::{HOUR, of_trace};
 use crate::simulation::oned::stock::{OneDrs, Rank};
 use crate::simulation::oned::{Ours, Outcome, Scheduler, run as simulate};
 use crate::simulation::trace::Trace;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use plotters::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -133,40 +133,15 @@ fn as_json(rows: &[(&str, Outcome)]) -> String {
     format!("{}\n", json!(rows.iter().map(row).collect::<Vec<_>>()))
 }
 
-/// Width and height, pixels.
-const SIZE: (u32, u32) = (960, 540);
-
 /// Fullest over mean host by hours, a line for each driver.
 fn draw(file: &Path, rows: &[(&str, Outcome)]) -> Result<()> {
-    let mut svg = String::new();
-    lines(&mut svg, rows).map_err(|error| anyhow!("{error}"))?;
-    std::fs::write(file, svg)?;
-    Ok(())
-}
-
-fn lines(svg: &mut String, rows: &[(&str, Outcome)]) -> Result<(), Box<dyn std::error::Error>> {
-    let looks = || rows.iter().flat_map(|(_, outcome)| &outcome.figures.looks).filter(|look| look.at >= HOUR);
-    let hours = |at: i64| at as f64 / HOUR as f64;
-    let last = looks().map(|look| hours(look.at)).fold(1.0, f64::max);
-    let most = looks().map(|look| look.fullest).fold(1.05, f64::max) * 1.05;
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .caption("Load of the fullest host over the mean host", ("sans-serif", 20))
-        .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..last, 1.0..most)?;
-    chart.configure_mesh().x_desc("hours").y_desc("fullest / mean").draw()?;
-    for (index, (name, outcome)) in rows.iter().enumerate() {
-        let color = Palette99::pick(index).to_rgba();
-        let points = outcome.figures.looks.iter().filter(|look| look.at >= HOUR);
-        let points = points.map(|look| (hours(look.at), look.fullest));
-        let series = chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
-        let name = format!("{name} ({:.2})", fullest(outcome));
-        series.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-    }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
-    area.present()?;
+    let line = |(name, outcome): &(&str, Outcome)| -> Line {
+        let looks = outcome.figures.looks.iter().filter(|look| look.at >= HOUR);
+        let points = looks.map(|look| (look.at as f64 / HOUR as f64, look.fullest)).collect();
+        (format!("{name} ({:.2})", fullest(outcome)), points)
+    };
+    let lines: Vec<Line> = rows.iter().map(line).collect();
+    let title = "Load of the fullest host over the mean host";
+    std::fs::write(file, over_time(title, ("hours", "fullest / mean"), 1.0, &lines)?)?;
     Ok(())
 }

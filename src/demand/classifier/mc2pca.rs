@@ -1,4 +1,4 @@
-//! MC2PCA: classes of windows by principal axes common to each class, as the seed.
+//! MC2PCA: classes of windows by principal axes common to each class, as the ancestor.
 //!
 //! Each column of a window is standardised (population deviation; constant columns become
 //! 0). With the axes a (7 x ncp) of a class, the distance is the reconstruction error
@@ -7,7 +7,7 @@
 //! X'X over its windows, and each window goes to the class of the smallest error.
 //!
 //! Standardising forgets the level of load, so these classes are about how features move
-//! together, never about how much is used. They are here as the seed's reference.
+//! together, never about how much is used. They are here as the ancestor's reference.
 
 use super::{Classifier, FitError, Kind, Parts, PartsError, Training, scaled};
 use crate::demand::window::{FEATURES, Row, Window};
@@ -17,13 +17,13 @@ use nalgebra::{SMatrix, SymmetricEigen};
 pub const KIND: Kind = Kind {
     name: "mc2pca",
     aliases: &["ClassicalClassifier"],
-    about: "the seed's classes by common principal axes (settings: ncp)",
+    about: "the ancestor's classes by common principal axes (settings: ncp)",
     settings: &["ncp"],
     fit: |training| Ok(Box::new(Mc2Pca::fit(training)?)),
     load: |parts| Ok(Box::new(Mc2Pca::load(parts)?)),
 };
 
-/// Classes when nobody says how many, as the seed.
+/// Classes when nobody says how many, as the ancestor.
 const CLASSES: usize = 3;
 
 /// More make no sense with 7 features.

@@ -3,7 +3,7 @@
 //! A classifier is fitted on many windows and then a pure function of one. Three things
 //! are asked of a fitted one: `distances` to its classes, `coordinates` (what the
 //! calibration regresses later use on; the distances unless it knows something better) and
-//! `vector`, the seed's class space: the distances scaled to 0..1.
+//! `vector`, the ancestor's class space: the distances scaled to 0..1.
 //!
 //! **A new classifier is one new file with a [`Kind`] and one line in [`REGISTRY`].** Its
 //! weights go into the model file as [`Parts`]: named arrays of f64 or f32 and named
@@ -42,7 +42,7 @@ pub trait Classifier: Send + Sync {
         self.distances(window)
     }
 
-    /// The seed's vector: scaled so that the smallest is 0 and the largest 1.
+    /// The ancestor's vector: scaled so that the smallest is 0 and the largest 1.
     fn vector(&self, window: &Window) -> Vec<f64> {
         scaled(&self.distances(window))
     }
@@ -87,7 +87,7 @@ impl Classification {
     }
 }
 
-/// Min-max scaling to 0..1; zeros where all are equal, or one is no number, as the seed.
+/// Min-max scaling to 0..1; zeros where all are equal, or one is no number, as the ancestor.
 #[must_use]
 pub fn scaled(values: &[f64]) -> Vec<f64> {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -159,7 +159,7 @@ pub enum FitError {
 pub struct Kind {
     /// In settings and model files.
     pub name: &'static str,
-    /// Other names for it; the seed's.
+    /// Other names for it; the ancestor's.
     pub aliases: &'static [&'static str],
     /// In a few words, for help texts.
     pub about: &'static str,

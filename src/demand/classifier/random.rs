@@ -15,7 +15,7 @@ pub const KIND: Kind = Kind {
     load: |parts| Ok(Box::new(Random::load(parts)?)),
 };
 
-/// Classes when nobody says how many, as the seed.
+/// Classes when nobody says how many, as the ancestor.
 const CLASSES: usize = 3;
 
 /// More classes than this make no sense.

@@ -32,8 +32,8 @@ pub fn ways(policy: &Policy) -> Vec<Way> {
     match (policy.scheduler, policy.objective) {
         (Scheduler::Random, _) => vec![(Order::Given, Preference::Chance)],
         (Scheduler::Interference, Objective::Joint) => WAYS.to_vec(),
-        (Scheduler::Interference, Objective::Seed) => vec![(Order::Given, Preference::Nearest)],
-        (Scheduler::Interference, Objective::SeedSigned) => vec![(Order::Given, Preference::Lowest)],
+        (Scheduler::Interference, Objective::AiOrchestrator) => vec![(Order::Given, Preference::Nearest)],
+        (Scheduler::Interference, Objective::AiOrchestratorSigned) => vec![(Order::Given, Preference::Lowest)],
     }
 }
 

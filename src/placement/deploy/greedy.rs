@@ -31,9 +31,9 @@ pub enum Preference {
     Spread,
     /// Least left over: keeps room in one piece for what is hard to place.
     Pack,
-    /// Nearest to the mean of all hosts: the seed's rule.
+    /// Nearest to the mean of all hosts: the ancestor's rule.
     Nearest,
-    /// The same, where being below the mean is better than being near it: the seed's
+    /// The same, where being below the mean is better than being near it: the ancestor's
     /// program.
     Lowest,
     /// Any.
@@ -110,7 +110,10 @@ fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preferen
     let value = match preference {
         Preference::Spread => Value::Interference(ledger.effect(&unit.members, host), ledger.load().brownness(host)),
         Preference::Pack => Value::Small(left_over(unit, ledger, host)),
-        Preference::Nearest => Value::Small(ledger.effect(&unit.members, host).after),
+        Preference::Nearest => {
+            let share = ledger.context().share(&unit.members, host);
+            Value::Small(ledger.load().score_with(host, &share))
+        }
         Preference::Lowest => {
             let share = ledger.context().share(&unit.members, host);
             Value::Small(ledger.load().signed_score_with(host, &share))

@@ -15,6 +15,7 @@ use super::rules::{Case, Rule, capacity};
 use super::score::cost::Costs;
 use super::score::load::{Effect, Load};
 use super::score::rank::{Brought, RankCache};
+use super::score::space::Share;
 use crate::model::units::{Cpu, Memory};
 
 /// Steps that a look at one host costs, devices aside: about 0.3 us.
@@ -204,10 +205,10 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// What requests would do to the D_green of a host.
+    /// What requests would do to a host: its badness before and after.
     pub fn effect(&self, requests: &[usize], host: usize) -> Effect {
         let share = self.context.share(requests, host);
-        Effect { before: self.load.score(host), after: self.load.score_with(host, &share) }
+        Effect { before: self.load.badness(host), after: self.load.badness_changed(host, &Share::default(), &share) }
     }
 
     fn case(&self, request: usize, host: usize) -> Case<'_> {

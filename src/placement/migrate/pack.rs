@@ -71,7 +71,8 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
         });
         let with = used.plus(&scene.share(unit, host));
         let limit = scene.context.policy.optimize.pack_limit;
-        if better && with.cpu.max(with.memory) <= limit && state.possible(&[(unit, host)]).is_ok() {
+        let expected = with.cpu + scene.context.space.deviations * with.spread.deviation();
+        if better && expected.max(with.memory) <= limit && state.possible(&[(unit, host)]).is_ok() {
             best = Some((merit.0, merit.1, host));
         }
     }

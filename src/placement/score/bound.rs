@@ -137,11 +137,12 @@ impl Bound<'_> {
     fn water(&self) -> f64 {
         let hosts = 0..self.before.hosts();
         let used: Vec<Parts> = hosts.clone().map(|host| self.before.used(host).part).collect();
+        let target: Vec<f64> = hosts.clone().map(|host| self.before.target(host)).collect();
         let slope: Vec<f64> = hosts.map(|host| self.before.brownness_idle(host).max(1.0)).collect();
         let (mut level, mut both) = (0.0_f64, 0.0);
         for j in 0..self.space.count {
             let (weight, high) = (self.space.weights[j], self.range.high[j]);
-            let above: f64 = used.iter().map(|used| (used[j] - high).max(0.0)).sum();
+            let above: f64 = used.iter().zip(&target).map(|(used, target)| (used[j] - target * high).max(0.0)).sum();
             if weight <= 0.0 || above <= 0.0 {
                 continue;
             }
@@ -149,8 +150,8 @@ impl Bound<'_> {
             let below = |level: f64| {
                 let room = used
                     .iter()
-                    .zip(&slope)
-                    .map(|(used, slope)| (high - used[j]).max(0.0).min(level / (slope * weight)));
+                    .zip(slope.iter().zip(&target))
+                    .map(|(used, (slope, target))| (target * high - used[j]).max(0.0).min(level / (slope * weight)));
                 room.sum::<f64>()
             };
             // the interval keeps its lower end: rounding never lifts the bound

@@ -7,12 +7,18 @@ use crate::model::snapshot::Snapshot;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// What the operation of a host costs beside its distance.
+/// What a host costs beside its distance.
 pub trait Cost: Debug + Send + Sync {
     /// The score of a host (index in the snapshot) whose distance, with the costs before this
-    /// one, is `distance`, and whose CPU utilisation, 1 being full use, is `cpu_before`
-    /// without the plan and `cpu_after` with it.
-    fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64;
+    /// one, is `distance`, and whose CPU utilisation, 1 being full use, is `cpu`.
+    fn adjusted(&self, _host: usize, distance: f64, _cpu: f64) -> f64 {
+        distance
+    }
+
+    /// What a host is evened to, in means of all hosts. The mean over the hosts is 1.
+    fn target(&self, _host: usize) -> f64 {
+        1.0
+    }
 }
 
 /// Makes a cost for the hosts of a request; `None` where it makes no difference.
@@ -40,7 +46,13 @@ impl Costs {
 
     /// As [`Cost::adjusted`], with all of them.
     #[must_use]
-    pub fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64 {
-        self.0.iter().fold(distance, |distance, cost| cost.adjusted(host, distance, cpu_before, cpu_after))
+    pub fn adjusted(&self, host: usize, distance: f64, cpu: f64) -> f64 {
+        self.0.iter().fold(distance, |distance, cost| cost.adjusted(host, distance, cpu))
+    }
+
+    /// As [`Cost::target`], with all of them.
+    #[must_use]
+    pub fn target(&self, host: usize) -> f64 {
+        self.0.iter().map(|cost| cost.target(host)).product()
     }
 }

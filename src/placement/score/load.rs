@@ -6,10 +6,13 @@
 //!
 //! U_ij is the utilisation of dimension j on host i as a fraction of the host's
 //! capacity, V_ij the demand of the VM over the same capacity, mean_j the mean over all
-//! hosts of the request. The uncertainty of CPU is evened out like a resource, with weight
-//! risk x w_cpu: its U is the standard deviation of what the host's VMs use together. Counted as
+//! hosts of the request. With `green_cost: energy` a host is evened to more or less than the mean
+//! ([`super::green`]). The uncertainty of CPU is evened out like a resource, with weight
+//! risk x w_cpu: its U is the standard deviation of what the host's VMs use together, which knows
+//! who peaks with whom ([`crate::model::sketch`]). Counted as
 //! load on top of the level, it would pay to put all that is uncertain on one host, where
-//! deviations add least; that host is then the likeliest to be full. Placements and migrations
+//! deviations add least; that host is then the likeliest to be full. Before all distances goes what
+//! a host has too much: allocated, or expected with `overload` deviations. Placements and migrations
 //! are scored here alike. Pure formulas; no rule is looked at here.
 
 use super::cost::Costs;
@@ -18,14 +21,14 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use std::cmp::Ordering;
 
-/// What a host counts more than its distance for each host's worth that is allocated on it
+/// What a host counts more than its distance for each host's worth that is allocated or expected on it
 /// beyond what it has: more than any distance, whose terms are a few hosts at most.
 const OVERFULL: f64 = 10.0;
 
-/// D_i for one host whose utilisation is `used`.
+/// D_i for one host whose utilisation is `used` and which is evened to `target` means.
 #[must_use]
-pub fn distance(used: &[f64], mean: &[f64], weights: &[f64]) -> f64 {
-    used.iter().zip(mean).zip(weights).map(|((used, mean), weight)| weight * (used - mean).abs()).sum()
+pub fn distance(used: &[f64], mean: &[f64], weights: &[f64], target: f64) -> f64 {
+    used.iter().zip(mean).zip(weights).map(|((used, mean), weight)| weight * (used - target * mean).abs()).sum()
 }
 
 /// What a host uses, or all hosts on average, as fractions of capacity.
@@ -60,9 +63,11 @@ pub struct Load {
     risk: f64,
     used: Vec<Share>,
     mean: Utilisation,
-    /// CPU utilisation that energy counts from, by host.
-    cpu_before: Vec<f64>,
+    /// Deviations of CPU that have to fit into a host beside what is expected.
+    deviations: f64,
     costs: Costs,
+    /// By host: what it is evened to, in means of all hosts.
+    target: Vec<f64>,
 }
 
 impl Load {
@@ -76,12 +81,12 @@ impl Load {
     #[must_use]
     pub fn with_costs(space: &Space, costs: Costs) -> Self {
         let used: Vec<Share> = (0..space.hosts()).map(|host| *space.used(host)).collect();
-        let before = |used: &Share| if space.from_idle { 0.0 } else { used.cpu };
         let mut load = Self {
             count: space.count,
             weights: space.weights,
             risk: space.risk,
-            cpu_before: used.iter().map(before).collect(),
+            deviations: space.deviations,
+            target: (0..used.len()).map(|host| costs.target(host)).collect(),
             used,
             mean: Utilisation::default(),
             costs,
@@ -134,22 +139,40 @@ impl Load {
         self.green_distance(host, &self.utilisation(host), &self.mean)
     }
 
+    /// The distance alone: energy and other costs do not count, neither in what a host is evened to.
+    #[must_use]
+    pub fn plain_distances(&self) -> Vec<f64> {
+        let (mean, count) = (self.mean(), self.count);
+        let of = |used: &Share| {
+            let uncertain = self.risk * (self.of(used).deviation - mean.deviation).abs();
+            distance(&used.part[..count], &mean.part[..count], &self.weights[..count], 1.0) + uncertain
+        };
+        self.used.iter().map(of).collect()
+    }
+
     /// As [`Load::score`], with how far the host is overfull before anything else.
     #[must_use]
     pub fn badness(&self, host: usize) -> f64 {
         self.badness_of(host, &self.used[host])
     }
 
-    /// What a distance of 1 and a host full of demand count on a host: lower is greener.
+    /// What a distance of 1 and a host full of demand count on a host, for what it is to have: lower is
+    /// greener.
     #[must_use]
     pub fn brownness(&self, host: usize) -> f64 {
-        self.costs.adjusted(host, 1.0, 0.0, 1.0)
+        self.costs.adjusted(host, 1.0, 1.0) / self.target[host].max(SAME)
+    }
+
+    /// What a host is evened to, in means of all hosts.
+    #[must_use]
+    pub fn target(&self, host: usize) -> f64 {
+        self.target[host]
     }
 
     /// What a distance of 1 counts on a host that gets nothing.
     #[must_use]
     pub fn brownness_idle(&self, host: usize) -> f64 {
-        self.costs.adjusted(host, 1.0, 0.0, 0.0)
+        self.costs.adjusted(host, 1.0, 0.0)
     }
 
     /// The least D_green of a host that has `more`, and no other (`exactly`) or perhaps
@@ -157,9 +180,13 @@ impl Load {
     #[must_use]
     pub fn least_score(&self, host: usize, more: &Share, low: &Parts, high: &Parts, exactly: bool) -> f64 {
         let used = self.used[host].plus(more);
-        let off = |j: usize| (used.part[j] - high[j]).max(if exactly { low[j] - used.part[j] } else { 0.0 }).max(0.0);
+        let target = self.target[host];
+        let off = |j: usize| {
+            let below = if exactly { target * low[j] - used.part[j] } else { 0.0 };
+            (used.part[j] - target * high[j]).max(below).max(0.0)
+        };
         let distance = (0..self.count).map(|j| self.weights[j] * off(j)).sum();
-        self.costs.adjusted(host, distance, self.cpu_before[host], used.cpu)
+        self.costs.adjusted(host, distance, used.cpu)
     }
 
     /// D_green of a host if `more` came to it.
@@ -172,7 +199,9 @@ impl Load {
     #[must_use]
     pub fn terms(&self, host: usize, more: &Share) -> Vec<f64> {
         let used = self.used[host].plus(more);
-        (0..self.count).map(|j| self.weights[j] * (used.part[j] - self.mean.part[j]).abs()).collect()
+        (0..self.count)
+            .map(|j| self.weights[j] * (used.part[j] - self.target[host] * self.mean.part[j]).abs())
+            .collect()
     }
 
     /// As [`Load::score_with`] without the absolute values, as the ancestor's program has it.
@@ -180,8 +209,8 @@ impl Load {
     pub fn signed_score_with(&self, host: usize, more: &Share) -> f64 {
         let used = self.used[host].plus(more);
         let parts = used.part.iter().zip(&self.mean.part).zip(&self.weights).take(self.count);
-        let signed = parts.map(|((used, mean), weight)| weight * (used - mean)).sum();
-        self.costs.adjusted(host, signed, self.cpu_before[host], used.cpu)
+        let signed = parts.map(|((used, mean), weight)| weight * (used - self.target[host] * mean)).sum();
+        self.costs.adjusted(host, signed, used.cpu)
     }
 
     /// Badness of a host if `less` left it and `more` came.
@@ -192,7 +221,7 @@ impl Load {
             part: [0.0; _],
             cpu: used.cpu - less.cpu + more.cpu,
             memory: used.memory - less.memory + more.memory,
-            variance: used.variance - less.variance + more.variance,
+            spread: used.spread - less.spread + more.spread,
             allocated: Allocated {
                 cpu: used.allocated.cpu - less.allocated.cpu + more.allocated.cpu,
                 memory: used.allocated.memory - less.allocated.memory + more.allocated.memory,
@@ -216,7 +245,7 @@ impl Load {
     #[must_use]
     pub fn all_badness(&self) -> Vec<f64> {
         let mut scores = self.scores();
-        scores.iter_mut().zip(&self.used).for_each(|(score, used)| *score += overfull(used));
+        scores.iter_mut().zip(&self.used).for_each(|(score, used)| *score += OVERFULL * self.over(used));
         scores
     }
 
@@ -226,10 +255,10 @@ impl Load {
         self.scores().into_iter().fold(0.0, f64::max)
     }
 
-    /// Whether more is allocated on a host than it has.
+    /// Whether more is allocated on a host than it has, or it is expected to use more.
     #[must_use]
     pub fn is_overfull(&self, host: usize) -> bool {
-        overfull(&self.used[host]) > 0.0
+        self.over(&self.used[host]) > 0.0
     }
 
     /// A request goes to a host, from where it runs, if it does.
@@ -278,29 +307,36 @@ impl Load {
     }
 
     fn of(&self, used: &Share) -> Utilisation {
-        let deviation = if self.risk > 0.0 { used.variance.max(0.0).sqrt() } else { 0.0 };
+        let deviation = if self.risk > 0.0 { used.spread.deviation() } else { 0.0 };
         Utilisation { part: used.part, deviation, cpu: used.cpu }
     }
 
     fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + overfull(used)
+        self.green_distance(host, &self.of(used), &self.mean) + OVERFULL * self.over(used)
+    }
+
+    fn over(&self, used: &Share) -> f64 {
+        over(used, self.deviations)
     }
 
     /// The one place where energy and other costs come in.
     fn green_distance(&self, host: usize, used: &Utilisation, mean: &Utilisation) -> f64 {
         let count = self.count;
         let uncertain = self.risk * (used.deviation - mean.deviation).abs();
-        let distance = distance(&used.part[..count], &mean.part[..count], &self.weights[..count]) + uncertain;
-        self.costs.adjusted(host, distance, self.cpu_before[host], used.cpu)
+        let (used_of, mean_of, weights) = (&used.part[..count], &mean.part[..count], &self.weights[..count]);
+        let distance = distance(used_of, mean_of, weights, self.target[host]) + uncertain;
+        self.costs.adjusted(host, distance, used.cpu)
     }
 }
 
-/// What the allocation beyond capacity counts.
-fn overfull(used: &Share) -> f64 {
-    let over = |allocated: f64| (allocated - 1.0).max(0.0);
-    let over = over(used.allocated.cpu) + over(used.allocated.memory);
+/// How far a host is beyond its capacity, in hosts: by what is allocated, and by what it is expected
+/// to use with so many `deviations`.
+fn over(used: &Share, deviations: f64) -> f64 {
+    let beyond = |part: f64| (part - 1.0).max(0.0);
+    let allocated = beyond(used.allocated.cpu) + beyond(used.allocated.memory);
+    let expected = beyond(used.cpu + deviations * used.spread.deviation()) + beyond(used.memory);
     // sums in another order differ by less
-    if over > SAME { OVERFULL * over } else { 0.0 }
+    Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
 }
 
 /// What a VM would do to one host: its D_green before and after.
@@ -344,7 +380,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_distance_is_the_seeds_formula() {
+    fn the_distance_is_the_ancestors_formula() {
         // used with demand, mean, weights -> D
         for (used, mean, weights, expected) in [
             ([0.6, 0.7], [0.3, 0.3], [1.0, 1.0], 0.7),
@@ -352,7 +388,7 @@ mod tests {
             ([0.2, 0.5], [0.3, 0.3], [2.0, 0.5], 0.3),
             ([0.0, 0.0], [0.0, 0.0], [1.0, 1.0], 0.0),
         ] {
-            let found = distance(&used, &mean, &weights);
+            let found = distance(&used, &mean, &weights, 1.0);
             assert!((found - expected).abs() < 1e-12, "{used:?}: {found}");
         }
     }

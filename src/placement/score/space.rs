@@ -11,6 +11,7 @@ use crate::model::demand::{Demand, Demands, HostUse, Usage};
 use crate::model::policy::{Policy, Resources, Weights};
 use crate::model::report::ResourceReport;
 use crate::model::resource::Resource;
+use crate::model::sketch::Spread;
 use crate::model::snapshot::{Host, Notice, Snapshot, Subject, Vm, VmState};
 
 /// At most this many dimensions are evened out: as many classes as a model may have.
@@ -95,8 +96,8 @@ pub struct Share {
     pub cpu: f64,
     /// Memory as it is used, whatever is evened out: hosts are filled up to a limit of it.
     pub memory: f64,
-    /// Squared deviation of that.
-    pub variance: f64,
+    /// How far CPU may be from what is expected, whatever is evened out.
+    pub spread: Spread,
     /// What is allocated, whatever is evened out: a host may have more of it than it can give.
     pub allocated: Allocated,
 }
@@ -129,7 +130,7 @@ impl Share {
         }
         self.cpu += sign * other.cpu;
         self.memory += sign * other.memory;
-        self.variance += sign * other.variance;
+        self.spread += other.spread.times(sign);
         self.allocated.cpu += sign * other.allocated.cpu;
         self.allocated.memory += sign * other.allocated.memory;
         self
@@ -140,7 +141,7 @@ impl Share {
             part: [0.0; MOST],
             cpu: self.cpu * scale.cpu,
             memory: self.memory * scale.memory,
-            variance: self.variance * scale.cpu * scale.cpu,
+            spread: self.spread.times(scale.cpu),
             allocated: Allocated { cpu: self.allocated.cpu * scale.cpu, memory: self.allocated.memory * scale.memory },
         };
         for ((part, amount), scale) in share.part.iter_mut().zip(&self.part).zip(&scale.part).take(count) {
@@ -171,9 +172,8 @@ pub struct Space {
     pub resources: Vec<ResourceReport>,
     /// What is odd about them.
     pub notices: Vec<Notice>,
-    /// Energy counts from an idle host on, not from what a host uses before the plan, so that
-    /// a score depends on where VMs are and not on where they were.
-    pub from_idle: bool,
+    /// Deviations of CPU that have to fit into a host beside what is expected.
+    pub deviations: f64,
     dimensions: Vec<Dimension>,
     /// By host.
     scale: Vec<Scale>,
@@ -190,7 +190,7 @@ impl Space {
     #[must_use]
     pub fn new(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let classes = policy.resources == Resources::Classes;
-        let mut space = Self::empty(snapshot, demands);
+        let mut space = Self::empty(snapshot, demands, policy);
         if !(classes && space.add_classes(demands)) {
             let weights = placement(policy);
             space.add_metrics(snapshot, demands, &weights);
@@ -210,15 +210,14 @@ impl Space {
     #[must_use]
     pub fn of_cluster(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let weights = policy.optimize.weights.unwrap_or_else(|| placement(policy));
-        let mut space = Self::empty(snapshot, demands);
-        space.from_idle = true;
+        let mut space = Self::empty(snapshot, demands, policy);
         space.add_metrics(snapshot, demands, &weights);
         space.risk = finite(policy.risk) * finite(weights.cpu_usage);
         space.from = vec![None; snapshot.candidates.len()];
         space
     }
 
-    fn empty(snapshot: &Snapshot, demands: &Demands) -> Self {
+    fn empty(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let inverse = |capacity: i64| if capacity > 0 { 1.0 / capacity as f64 } else { 0.0 };
         let scale = |host: &Host| Scale { part: [0.0; MOST], cpu: inverse(host.cpu.0), memory: inverse(host.memory.0) };
         let mut space = Self {
@@ -227,7 +226,7 @@ impl Space {
             risk: 0.0,
             resources: Vec::new(),
             notices: Vec::new(),
-            from_idle: false,
+            deviations: policy.deviations(),
             dimensions: Vec::new(),
             scale: snapshot.hosts.iter().map(scale).collect(),
             amounts: Vec::with_capacity(demands.vms.len()),
@@ -241,18 +240,18 @@ impl Space {
                 part: [0.0; MOST],
                 cpu: finite(demand.planned().cpu),
                 memory: finite(demand.planned().memory),
-                variance: finite(demand.cpu_deviation).powi(2),
+                spread: demand.spread().finite(),
                 allocated: allocated.unwrap_or_default(),
             });
         }
-        for ((host, scale), HostUse { usage, cpu_variance, .. }) in
+        for ((host, scale), HostUse { usage, spread, .. }) in
             snapshot.hosts.iter().zip(&space.scale).zip(&demands.hosts)
         {
             let amount = Share {
                 part: [0.0; MOST],
                 cpu: finite(usage.cpu),
                 memory: finite(usage.memory),
-                variance: finite(*cpu_variance).max(0.0),
+                spread: spread.finite(),
                 allocated: Allocated { cpu: host.cpu_allocated.0 as f64, memory: host.memory_allocated.0 as f64 },
             };
             space.used.push(amount.scaled(scale, 0));
@@ -371,7 +370,7 @@ impl Space {
     /// no uncertainty is added.
     #[must_use]
     pub fn mean_is_fixed(&self) -> bool {
-        let certain = self.risk == 0.0 || self.amounts.iter().all(|amount| amount.variance == 0.0);
+        let certain = self.risk == 0.0 || self.amounts.iter().all(|amount| amount.spread.deviation() == 0.0);
         certain && self.scale.windows(2).all(|pair| pair[0].part == pair[1].part)
     }
 
@@ -385,7 +384,6 @@ impl Space {
         }
         share.cpu = share.cpu.min(used.cpu.max(0.0));
         share.memory = share.memory.min(used.memory.max(0.0));
-        share.variance = share.variance.min(used.variance);
         Some((host, share))
     }
 
@@ -395,9 +393,9 @@ impl Space {
     #[must_use]
     pub fn fair_share(&self, requests: impl Iterator<Item = usize>) -> (Parts, f64) {
         let mut sum = [0.0; MOST];
-        let mut variance = 0.0;
+        let mut spread = Spread::default();
         for request in requests {
-            variance += self.amounts[request].variance;
+            spread += self.amounts[request].spread;
             for (sum, amount) in sum.iter_mut().zip(&self.amounts[request].part) {
                 *sum += amount;
             }
@@ -407,10 +405,22 @@ impl Space {
             let capacity: f64 = scales.map(|scale| 1.0 / scale).sum();
             *sum = if capacity > 0.0 { *sum / capacity } else { 0.0 };
         }
-        let hosts = self.scale.len().max(1) as f64;
-        let squares: f64 = self.scale.iter().map(|scale| scale.cpu * scale.cpu).sum();
-        let deviation = if self.risk > 0.0 { (variance * squares).sqrt() / hosts } else { 0.0 };
-        (sum, deviation)
+        (sum, if self.risk > 0.0 { self.fair_deviation(&spread) } else { 0.0 })
+    }
+}
+
+impl Space {
+    /// The mean deviation of CPU if each host took as much of what is spread as it has capacity: what
+    /// moves together is divided, what goes its own way evens out.
+    fn fair_deviation(&self, spread: &Spread) -> f64 {
+        let scales = || self.scale.iter().map(|scale| scale.cpu).filter(|scale| *scale > 0.0);
+        let capacity: f64 = scales().map(|scale| 1.0 / scale).sum();
+        if capacity <= 0.0 {
+            return 0.0;
+        }
+        let together = spread.together.squared() / (capacity * capacity);
+        let deviation = |scale: f64| (together + spread.alone * scale / capacity).sqrt();
+        scales().map(deviation).sum::<f64>() / self.scale.len().max(1) as f64
     }
 }
 
@@ -495,8 +505,7 @@ mod tests {
         };
         let host = |disk| HostUse {
             usage: usage(200.0, disk),
-            cpu_variance: 400.0,
-            spread: Default::default(),
+            spread: Spread::of(20.0, Default::default()),
             basis: Basis::History,
         };
         Demands { vms: vec![vm], hosts: disk_of_hosts.map(host).to_vec(), classes: None }
@@ -518,7 +527,7 @@ mod tests {
         let share = space.share(0, 0);
         assert_eq!(space.count, 2);
         assert_eq!(share.part[..3], [0.25, 0.25, 0.0]);
-        assert!((share.variance - 0.01).abs() < 1e-12);
+        assert!((share.spread.deviation() - 0.1).abs() < 1e-12);
         assert_eq!(space.share(0, 1).part[..2], [0.0, 0.25], "a host without CPU");
         assert_eq!(space.used(0).part[..2], [0.5, 0.25]);
     }

@@ -36,7 +36,7 @@ fn case(random: &mut Random) -> Case {
         let used = |random: &mut Random, whole: i64| random.below(60) as f64 / 100.0 * whole as f64;
         let (cpu, memory) = if busy { (used(random, host.cpu.0), used(random, host.memory.0)) } else { (0.0, 0.0) };
         let usage = Usage { cpu, memory, ..Usage::default() };
-        demands.hosts.push(HostUse { usage, cpu_variance: 0.0, spread: Default::default(), basis: Basis::History });
+        demands.hosts.push(HostUse { usage, spread: Default::default(), basis: Basis::History });
         snapshot.hosts.push(host);
     }
     let uncertain = random.below(2) == 0;
@@ -123,7 +123,7 @@ fn found(case: &Case, limit: usize) -> Standing {
     let start = load(case, &space, &at);
     let mut rules = Free { case, at: at.clone(), history: Vec::new(), done: 0, limit };
     Search::new(&space, &pieces, at, start, &mut rules, Effort::PLACING).run();
-    Standing::new(&load(case, &space, &rules.at).scores())
+    Standing::new(&load(case, &space, &rules.at).all_badness())
 }
 
 fn bound(case: &Case) -> f64 {
@@ -139,8 +139,8 @@ fn optimum(case: &Case) -> (f64, f64) {
     loop {
         let at: Vec<usize> =
             choice.iter().zip(&case.allowed).map(|(&c, hosts): (&usize, _)| hosts[c] as usize).collect();
-        let standing = Standing::new(&load(case, &space, &at).scores());
-        best = (best.0.min(standing.largest()), best.1.min(standing.unevenness()));
+        let load = load(case, &space, &at);
+        best = (best.0.min(load.objective()), best.1.min(Standing::new(&load.all_badness()).unevenness()));
         let Some(next) = (0..choice.len()).find(|&vm| choice[vm] + 1 < case.allowed[vm].len()) else { return best };
         choice[..next].fill(0);
         choice[next] += 1;
@@ -200,7 +200,6 @@ fn many_known_demands_are_spread_almost_evenly() {
         for _ in 0..hosts {
             case.demands.hosts.push(HostUse {
                 usage: Usage::default(),
-                cpu_variance: 0.0,
                 spread: Default::default(),
                 basis: Basis::History,
             });

@@ -46,8 +46,8 @@ fn even<'a>(_context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
 struct Dear;
 
 impl Cost for Dear {
-    fn adjusted(&self, host: usize, distance: f64, cpu_before: f64, cpu_after: f64) -> f64 {
-        distance + if host == 0 { 10.0 * (cpu_after - cpu_before) } else { 0.0 }
+    fn adjusted(&self, host: usize, distance: f64, cpu: f64) -> f64 {
+        distance + if host == 0 { 10.0 * cpu } else { 0.0 }
     }
 }
 

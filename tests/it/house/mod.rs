@@ -1,5 +1,6 @@
 //! What holds for the source and the texts.
 
 mod features;
+mod manual;
 mod readme;
 mod rooms;

@@ -43,7 +43,7 @@ fn errors_and_vectors_are_the_references() {
             let rows: Vec<Row> =
                 case["input"].as_array().unwrap().iter().map(|row| numbers(row).try_into().unwrap()).collect();
             if rows.iter().flatten().any(|x| !x.is_finite()) {
-                // the seed gives zeros; here it is a gap, filled before any classifier sees it
+                // the ancestor gives zeros; here it is a gap, filled before any classifier sees it
                 let whole: Vec<Option<Row>> = rows.iter().copied().map(Some).collect();
                 let window = Window::from_rows(&whole).unwrap();
                 assert_eq!(window.gaps().iter().filter(|gap| **gap).count(), 1);

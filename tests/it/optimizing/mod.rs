@@ -1,4 +1,5 @@
 //! Migrations: plans of whole clusters, and the process that prints them.
 
+mod living;
 mod plans;
 mod process;

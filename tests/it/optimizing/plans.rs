@@ -108,6 +108,23 @@ fn pack_empties_hosts_the_least_green_first() {
 }
 
 #[test]
+fn hosts_overfull_by_use_are_relieved_and_pack_keeps_within_the_limit() {
+    // two cores asked for, five used: host 1 has 8 cores and is asked for ten
+    let busy = |id, host| resident(id, host, "2", 500.0);
+    let over = cluster(3, &[busy(1, 1), busy(2, 1), busy(3, 2)]).drs("POLICY", "pack");
+    let outcome = over.optimize();
+    let after = over.after(outcome.plan());
+    assert_eq!(after.spread(), [(1, 1), (2, 1), (3, 1)].into(), "{:?}", outcome.moves());
+    assert!(after.optimize().moves().is_empty(), "what was relieved is not packed again");
+    // balance relieves it even if a migration must gain more than any distance
+    let dear = Policy { optimize: Optimize { minimum_gain: 0.9, ..Optimize::default() }, ..Policy::default() };
+    let balanced = cluster(3, &[busy(1, 1), busy(2, 1), busy(3, 2)]);
+    assert_eq!(balanced.optimize_with(&dear).moves().len(), 1);
+    let fits = cluster(3, &[resident(1, 1, "2", 300.0), resident(2, 1, "2", 300.0), resident(3, 2, "2", 300.0)]);
+    assert!(fits.optimize_with(&dear).moves().is_empty(), "uneven is not overfull");
+}
+
+#[test]
 fn vms_that_must_stay_stay_and_say_why() {
     let group_of = |text: &'static str| move |vm: Vm| vm.template(text);
     let mut one = uneven();

@@ -50,7 +50,7 @@ fn energy_counts_even_where_d_is_0() {
     let balanced = Policy { weight_cpu: 0.0, weight_memory: 0.0, ..energy(0.1) };
     let asked = request(&[dirty, clean], &[vm(1, &[1, 2])]);
     assert_eq!(asked.decide_with(&balanced).host(1), Some(2));
-    assert_eq!(asked.decide_with(&Policy { green_cost: GreenCost::Seed, ..balanced }).host(1), Some(1));
+    assert_eq!(asked.decide_with(&Policy { green_cost: GreenCost::AiOrchestrator, ..balanced }).host(1), Some(1));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use oneaio::decide;
 use oneaio::model::chance::Random;
 use oneaio::model::demand::{Basis, Demands, HostUse};
 use oneaio::model::policy::{Objective, Policy, Scheduler};
+use oneaio::model::sketch::{Sketch, Spread};
 use oneaio::placement::{PlanningInput, Stop, plan};
 
 const GIB: i64 = 1024 * 1024;
@@ -124,7 +125,7 @@ fn more_time_is_never_worse_and_joint_never_worse_than_the_seeds_form() {
             assert!(better || (equal && now.2 <= last.2 + 1e-9), "{now:?} after {last:?}");
             last = now;
         }
-        for objective in [Objective::Seed, Objective::SeedSigned] {
+        for objective in [Objective::AiOrchestrator, Objective::AiOrchestratorSigned] {
             let greedy = request.decide_with(&Policy { objective, ..Policy::default() });
             assert!(greedy.placed() <= last.0);
             if greedy.placed() == vms.len() {
@@ -174,8 +175,8 @@ fn the_seeds_forms_choose_as_the_seed_does() {
     let hosts = [host(1).cpu(800, 400), host(2).cpu(800, 100), host(3).cpu(800, 0)];
     let one = request(&hosts, &[vm(1, &[1, 2, 3])]);
     let form = |objective| Policy { objective, weight_memory: 0.0, ..Policy::default() };
-    assert_eq!(one.decide_with(&form(Objective::Seed)).host(1), Some(2));
-    assert_eq!(one.decide_with(&form(Objective::SeedSigned)).host(1), Some(3));
+    assert_eq!(one.decide_with(&form(Objective::AiOrchestrator)).host(1), Some(2));
+    assert_eq!(one.decide_with(&form(Objective::AiOrchestratorSigned)).host(1), Some(3));
     assert_eq!(one.decide_with(&form(Objective::Joint)).host(1), Some(3));
 }
 
@@ -219,6 +220,50 @@ fn equal_means_are_not_equal_risks() {
 }
 
 #[test]
+fn who_peaks_together_goes_apart() {
+    // four VMs of the same mean and deviation: two rise by day, two by night
+    let hosts = [host(1), host(2)];
+    let vms: Vec<Vm> = (0..4).map(|id| vm(id, &[1, 2])).collect();
+    let snapshot = decide::read(request(&hosts, &vms).xml().into_bytes()).unwrap();
+    for (twins, others) in [([0, 1], [2, 3]), ([0, 2], [1, 3]), ([0, 3], [1, 2])] {
+        let mut demands = demands_of(&snapshot);
+        for (pair, length) in [(twins, 70.0), (others, -70.0)] {
+            for vm in pair {
+                demands.vms[vm].cpu_deviation = 80.0;
+                demands.vms[vm].sketch = Sketch::from_fn(|index| if index == 3 { length } else { 0.0 });
+            }
+        }
+        let planned = plan(&PlanningInput::new(&snapshot, &demands), &Policy::default());
+        let host_of = |vm: usize| planned.plan.actions.iter().find(|action| action.vm.0 == vm as i32).unwrap().host;
+        assert_ne!(host_of(twins[0]), host_of(twins[1]), "{twins:?}");
+        assert_ne!(host_of(others[0]), host_of(others[1]), "{others:?}");
+    }
+}
+
+#[test]
+fn a_host_is_not_filled_beyond_its_limit_for_the_sake_of_evenness() {
+    // memory evens out on host 1, whose CPU is nearly full; (CPU in use, deviation, overload) -> host
+    let hosts = [host(1).memory(64 * GIB, 0), host(2).memory(64 * GIB, 0)];
+    let asked = request(&hosts, &[vm(0, &[1, 2]).memory(4096)]);
+    let snapshot = decide::read(asked.xml().into_bytes()).unwrap();
+    for (used, deviation, overload, expected) in [
+        (600.0, 0.0, 0.01, 1),
+        (650.0, 40.0, 0.01, 2),
+        (650.0, 40.0, 0.5, 1),
+        (740.0, 0.0, 0.5, 2),
+        (620.0, 40.0, 0.2, 1),
+    ] {
+        let mut demands = demands_of(&snapshot);
+        demands.hosts[0].usage.cpu = used;
+        demands.hosts[0].spread = Spread::of(deviation, Sketch::default());
+        demands.hosts[1].usage.memory = 40.0 * GIB as f64;
+        let policy = Policy { overload, weight_cpu: 0.1, risk: 0.0, ..Policy::default() };
+        let planned = plan(&PlanningInput::new(&snapshot, &demands), &policy);
+        assert_eq!(planned.plan.actions[0].host.0, expected, "{used} {deviation} {overload}");
+    }
+}
+
+#[test]
 fn who_is_told_to_stop_answers_what_there_is() {
     let ids: Vec<i32> = (1..=40).collect();
     let hosts: Vec<Host> = ids.iter().map(|&id| host(id)).collect();
@@ -236,12 +281,7 @@ fn who_is_told_to_stop_answers_what_there_is() {
 fn demands_of(snapshot: &oneaio::model::snapshot::Snapshot) -> Demands {
     let mut demands = oneaio::demand::requested::demands(snapshot, 600);
     for host in &mut demands.hosts {
-        *host = HostUse {
-            usage: Default::default(),
-            cpu_variance: 0.0,
-            spread: Default::default(),
-            basis: Basis::Monitoring,
-        };
+        *host = HostUse { usage: Default::default(), spread: Default::default(), basis: Basis::Monitoring };
     }
     demands
 }

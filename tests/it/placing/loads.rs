@@ -66,7 +66,7 @@ fn a_host_uses_what_its_vms_use_or_what_its_sample_shows_where_that_is_more() {
     let more_memory = with(200, 9000);
     assert_eq!((more_memory.usage.cpu, more_memory.usage.memory), (250.0, 9000.0));
     // deviations of VMs add up as squares
-    assert_eq!([less, more_cpu, more_memory].map(|host| host.cpu_variance), [25.0; 3]);
+    assert_eq!([less, more_cpu, more_memory].map(|host| host.spread.deviation()), [5.0; 3]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn where_a_vm_is_unknown_what_is_allocated_counts_unless_the_known_use_more() {
     assert_eq!(host_use(here(60), &[], &all).usage.cpu, 100.0);
     // nobody is known: nothing but what is stated
     let nobody = host_use(here(400), &[], &recall(&[], &[]));
-    assert_eq!((nobody.usage.cpu, nobody.cpu_variance, nobody.basis), (400.0, 0.0, Basis::Allocation));
+    assert_eq!((nobody.usage.cpu, nobody.spread.deviation(), nobody.basis), (400.0, 0.0, Basis::Allocation));
     // everybody is known, and no sample says otherwise: what is allocated says nothing
     let everybody = recall(&[(91, known(100.0, 1000.0, 3.0)), (92, known(50.0, 1.0, 0.0))], &[]);
     let known = host_use(here(400), &[], &everybody);
@@ -112,10 +112,10 @@ fn a_placement_counts_until_a_sample_has_seen_it() {
     // one that is known comes with what it uses, and with its deviation, and never twice
     let estimates = [(70, known(50.0, 0.0, 6.0))];
     let arriving = with(NOW - 10, &[], &estimates);
-    assert_eq!((arriving.usage.cpu, arriving.cpu_variance), (150.0, 36.0));
+    assert_eq!((arriving.usage.cpu, arriving.spread.deviation()), (150.0, 6.0));
     // listed, but its sample is from before it came: it counts on top
     let there = with(NOW - 10, &[70], &estimates);
-    assert_eq!((there.usage.cpu, there.cpu_variance), (150.0, 36.0));
+    assert_eq!((there.usage.cpu, there.spread.deviation()), (150.0, 6.0));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_host_of_a_cluster_uses_what_was_measured_beyond_its_vms() {
     let residents = cluster(1, &[resident(1, 1, "1", 70.0), resident(2, 1, "2", 30.0)]);
     let known = recall(&[(1, known(10.0, 1.0, 3.0)), (2, known(10.0, 1.0, 4.0))], &[]);
     let demands = monitored::demands(&read(&residents.request()), &known, AGE, 0.0);
-    assert_eq!(demands.hosts[0].cpu_variance, 25.0);
+    assert_eq!(demands.hosts[0].spread.deviation(), 5.0);
 }
 
 /// The largest D before anything is placed: CPU alone, no green, VMs with these deviations on

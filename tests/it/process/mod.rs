@@ -1,6 +1,7 @@
 //! The program as a process: what it prints, keeps, and how it ends.
 
 mod bounds;
+mod browser;
 mod check_setup;
 mod configuring;
 mod foreign_bundles;

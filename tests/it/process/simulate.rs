@@ -72,6 +72,54 @@ fn who_knows_more_spreads_better_and_every_run_is_the_same() {
 }
 
 #[test]
+fn energy_is_a_dial_and_packing_keeps_within_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let kinds = "clean: {count: 2, cores: 12, memory: 64, POWER_IDLE: 100, POWER_MAX: 300, CARBON_INTENSITY: 50}\n\
+                 dirty: {count: 2, cores: 12, memory: 64, POWER_IDLE: 100, POWER_MAX: 300, CARBON_INTENSITY: 500}\n";
+    let hosts = folder.path().join("hosts.yaml").display().to_string();
+    std::fs::write(&hosts, kinds).unwrap();
+    let args = [&usage, "--vms", &vms, "--warm-up", "0.5", "--horizon", "48", "--moments", "6", "--subsets", "0"];
+    let args = [&args[..], &["--set", "weights.memory=0", "--set", "green_cost=energy", "--json"]].concat();
+    let of = |more: &[&str], policy: &str, figure: &str| {
+        let found: Value = serde_json::from_str(&answer(&[&args[..], more].concat())).unwrap();
+        row(&found, policy)[figure].as_f64().unwrap()
+    };
+    let curve: Vec<f64> = ["0", "0.25", "0.5", "0.75", "1"]
+        .map(|budget| {
+            let set = format!("energy_budget={budget}");
+            of(&["--hosts-file", &hosts, "--set", &set, "--policies", "joint"], "joint", "carbon_kg_per_day")
+        })
+        .to_vec();
+    assert!(curve.windows(2).all(|pair| pair[1] < pair[0]), "{curve:?}");
+    // no step takes more than half of all that is saved: there is no cliff
+    let whole = curve[0] - curve[4];
+    assert!(curve.windows(2).all(|pair| pair[0] - pair[1] < whole / 2.0), "{curve:?}");
+    let off = of(&["--hosts-file", &hosts, "--set", "s_green=0", "--policies", "joint"], "joint", "carbon_kg_per_day");
+    assert!((off - curve[0]).abs() < 1e-9, "{off} {curve:?}");
+    let pack = [
+        "--arrivals",
+        "gradual",
+        "--policies",
+        "optimize",
+        "--set",
+        "optimize.policy=pack",
+        "--hosts",
+        "6",
+        "--cores",
+        "12",
+    ];
+    let packed = |figure: &str| of(&pack, "optimize", figure);
+    assert!(packed("hosts_used") < 6.0, "{}", packed("hosts_used"));
+    assert!(
+        packed("time_over") < 0.01 && packed("demand_over") < 0.005,
+        "{} {}",
+        packed("time_over"),
+        packed("demand_over")
+    );
+}
+
+#[test]
 fn migrations_even_out_what_came_little_by_little() {
     let folder = tempfile::tempdir().unwrap();
     let (usage, vms) = made_up(folder.path());

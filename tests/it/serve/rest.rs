@@ -177,7 +177,7 @@ fn every_route_of_the_document_answers() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 12);
+    assert_eq!(asked, 13);
     assert_eq!(service.get_json("/healthz")["status"], "live");
     assert_eq!(service.get_json("/readyz")["status"], "ready");
 }

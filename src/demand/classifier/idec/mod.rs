@@ -1,9 +1,9 @@
 //! IDEC, Improved Deep Embedded Clustering (Guo, Gao, Liu, Yin; IJCAI 2017): an autoencoder
 //! learns a space of few axes (z) in which windows lie in classes.
 //!
-//! The same model answers under the seed's two names:
+//! The same model answers under the ancestor's two names:
 //!
-//! | name | seed | vector | coordinates |
+//! | name | ancestor | vector | coordinates |
 //! |---|---|---|---|
 //! | `idec` | DLIR | z, scaled to 0..1 | z |
 //! | `idec-soft` | DLClassifier | q, scaled to 0..1 | q |

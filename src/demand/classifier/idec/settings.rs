@@ -23,7 +23,7 @@ pub const NAMES: &[&str] = &[
     "traffic",
 ];
 
-/// Classes when nobody says how many, as the seed.
+/// Classes when nobody says how many, as the ancestor.
 const CLASSES: usize = 3;
 
 /// More make no sense.

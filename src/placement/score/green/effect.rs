@@ -21,7 +21,7 @@ pub fn matters(snapshot: &Snapshot, policy: &Policy) -> bool {
     let differ = |values: Vec<f64>| values.windows(2).any(|pair| pair[0] != pair[1]);
     policy.s_green > 0.0
         && match policy.green_cost {
-            GreenCost::Seed => differ(snapshot.hosts.iter().map(|host| share(host).unwrap_or(0.0)).collect()),
+            GreenCost::AiOrchestrator => differ(snapshot.hosts.iter().map(|host| share(host).unwrap_or(0.0)).collect()),
             GreenCost::Energy => {
                 let full = powers(snapshot).iter().map(|power| power.watts(1.0) - power.watts(0.0)).collect();
                 differ(intensities(snapshot)) || differ(full)

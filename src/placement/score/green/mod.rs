@@ -3,7 +3,7 @@
 //! | `green_cost` | file | form |
 //! |---|---|---|
 //! | `ai-orchestrator` | `renewable` | multiplicative: D (1 + (1 - g) s_green) |
-//! | `energy` | `energy` | additive: D + s_green x marginal emission of the demand |
+//! | `energy` | `energy` | by budget: hosts are evened to more or less than the mean |
 //!
 //! A new one is a file here, its name in [`GreenCost`], and its line in `cost`.
 //! `power` and `carbon` read what hosts tell of themselves; `effect` says what green changed.
@@ -28,8 +28,9 @@ const ATTRIBUTE: &str = "ENERGY_RENEWABLE";
 /// What energy adds by the policy: the cost function of each name.
 pub fn cost(snapshot: &Snapshot, policy: &Policy) -> Option<Arc<dyn Cost>> {
     match policy.green_cost {
-        GreenCost::Seed => Some(Arc::new(renewable::Multiplicative::new(snapshot, policy))),
-        GreenCost::Energy => Some(Arc::new(energy::Additive::new(snapshot, policy))),
+        GreenCost::AiOrchestrator => Some(Arc::new(renewable::Multiplicative::new(snapshot, policy))),
+        GreenCost::Energy if policy.s_green <= 0.0 => None,
+        GreenCost::Energy => Some(Arc::new(energy::Budget::new(snapshot, policy))),
     }
 }
 

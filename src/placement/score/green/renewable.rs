@@ -23,7 +23,7 @@ impl Multiplicative {
 }
 
 impl Cost for Multiplicative {
-    fn adjusted(&self, host: usize, distance: f64, _cpu_before: f64, _cpu_after: f64) -> f64 {
+    fn adjusted(&self, host: usize, distance: f64, _cpu: f64) -> f64 {
         distance * self.0[host]
     }
 }

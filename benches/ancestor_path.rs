@@ -1,6 +1,6 @@
-//! What the seed asks its database for one VM after another: the window of 112 samples, and
+//! What the ancestor asks its database for one VM after another: the window of 112 samples, and
 //! the VM's capacity. Measured against a real PostgreSQL on a unix socket, with and without
-//! an index that the seed's tables lack; its classification (Python) is not among it.
+//! an index that the ancestor's tables lack; its classification (Python) is not among it.
 
 use crate::postgres;
 use std::time::Instant;
@@ -15,7 +15,7 @@ const CAPACITY: &str = "SELECT total_cpu, total_mem FROM prod_vms WHERE vmid = $
 /// Milliseconds for `vms` VMs, median of some rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Queries {
-    /// As the seed makes its tables.
+    /// As the ancestor makes its tables.
     pub as_made: f64,
     /// With an index on the VM's id and time.
     pub indexed: f64,

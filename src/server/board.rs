@@ -1,0 +1,83 @@
+//! What the page at `/` shows: the last decision and the course of those before it. It is drawn
+//! at most once a second, however often it is asked for.
+
+use crate::decide::Decided;
+use crate::machine::locks::lock;
+use crate::model::policy::Policy;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A page is as old as this before it is drawn anew.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// So many decisions make the course: some hours of mm_sched at a request every 15 s.
+const COURSE: usize = 2000;
+
+/// Draws the page: the last decision if there was one, the course, and how the service stands
+/// (the body of /readyz).
+pub type Draw = Box<dyn Fn(Option<&Shown>, &[Point], &Value) -> String + Send + Sync>;
+
+/// One decision in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// Seconds since 1970.
+    pub at: i64,
+    /// Largest D afterwards.
+    pub largest: f64,
+    /// VMs placed.
+    pub placed: usize,
+    /// VMs still waiting.
+    pub waiting: usize,
+}
+
+/// The last decision.
+pub struct Shown {
+    /// It itself.
+    pub decided: Arc<Decided>,
+    /// By which it was made.
+    pub policy: Policy,
+}
+
+/// The page.
+pub struct Board {
+    draw: Draw,
+    shown: Mutex<(Option<Arc<Shown>>, VecDeque<Point>)>,
+    drawn: Mutex<Option<(Instant, Arc<str>)>>,
+}
+
+impl Board {
+    /// Nothing was decided yet.
+    pub fn new(draw: Draw) -> Self {
+        Self { draw, shown: Mutex::default(), drawn: Mutex::default() }
+    }
+
+    /// A decision that was answered.
+    pub fn put(&self, shown: Shown, at: i64) {
+        let report = &shown.decided.planned.report;
+        let (placed, waiting) = (report.decisions.len(), report.refusals.len());
+        let point = Point { at, largest: report.objective.1, placed, waiting };
+        let mut now = lock(&self.shown);
+        now.0 = Some(Arc::new(shown));
+        now.1.push_back(point);
+        if now.1.len() > COURSE {
+            now.1.pop_front();
+        }
+    }
+
+    /// The page, with how the service stands.
+    pub fn text(&self, stands: &Value) -> Arc<str> {
+        let mut drawn = lock(&self.drawn);
+        if let Some((_, text)) = drawn.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return text.clone();
+        }
+        let (shown, course) = {
+            let now = lock(&self.shown);
+            (now.0.clone(), now.1.iter().copied().collect::<Vec<_>>())
+        };
+        let text: Arc<str> = (self.draw)(shown.as_deref(), &course, stands).into();
+        *drawn = Some((Instant::now(), text.clone()));
+        text
+    }
+}
