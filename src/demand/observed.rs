@@ -37,11 +37,7 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
         *at = known.host_use(host, *at, new, &typical);
         for vm in new.iter().filter(|vm| at.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
             let demand = known.demand(*vm);
-            let unknown = || match at.basis {
-                Basis::Monitoring => typical.of(known.asked(*vm, host)),
-                _ => known.asked(*vm, host),
-            };
-            let more = demand.as_ref().map_or_else(unknown, Demand::planned);
+            let more = demand.as_ref().map_or_else(|| known.asked(*vm, host), Demand::planned);
             add(&mut at.usage, &more);
             at.spread += demand.map_or_else(Spread::default, |demand| demand.spread());
         }
@@ -109,11 +105,6 @@ impl Typical {
             ..stated.usage
         };
         HostUse { usage, ..stated }
-    }
-
-    /// What a VM uses that nobody knows, on a host that is measured.
-    fn of(&self, asked: Usage) -> Usage {
-        Usage { cpu: self.cpu * asked.cpu, memory: self.memory * asked.memory, ..asked }
     }
 }
 
