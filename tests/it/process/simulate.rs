@@ -199,3 +199,33 @@ fn real_vms_on_equal_hosts_fill_them_evenly() {
         assert!(of("joint") < of("ai-orchestrator"), "{more:?}: {found}");
     }
 }
+
+#[test]
+fn the_loop_shows_drivers_side_by_side_on_the_hosts_of_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let plot = folder.path().join("loop.svg").display().to_string();
+    let request = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/looping/requests/one-by-one.xml");
+    let request = request.display().to_string();
+    let args = [&usage, "--loop", "--vms", &vms, "--hosts-of", &request, "--days", "0.1", "--within", "600"];
+    let answered = answer(&[&args[..], &["--json", "--plot", &plot]].concat());
+    let rows: Value = serde_json::from_str(&answered).unwrap();
+    let rows = rows.as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["driver"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rank", "rank, one_drs", "oneaio place", "oneaio place, optimize"]);
+    for row in rows {
+        // four small hosts have no room for all of them, and nobody places fewer than rank
+        assert!(row["waiting"].as_u64() <= rows[0]["waiting"].as_u64(), "{row}");
+        assert!(row["to_run_p50"].as_f64() <= row["to_run_p99"].as_f64() && row["kwh"].is_number(), "{row}");
+    }
+    assert!(rows[0]["migrations"] == 0 && rows[2]["migrations"] == 0, "nobody optimizes there");
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    assert!(names.iter().all(|name| svg.contains(name)), "a line for each");
+    // text, the same in every run
+    let text = answer(&args);
+    assert!(text.starts_with("24 VMs on 4 hosts, a simulated oned, 0.1 days"), "{text}");
+    assert_eq!(text, answer(&args));
+    let refused = oneaio(&[&usage, "--loop", "--vms", &vms, "--days", "0"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--days is 0; it must be a number above 0"));
+}
