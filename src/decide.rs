@@ -178,9 +178,10 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     if shunned.give_back(&mut snapshot, &waiting) {
         planned = plan_it(&snapshot);
     }
-    shunned.give_all_back(&mut snapshot);
     rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
+    // judged by the hosts that it was planned with
+    shunned.give_all_back(&mut snapshot);
     planned.plan = legal;
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;

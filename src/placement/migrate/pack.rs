@@ -59,7 +59,8 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
     for &host in scene.unit(unit).hosts.iter() {
         let host = host as usize;
         scene.context.work.spend(10);
-        if host == from || state.count(host) == 0 || !state.has_room_for(host, unit) {
+        let worse = || state.wish(unit, host) < state.wish(unit, from);
+        if host == from || state.count(host) == 0 || !state.has_room_for(host, unit) || worse() {
             continue;
         }
         let share = green::share(&scene.context.snapshot.hosts[host]).unwrap_or(0.0);

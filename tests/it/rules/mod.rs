@@ -1,6 +1,7 @@
 //! The hard rules, and the judge of them.
 
 mod costs;
+mod domains;
 mod edges;
 mod groups;
 mod hosts;
