@@ -22,7 +22,9 @@ pub struct Tag {
 }
 
 impl Tag {
-    fn repels(self, other: Self) -> bool {
+    /// Whether VMs with these tags must not meet.
+    #[must_use]
+    pub fn repels(self, other: Self) -> bool {
         self.rule == other.rule && (self.within || self.role != other.role)
     }
 }

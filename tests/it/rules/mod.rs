@@ -9,3 +9,4 @@ mod judge;
 mod judge_migrations;
 mod sharing;
 mod situations;
+mod spare;
