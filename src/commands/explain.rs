@@ -1,15 +1,17 @@
 //! `oneaio explain`: a decision in words and a table, from a bundle or from the decision log.
 
-use super::show::{grid, table, terminal};
+use super::show::{grid, migrations_table, table, terminal};
 use super::{ConfigArgs, Exit, driver, logger, recorded};
 use crate::config::LogLevel;
-use crate::decide;
+use crate::decide::{self, Optimized};
 use crate::model::ids::VmId;
+use crate::model::policy::Policy;
 use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,11 @@ pub fn run(args: &ExplainArgs) -> Exit {
 fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow::Error)> {
     let bundle = Bundle::open(path).map_err(|error| (Exit::Usage, error))?;
     let (settings, snapshot, recall) = recorded::read(&bundle, &args.config)?;
+    if bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize") {
+        let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
+        let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
+        return of_optimization(args, &optimized, &settings.policy);
+    }
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let report = &decided.planned.report;
     let vms: Vec<VmId> = match args.vm {
@@ -86,6 +93,46 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
     Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
 
+/// Why VMs of a cluster move or stay.
+fn of_optimization(
+    args: &ExplainArgs,
+    optimized: &Optimized,
+    policy: &Policy,
+) -> Result<String, (Exit, anyhow::Error)> {
+    let Optimized { snapshot, migrated, .. } = optimized;
+    let moved = migrated.migrations.iter().map(|one| one.vm);
+    let mut vms: Vec<VmId> = match args.vm {
+        Some(vm) => vec![VmId(vm)],
+        // those that move first, then all others of the request
+        None => moved.chain(snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id)).collect(),
+    };
+    let mut seen = HashSet::new();
+    vms.retain(|vm| seen.insert(*vm));
+    let mut text = match args.json {
+        true => String::new(),
+        false => format!("{}\n\n", logger::summary(migrated)),
+    };
+    for &vm in vms.iter().take(if args.vm.is_some() { 1 } else { UNASKED }) {
+        let Some(explanation) = optimized.explain(vm, policy) else {
+            let some: Vec<String> =
+                snapshot.candidates.iter().take(20).map(|c| snapshot.vms[c.vm].id.to_string()).collect();
+            let error = anyhow!("VM {vm} is not in this optimize request; it is about {}", some.join(", "));
+            return Err((Exit::Usage, error));
+        };
+        if args.json {
+            let line = serde_json::to_string(&explanation).map_err(|error| (Exit::Fault, error.into()))?;
+            let _ = writeln!(text, "{line}");
+        } else {
+            let full = args.vm.is_some();
+            let _ = writeln!(text, "{}", migrations_table::explanation(snapshot, &explanation, full));
+        }
+    }
+    if vms.len() > UNASKED && args.vm.is_none() && !args.json {
+        let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
+    }
+    Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
+}
+
 /// From the decision log; in full where the request was recorded.
 fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
     let settings = driver::load(&args.config).map_err(|error| (Exit::Usage, error))?;
@@ -94,7 +141,8 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
          or name a bundle with --from",
     );
     let file = file.map_err(|error| (Exit::Usage, error))?;
-    let about = |entry: &Value| entry["command"] == "place" && args.vm.is_none_or(|vm| !of_vm(entry, vm).is_empty());
+    let decides = |entry: &Value| entry["command"] == "place" || entry["command"] == "optimize";
+    let about = |entry: &Value| decides(entry) && args.vm.is_none_or(|vm| !of_vm(entry, vm).is_empty());
     let entry = decision_log::newest(&file, about).map_err(|error| (Exit::Unusable, error))?;
     let whom = args.vm.map_or("decision".to_owned(), |vm| format!("decision about VM {vm}"));
     let entry = entry.with_context(|| format!("{} holds no {whom}", file.display()));
@@ -113,7 +161,7 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
 
 /// What an entry says about a VM.
 fn of_vm(entry: &Value, vm: i32) -> Vec<&Value> {
-    let lists = ["placed", "waiting"].into_iter().filter_map(|list| entry[list].as_array());
+    let lists = ["placed", "waiting", "migrations", "staying"].into_iter().filter_map(|list| entry[list].as_array());
     lists.flatten().filter(|one| one["vm"] == vm).collect()
 }
 
@@ -135,6 +183,16 @@ fn brief(entry: &Value, vm: Option<i32>) -> String {
             score("score_after"),
             said(&one["demand"]),
         );
+    }
+    for one in list("migrations").iter().filter(|one| chosen(one)).take(200) {
+        let (vm, from, to, why) = (&one["vm"], &one["from"], &one["to"], said(&one["why"]));
+        let _ = writeln!(text, "VM {vm} moves from host {from} to host {to}: {why}");
+    }
+    for one in list("staying").iter().filter(|one| chosen(one)).take(200) {
+        let _ = writeln!(text, "VM {} stays: it {}", one["vm"], said(&one["text"]));
+    }
+    if let Some(idle) = entry["idle"].as_str() {
+        let _ = writeln!(text, "nothing moves: {idle}");
     }
     for one in list("waiting").iter().filter(|one| chosen(one)).take(200) {
         let _ = writeln!(text, "VM {} waits: it {}", one["vm"], said(&one["text"]));

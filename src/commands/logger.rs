@@ -87,7 +87,10 @@ pub fn summary(migrated: &Migrated) -> String {
         (old, new) => format!("; used hosts {old} -> {new}"),
     };
     match migrated.migrations.len() {
-        0 => format!("no migration pays; largest interference D {before:.3}"),
+        0 => {
+            let why = migrated.idle.as_deref().unwrap_or("no migration pays");
+            format!("moves nothing; largest interference D {before:.3}; {why}")
+        }
         count => format!(
             "moves {count} of {} movable VMs; largest interference D {before:.3} -> {after:.3}{hosts}",
             migrated.movable

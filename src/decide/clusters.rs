@@ -4,6 +4,8 @@
 use super::patience;
 use crate::demand::monitored;
 use crate::model::cluster::Cluster;
+use crate::model::demand::Demands;
+use crate::model::explanation::MigrationExplanation;
 use crate::model::history::{Attempts, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated};
@@ -35,8 +37,21 @@ pub struct Optimized {
     pub migrated: Migrated,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+    /// What VMs were expected to use, and hosts do.
+    pub demands: Demands,
     /// What to remember of its migrations, for when they do not happen.
     pub attempts: Vec<(VmId, Attempts)>,
+    /// The cluster.
+    pub cluster: Cluster,
+}
+
+impl Optimized {
+    /// Takes the decision about one VM apart; `None` for one that the request does not offer.
+    #[must_use]
+    pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<MigrationExplanation> {
+        let input = MigrationInput::new(&self.snapshot, &self.cluster, &self.demands);
+        migrate::explain(&input, policy, &self.migrated, vm)
+    }
 }
 
 /// The cluster that a request is about: the one named, or its only one.
@@ -83,7 +98,7 @@ pub fn optimize(
         migrated.staying.iter_mut().filter(|(id, _)| id == vm).for_each(|(_, reason)| reason.clone_from(text));
     }
     let attempts = patience::after(&snapshot, &migrated.plan, recall);
-    Ok(Optimized { snapshot, migrated, dropped, attempts })
+    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster })
 }
 
 /// Plans the evacuation of a host with what history tells.

@@ -65,10 +65,11 @@ impl RateMeter {
 
     /// What is used at this moment, and since the sample before. `None` when there is
     /// nothing new (a duplicate, an older sample) or nothing usable (a moment beyond
-    /// the horizon, CPU or memory unknown); such a sample leaves no trace.
+    /// the horizon, CPU or memory unknown, or no memory used at all); such a sample leaves no trace.
     pub fn sample(&mut self, now: &Counters) -> Option<Usage> {
         let now = cleaned(now);
-        let (cpu, memory) = (now.cpu?, now.memory?);
+        // what runs uses some memory: none at all means that the probe failed
+        let (cpu, memory) = (now.cpu?, now.memory.filter(|memory| *memory > 0.0)?);
         if now.at > self.horizon {
             return None;
         }
@@ -183,6 +184,7 @@ mod tests {
         for odd in [None, Some(f64::NAN), Some(-1.0), Some(f64::INFINITY)] {
             assert_eq!(meter.sample(&Counters { cpu: odd, ..at(100, 0.0, 0.0) }), None);
             assert_eq!(meter.sample(&Counters { memory: odd, ..at(100, 0.0, 0.0) }), None);
+            assert_eq!(meter.sample(&Counters { memory: Some(0.0), ..at(100, 0.0, 0.0) }), None);
         }
         for (step, odd) in [(1, None), (2, Some(f64::NAN)), (3, Some(-1.0)), (4, Some(f64::INFINITY))] {
             let start = step * 1000;

@@ -83,3 +83,59 @@ pub struct Remedy {
     /// What to do, one entry per change.
     pub changes: Vec<String>,
 }
+
+/// Why a running VM moves or stays in an optimization.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MigrationExplanation {
+    /// The VM.
+    pub vm: VmId,
+    /// VMs that move with it.
+    pub with: Vec<VmId>,
+    /// Where it is, as far as it is known.
+    pub from: Option<HostId>,
+    /// What becomes of it.
+    pub outcome: MigrationOutcome,
+    /// Every other host that oned offers, by id, with the rest of the plan carried out.
+    pub hosts: Vec<MigrationVerdict>,
+}
+
+/// What becomes of a running VM.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationOutcome {
+    /// It moves.
+    Moves {
+        /// Its new host.
+        to: HostId,
+        /// In a few words.
+        why: String,
+    },
+    /// It stays, for this reason.
+    Stays(String),
+}
+
+/// What speaks for or against moving to one host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MigrationVerdict {
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// The rule against it, by name and in words, or what would be gained.
+    pub verdict: Result<Gain, String>,
+}
+
+/// What a migration would do to the worse of its two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Gain {
+    /// The larger D_green of the two before.
+    pub before: f64,
+    /// The larger D_green of the two afterwards.
+    pub after: f64,
+    /// What it takes off.
+    pub gain: f64,
+    /// What it has to take off.
+    pub price: f64,
+    /// It is more than that, and more than a hair.
+    pub pays: bool,
+}

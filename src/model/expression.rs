@@ -6,6 +6,7 @@
 //! is missing makes its term false, `!=` included; strings are `fnmatch` globs.
 
 use super::ids::VmId;
+use std::fmt;
 use thiserror::Error;
 
 mod glob;
@@ -101,6 +102,15 @@ impl Requirement {
         }
     }
 
+    /// The smallest part that makes it false; `None` where it holds.
+    #[must_use]
+    pub fn false_part(&self, facts: &dyn Facts) -> Option<&Self> {
+        match self {
+            Self::And(a, b) => a.false_part(facts).or_else(|| b.false_part(facts)),
+            _ => (!self.holds(facts)).then_some(self),
+        }
+    }
+
     /// Calls `visit` for every VM whose presence a CURRENT_VMS term asks for.
     pub fn each_vm_wanted(&self, visit: &mut dyn FnMut(VmId)) {
         self.wanted(false, visit);
@@ -139,6 +149,40 @@ impl Requirement {
                 a.wanted(negated, visit);
                 b.wanted(negated, visit);
             }
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => Ok(()),
+            Self::Term(name, op, value) => write!(f, "{name} {op} {value}"),
+            Self::Not(inner) => write!(f, "!({inner})"),
+            Self::And(a, b) => write!(f, "{a} & {b}"),
+            Self::Or(a, b) => write!(f, "{a} | {b}"),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::Greater => ">",
+            Self::Contains => "@>",
+        })
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text:?}"),
         }
     }
 }

@@ -37,3 +37,15 @@ id! {
     /// TEMPLATE/NIC/NIC_ID, counted from 0 inside one VM.
     NicId,
 }
+
+/// `VM 12`, `VMs 12 and 13`, `VMs 12, 13 and 4 more`.
+#[must_use]
+pub fn listed(vms: &[VmId]) -> String {
+    match vms {
+        [one] => format!("VM {one}"),
+        [a, b] => format!("VMs {a} and {b}"),
+        [a, b, c] => format!("VMs {a}, {b} and {c}"),
+        [a, b, rest @ ..] => format!("VMs {a}, {b} and {} more", rest.len()),
+        [] => "no VM".to_owned(),
+    }
+}

@@ -22,6 +22,8 @@ pub struct Migrated {
     pub staying: Vec<(VmId, String)>,
     /// VMs that might have been moved.
     pub movable: usize,
+    /// Why nothing moves, where nothing does.
+    pub idle: Option<String>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
 }

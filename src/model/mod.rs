@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod resource;
+pub mod rule;
 pub mod sample;
 pub mod sketch;
 pub mod snapshot;

@@ -196,22 +196,6 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// For lists: `too little CPU on 7`.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Cpu => "too little CPU",
-            Self::Memory => "too little memory",
-            Self::Storage => "no datastore",
-            Self::Network => "no network",
-            Self::Pci => "no PCI device",
-            Self::Numa => "no NUMA node",
-            Self::Affinity => "affinity rules",
-            Self::Quota => "max_per_host",
-            Self::State => "host state",
-        }
-    }
-
     /// In one word, for machines.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -135,6 +135,13 @@ pub struct Vm {
     pub state: VmState,
     /// Active, but in an LCM_STATE in which oned does not migrate: between two states, or failed.
     pub transient: bool,
+    /// Active, in LCM_STATE UNKNOWN: oned lost sight of the guest, which may still run. A migration
+    /// would not stop it first, and it could run twice: only RESCHED moves it.
+    pub unknown: bool,
+    /// LOCK/LOCKED is above 0 (`onevm lock`): oned refuses to deploy and to migrate it, also to itself.
+    pub locked: bool,
+    /// Parked, and suspended (STATE 5) rather than powered off (8): oned does not offer it to be placed.
+    pub suspended: bool,
     /// RESCHED=1: runs, and is to be moved.
     pub resched: bool,
     /// The last action was stop or undeploy: its disks already lie on a datastore.
@@ -155,6 +162,8 @@ pub struct Vm {
     pub auto_nics: Vec<AutoNic>,
     /// TEMPLATE/PCI.
     pub pci: Vec<PciRequest>,
+    /// TEMPLATE/PCI/ADDRESS: the devices that it was given where it runs, sorted.
+    pub pci_held: Vec<String>,
     /// TEMPLATE/TOPOLOGY, where given.
     pub topology: Option<Topology>,
     /// Group and role of TEMPLATE/VMGROUP.
@@ -244,6 +253,11 @@ pub struct Host {
     pub name: String,
     /// STATE is one in which oned deploys: monitored, or being monitored.
     pub enabled: bool,
+    /// Its capacity is reserved whole, or more than whole (MAX_CPU or MAX_MEM is 0 or below, TOTAL_* is
+    /// not): nothing may come, and what is there counts as too much.
+    pub closed: bool,
+    /// TOTAL_CPU and TOTAL_MEM: what there is with what is reserved; the MAX values where it is not told.
+    pub total: (Cpu, Memory),
     /// CLUSTER_ID.
     pub cluster: ClusterId,
     /// MAX_CPU, net of reservations.
@@ -336,7 +350,8 @@ pub struct Datastore {
     pub system: bool,
     /// SHARED: one pool of space for all hosts; else each host has its own.
     pub shared: bool,
-    /// FREE_MB, or LIMIT_MB - USED_MB where a limit is set and lower.
+    /// FREE_MB; where LIMIT_MB is set, LIMIT_MB - USED_MB in its place, at least 0, also where that is
+    /// more: so operators overcommit storage (7.4, `Datastore::get_avail_mb` and rank's `DatastoreXML`).
     pub free: Disk,
     /// The clusters that it serves, sorted.
     pub clusters: Vec<ClusterId>,

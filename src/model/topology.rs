@@ -19,6 +19,8 @@ pub struct PciDevice {
     pub class: Option<u32>,
     /// VMID is -1: nobody has it and it is not excluded.
     pub free: bool,
+    /// VMID: who has it, where that is a VM.
+    pub holder: Option<VmId>,
 }
 
 /// One TEMPLATE/PCI of a VM.
@@ -53,16 +55,15 @@ impl PciRequest {
         }
     }
 
-    /// For messages: `vendor 10de class 0302`.
+    /// For messages, as the TYPE of a host's device: `10de:20b5:0302`, `*` for what may be anything.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
             Self::Address(short) => format!("at {short}"),
-            Self::Kind { vendor, device, class } => [("vendor", vendor), ("device", device), ("class", class)]
-                .iter()
-                .filter_map(|(name, id)| id.map(|id| format!("{name} {id:04x}")))
-                .collect::<Vec<_>>()
-                .join(" "),
+            Self::Kind { vendor, device, class } => {
+                let ids = [vendor, device, class].map(|id| id.map_or("*".to_owned(), |id| format!("{id:04x}")));
+                ids.join(":")
+            }
             Self::Unmatchable => "without vendor, device, class or address".to_owned(),
         }
     }
@@ -112,6 +113,8 @@ pub struct NumaNode {
     pub id: i32,
     /// By core id.
     pub cores: Vec<Core>,
+    /// MEMORY/TOTAL.
+    pub memory: Memory,
     /// MEMORY/TOTAL - MEMORY/USAGE; negative when overcommitted.
     pub memory_free: Memory,
     /// (page size in KiB, free pages), by size.

@@ -73,6 +73,7 @@ pub fn snapshot(raw: Raw) -> Snapshot {
         ..Snapshot::default()
     };
     let broken = neighbours(vms.broken, &mut snapshot.vms);
+    notices.extend(held_devices(&mut snapshot));
     resolve(raw.candidates, &broken, &mut snapshot, &mut notices);
     let untold = |id: &i32| !snapshot.set_aside.iter().any(|(vm, _)| vm.0 == *id);
     notices.extend(broken.iter().filter(|(id, _)| untold(id)).map(|(id, reason)| {
@@ -119,20 +120,49 @@ fn unique<T: PartialEq>(
     for (id, copies) in by_id {
         let differ = copies.windows(2).any(|pair| pair[0].0 != pair[1].0);
         let mut items = Vec::with_capacity(copies.len());
-        let mut reason = differ.then(|| "stands in the request more than once, with different content".to_owned());
-        for (index, (item, odd)) in copies.into_iter().enumerate() {
+        let (mut fatal, mut remarks) = (Vec::new(), Vec::new());
+        for (item, odd) in copies {
             items.push(item);
-            reason = reason.or(odd.fatal);
-            if index == 0 {
-                notices.extend(odd.remarks.into_iter().map(|text| Notice { subject: subject(id), text }));
-            }
+            fatal.extend(odd.fatal);
+            remarks.extend(odd.remarks);
         }
+        // whatever their order, and once for all copies
+        remarks.sort();
+        remarks.dedup();
+        notices.extend(remarks.into_iter().map(|text| Notice { subject: subject(id), text }));
+        let twice = differ.then(|| "stands in the request more than once, with different content".to_owned());
+        let reason = twice.or(fatal.into_iter().min());
         match reason {
             Some(reason) => unique.broken.push(Broken { id, reason, copies: items }),
             None => unique.kept.extend(items.pop()),
         }
     }
     unique
+}
+
+/// A device that a host's list calls free, and that a VM on it holds by its own record, is not given out: the
+/// list is older than the record (a capture after the VM came, a failed clean-up). One notice for each host.
+fn held_devices(snapshot: &mut Snapshot) -> Vec<Notice> {
+    let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let bound = |vm: &&Vm| matches!(vm.state, VmState::Active | VmState::Parked) && !vm.pci_held.is_empty();
+    for vm in snapshot.vms.iter().filter(bound) {
+        let index = vm.host.and_then(|host| snapshot.hosts.binary_search_by_key(&host, |h| h.id).ok());
+        let Some(index) = index else { continue };
+        for device in snapshot.hosts[index].pci.iter_mut().filter(|device| device.free) {
+            if vm.pci_held.binary_search(&device.address).is_ok() {
+                (device.free, device.holder) = (false, Some(vm.id));
+                found.entry(index).or_default().push(format!("{} (VM {})", device.short_address, vm.id));
+            }
+        }
+    }
+    let told = |(index, devices): (usize, Vec<String>)| Notice {
+        subject: Subject::Host(snapshot.hosts[index].id),
+        text: format!(
+            "its list calls PCI devices free that VMs there hold by their own record: {}; they are not given out",
+            devices.join(", ")
+        ),
+    };
+    found.into_iter().map(told).collect()
 }
 
 /// VMs that cannot be placed still count where they are, for the groups of others; of
@@ -142,7 +172,8 @@ fn neighbours(broken: Vec<Broken<Vm>>, vms: &mut Vec<Vm>) -> BTreeMap<i32, Strin
     for one in broken {
         reasons.insert(one.id, one.reason);
         let mut copies = one.copies;
-        copies.sort_by_key(|vm| vm.state != VmState::Active);
+        // of those that run the same one, whatever their order in the document
+        copies.sort_by_cached_key(|vm| (vm.state != VmState::Active, format!("{vm:?}")));
         vms.extend(copies.into_iter().next());
     }
     vms.sort_by_key(|vm| vm.id);

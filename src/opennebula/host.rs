@@ -114,14 +114,22 @@ impl Reading {
             }
             _ => None,
         };
+        let cpu = odd.capacity("HOST_SHARE/MAX_CPU", share("MAX_CPU"));
+        let memory = odd.capacity("HOST_SHARE/MAX_MEM", share("MAX_MEM"));
+        // a host that was never monitored has no capacity either, and is not closed
+        let total = |name| number::integer(share(name));
+        let all = (total("TOTAL_CPU"), total("TOTAL_MEM"));
+        let reserved = |max: i64, all: Option<i64>| max < 0 || max == 0 && all.is_some_and(|all| all > 0);
         let host = Host {
+            closed: reserved(cpu, all.0) || reserved(memory, all.1),
+            total: (Cpu(all.0.unwrap_or(cpu).max(cpu)), Memory(all.1.unwrap_or(memory).max(memory))),
             id: HostId(id.unwrap_or(-1)),
             name: first(Section::Object, "NAME").to_owned(),
             enabled: state.is_empty() || matches!(number::integer(state), Some(1 | 2)),
             cluster: ClusterId(number::id(first(Section::Object, "CLUSTER_ID")).unwrap_or(-1)),
-            cpu: Cpu(odd.capacity("HOST_SHARE/MAX_CPU", share("MAX_CPU"))),
+            cpu: Cpu(cpu),
             cpu_allocated: Cpu(odd.usage("HOST_SHARE/CPU_USAGE", share("CPU_USAGE"))),
-            memory: Memory(odd.capacity("HOST_SHARE/MAX_MEM", share("MAX_MEM"))),
+            memory: Memory(memory),
             memory_allocated: Memory(odd.usage("HOST_SHARE/MEM_USAGE", share("MEM_USAGE"))),
             running_vms: odd.usage("HOST_SHARE/RUNNING_VMS", share("RUNNING_VMS")),
             vms: self.vms,

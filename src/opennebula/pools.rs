@@ -42,7 +42,11 @@ pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd
         }
     })?;
     let object = |name| attributes.first_in(Section::Object, name).unwrap_or("");
-    let limit = attributes.first_in(Section::Template, "LIMIT_MB").and_then(number::integer);
+    let stated = attributes.first_in(Section::Template, "LIMIT_MB").unwrap_or("");
+    let limit = number::integer(stated);
+    if limit.is_none() && !stated.trim().is_empty() {
+        odd.remarks.push(format!("LIMIT_MB is {:?}, not a number; FREE_MB counts", shortened(stated)));
+    }
     let used = odd.capacity("USED_MB", object("USED_MB"));
     let free = odd.capacity("FREE_MB", object("FREE_MB"));
     let shared = attributes.first_in(Section::Template, "SHARED").filter(|text| !text.is_empty());
@@ -52,7 +56,7 @@ pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd
         name: object("NAME").to_owned(),
         system: number::integer(object("TYPE")) == Some(1),
         shared: shared.is_none_or(number::yes),
-        free: Disk(limit.map_or(free, |limit| free.min(limit.saturating_sub(used).max(0)))),
+        free: Disk(limit.map_or(free, |limit| limit.saturating_sub(used).max(0))),
         clusters: clusters(cluster_ids),
         attributes: Attributes::default(),
     };

@@ -33,6 +33,7 @@ pub fn pci_device(walker: &mut Walker<'_>) -> Result<PciDevice, XmlError> {
         device: number::hexadecimal(pci.get("DEVICE")),
         class: number::hexadecimal(pci.get("CLASS")),
         free: holder.is_empty() || number::integer(holder) == Some(-1),
+        holder: number::id(holder).map(VmId),
     })
 }
 
@@ -104,7 +105,14 @@ pub fn numa_nodes(raw: Vec<RawNode>, vms_thread: u32) -> Vec<NumaNode> {
             hugepages.sort_by_key(|(size, _)| *size);
             hugepages.dedup_by_key(|(size, _)| *size);
             let memory_free = Memory(node.total.saturating_sub(node.usage));
-            Some(NumaNode { id: node.id?, cores, memory_free, hugepages, distance: node.distance })
+            Some(NumaNode {
+                id: node.id?,
+                cores,
+                memory: Memory(node.total),
+                memory_free,
+                hugepages,
+                distance: node.distance,
+            })
         })
         .collect();
     nodes.sort_by_key(|node| node.id);

@@ -14,6 +14,11 @@ use crate::model::units::{Cpu, Disk, Memory};
 /// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
 const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
 
+/// LCM_STATE RUNNING and UNKNOWN: in these two alone oned migrates an active VM (7.4,
+/// `VirtualMachineAPI::migrate`); not while a backup is made (BACKUP, BACKUP_POWEROFF).
+const RUNNING: i64 = 3;
+const UNKNOWN: i64 = 16;
+
 /// More NICs, PCI devices or NUMA nodes than this no VM has; searching for their places
 /// would take too long.
 const MAX_DEVICES: usize = 256;
@@ -41,6 +46,10 @@ pub fn read(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vm, Odd), XmlError>
         "LCM_STATE" => raw.lcm_state.fill(w),
         "RESCHED" => raw.resched.fill(w),
         "UID" => raw.owner.fill(w),
+        "LOCK" => w.children(|w, tag| match tag {
+            "LOCKED" => raw.lock.fill(w),
+            _ => w.skip(),
+        }),
         "MONITORING" if raw.monitoring.is_none() => {
             raw.monitoring = Some(Vector::read(w)?);
             Ok(())
@@ -90,6 +99,7 @@ struct RawVm {
     state: First,
     lcm_state: First,
     resched: First,
+    lock: First,
     owner: First,
     source: First,
     flavours: First,
@@ -186,7 +196,7 @@ impl RawVm {
 
     /// Running, or out of reach for a while; documents without the element are taken at their word.
     fn is_steady(&self) -> bool {
-        self.lcm_state.text().is_empty() || matches!(number::integer(self.lcm_state.text()), Some(3 | 16))
+        self.lcm_state.text().is_empty() || matches!(number::integer(self.lcm_state.text()), Some(RUNNING | UNKNOWN))
     }
 
     fn check(self, id: Option<i32>, odd: &mut Odd) -> Vm {
@@ -212,6 +222,9 @@ impl RawVm {
             name: self.name.text().to_owned(),
             state,
             transient: state == VmState::Active && !self.is_steady(),
+            unknown: state == VmState::Active && number::integer(self.lcm_state.text()) == Some(UNKNOWN),
+            locked: number::integer(self.lock.text()).is_some_and(|level| level > 0),
+            suspended: number::integer(self.state.text()) == Some(5),
             resched: number::integer(self.resched.text()) == Some(1),
             resume: STOP_ACTIONS.contains(&action) && state != VmState::Active,
             host: self.last.and_then(|last| last.host).map(HostId),
@@ -222,6 +235,7 @@ impl RawVm {
             image_disks,
             auto_nics: auto_nics(&self.nics),
             pci: self.pci.iter().map(topology::pci_request).collect(),
+            pci_held: held_devices(&self.pci),
             topology: topology(self.topology.as_ref(), &self.numa_nodes, odd),
             group: group(self.group.as_ref(), odd),
             current_vms_rules: [&self.automatic_requirements, &self.requirements]
@@ -330,6 +344,15 @@ fn auto_nics(nics: &[Vector]) -> Vec<AutoNic> {
         .collect();
     found.sort_by_key(|nic| nic.id);
     found
+}
+
+/// The addresses that oned has written into the VM when it gave it its devices.
+fn held_devices(pci: &[Vector]) -> Vec<String> {
+    let mut held: Vec<String> =
+        pci.iter().map(|pci| pci.get("ADDRESS").to_owned()).filter(|address| !address.is_empty()).collect();
+    held.sort_unstable();
+    held.dedup();
+    held
 }
 
 fn topology(topology: Option<&Vector>, nodes: &[Vector], odd: &mut Odd) -> Option<Topology> {

@@ -59,10 +59,21 @@ pub fn optimization(optimized: &Optimized, cluster: i32, at: i64, bundle: Option
         "cluster": cluster,
         "migrations": migrated.migrations,
         "actions": migrated.plan.actions,
+        "idle": migrated.idle,
+        "staying": staying(optimized),
         "objective": { "before": migrated.objective.0, "after": migrated.objective.1 },
         "bundle": bundle.map(|path| path.display().to_string()),
     })
 }
+
+/// VMs that no plan may move, with the reason; of a large cluster the first ones.
+fn staying(optimized: &Optimized) -> Vec<Value> {
+    let staying = optimized.migrated.staying.iter().take(STAYING);
+    staying.map(|(vm, text)| json!({ "vm": vm, "text": text })).collect()
+}
+
+/// At most so many VMs that stay are noted of one optimization.
+const STAYING: usize = 200;
 
 /// Appends an object; a failure is told and changes nothing else.
 pub fn append(settings: &Settings, entry: &Value) {

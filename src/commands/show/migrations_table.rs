@@ -3,6 +3,7 @@
 use super::grid::Grid;
 use super::table::ALL_HOSTS;
 use crate::commands::logger::summary;
+use crate::model::explanation::{MigrationExplanation, MigrationOutcome};
 use crate::model::migration::{Drained, Migrated};
 use crate::model::snapshot::Snapshot;
 
@@ -16,6 +17,46 @@ pub fn optimization(snapshot: &Snapshot, migrated: &Migrated) -> String {
     text.push_str(&notices(migrated));
     text.push_str(&format!("{}\n\n{}\n", hosts(migrated), summary(migrated)));
     text
+}
+
+/// Why a VM moves or stays; `full` with every host.
+#[must_use]
+pub fn explanation(snapshot: &Snapshot, explanation: &MigrationExplanation, full: bool) -> String {
+    let name = |host| snapshot.host_index(host).map_or("", |index| snapshot.hosts[index].name.as_str());
+    let vm = explanation.vm;
+    let label = snapshot.vm(vm).map_or("", |vm| vm.name.as_str());
+    let at = explanation.from.map_or("an unknown host".to_owned(), |host| format!("host {host} {}", name(host)));
+    let mut text = match &explanation.outcome {
+        MigrationOutcome::Moves { to, why } => {
+            format!("VM {vm} {label} moves from {at} to host {to} {}: {why}", name(*to))
+        }
+        MigrationOutcome::Stays(why) => format!("VM {vm} {label} stays on {at}: it {why}"),
+    };
+    if !explanation.with.is_empty() {
+        let with: Vec<String> = explanation.with.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("\nIt moves with VM {}; gains are for all of them.", with.join(", ")));
+    }
+    if !full || explanation.hosts.is_empty() {
+        return text;
+    }
+    let mut table =
+        Grid::new(&["host", "name", "D before", "after", "gain", "has to gain", ""], &[0, 2, 3, 4, 5], &[2, 3]);
+    for host in &explanation.hosts {
+        let mut row = vec![host.host.to_string(), host.name.clone()];
+        match &host.verdict {
+            Ok(gain) => {
+                row.extend([gain.before, gain.after, gain.gain, gain.price].map(|value| format!("{value:.3}")));
+                let taken = matches!(&explanation.outcome, MigrationOutcome::Moves { to, .. } if *to == host.host);
+                row.push(if taken { "taken".to_owned() } else { String::new() });
+            }
+            Err(rule) => {
+                row.resize(6, "-".to_owned());
+                row.push(rule.clone());
+            }
+        }
+        table.add_row(row);
+    }
+    format!("{text}\n\n{table}\n")
 }
 
 /// The whole picture of an evacuation.

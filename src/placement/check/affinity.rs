@@ -3,6 +3,7 @@
 use super::{Breach, Move};
 use crate::model::expression::{Facts, parse_requirement};
 use crate::model::ids::{GroupId, HostId, VmId};
+use crate::model::rule;
 use crate::model::snapshot::{RolePolicy, Snapshot, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,7 @@ pub fn groups(snapshot: &Snapshot, moves: &[Move<'_>], found: &mut Vec<Breach>) 
                 let outside = !role.hosts_affined.is_empty() && !role.hosts_affined.contains(host);
                 if outside || role.hosts_anti_affined.contains(host) {
                     let text = format!("role {} does not allow host {host}", role.name);
-                    found.push(Breach { vm: *vm, rule: "host affinity", text });
+                    found.push(Breach { vm: *vm, rule: rule::HOST_AFFINITY, text });
                 }
             }
         }
@@ -105,10 +106,10 @@ impl<'a> Judge<'a> {
             if !running.is_empty() && !running.contains(host) {
                 let there: Vec<String> = running.iter().map(ToString::to_string).collect();
                 let text = format!("its affined members run on host {}, not on {host}", there.join(", "));
-                found.push(Breach { vm: *vm, rule: "affinity", text });
+                found.push(Breach { vm: *vm, rule: rule::AFFINITY, text });
             } else if running.is_empty() && host != target {
                 let text = format!("its affined member {first} goes to host {target}");
-                found.push(Breach { vm: *vm, rule: "affinity", text });
+                found.push(Breach { vm: *vm, rule: rule::AFFINITY, text });
             }
         }
         let parked = |vm: VmId| self.snapshot.vm(vm).is_some_and(|vm| vm.state == VmState::Parked);
@@ -117,7 +118,7 @@ impl<'a> Judge<'a> {
         if let Some(left_out) = left_out.filter(|_| running.is_empty() && !joins) {
             for (vm, _) in &planned {
                 let text = format!("its affined set is not whole: VM {left_out} is left out");
-                found.push(Breach { vm: *vm, rule: "affinity", text });
+                found.push(Breach { vm: *vm, rule: rule::AFFINITY, text });
             }
         }
     }
@@ -136,7 +137,7 @@ impl<'a> Judge<'a> {
                 let moved = [vm, other].into_iter().find(|vm| self.planned.contains_key(vm));
                 if let Some(moved) = moved {
                     let text = format!("VMs {vm} and {other} must be apart, both are on host {host}");
-                    found.push(Breach { vm: *moved, rule: "anti-affinity", text });
+                    found.push(Breach { vm: *moved, rule: rule::ANTI_AFFINITY, text });
                 }
             }
         }
@@ -174,8 +175,10 @@ pub fn current_vms(moves: &[Move<'_>], found: &mut Vec<Breach>) {
             let facts = FinalFacts { one, here: stay.chain(&arrivals[&one.host.id]).copied().collect() };
             match parse_requirement(text) {
                 Ok(rule) if rule.holds(&facts) => {}
-                Ok(_) => found.push(Breach { vm: one.vm.id, rule: "CURRENT_VMS", text: format!("{text} is false") }),
-                Err(error) => found.push(Breach { vm: one.vm.id, rule: "CURRENT_VMS", text: error.to_string() }),
+                Ok(_) => {
+                    found.push(Breach { vm: one.vm.id, rule: rule::CURRENT_VMS, text: format!("{text} is false") });
+                }
+                Err(error) => found.push(Breach { vm: one.vm.id, rule: rule::CURRENT_VMS, text: error.to_string() }),
             }
         }
     }

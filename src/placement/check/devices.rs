@@ -1,6 +1,7 @@
 //! PCI devices and NUMA nodes: is there any way to serve all VMs of a host?
 
 use super::{Breach, Move, by_host};
+use crate::model::rule;
 use crate::model::snapshot::Host;
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::Memory;
@@ -16,7 +17,7 @@ pub fn pci(moves: &[Move<'_>], found: &mut Vec<Breach>) {
         for (request, &(vm, asked)) in requests.iter().enumerate() {
             if !assign(request, &fits, &mut holder, &mut vec![false; devices.len()]) {
                 let text = format!("no device left on host {host} for {}", asked.text());
-                found.push(Breach { vm, rule: "PCI", text });
+                found.push(Breach { vm, rule: rule::PCI, text });
             }
         }
     }
@@ -63,7 +64,7 @@ pub fn numa(moves: &[Move<'_>], found: &mut Vec<Breach>) {
         let fits = if depth > MAX_DEPTH { totals_fit(&wanted, host) } else { search.all(&wanted, &nodes(host)) };
         if !fits && search.budget > 0 {
             let text = format!("the virtual NUMA nodes do not fit host {id}");
-            found.push(Breach { vm: group[group.len() - 1].vm.id, rule: "NUMA", text });
+            found.push(Breach { vm: group[group.len() - 1].vm.id, rule: rule::NUMA, text });
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::model::expression::{Facts, parse_requirement};
 use crate::model::ids::{DatastoreId, HostId, VmId};
 use crate::model::plan::{Action, Operation, Plan};
 use crate::model::policy::Policy;
+use crate::model::rule;
 use crate::model::snapshot::{Candidates, Host, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Disk, Memory};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -62,32 +63,32 @@ fn resolve<'a>(
     for action in &plan.actions {
         let mut breach = |rule, text: String| found.push(Breach { vm: action.vm, rule, text });
         if !seen.insert(action.vm) {
-            breach("duplicate", "has two actions".to_owned());
+            breach(rule::DUPLICATE, "has two actions".to_owned());
             continue;
         }
         let Some(candidates) = candidates.get(&action.vm) else {
-            breach("schedulable", "is not schedulable".to_owned());
+            breach(rule::SCHEDULABLE, "is not schedulable".to_owned());
             continue;
         };
         let vm = &snapshot.vms[candidates.vm];
         let Some(host) = snapshot.hosts.iter().position(|host| host.id == action.host) else {
-            breach("host", format!("host {} is unknown", action.host));
+            breach(rule::HOST, format!("host {} is unknown", action.host));
             continue;
         };
         if !candidates.hosts.iter().any(|&h| h as usize == host) {
-            breach("host", format!("host {} is not among its candidates", action.host));
+            breach(rule::HOST, format!("host {} is not among its candidates", action.host));
         }
         let host = &snapshot.hosts[host];
         fit_to_move(vm, action, policy).into_iter().for_each(|(rule, text)| breach(rule, text));
         if !host.enabled {
-            breach("host", format!("host {} is not in a state to take VMs", host.id));
+            breach(rule::HOST, format!("host {} is not in a state to take VMs", host.id));
         }
         if host.pinned != vm.pinned() {
-            breach("pin policy", format!("host {} and VM do not agree on pinning", host.id));
+            breach(rule::PIN_POLICY, format!("host {} and VM do not agree on pinning", host.id));
         }
         let outside = |id: HostId| !cluster.hosts.is_empty() && !cluster.hosts.contains(&id);
         if outside(host.id) || vm.host.is_some_and(outside) {
-            breach("cluster", format!("moves from or to a host outside of cluster {}", cluster.id));
+            breach(rule::CLUSTER, format!("moves from or to a host outside of cluster {}", cluster.id));
         }
         moves.push(Move { action, vm, candidates, host });
     }
@@ -98,26 +99,26 @@ fn resolve<'a>(
 fn fit_to_move(vm: &Vm, action: &Action, policy: &Policy) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     if action.operation != Operation::Migrate {
-        wrong.push(("operation", "must be migrate".to_owned()));
+        wrong.push((rule::OPERATION, "must be migrate".to_owned()));
     }
     if !action.nics.is_empty() {
-        wrong.push(("network", "a migration names networks".to_owned()));
+        wrong.push((rule::NETWORK, "a migration names networks".to_owned()));
     }
-    let runs = vm.state == VmState::Active && !vm.transient;
-    if !(runs || vm.state == VmState::Parked) || vm.host.is_none() {
-        wrong.push(("state", "cannot migrate in its state".to_owned()));
+    let runs = vm.state == VmState::Active && !vm.transient && !vm.unknown && !vm.locked;
+    if !(runs || vm.state == VmState::Parked && !vm.locked) || vm.host.is_none() {
+        wrong.push((rule::STATE, "cannot migrate in its state".to_owned()));
     }
     if vm.blocked || vm.resched {
-        wrong.push(("blocked", "has ONEDRS_BLOCKED=YES or RESCHED".to_owned()));
+        wrong.push((rule::BLOCKED, "has ONEDRS_BLOCKED=YES or RESCHED".to_owned()));
     }
     if !policy.optimize.move_pinned && (vm.pinned() || !vm.pci.is_empty()) {
-        wrong.push(("pinned", "has pinned CPUs or PCI devices".to_owned()));
+        wrong.push((rule::PINNED, "has pinned CPUs or PCI devices".to_owned()));
     }
     if vm.host == Some(action.host) {
-        wrong.push(("host", "moves to the host that it is on".to_owned()));
+        wrong.push((rule::HOST, "moves to the host that it is on".to_owned()));
     }
     if vm.datastore != Some(action.datastore) {
-        wrong.push(("datastore", "changes host and datastore at once".to_owned()));
+        wrong.push((rule::DATASTORE, "changes host and datastore at once".to_owned()));
     }
     wrong
 }
@@ -129,7 +130,7 @@ fn limits(plan: &Plan, policy: &Policy, found: &mut Vec<Breach>) {
         let Some(limit) = limit else { continue };
         for action in plan.actions.iter().skip(limit as usize) {
             let text = format!("{} {name}, at most {limit} are allowed", plan.actions.len());
-            found.push(Breach { vm: action.vm, rule: "threshold", text });
+            found.push(Breach { vm: action.vm, rule: rule::THRESHOLD, text });
         }
     }
 }
@@ -144,10 +145,10 @@ fn steps(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, found: &mut V
         let mut breach = |rule, text: String| found.push(Breach { vm: vm.id, rule, text });
         let (cpu, memory) = room.get(&host.id).copied().unwrap_or_default();
         if vm.cpu > cpu {
-            breach("CPU", format!("host {} has {} free at that step", host.id, cpu.text()));
+            breach(rule::CPU, format!("host {} has {} free at that step", host.id, cpu.text()));
         }
         if vm.memory > memory {
-            breach("memory", format!("host {} has {} free at that step", host.id, memory.text()));
+            breach(rule::MEMORY, format!("host {} has {} free at that step", host.id, memory.text()));
         }
         room.insert(host.id, (cpu - vm.cpu, memory - vm.memory));
         if let Some((cpu, memory)) = vm.host.and_then(|source| room.get_mut(&source)) {
@@ -155,11 +156,14 @@ fn steps(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, found: &mut V
             *memory += vm.memory;
         }
         let Some(datastore) = snapshot.datastores.iter().find(|d| d.id == one.action.datastore) else {
-            breach("datastore", format!("datastore {} is unknown", one.action.datastore));
+            breach(rule::DATASTORE, format!("datastore {} is unknown", one.action.datastore));
             continue;
         };
         if !datastore.clusters.contains(&host.cluster) {
-            breach("datastore", format!("datastore {} does not serve the cluster of host {}", datastore.id, host.id));
+            breach(
+                rule::DATASTORE,
+                format!("datastore {} does not serve the cluster of host {}", datastore.id, host.id),
+            );
         }
         if datastore.shared {
             continue;
@@ -170,7 +174,7 @@ fn steps(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, found: &mut V
         *taken += need;
         let free = local_room(host, datastore.id);
         if need > Disk(0) && *taken >= free {
-            breach("datastore", format!("datastore {} has {} free on host {}", datastore.id, free.text(), host.id));
+            breach(rule::DATASTORE, format!("datastore {} has {} free on host {}", datastore.id, free.text(), host.id));
         }
     }
 }
@@ -214,7 +218,7 @@ fn current_vms(snapshot: &Snapshot, moves: &[Move<'_>], found: &mut Vec<Breach>)
         let guilty = moved.or_else(|| (holds(vm, &before) == Some(true)).then(guilty).flatten());
         if let Some(guilty) = guilty {
             let text = format!("a CURRENT_VMS rule of VM {} is false in the end", vm.id);
-            found.push(Breach { vm: guilty.vm.id, rule: "CURRENT_VMS", text });
+            found.push(Breach { vm: guilty.vm.id, rule: rule::CURRENT_VMS, text });
         }
     }
 }

@@ -14,6 +14,7 @@ pub use migrations::{migration_breaches, migrations_without_breaches};
 use crate::model::ids::{HostId, VmId};
 use crate::model::plan::{Action, Operation, Plan};
 use crate::model::policy::Policy;
+use crate::model::rule;
 use crate::model::snapshot::{Candidates, Host, Snapshot, Vm, VmState};
 use crate::model::units::{Cpu, Memory};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -87,36 +88,43 @@ fn moves<'a>(snapshot: &'a Snapshot, plan: &'a Plan, found: &mut Vec<Breach>) ->
     for action in &plan.actions {
         let mut breach = |rule, text: String| found.push(Breach { vm: action.vm, rule, text });
         if !seen.insert(action.vm) {
-            breach("duplicate", "has two actions".to_owned());
+            breach(rule::DUPLICATE, "has two actions".to_owned());
             continue;
         }
         let Some(candidates) = candidates.get(&action.vm) else {
-            breach("schedulable", "is not schedulable".to_owned());
+            breach(rule::SCHEDULABLE, "is not schedulable".to_owned());
             continue;
         };
         let Some(index) = snapshot.hosts.iter().position(|host| host.id == action.host) else {
-            breach("host", format!("host {} is unknown", action.host));
+            breach(rule::HOST, format!("host {} is unknown", action.host));
             continue;
         };
         let (vm, host) = (&snapshot.vms[candidates.vm], &snapshot.hosts[index]);
         if !candidates.hosts.iter().any(|&h| h as usize == index) {
-            breach("host", format!("host {} is not among its candidates", host.id));
+            breach(rule::HOST, format!("host {} is not among its candidates", host.id));
         }
         if !host.enabled {
-            breach("host", format!("host {} is not in a state to take VMs", host.id));
+            breach(rule::HOST, format!("host {} is not in a state to take VMs", host.id));
         }
         if host.pinned != vm.pinned() {
-            breach("pin policy", format!("host {} and VM do not agree on pinning", host.id));
+            breach(rule::PIN_POLICY, format!("host {} and VM do not agree on pinning", host.id));
         }
         let operation = if vm.resched { Operation::Migrate } else { Operation::Deploy };
         if action.operation != operation {
-            breach("operation", format!("must be {}", operation.name()));
+            breach(rule::OPERATION, format!("must be {}", operation.name()));
         }
-        if vm.state != if vm.resched { VmState::Active } else { VmState::Pending } {
-            breach("state", format!("cannot {} in its state", operation.name()));
+        // what is flagged RESCHED migrates when it runs, is powered off, or was lost sight of
+        let right = match vm.state {
+            VmState::Active => vm.resched && !vm.transient,
+            VmState::Parked => vm.resched && !vm.suspended,
+            VmState::Pending => !vm.resched,
+            VmState::Other => false,
+        };
+        if !right || vm.locked {
+            breach(rule::STATE, format!("cannot {} in its state", operation.name()));
         }
         if vm.resched && vm.host == Some(action.host) {
-            breach("host", "moves to the host that it is on".to_owned());
+            breach(rule::HOST, "moves to the host that it is on".to_owned());
         }
         moves.push(Move { action, vm, candidates, host });
     }
@@ -131,14 +139,14 @@ fn hosts(moves: &[Move<'_>], policy: &Policy, found: &mut Vec<Breach>) {
         let mut breach = |rule, text: String| found.push(Breach { vm: last, rule, text });
         let cpu = host_data.cpu_allocated + group.iter().map(|m| m.vm.cpu).sum::<Cpu>();
         if cpu > host_data.cpu {
-            breach("CPU", format!("{} of {} cores on host {host}", cpu.cores(), host_data.cpu.cores()));
+            breach(rule::CPU, format!("{} of {} cores on host {host}", cpu.cores(), host_data.cpu.cores()));
         }
         let memory = host_data.memory_allocated + group.iter().map(|m| m.vm.memory).sum::<Memory>();
         if memory > host_data.memory {
-            breach("memory", format!("{} of {} on host {host}", memory.text(), host_data.memory.text()));
+            breach(rule::MEMORY, format!("{} of {} on host {host}", memory.text(), host_data.memory.text()));
         }
         if policy.max_per_host.is_some_and(|max| group.len() > max as usize) {
-            breach("max_per_host", format!("{} VMs on host {host}", group.len()));
+            breach(rule::MAX_PER_HOST, format!("{} VMs on host {host}", group.len()));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Breach, Move};
 use crate::model::ids::{DatastoreId, HostId, VmId, VnetId};
 use crate::model::policy::Policy;
+use crate::model::rule;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Disk;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ pub fn datastores(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, foun
     let mut asked: BTreeMap<(DatastoreId, Option<HostId>), (Disk, VmId)> = BTreeMap::new();
     for one in moves {
         let vm = one.vm;
-        let mut breach = |text: String| found.push(Breach { vm: vm.id, rule: "datastore", text });
+        let mut breach = |text: String| found.push(Breach { vm: vm.id, rule: rule::DATASTORE, text });
         let Some(index) = snapshot.datastores.iter().position(|d| d.id == one.action.datastore) else {
             breach(format!("datastore {} is unknown", one.action.datastore));
             continue;
@@ -47,7 +48,7 @@ pub fn datastores(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, foun
         let free = free(snapshot, datastore, host);
         if need > Disk(0) && need >= free {
             let text = format!("datastore {datastore}: {} asked, {} free", need.text(), free.text());
-            found.push(Breach { vm, rule: "datastore", text });
+            found.push(Breach { vm, rule: rule::DATASTORE, text });
         }
     }
 }
@@ -66,7 +67,7 @@ pub fn networks(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, found:
     let mut leases: BTreeMap<VnetId, (i64, VmId)> = BTreeMap::new();
     for one in moves {
         let vm = one.vm;
-        let mut breach = |text: String| found.push(Breach { vm: vm.id, rule: "network", text });
+        let mut breach = |text: String| found.push(Breach { vm: vm.id, rule: rule::NETWORK, text });
         if vm.resched {
             if !one.action.nics.is_empty() {
                 breach("a migration names networks".to_owned());
@@ -106,7 +107,7 @@ pub fn networks(snapshot: &Snapshot, moves: &[Move<'_>], policy: &Policy, found:
         if taken > free {
             found.push(Breach {
                 vm,
-                rule: "network",
+                rule: rule::NETWORK,
                 text: format!("network {id}: {taken} leases asked, {free} free"),
             });
         }

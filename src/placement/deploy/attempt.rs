@@ -2,10 +2,12 @@
 //! then the joint search.
 
 use super::draft::{Draft, Quality};
+use super::exhaustive;
 use super::greedy::{self, Order, Preference};
 use super::improve::improve;
+use super::refusal::Refusals;
+use super::report;
 use super::room::RoomSearch;
-use super::{refusal, report};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Refusal;
@@ -87,6 +89,20 @@ impl<'a> Attempt<'a> {
         attempt
     }
 
+    /// More VMs than `least` of a tiny request, by trying every way; `None` where there is none.
+    pub fn exhaustive(context: &'a Context<'a>, units: &[Unit], hopeless: &[usize], least: usize) -> Option<Self> {
+        let mut ledger = Ledger::new(context, false);
+        let mut sequence = greedy::sequence(units, Order::Hardest, |_| false);
+        sequence.retain(|index| hopeless.binary_search(index).is_err());
+        let sequence = wanted_first(context, units, sequence);
+        let sequence: Vec<usize> = sequence.into_iter().filter(|i| hopeless.binary_search(i).is_err()).collect();
+        let waiting = exhaustive::more_than(least, units, &sequence, &mut ledger)?;
+        let quality = Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 };
+        let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference: Preference::Spread, quality };
+        attempt.judge(units);
+        Some(attempt)
+    }
+
     /// Makes room for those that wait; true when some of them got some.
     pub fn seek_room(&mut self, units: &[Unit]) -> bool {
         let context = self.ledger.context();
@@ -134,11 +150,12 @@ impl<'a> Attempt<'a> {
         let mut refusals: Vec<Refusal> =
             snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, reason, None)).collect();
         refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None)));
+        let mut sentences = Refusals::default();
         for &index in &self.waiting {
             let (text, lack) = if context.work.stopped() {
                 ("waits: planning was stopped before its turn; it comes with the next request".to_owned(), None)
             } else {
-                refusal::explain(&units[index], &mut self.ledger)
+                sentences.explain(&units[index], &mut self.ledger)
             };
             refusals.extend(units[index].members.iter().map(|&m| refusal(context.vm(m).id, &text, lack)));
         }

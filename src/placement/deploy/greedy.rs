@@ -5,6 +5,7 @@
 use crate::model::chance;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::{Seats, Unit};
+use crate::placement::rules::groups::Company;
 use crate::placement::score::load::Effect;
 use crate::placement::score::load::compare;
 use std::cmp::Ordering;
@@ -94,6 +95,8 @@ pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Opt
 
 /// What makes a host better for a unit.
 struct Merit {
+    /// VMs of its affined sets that are there, where these are torn apart already.
+    company: Company,
     rank: f64,
     value: Value,
 }
@@ -120,7 +123,16 @@ fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preferen
         }
         Preference::Chance => Value::Small(chance(unit, ledger, host)),
     };
-    Merit { rank, value }
+    Merit { company: company(unit, ledger, host), rank, value }
+}
+
+/// How many VMs of the unit's torn affined sets are on a host.
+pub fn company(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> Company {
+    let context = ledger.context();
+    let id = context.snapshot.hosts[host].id;
+    let comes = |request: usize| !unit.members.contains(&request) && ledger.host_of(request) == Some(host);
+    let each = unit.members.iter().map(|&member| context.groups.rules[member].company(id, comes));
+    each.fold(Company::default(), |sum, one| Company { all: sum.all + one.all, runs: sum.runs + one.runs })
 }
 
 /// A number of chance that stays the same for a VM and a host, whoever else is there.
@@ -152,6 +164,6 @@ impl Merit {
             (Value::Interference(..), Value::Small(_)) => Ordering::Less,
             (Value::Small(_), Value::Interference(..)) => Ordering::Greater,
         };
-        other.rank.total_cmp(&self.rank).then(by_value)
+        other.company.cmp(&self.company).then(other.rank.total_cmp(&self.rank)).then(by_value)
     }
 }

@@ -1,6 +1,7 @@
 //! Joint placement: what an attempt has placed is moved about, all rules kept at every
 //! step, until the distances of all hosts are as small as the search gets them.
 
+use super::greedy;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::journal::Journal;
 use crate::placement::ledger::unit::Unit;
@@ -54,8 +55,13 @@ impl Booked<'_, '_, '_> {
         })
     }
 
-    /// The user's rank of the new host is no lower, as things stand without those that move.
+    /// The user's rank of the new host is no lower, as things stand without those that move; and a torn
+    /// affined set has no fewer VMs there.
     fn no_lower(&mut self, change: &Change, from: usize) -> bool {
+        let unit = self.units[change.piece];
+        if greedy::company(unit, self.ledger, change.to) < greedy::company(unit, self.ledger, from) {
+            return false;
+        }
         let ranks = self.ledger.context().ranks;
         let members = &self.units[change.piece].members;
         let ranked = members.iter().filter(|&&member| ranks.of_request(member).is_some());

@@ -17,8 +17,9 @@ use super::retry::Retries;
 use super::units::units;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Planned;
-use crate::model::snapshot::{Snapshot, VmState};
+use crate::model::snapshot::{Snapshot, Vm, VmState};
 use crate::placement::rules::context::Context;
+use crate::placement::rules::groups::{Groups, torn_sets};
 use crate::placement::score::green;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -33,13 +34,50 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     let draft = |staying: &HashMap<usize, String>| {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
-    let first = draft(&HashMap::new());
-    let chosen = match stranded(input.snapshot, &first) {
-        staying if staying.is_empty() => first,
-        // those who wait for a VM with RESCHED that cannot move may join it where it is
-        staying => better(first, draft(&staying)),
-    };
+    let chosen = consistent(input.snapshot, draft);
+    notices.extend(torn_sets(input.snapshot));
     report::planned(input, &prepared.space, policy, &chosen, notices)
+}
+
+/// Drafts after which VMs with RESCHED are known to stay that were thought to move; then none of them does.
+const REVISIONS: usize = 6;
+
+/// The best draft that holds although some VMs with RESCHED find no host: then they stay where they are, those
+/// who wait for them may join them there, and their affined VMs may not go elsewhere.
+fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, String>) -> Draft) -> Draft {
+    let mut staying: HashMap<usize, String> = HashMap::new();
+    let mut best: Option<Draft> = None;
+    let mut revision = 0;
+    loop {
+        let next = draft(&staying);
+        let mut stuck = stranded(snapshot, &next);
+        stuck.retain(|request, _| !staying.contains_key(request));
+        if stuck.is_empty() || !depend_on_each_other(snapshot) {
+            return match best {
+                Some(best) => better(best, next),
+                None => next,
+            };
+        }
+        staying.extend(stuck);
+        if holds(snapshot, &next, &staying) {
+            let others_wait = waiting(snapshot, &next).any(|request| !vm(snapshot, request).resched);
+            let next = match best {
+                Some(best) => better(best, next),
+                None => next,
+            };
+            if !others_wait {
+                return next;
+            }
+            best = Some(next);
+        }
+        revision += 1;
+        if revision == REVISIONS {
+            let reason = || "stays where it is in this plan, for the sake of its group".to_owned();
+            for request in (0..snapshot.candidates.len()).filter(|&request| vm(snapshot, request).resched) {
+                staying.entry(request).or_insert_with(reason);
+            }
+        }
+    }
 }
 
 fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
@@ -72,18 +110,48 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
     while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
         improve(&mut best);
     }
+    if joint && !best.waiting.is_empty() && !context.work.exhausted() {
+        let placed = best.quality.placed + best.quality.late;
+        let more = Attempt::exhaustive(context, &units, &hopeless, placed);
+        if let Some(more) = more.filter(|more| compare(more.quality, best.quality) == Ordering::Greater) {
+            best = more;
+            improve(&mut best);
+        }
+    }
     best.finish(&units, &hopeless, &refused)
 }
 
-/// RESCHED requests that found no host while other VMs wait, with the reason.
+/// RESCHED requests that found no host, with the reason.
 fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
-    let vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
-    let waiting: Vec<usize> = (0..snapshot.candidates.len()).filter(|&r| draft.seats[r].is_none()).collect();
-    if waiting.iter().all(|&request| vm(request).resched) {
-        return HashMap::new();
-    }
-    let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(request).id);
-    let runs = |request: usize| vm(request).state == VmState::Active && vm(request).host.is_some();
-    let stranded = waiting.into_iter().filter(|&request| vm(request).resched && runs(request));
+    let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(snapshot, request).id);
+    let bound = |request: usize| {
+        let vm = vm(snapshot, request);
+        vm.resched && matches!(vm.state, VmState::Active | VmState::Parked) && vm.host.is_some()
+    };
+    let stranded = waiting(snapshot, draft).filter(|&request| bound(request));
     stranded.filter_map(|request| Some((request, reason(request)?.text.clone()))).collect()
+}
+
+/// Whether what a draft places keeps the rules of its groups when those in `staying` stay.
+fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, String>) -> bool {
+    let groups = Groups::new(snapshot, staying);
+    draft
+        .seats
+        .iter()
+        .zip(&groups.rules)
+        .all(|(seat, rules)| seat.as_ref().is_none_or(|seat| rules.allow(&snapshot.hosts[seat.host]).is_ok()))
+}
+
+/// Whether any rule makes VMs depend on where others are.
+fn depend_on_each_other(snapshot: &Snapshot) -> bool {
+    !snapshot.groups.is_empty() || snapshot.vms.iter().any(|vm| !vm.current_vms_rules.is_empty())
+}
+
+/// Requests that a draft gives no host.
+fn waiting<'s>(snapshot: &'s Snapshot, draft: &'s Draft) -> impl Iterator<Item = usize> + 's {
+    (0..snapshot.candidates.len()).filter(|&request| draft.seats[request].is_none())
+}
+
+fn vm(snapshot: &Snapshot, request: usize) -> &Vm {
+    &snapshot.vms[snapshot.candidates[request].vm]
 }

@@ -1,60 +1,318 @@
-//! Why a VM has to wait, in one sentence: what lacks, with numbers, and the nearest
-//! miss. Users see the first 150 characters, so the essence comes first.
+//! Why a VM has to wait, in one sentence. Users see the first 150 characters and then stop, so the deciding fact
+//! comes first, and three states have three sentences: larger than any host, full now, and a rule. Only hosts
+//! that the rules allow count as near misses.
 
+use crate::model::ids::listed;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
-use crate::placement::rules::reason::Reason;
+use crate::placement::rules::reason::{Reason, Told as Room};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// The sentence for every VM of a unit that found no host, and what most of its hosts lack.
-/// O(candidate hosts).
-pub fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
-    let mut reasons: Vec<(usize, Reason)> = Vec::with_capacity(unit.hosts.len());
-    for &host in unit.hosts.iter() {
-        let host = host as usize;
-        match unit.seats(ledger, host) {
-            Err(reason) => reasons.push((host, reason)),
-            // only possible when the search for a plan was given up early
-            Ok(_) => return ("was left out to place more VMs; it will be tried again".to_owned(), None),
-        }
-    }
-    let lacks = tally(&reasons);
-    (sentence(unit, ledger, &reasons, &lacks), lacks.first().map(|(lack, _)| *lack))
+/// Units whose sentences are remembered, to spare those like them the same look at all hosts.
+const KEPT: usize = 64;
+
+/// The sentences of one plan.
+#[derive(Default)]
+pub struct Refusals<'u> {
+    told: Vec<(&'u Unit, (String, Option<Lack>))>,
 }
 
-fn sentence(unit: &Unit, ledger: &Ledger<'_>, reasons: &[(usize, Reason)], lacks: &[(Lack, usize)]) -> String {
-    let hosts = &ledger.context().snapshot.hosts;
+impl<'u> Refusals<'u> {
+    /// The sentence for every VM of a unit that found no host, and what most of its hosts lack.
+    /// O(candidate hosts x rules).
+    pub fn explain(&mut self, unit: &'u Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
+        if let Some((_, known)) = self.told.iter().find(|(other, _)| other.needs_the_same(unit, ledger)) {
+            return known.clone();
+        }
+        let said = explain(unit, ledger);
+        if self.told.len() < KEPT {
+            self.told.push((unit, said.clone()));
+        }
+        said
+    }
+}
+
+/// A candidate host and all that is against it.
+struct Miss {
+    host: usize,
+    reasons: Vec<Reason>,
+    /// Even empty it could not hold the unit.
+    too_small: bool,
+}
+
+impl Miss {
+    /// The rule that excludes the host, if one does.
+    fn excluded(&self) -> Option<&Reason> {
+        self.reasons.iter().find(|reason| reason.excludes())
+    }
+
+    /// What lacks most there.
+    fn worst(&self) -> Option<&Reason> {
+        self.reasons.iter().max_by(|a, b| {
+            (a.miss(), !a.is_shortage()).partial_cmp(&(b.miss(), !b.is_shortage())).unwrap_or(std::cmp::Ordering::Equal)
+        })
+    }
+}
+
+fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
+    let mut misses: Vec<Miss> = Vec::with_capacity(unit.hosts.len());
+    for &host in unit.hosts.iter() {
+        let host = host as usize;
+        let reasons = unit.objections(ledger, host);
+        if reasons.is_empty() {
+            // only possible when the search for a plan was given up early
+            return ("was left out to place more VMs; it will be tried again".to_owned(), None);
+        }
+        let there = &ledger.context().snapshot.hosts[host];
+        let never = |reason: &Reason| matches!(reason, Reason::Numa(want) if want.never);
+        let too_small = unit.cpu > there.cpu || unit.memory > there.memory || reasons.iter().any(never);
+        misses.push(Miss { host, reasons, too_small });
+    }
+    (sentence(unit, ledger, &misses), most_frequent(&misses))
+}
+
+fn sentence(unit: &Unit, ledger: &Ledger<'_>, misses: &[Miss]) -> String {
     let set = set_name(unit);
-    let Some((nearest, reason)) = nearest(reasons) else {
+    let told = Told { unit, ledger, count: misses.len() };
+    if misses.is_empty() {
         return match unit.members.len() {
             1 => "cannot be placed: oned offers no host for it that is usable now".to_owned(),
             _ => format!("{set}cannot be placed: no host is a candidate for all of them"),
         };
+    }
+    let allowed: Vec<&Miss> = misses.iter().filter(|miss| miss.excluded().is_none()).collect();
+    let said = match allowed[..] {
+        [] => told.excluded_everywhere(misses),
+        _ if allowed.iter().all(|miss| miss.too_small) => told.too_large(&allowed, misses),
+        [only] if misses.len() > 1 => told.only_one(only, misses),
+        _ => told.full_now(&allowed),
     };
-    let near = label(&hosts[*nearest]);
-    let count = reasons.len();
-    match (reason, count) {
-        (_, 1) => format!("{set}{}cannot go to its only candidate, {near}: {}", need(reason), reason.text()),
-        (Reason::Cpu { free, .. }, _) if lacks.len() == 1 => {
-            format!("{set}{}the best of {count} candidate hosts ({near}) has {} free", need(reason), free.cores())
+    format!("{set}{said}")
+}
+
+/// What sentences are made from.
+struct Told<'s, 'a> {
+    unit: &'s Unit,
+    ledger: &'s Ledger<'a>,
+    /// Candidate hosts.
+    count: usize,
+}
+
+impl Told<'_, '_> {
+    /// No host is allowed by the rules.
+    fn excluded_everywhere(&self, misses: &[Miss]) -> String {
+        let by_rule = tally(misses.iter().filter_map(|miss| Some(miss.excluded()?.rule())));
+        let Some((first, most)) = by_rule.first() else { return String::new() };
+        let of_most = |miss: &&Miss| miss.excluded().is_some_and(|reason| reason.rule() == *first);
+        let example = misses.iter().find(of_most);
+        let Some((example, reason)) = example.and_then(|miss| Some((miss, miss.excluded()?))) else {
+            return String::new();
+        };
+        let label = self.label(example.host);
+        if self.count == 1 {
+            return format!("cannot go to its only candidate, {label}: {} ({first})", reason.text());
         }
-        (Reason::Memory { need: asked, free }, _) if lacks.len() == 1 => {
-            let free = asked.texts(*free).1;
-            format!("{set}{}the best of {count} candidate hosts ({near}) has {free} free", need(reason))
+        if let Reason::Pci(want) = reason
+            && *most == self.count
+        {
+            return format!("needs {}; none of {} candidate hosts has one ({first})", want.need, self.count);
         }
-        _ => format!(
-            "{set}{}finds no place on {count} candidate hosts ({}); nearest is {near}: {}",
-            need(reason),
-            lacks
-                .iter()
-                .take(3)
-                .map(|(lack, hosts)| format!("{} on {hosts}", lack.text()))
-                .collect::<Vec<_>>()
-                .join(", "),
+        if let Reason::Join { with, hosts } = reason
+            && *most == self.count
+            && !hosts.is_empty()
+        {
+            let on: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
+            let (with, on, count) = (listed(with), on.join(" or "), self.count);
+            return format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})");
+        }
+        let same = misses.iter().all(|miss| miss.excluded().is_some_and(|other| other.text() == reason.text()));
+        if same {
+            return format!("is allowed on none of {} candidate hosts: {} ({first})", self.count, reason.text());
+        }
+        format!(
+            "is allowed on none of {} candidate hosts ({}); on {label}: {}",
+            self.count,
+            counts(&by_rule),
             reason.text()
-        ),
+        )
+    }
+
+    /// No allowed host could hold it if it were empty.
+    fn too_large(&self, allowed: &[&Miss], misses: &[Miss]) -> String {
+        let hosts = || allowed.iter().map(|miss| (miss.host, self.host(miss.host)));
+        let scope = self.scope(allowed.len(), misses);
+        let only = allowed.len() == 1;
+        let by_cpu = hosts().max_by_key(|(index, host)| (host.cpu, Reverse(*index)));
+        let by_memory = hosts().max_by_key(|(index, host)| (host.memory, Reverse(*index)));
+        if let Some((index, host)) = by_cpu.filter(|(_, host)| self.unit.cpu > host.cpu) {
+            let largest = self.largest(only, &scope, index);
+            return format!("needs {}; {largest} has {}", self.unit.cpu.text(), host.cpu.cores());
+        }
+        if let Some((index, host)) = by_memory.filter(|(_, host)| self.unit.memory > host.memory) {
+            let largest = self.largest(only, &scope, index);
+            let (need, whole) = self.unit.memory.texts(host.memory);
+            return format!("needs {need} of memory; {largest} has {whole}");
+        }
+        let numa = |miss: &&&Miss| miss.reasons.iter().any(|r| matches!(r, Reason::Numa(want) if want.never));
+        let found = allowed.iter().find(numa).and_then(|miss| {
+            let want = miss.reasons.iter().find_map(|reason| match reason {
+                Reason::Numa(want) if want.never => Some(want),
+                _ => None,
+            })?;
+            Some((miss, want))
+        });
+        match found {
+            Some((miss, want)) => {
+                let none = if only { String::new() } else { format!("none of {scope} has that: ") };
+                format!("needs {}; {none}{} {}", want.need, self.label(miss.host), want.has)
+            }
+            None => {
+                let unit = self.unit;
+                format!("needs {} with {}; none of {scope} has both", unit.cpu.text(), unit.memory.text())
+            }
+        }
+    }
+
+    /// Rules leave one host, and it is full.
+    fn only_one(&self, only: &Miss, misses: &[Miss]) -> String {
+        let label = self.label(only.host);
+        let Some(reason) = only.worst() else { return String::new() };
+        let id = self.host(only.host).id;
+        let joined = misses.iter().filter_map(Miss::excluded).find_map(|reason| match reason {
+            Reason::Join { with, hosts } if hosts[..] == [id] => Some(with),
+            _ => None,
+        });
+        let why = match joined {
+            Some(with) => format!("only {label} holds its affined {}", listed(with)),
+            None => {
+                let by_rule = tally(misses.iter().filter_map(|miss| Some(miss.excluded()?.rule())));
+                let names: Vec<&str> = by_rule.iter().take(3).map(|(rule, _)| *rule).collect();
+                format!("only {label} is allowed ({})", names.join(", "))
+            }
+        };
+        format!("{why}: {}", self.it_has(reason, only.host))
+    }
+
+    /// Allowed hosts have no room as things stand.
+    fn full_now(&self, allowed: &[&Miss]) -> String {
+        let count = self.count;
+        let large = allowed.iter().filter(|miss| !miss.too_small);
+        // the one whose worst lack is least; of equal ones the first
+        let near = large.min_by(|a, b| {
+            let miss = |one: &Miss| one.worst().map_or(f64::INFINITY, Reason::miss);
+            miss(a).total_cmp(&miss(b)).then(a.reasons.len().cmp(&b.reasons.len()))
+        });
+        let Some((near, reason)) = near.and_then(|miss| Some((miss, miss.worst()?))) else { return String::new() };
+        let label = self.label(near.host);
+        let lacks = tally(allowed.iter().filter(|miss| !miss.too_small).filter_map(|miss| Some(miss.worst()?.rule())));
+        let shared = match reason {
+            Reason::SystemDatastore { best: (id, _), told: Room::Shared, .. } => Some(format!("datastore {id}")),
+            Reason::ImageDatastore { id, .. } => Some(format!("image datastore {id}")),
+            _ => None,
+        };
+        if let Some(shared) = shared.filter(|_| lacks.len() == 1) {
+            return format!("needs {}; {shared}, the best for it, has {} free", reason.need(), reason.free());
+        }
+        let of_host = matches!(reason, Reason::Pci(_) | Reason::Numa(_) | Reason::SystemDatastore { .. });
+        if of_host && count == 1 {
+            return format!(
+                "needs {}; its only candidate, {label}, {}{}",
+                reason.need(),
+                reason.has(),
+                self.after_devices(reason, near.host)
+            );
+        }
+        if count == 1 {
+            let need = reason.need();
+            let need = if need.is_empty() { need } else { format!("needs {need}; ") };
+            return format!("{need}cannot go to its only candidate, {label}: {}", self.it(reason, near.host));
+        }
+        let of = if allowed.len() == count {
+            format!("{count} candidate hosts")
+        } else {
+            format!("{} allowed of {count} candidate hosts", allowed.len())
+        };
+        let after = self.after(near.host);
+        match reason {
+            Reason::Cpu { need, free } if lacks.len() == 1 => {
+                format!("needs {}; the best of {of} ({label}) has {} free{after}", need.text(), free.cores())
+            }
+            Reason::Memory { need, free } if lacks.len() == 1 => {
+                let (need, free) = need.texts(*free);
+                format!("needs {need} of memory; the best of {of} ({label}) has {free} free{after}")
+            }
+            _ if of_host && lacks.len() == 1 => {
+                let after = self.after_devices(reason, near.host);
+                format!("needs {}; {label} {}{after} (nearest of {of})", reason.need(), reason.has())
+            }
+            _ => {
+                let need = reason.need();
+                let need = if need.is_empty() { "finds no room".to_owned() } else { format!("needs {need}") };
+                let on = if lacks.len() == 1 { format!("the nearest of {of}") } else { "nearest".to_owned() };
+                let lacking =
+                    if lacks.len() == 1 { String::new() } else { format!("; of {of} lacking {}", counts(&lacks)) };
+                format!("{need}; {on} is {label}: {}{lacking}", self.it(reason, near.host))
+            }
+        }
+    }
+
+    /// `it has 1 core free after this batch, 2 cores are needed`.
+    fn it_has(&self, reason: &Reason, host: usize) -> String {
+        let need = reason.need();
+        let needed = if need.is_empty() || !reason.is_shortage() { String::new() } else { format!(", {need} needed") };
+        match reason {
+            Reason::Pci(_) | Reason::Numa(_) => format!("{}, {need} needed", self.it(reason, host)),
+            _ => format!("{}{needed}", self.it(reason, host)),
+        }
+    }
+
+    /// What a host has, `after this batch` where that has taken some.
+    fn it(&self, reason: &Reason, host: usize) -> String {
+        match reason {
+            Reason::Pci(want) | Reason::Numa(want) => format!("it {}{}", want.has, self.after(host)),
+            Reason::SystemDatastore { .. } | Reason::ImageDatastore { .. } => format!("it {}", reason.has()),
+            Reason::Cpu { .. } | Reason::Memory { .. } => format!("{}{}", reason.text(), self.after(host)),
+            _ => reason.text(),
+        }
+    }
+
+    /// The same of what belongs to one host alone.
+    fn after_devices(&self, reason: &Reason, host: usize) -> &'static str {
+        if matches!(reason, Reason::Pci(_) | Reason::Numa(_)) { self.after(host) } else { "" }
+    }
+
+    fn after(&self, host: usize) -> &'static str {
+        if self.ledger.guests(host).is_empty() { "" } else { " after this batch" }
+    }
+
+    fn largest(&self, only: bool, scope: &str, host: usize) -> String {
+        match only {
+            true if self.count == 1 => format!("its only candidate, {},", self.label(host)),
+            true => format!("the only host that its rules allow, {},", self.label(host)),
+            false => format!("the largest of {scope} ({})", self.label(host)),
+        }
+    }
+
+    /// `12 candidate hosts`, or those of them that the rules allow.
+    fn scope(&self, allowed: usize, misses: &[Miss]) -> String {
+        match misses.len() {
+            all if all == allowed => format!("{all} candidate hosts"),
+            all => format!("the {allowed} of {all} candidate hosts that its rules allow"),
+        }
+    }
+
+    fn host(&self, host: usize) -> &Host {
+        &self.ledger.context().snapshot.hosts[host]
+    }
+
+    /// `host 4, node-04`.
+    fn label(&self, host: usize) -> String {
+        let host = self.host(host);
+        let name: String = host.name.chars().take(24).collect();
+        if name.is_empty() { format!("host {}", host.id) } else { format!("host {}, {name}", host.id) }
     }
 }
 
@@ -65,34 +323,25 @@ fn set_name(unit: &Unit) -> String {
     }
 }
 
-/// The host that lacks least; where no room would help, the first.
-fn nearest(reasons: &[(usize, Reason)]) -> Option<&(usize, Reason)> {
-    let shortage = reasons.iter().filter(|(_, reason)| reason.is_shortage());
-    shortage.min_by(|(_, a), (_, b)| a.miss().total_cmp(&b.miss())).or(reasons.first())
+/// `CPU on 3, memory on 2`.
+fn counts(by_rule: &[(&'static str, usize)]) -> String {
+    by_rule.iter().take(3).map(|(rule, hosts)| format!("{rule} on {hosts}")).collect::<Vec<_>>().join(", ")
 }
 
-/// `needs 8 cores; `, where that is what lacks.
-fn need(reason: &Reason) -> String {
-    match reason {
-        Reason::Cpu { need, .. } => format!("needs {}; ", need.text()),
-        Reason::Memory { need, free } => format!("needs {} of memory; ", need.texts(*free).0),
-        _ => String::new(),
-    }
-}
-
-/// What hosts lack, and how many of them, most frequent first.
-fn tally(reasons: &[(usize, Reason)]) -> Vec<(Lack, usize)> {
-    let mut counts: BTreeMap<Lack, usize> = BTreeMap::new();
-    for (_, reason) in reasons {
-        *counts.entry(reason.lack()).or_default() += 1;
-    }
-    let mut counts: Vec<(Lack, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(lack, count)| (std::cmp::Reverse(*count), *lack));
+/// How often each rule comes, most frequent first.
+fn tally(rules: impl Iterator<Item = &'static str>) -> Vec<(&'static str, usize)> {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    rules.for_each(|rule| *counts.entry(rule).or_default() += 1);
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(rule, count)| (Reverse(*count), *rule));
     counts
 }
 
-/// `host 4, node-04`.
-fn label(host: &Host) -> String {
-    let name: String = host.name.chars().take(24).collect();
-    if name.is_empty() { format!("host {}", host.id) } else { format!("host {}, {name}", host.id) }
+/// What most hosts lack: the rule that excludes them, else what lacks most there.
+fn most_frequent(misses: &[Miss]) -> Option<Lack> {
+    let mut counts: BTreeMap<Lack, usize> = BTreeMap::new();
+    for reason in misses.iter().filter_map(|miss| miss.excluded().or_else(|| miss.worst())) {
+        *counts.entry(reason.lack()).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(lack, count)| (*count, Reverse(*lack))).map(|(lack, _)| lack)
 }

@@ -23,8 +23,16 @@ pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize
             refused.extend(members.into_iter().map(|member| (member, waits_for(context, retries, member, held))));
             continue;
         }
-        match members.iter().find_map(refusal) {
-            Some(reason) => refused.extend(members.into_iter().map(|member| (member, reason.clone()))),
+        match members.iter().find_map(|member| Some((*member, refusal(member)?))) {
+            Some((cause, reason)) => refused.extend(members.into_iter().map(|member| {
+                let own = refusal(&member).filter(|_| member != cause);
+                let text = match own {
+                    Some(own) => own,
+                    None if member == cause => reason.clone(),
+                    None => format!("waits for VM {} of its affined set, which {reason}", context.vm(cause).id),
+                };
+                (member, text)
+            })),
             None => {
                 let late = members.iter().any(|&member| retries.is_late(member));
                 units.push(Unit { late, ..Unit::new(context, members, mean) });
@@ -45,10 +53,22 @@ fn waits_for(context: &Context<'_>, retries: &Retries, member: usize, held: usiz
 
 /// oned would deploy a held or a running VM without a question.
 fn wrong_state(vm: &Vm) -> Option<String> {
+    if vm.locked {
+        return Some("is locked (onevm lock): oned refuses to deploy or migrate it until it is unlocked".to_owned());
+    }
     match (vm.resched, vm.state) {
         (false, VmState::Pending) => None,
-        (true, VmState::Active) if vm.host.is_some() && vm.datastore.is_some() => None,
-        (true, _) => Some("is flagged RESCHED, but does not run on a known host and datastore".to_owned()),
+        (true, VmState::Active) if vm.transient => {
+            Some("is flagged RESCHED and between two states, in which oned does not migrate".to_owned())
+        }
+        (true, VmState::Parked) if vm.suspended => {
+            Some("is flagged RESCHED, but suspended: oned moves it when it runs or is powered off".to_owned())
+        }
+        (true, VmState::Active | VmState::Parked) if vm.host.is_some() && vm.datastore.is_some() => None,
+        (true, VmState::Active | VmState::Parked) => {
+            Some("is flagged RESCHED, but its HISTORY tells no host and datastore".to_owned())
+        }
+        (true, _) => Some("is flagged RESCHED, but neither runs nor is powered off".to_owned()),
         (false, _) => Some("is neither pending nor flagged RESCHED".to_owned()),
     }
 }

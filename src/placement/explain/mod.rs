@@ -5,7 +5,7 @@
 mod remedy;
 
 use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
@@ -14,6 +14,7 @@ use crate::placement::deploy::units::units;
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::standing::Seat;
+use crate::placement::score::green;
 use crate::placement::score::load::Effect;
 use crate::placement::score::load::compare;
 use std::cmp::Ordering;
@@ -45,7 +46,11 @@ pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm
         let hosts = verdicts(unit, ledger);
         let with = unit.members.iter().filter(|&&m| m != request).map(|&m| snapshot.vms[snapshot.candidates[m].vm].id);
         let tipped = match &nothing.outcome {
-            Outcome::Placed { host, .. } => tipped(&hosts, *host, &ledger.context().space.names()),
+            Outcome::Placed { host, .. } => {
+                // without any data of energy the term is the same factor for all hosts, and no reason
+                let with_energy = green::matters(snapshot, policy);
+                tipped(&hosts, *host, &ledger.context().space.names(), with_energy)
+            }
             Outcome::Waits(_) => String::new(),
         };
         Explanation {
@@ -113,7 +118,7 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
     for &host in unit.hosts.iter() {
         let host = host as usize;
         let verdict = match unit.seats(ledger, host) {
-            Err(reason) => Err(reason.text()),
+            Err(reason) => Err(format!("{}: {}", reason.rule(), reason.text())),
             Ok(_) => {
                 let share = context.share(&unit.members, host);
                 let terms = ledger.load().terms(host, &share);
@@ -134,7 +139,7 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
 }
 
 /// What made the chosen host better than the next best one.
-fn tipped(hosts: &[Verdict], chosen: crate::model::ids::HostId, resources: &[String]) -> String {
+fn tipped(hosts: &[Verdict], chosen: HostId, resources: &[String], with_energy: bool) -> String {
     let scored = || hosts.iter().filter_map(|host| Some((host, host.verdict.as_ref().ok()?)));
     let Some((_, ours)) = scored().find(|(host, _)| host.host == chosen) else { return String::new() };
     let mut others: Vec<_> = scored().filter(|(host, _)| host.host != chosen).collect();
@@ -159,10 +164,11 @@ fn tipped(hosts: &[Verdict], chosen: crate::model::ids::HostId, resources: &[Str
     if order(ours, theirs) == Ordering::Equal {
         return format!("{label} is as good (D {:.3}); of equal hosts one is taken", theirs.after);
     }
-    let parts = ours.terms.iter().zip(&theirs.terms).zip(resources).map(|((a, b), name)| (name.as_str(), a - b));
     // placing on the emptier host also relieves it: what changes counts, not what is
     let relieved = (ours.after - ours.before) - (theirs.after - theirs.before);
-    let best = parts.chain([("energy", ours.green - theirs.green)]).min_by(|(_, a), (_, b)| a.total_cmp(b));
+    let parts = ours.terms.iter().zip(&theirs.terms).zip(resources).map(|((a, b), name)| (name.as_str(), a - b));
+    let energy = with_energy.then_some(("energy", ours.green - theirs.green));
+    let best = parts.chain(energy).min_by(|(_, a), (_, b)| a.total_cmp(b));
     match best {
         Some((name, difference)) if difference < 0.0 => format!(
             "{name}: {:.3} less than on the next best ({label}); D {:.3} against {:.3}",

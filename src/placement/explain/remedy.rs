@@ -4,7 +4,7 @@
 
 use super::standing;
 use crate::model::explanation::Remedy;
-use crate::model::ids::VmId;
+use crate::model::ids::{VmId, listed};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
@@ -91,25 +91,38 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             there.pinned = *pinned;
             format!("set PIN_POLICY of the host to {}", if *pinned { "PINNED" } else { "NONE" })
         }
+        // all of the host must go to a VM that it could not hold empty
         Reason::Cpu { need, free } => {
+            let whole = there.cpu;
             there.cpu += *need - *free;
-            format!("free {}", (*need - *free).text())
+            match *need > whole {
+                true => format!("give the host {} (it has {})", need.text(), whole.cores()),
+                false => format!("free {}", (*need - *free).text()),
+            }
         }
         Reason::Memory { need, free } => {
+            let whole = there.memory;
             there.memory += *need - *free;
-            format!("free {} of memory", (*need - *free).text())
+            match *need > whole {
+                true => format!("give the host {} of memory (it has {})", need.text(), whole.text()),
+                false => format!("free {} of memory", (*need - *free).text()),
+            }
         }
         Reason::Quota(max) => {
             policy.max_per_host = None;
             format!("raise max_per_host above {max}")
         }
+        Reason::Closed { .. } => {
+            there.closed = false;
+            "lower RESERVED_CPU or RESERVED_MEM of the host".to_owned()
+        }
         Reason::Role(rule) => {
             snapshot.vms[vm].group = None;
             format!("relax its VM group ({rule})")
         }
-        Reason::Elsewhere(what) => {
+        Reason::Join { with, .. } => {
             snapshot.vms[vm].group = None;
-            format!("relax its VM group ({what})")
+            format!("relax its affinity with {}", listed(with))
         }
         Reason::Apart(other) => {
             snapshot.vms[vm].group = None;
@@ -123,7 +136,7 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             forget_rules(snapshot, *other)?;
             format!("relax CURRENT_VMS of VM {other}")
         }
-        Reason::SystemDatastore { need, best: (id, free) } => {
+        Reason::SystemDatastore { need, best: (id, free), .. } => {
             let datastore = snapshot.datastore_index(*id)?;
             if !snapshot.datastores[datastore].shared {
                 return None;
@@ -141,6 +154,7 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             found.free_leases = found.free_leases.max(0) + 1;
             format!("add an address to virtual network {vnet}")
         }
+        Reason::Elsewhere(_) | Reason::OtherDatastore { .. } => return None,
         Reason::NoDatastore | Reason::NoNetwork(_) | Reason::SameNetwork(_) | Reason::Pci(_) | Reason::Numa(_) => {
             return None;
         }

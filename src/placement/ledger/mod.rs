@@ -122,6 +122,13 @@ impl<'a> Ledger<'a> {
         Ok(seat)
     }
 
+    /// Every rule against a request on a host as things stand, in their order, each with its first reason.
+    pub fn objections(&self, request: usize, host: usize) -> Vec<Reason> {
+        self.context.work.spend(SEAT_STEPS);
+        let case = self.case(request, host);
+        self.rules.iter().filter_map(|rule| rule.why(&case).err()).collect()
+    }
+
     /// Whether those that stay allow a request to leave where it is.
     pub fn release(&self, request: usize) -> Result<(), Reason> {
         let Some(host) = self.host_of(request) else { return Ok(()) };

@@ -99,6 +99,31 @@ impl Unit {
         }
     }
 
+    /// Every rule against the unit on a host; empty where it may go there.
+    pub fn objections(&self, ledger: &mut Ledger<'_>, host: usize) -> Vec<Reason> {
+        if let [single] = self.members[..] {
+            return ledger.objections(single, host);
+        }
+        let mut found: Vec<Reason> =
+            ledger.room(host, self.cpu, self.memory, self.members.len()).err().into_iter().collect();
+        for &member in &self.members {
+            for reason in ledger.objections(member, host) {
+                // room is asked for together, and its VMs may ask for each other
+                let together = matches!(
+                    reason,
+                    Reason::Cpu { .. } | Reason::Memory { .. } | Reason::Quota(_) | Reason::CurrentVms(_)
+                );
+                if !together && !found.iter().any(|known| known.rule() == reason.rule()) {
+                    found.push(reason);
+                }
+            }
+        }
+        if found.is_empty() {
+            found.extend(self.seats(ledger, host).err());
+        }
+        found
+    }
+
     /// Whether both are single VMs that ask for the same in every respect: where one
     /// finds no place the other finds none, and neither can make room for the other.
     pub fn needs_the_same(&self, other: &Self, ledger: &Ledger<'_>) -> bool {

@@ -142,13 +142,14 @@ fn explain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> String {
             let unit = scene.unit(unit);
             let there = &scene.context.snapshot.hosts[*host];
             format!(
-                "{set}needs {} and {}; none of {} other hosts takes it; nearest is host {}, {}: {}",
+                "{set}needs {} and {}; none of {} other hosts takes it; nearest is host {}, {}: {} ({})",
                 unit.cpu.text(),
                 unit.memory.text(),
                 reasons.len(),
                 there.id,
                 there.name,
-                reason.text()
+                reason.text(),
+                reason.rule()
             )
         }
     }

@@ -12,6 +12,7 @@
 //! | `schedule` | the order in which every step has room |
 //! | `drain` | empties one host that the operator names |
 //! | `report` | what was done and why |
+//! | `why` | why one VM moves or stays, and why nothing moves |
 //!
 //! A plan applied to its own request gives an empty plan, as long as no limit and no bound
 //! on the work has cut it short.
@@ -26,16 +27,20 @@ mod scene;
 mod schedule;
 mod state;
 mod unrest;
+mod why;
 
 pub use drain::drain;
 pub use scene::MigrationInput;
+pub use why::explain;
 
 use super::rules::context::Purpose;
+use super::score::load;
 use crate::model::migration::Migrated;
 use crate::model::policy::{DrsPolicy, Policy};
 use scene::Scene;
 use schedule::{Schedule, schedule};
 use state::State;
+use std::cmp::Ordering;
 
 /// How often a search starts again from what could be put into an order: each time less is
 /// left over, and a round that gains nothing is the last.
@@ -51,15 +56,8 @@ pub fn plan(input: &MigrationInput<'_>, policy: &Policy) -> Migrated {
 fn optimized(scene: &Scene<'_>) -> Migrated {
     let mut best = Schedule { steps: Vec::new(), state: State::new(scene), dropped: Vec::new() };
     for _ in 0..ROUNDS {
-        let mut state = best.state.clone();
-        improve(&mut state);
-        if state.all_at() == best.state.all_at() || scene.limit() == 0 {
-            break;
-        }
-        let next = schedule(scene, &state.all_at());
-        if !is_better(&next.state, &best.state) {
-            break;
-        }
+        let next = improved(scene, &best.state);
+        let Some(next) = next.filter(|next| is_better(&next.state, &best.state)) else { break };
         best = next;
         if scene.context.work.spent() {
             break;
@@ -68,7 +66,42 @@ fn optimized(scene: &Scene<'_>) -> Migrated {
     report::migrated(scene, &best)
 }
 
-fn improve(state: &mut State<'_>) {
+/// What is done before hosts are evened out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// VMs to where their rules allow them to be.
+    Rules,
+    /// VMs from hosts that have more allocated than they have.
+    Overfull,
+}
+
+/// One round from a state on, in an order in which every step has room; `None` where nothing changes. Where only
+/// some migrations are allowed, overfull hosts go before broken rules, unless mending rules relieves them as well.
+fn improved<'a>(scene: &'a Scene<'a>, from: &State<'a>) -> Option<Schedule<'a>> {
+    if scene.limit() == 0 {
+        return None;
+    }
+    let limited = scene.limit() != usize::MAX && from.excess() > 0.0;
+    let ways: &[First] = if limited { &[First::Overfull, First::Rules] } else { &[First::Rules] };
+    let mut best: Option<Schedule<'a>> = None;
+    for first in ways {
+        let mut state = from.clone();
+        improve(&mut state, *first);
+        if state.all_at() == from.all_at() {
+            continue;
+        }
+        let next = schedule(scene, &state.all_at());
+        if best.as_ref().is_none_or(|best| is_better(&next.state, &best.state)) {
+            best = Some(next);
+        }
+    }
+    best
+}
+
+fn improve(state: &mut State<'_>, first: First) {
+    if first == First::Overfull {
+        balance::balance(state, true);
+    }
     repair::repair(state);
     match state.scene().context.policy.optimize.policy {
         DrsPolicy::Balance => balance::balance(state, false),
@@ -79,16 +112,24 @@ fn improve(state: &mut State<'_>) {
     }
 }
 
-/// Fewer broken rules, then fewer hosts with more allocated than they have, for `pack` fewer
-/// used hosts, then more even ones.
+/// Fewer broken rules, then less allocated than there is, for `pack` fewer used hosts, then more even ones. Where
+/// only some migrations are allowed, what hosts have allocated beyond what they have goes first.
 fn is_better(a: &State<'_>, b: &State<'_>) -> bool {
-    let hosts = 0..a.scene().context.snapshot.hosts.len();
+    let scene = a.scene();
+    let hosts = 0..scene.context.snapshot.hosts.len();
     let overfull = |state: &State<'_>| hosts.clone().filter(|&host| state.load().is_overfull(host)).count();
-    let used = |state: &State<'_>| match state.scene().context.policy.optimize.policy {
+    let used = |state: &State<'_>| match scene.context.policy.optimize.policy {
         DrsPolicy::Balance => 0,
         DrsPolicy::Pack => hosts.clone().filter(|&host| state.count(host) > 0).count(),
     };
+    let by_excess = match scene.limit() {
+        usize::MAX => Ordering::Equal,
+        _ => load::values(a.excess(), b.excess()),
+    };
     let merit = |state: &State<'_>| (report::broken(state).len(), overfull(state), used(state));
-    let (ours, theirs) = (merit(a), merit(b));
-    ours < theirs || ours == theirs && a.standing().improves(&b.standing())
+    match by_excess.then(merit(a).cmp(&merit(b))) {
+        Ordering::Less => true,
+        Ordering::Equal => a.standing().improves(&b.standing()),
+        Ordering::Greater => false,
+    }
 }

@@ -3,6 +3,7 @@
 use super::scene::Scene;
 use super::schedule::Schedule;
 use super::state::State;
+use super::why;
 use crate::model::ids::HostId;
 use crate::model::migration::{HostChange, Migrated, Migration};
 use crate::model::plan::{Action, Operation, Plan};
@@ -43,6 +44,7 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
         hosts: hosts.collect(),
         notices: notices(scene, schedule),
         staying: scene.staying.to_vec(),
+        idle: migrations.is_empty().then(|| why::idle(scene)),
         movable: scene.units.iter().map(|unit| unit.members.len()).sum(),
         objective: (before.load().objective(), after.load().objective()),
         migrations,
@@ -80,6 +82,9 @@ fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, request: usize)
     }
     if let Some(reason) = before.broken(request) {
         return format!("a rule is broken where it is: {}", reason.text());
+    }
+    if scene.context.snapshot.hosts[home].closed {
+        return format!("host {id} is closed: all its capacity is reserved");
     }
     if before.load().is_overfull(home) {
         return format!("host {id} has more allocated than it has");
@@ -128,10 +133,13 @@ fn notices(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Vec<Notice> {
         let some = some.collect::<Vec<_>>().join(", ");
         about_cluster(format!("VMs {some} stay: in no order would every step have room for them"));
     }
+    let used_up = schedule.state.moved() >= scene.limit();
+    let in_the_way =
+        if used_up { "the migrations that are allowed went to others" } else { "no allowed host takes it" };
     for (request, rule) in broken(&schedule.state) {
         let vm = scene.vm(request);
         let subject = vm.group.as_ref().map_or(Subject::Vm(vm.id), |(group, _)| Subject::Group(*group));
-        let text = format!("VM {} stays where a rule is broken, no allowed host takes it: {rule}", vm.id);
+        let text = format!("VM {} stays where a rule is broken, {in_the_way}: {rule}", vm.id);
         notices.push(Notice { subject, text });
     }
     notices

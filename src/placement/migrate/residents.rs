@@ -66,8 +66,9 @@ impl Residents {
 fn units(snapshot: &Snapshot, groups: &Groups, moves: impl Fn(usize) -> bool) -> Vec<Vec<usize>> {
     let movers = (0..snapshot.candidates.len()).filter(|&request| moves(request));
     let mut in_set = vec![false; snapshot.candidates.len()];
-    groups.sets.iter().flatten().for_each(|&member| in_set[member] = true);
-    let sets = groups.sets.iter().map(|set| set.iter().copied().filter(|&member| moves(member)).collect());
+    let all = || groups.sets.iter().chain(&groups.bound);
+    all().flatten().for_each(|&member| in_set[member] = true);
+    let sets = all().map(|set| set.iter().copied().filter(|&member| moves(member)).collect());
     let singles = movers.filter(|&request| !in_set[request]).map(|request| vec![request]);
     let mut units: Vec<Vec<usize>> = singles.chain(sets).filter(|members| !members.is_empty()).collect();
     units.sort();
@@ -84,6 +85,9 @@ pub fn reason_to_stay(
 ) -> Option<String> {
     let text = |text: &str| Some(text.to_owned());
     match vm.state {
+        VmState::Active if vm.unknown => {
+            return text("is in state UNKNOWN: it may still run, and a migration would not stop it first");
+        }
         VmState::Active if vm.transient => return text("is between two states, in which oned does not migrate"),
         VmState::Active => {}
         VmState::Parked if purpose == Purpose::Drain => {}
@@ -91,6 +95,9 @@ pub fn reason_to_stay(
         VmState::Pending | VmState::Other => return text("does not run"),
     }
     let Some(host) = vm.host else { return text("runs on no host that oned tells") };
+    if vm.locked {
+        return text("is locked (onevm lock): oned refuses to migrate it");
+    }
     if vm.blocked {
         return text("has ONEDRS_BLOCKED=YES");
     }
@@ -108,9 +115,9 @@ pub fn reason_to_stay(
         return Some(format!("runs on host {host}, which the request does not hold (disabled, off or in error)"));
     }
     match vm.datastore {
-        None => text("its system datastore is not known"),
+        None => text("is on a system datastore that its HISTORY does not tell"),
         Some(id) if snapshot.datastore_index(id).is_none() => {
-            Some(format!("its system datastore {id} is not in the request"))
+            Some(format!("is on system datastore {id}, which is not in the request"))
         }
         Some(_) => None,
     }

@@ -63,6 +63,11 @@ impl<'a> State<'a> {
         Standing::new(&self.load().all_badness())
     }
 
+    /// What is allocated beyond what hosts have, in hosts.
+    pub fn excess(&self) -> f64 {
+        (0..self.counts.len()).map(|host| self.load().excess(host)).sum()
+    }
+
     /// Scores count against the mean as it is now.
     pub fn aim(&mut self) {
         self.ledger.aim();

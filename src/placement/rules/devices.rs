@@ -30,6 +30,15 @@ impl<'a> Rule<'a> for Devices<'a> {
         Ok(())
     }
 
+    fn why(&self, case: &Case<'_>) -> Result<(), Reason> {
+        let quick = match self.ask(case, &mut Seat::on(case.host)) {
+            Ok(()) => return Ok(()),
+            Err(quick) => quick,
+        };
+        // what is free once the guests have theirs
+        Err(self.serve(case.host, &last(case)).err().unwrap_or(quick))
+    }
+
     fn holds(&self, host: usize, standing: &Standing) -> bool {
         let guests = standing.guests(host);
         !guests.iter().any(|&guest| concern(self.context.vm(guest))) || self.serve(host, guests).is_ok()
@@ -49,13 +58,18 @@ fn concern(vm: &Vm) -> bool {
     !vm.pci.is_empty() || numa::concerns(vm)
 }
 
+/// The guests of a host, and one more.
+fn last(case: &Case<'_>) -> Vec<usize> {
+    let guests = case.standing.guests(case.host);
+    let others = guests.iter().copied().filter(|&guest| guest != case.request);
+    others.chain([case.request]).collect()
+}
+
 impl Devices<'_> {
     /// An order of the guests of a host and one more in which there are some for all of them.
     /// Migrations come in the order in which they have room, and cannot be put into another.
     fn arrange(&self, case: &Case<'_>) -> Result<Vec<usize>, Reason> {
-        let guests = case.standing.guests(case.host);
-        let mut last: Vec<usize> = guests.iter().copied().filter(|&guest| guest != case.request).collect();
-        last.push(case.request);
+        let last = last(case);
         let vms = || last.iter().map(|&guest| self.context.vm(guest));
         pci::enough(case.there, vms()).map_err(Reason::Pci)?;
         numa::enough(case.there, vms()).map_err(Reason::Numa)?;

@@ -6,9 +6,10 @@ use super::context::Context;
 use super::reason::Reason;
 use super::standing::Seat;
 use super::{Case, Rule};
-use crate::model::ids::{HostId, VmId};
-use crate::model::snapshot::{Host, RolePolicy, Snapshot, VmGroup, VmState};
+use crate::model::ids::{HostId, VmId, listed};
+use crate::model::snapshot::{Host, Notice, RolePolicy, Snapshot, Subject, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Marks a VM for one anti-affinity rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,24 @@ pub struct Occupant {
     pub tag: Tag,
 }
 
+/// An affined set whose running members are on several hosts.
+#[derive(Debug, PartialEq, Eq)]
+struct Torn {
+    /// How many of them run on each host.
+    running: BTreeMap<HostId, usize>,
+    /// Requests that join them.
+    joining: Vec<usize>,
+}
+
+/// VMs of torn affined sets on a host: more is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Company {
+    /// All of them.
+    pub all: usize,
+    /// Those that run there.
+    pub runs: usize,
+}
+
 /// What group rules mean for one request.
 #[derive(Clone, Debug, Default)]
 pub struct GroupRules {
@@ -42,7 +61,9 @@ pub struct GroupRules {
     /// Cannot be placed at all, with the reason.
     pub refused: Option<String>,
     /// Hosts of its members that run, for affinity; with whom.
-    joins: Option<(BTreeSet<HostId>, VmId)>,
+    joins: Option<(BTreeSet<HostId>, Vec<VmId>)>,
+    /// Affined sets of it that are torn apart already: it goes where most of them are.
+    torn: Vec<Arc<Torn>>,
     /// HOST_AFFINED lists.
     only: Vec<Vec<HostId>>,
     /// HOST_ANTI_AFFINED lists.
@@ -55,19 +76,27 @@ impl GroupRules {
         self.tags.is_empty() && self.joins.is_none() && self.only.is_empty() && self.never.is_empty()
     }
 
+    /// How many VMs of its torn sets are on a host, and how many of them run there; `comes` tells which requests
+    /// the plan has brought there.
+    pub fn company(&self, host: HostId, comes: impl Fn(usize) -> bool) -> Company {
+        let run = |torn: &Arc<Torn>| torn.running.get(&host).copied().unwrap_or(0);
+        let come = |torn: &Arc<Torn>| torn.joining.iter().filter(|&&request| comes(request)).count();
+        let runs = self.torn.iter().map(run).sum();
+        Company { all: runs + self.torn.iter().map(come).sum::<usize>(), runs }
+    }
+
     /// The rules that need nothing but the host.
     pub fn allow(&self, host: &Host) -> Result<(), Reason> {
         if let Some((hosts, with)) = &self.joins
             && !hosts.contains(&host.id)
         {
-            let names: Vec<String> = hosts.iter().map(|h| format!("host {h}")).collect();
-            return Err(Reason::Elsewhere(format!("it must join VM {with} on {}", names.join(" or "))));
+            return Err(Reason::Join { with: with.clone(), hosts: hosts.iter().copied().collect() });
         }
         if self.only.iter().any(|list| !list.contains(&host.id)) {
-            return Err(Reason::Role("HOST_AFFINED to others".to_owned()));
+            return Err(Reason::Role("HOST_AFFINED"));
         }
         if self.never.iter().any(|list| list.contains(&host.id)) {
-            return Err(Reason::Role("HOST_ANTI_AFFINED to it".to_owned()));
+            return Err(Reason::Role("HOST_ANTI_AFFINED"));
         }
         Ok(())
     }
@@ -85,8 +114,18 @@ pub struct Groups {
     pub rules: Vec<GroupRules>,
     /// Requests that go to one host together or not at all, each sorted.
     pub sets: Vec<Vec<usize>>,
+    /// Sets that must all join others on the same host. What does not run yet meets there anyway, whoever finds
+    /// room first; what runs elsewhere goes together or not at all, or the set would be torn.
+    pub bound: Vec<Vec<usize>>,
     /// By host: tagged VMs that are there before the plan.
     pub occupants: Vec<Vec<Occupant>>,
+    /// Sets that new members join, and that are torn apart already.
+    notices: Vec<Notice>,
+}
+
+/// What to say of affined sets that new members join and that are torn apart already.
+pub fn torn_sets(snapshot: &Snapshot) -> Vec<Notice> {
+    if snapshot.groups.is_empty() { Vec::new() } else { Groups::new(snapshot, &HashMap::new()).notices }
 }
 
 impl Groups {
@@ -185,6 +224,7 @@ struct Builder<'a> {
     /// Union-find over requests.
     leader: Vec<usize>,
     next_rule: u32,
+    notices: Vec<Notice>,
 }
 
 impl<'a> Builder<'a> {
@@ -201,6 +241,7 @@ impl<'a> Builder<'a> {
             located: located(snapshot),
             leader: (0..requests).collect(),
             next_rule: 0,
+            notices: Vec::new(),
         }
     }
 
@@ -216,8 +257,10 @@ impl<'a> Builder<'a> {
         for (request, reason) in self.staying {
             self.rules[*request].refused = Some(reason.clone());
         }
-        let sets = self.sets();
-        Groups { rules: self.rules, sets, occupants: self.occupants }
+        let (bound, sets) = self.sets().into_iter().partition(|set| self.bound_to_one_host(set));
+        self.notices.sort();
+        self.notices.dedup();
+        Groups { rules: self.rules, sets, bound, occupants: self.occupants, notices: self.notices }
     }
 
     fn hosts_of_roles(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
@@ -253,12 +296,22 @@ impl<'a> Builder<'a> {
             .filter(|vm| self.mover(**vm).is_none())
             .filter_map(|vm| Some((self.runs_on(*vm)?, *vm)))
             .collect();
-        if let Some((_, with)) = running.first() {
-            let hosts: BTreeSet<HostId> = running.iter().map(|(host, _)| *host).collect();
-            for request in schedulable {
+        if !running.is_empty() {
+            let mut on: BTreeMap<HostId, Vec<VmId>> = BTreeMap::new();
+            running.iter().for_each(|(host, vm)| on.entry(*host).or_default().push(*vm));
+            let hosts: BTreeSet<HostId> = on.keys().copied().collect();
+            let with: Vec<VmId> = running.iter().map(|(_, vm)| *vm).collect();
+            for &request in &schedulable {
                 let joins = &mut self.rules[request].joins;
                 let common = joins.as_ref().map_or(hosts.clone(), |(known, _)| known & &hosts);
-                *joins = Some((common, *with));
+                let mut all = joins.take().map_or(Vec::new(), |(_, known)| known);
+                all.extend(&with);
+                all.sort_unstable();
+                all.dedup();
+                self.rules[request].joins = Some((common, all));
+            }
+            if on.len() > 1 && !schedulable.is_empty() {
+                self.torn(group, &on, schedulable);
             }
             return;
         }
@@ -273,6 +326,16 @@ impl<'a> Builder<'a> {
                 self.rules[request].refused.get_or_insert_with(|| text.clone());
             }
         }
+    }
+
+    /// A set whose running members are on several hosts is told, and grows where most of it is.
+    fn torn(&mut self, group: &VmGroup, on: &BTreeMap<HostId, Vec<VmId>>, joining: Vec<usize>) {
+        let parts: Vec<String> = on.iter().map(|(host, vms)| format!("{} on host {host}", listed(vms))).collect();
+        let text = format!("its affined set is torn apart already ({}): new VMs go where most are", parts.join(", "));
+        self.notices.push(Notice { subject: Subject::Group(group.id), text });
+        let running = on.iter().map(|(host, vms)| (*host, vms.len())).collect();
+        let torn = Arc::new(Torn { running, joining: joining.clone() });
+        joining.into_iter().for_each(|request| self.rules[request].torn.push(torn.clone()));
     }
 
     fn anti_affinity(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
@@ -342,11 +405,10 @@ impl<'a> Builder<'a> {
         for request in 0..self.leader.len() {
             sets.entry(self.find(request)).or_default().push(request);
         }
-        sets.into_values().filter(|set| set.len() > 1 && !self.bound_to_one_host(set)).collect()
+        sets.into_values().filter(|set| set.len() > 1).collect()
     }
 
-    /// Members that must all join others on the same host meet there anyway, whoever
-    /// of them finds room first.
+    /// Whether all members must join others on the same host.
     fn bound_to_one_host(&self, set: &[usize]) -> bool {
         let only = |request: &usize| match &self.rules[*request].joins {
             Some((hosts, _)) if hosts.len() == 1 => hosts.first().copied(),

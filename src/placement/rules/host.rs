@@ -22,6 +22,9 @@ impl<'a> Rule<'a> for Offered<'a> {
     fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
         let elsewhere = |text: &str| Err(Reason::Elsewhere(text.to_owned()));
         let (vm, there, context) = (case.vm, case.there, self.context);
+        if there.closed {
+            return Err(Reason::Closed { cpu: there.cpu, memory: there.memory });
+        }
         if !there.enabled {
             return Err(Reason::Disabled);
         }

@@ -59,6 +59,14 @@ pub trait Rule<'a> {
     /// Why not.
     fn ask(&self, case: &Case<'_>, seat: &mut Seat) -> Result<(), Reason>;
 
+    /// As `ask`, with the reason as exact as people need it: asked for what waits, once a plan is made.
+    ///
+    /// # Errors
+    /// Why not.
+    fn why(&self, case: &Case<'_>) -> Result<(), Reason> {
+        self.ask(case, &mut Seat::on(case.host))
+    }
+
     /// The VM takes the seat.
     fn arrive(&mut self, _case: &Case<'_>, _seat: &Seat) {}
 

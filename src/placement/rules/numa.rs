@@ -1,19 +1,20 @@
 //! NUMA nodes of one host, handed out as oned's `HostShareNUMA` does: cores in id
 //! order, the node with most CPUs left first, the nearest memory.
 
+use super::reason::Want;
 use crate::model::snapshot::{Host, Vm};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::Memory;
 
 /// Whether the nodes of `host` suffice for `vms` in this order; else what lacks.
 /// O(virtual nodes x nodes x cores) per VM.
-pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), String> {
+pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), Want> {
     let mut nodes: Option<Nodes> = None;
     for vm in vms {
         let Some(topology) = vm.topology.as_ref().filter(|t| !t.nodes.is_empty()) else { continue };
         let nodes = nodes.get_or_insert_with(|| Nodes::new(host));
         if !nodes.take(vm.memory, topology) {
-            return Err(nodes.lack(topology));
+            return Err(nodes.lack(host, vm.memory, topology));
         }
     }
     Ok(())
@@ -21,7 +22,7 @@ pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), S
 
 /// Whether all nodes together have the CPUs and the memory: the quick answer to most
 /// refusals.
-pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), String> {
+pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), Want> {
     let (mut threads, mut dedicated, mut memory, mut last) = (0_u64, 0_u64, 0_i64, None);
     for vm in vms {
         let Some(topology) = vm.topology.as_ref().filter(|t| !t.nodes.is_empty()) else { continue };
@@ -32,16 +33,16 @@ pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), 
             PinPolicy::None => {}
         }
         memory = memory.saturating_add(topology.nodes.iter().map(|n| n.memory).sum::<Memory>().0);
-        last = Some(topology);
+        last = Some((vm, topology));
     }
-    let Some(topology) = last else { return Ok(()) };
+    let Some((of, topology)) = last else { return Ok(()) };
     let cores = || host.numa.iter().flat_map(|node| &node.cores);
     let clean = cores().filter(|core| core.clean).count() as u64;
     let free: u64 = cores().map(|core| u64::from(core.free)).sum();
     let room: i64 = host.numa.iter().map(|node| node.memory_free.0.max(0)).fold(0, i64::saturating_add);
     // a dedicated core takes at least one of the free threads along
     if dedicated > clean || threads + dedicated > free || (memory > room && topology.node_affinity.is_none()) {
-        return Err(Nodes::new(host).lack(topology));
+        return Err(Nodes::new(host).lack(host, of.memory, topology));
     }
     Ok(())
 }
@@ -177,19 +178,79 @@ impl Nodes {
         self.nodes.iter().position(|n| n.id == near)
     }
 
-    fn lack(&self, topology: &Topology) -> String {
-        let cpus: u64 = topology.nodes.iter().map(|n| u64::from(n.cpus)).sum();
-        let memory: Memory = topology.nodes.iter().map(|n| n.memory).sum();
+    /// What lacks, by the widest virtual node: the first of threads, memory and pages that no node has, else how
+    /// the nodes stand.
+    fn lack(&self, host: &Host, vm_memory: Memory, topology: &Topology) -> Want {
+        let want = |need: String, has: String, never: bool| Want { need, has, never };
+        if self.nodes.is_empty() {
+            return want("NUMA nodes".to_owned(), "reports none".to_owned(), true);
+        }
+        let loose = topology.node_affinity.is_some() || topology.pin_policy == PinPolicy::None;
+        let nodes = || self.nodes.iter().filter(|node| topology.node_affinity.is_none_or(|id| id == node.id));
+        let one = topology.node_affinity.map_or("one NUMA node".to_owned(), |id| format!("NUMA node {id}"));
+        if nodes().next().is_none() {
+            return want(one, "has no such node".to_owned(), true);
+        }
+        let memory =
+            if loose { vm_memory } else { topology.nodes.iter().map(|node| node.memory).max().unwrap_or_default() };
+        let cpus = if loose { 0 } else { topology.nodes.iter().map(|node| node.cpus).max().unwrap_or(0) };
         let dedicated = topology.pin_policy == PinPolicy::Core;
-        let free: u64 = self.nodes.iter().map(|n| u64::from(n.free_cpus(1, dedicated))).sum();
         let what = if dedicated { "dedicated cores" } else { "threads" };
-        let pages = if topology.hugepage > Memory(0) {
-            let pages: i64 = self.nodes.iter().map(|n| n.free_pages(topology.hugepage).max(0)).sum();
-            format!(", {pages} hugepages of {} free", topology.hugepage.text())
-        } else {
-            String::new()
+        let whole = |id: i32| host.numa.iter().find(|node| node.id == id);
+        let width = |id: i32| {
+            let cores = || whole(id).into_iter().flat_map(|node| &node.cores);
+            let threads = || cores().map(|core| core.cpus.max(core.free)).sum();
+            if dedicated { u32::try_from(cores().count()).unwrap_or(u32::MAX) } else { threads() }
         };
-        format!("its NUMA nodes do not fit: {cpus} {what} and {} asked, {free} {what} free{pages}", memory.text())
+        if !dedicated && !loose && topology.threads > self.threads_per_core {
+            let has = format!("has {} threads per core", self.threads_per_core);
+            return want(format!("{} threads per core", topology.threads), has, true);
+        }
+        // the most that one node has in all, and has free
+        let most = |value: &dyn Fn(&Node) -> i64| {
+            nodes().map(|node| (value(node), node.id)).max_by_key(|(value, id)| (*value, -id)).unwrap_or_default()
+        };
+        let (widest, at) = most(&|node| i64::from(width(node.id)));
+        if i64::from(cpus) > widest {
+            let has = format!("has at most {widest} in a node (node {at})");
+            return want(format!("{cpus} {what} in {one}"), has, true);
+        }
+        let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));
+        if i64::from(cpus) > free {
+            let has = format!("has at most {free} free in a node (node {at})");
+            return want(format!("{cpus} {what} in {one}"), has, false);
+        }
+        let (largest, at) = most(&|node| whole(node.id).map_or(0, |node| node.memory.0));
+        if memory.0 > largest && largest > 0 {
+            let has = format!("has at most {} in a node (node {at})", Memory(largest).text());
+            return want(format!("{} in {one}", memory.text()), has, true);
+        }
+        let (free, at) = most(&|node| node.memory);
+        if memory.0 > free {
+            let (need, free) = memory.texts(Memory(free.max(0)));
+            return want(format!("{need} in {one}"), format!("has at most {free} free in a node (node {at})"), false);
+        }
+        if topology.hugepage > Memory(0) {
+            let (size, pages) = (topology.hugepage, memory.0 / topology.hugepage.0.max(1));
+            let need = format!("{pages} hugepages of {} in {one}", size.text());
+            if !nodes().any(|node| node.pages.iter().any(|(known, _)| *known == size)) {
+                return want(need, "has no pages of that size".to_owned(), true);
+            }
+            let (free, at) = most(&|node| node.free_pages(size).max(0));
+            if free < pages.max(1) {
+                return want(need, format!("has at most {free} free in a node (node {at})"), false);
+            }
+        }
+        let stand = nodes().take(4).map(|node| {
+            let memory = Memory(node.memory.max(0)).text();
+            format!("node {}: {} {what}, {memory}", node.id, node.free_cpus(1, dedicated))
+        });
+        let stand = stand.collect::<Vec<_>>().join("; ");
+        let need = match topology.nodes.len() {
+            1 => format!("{cpus} {what} with {} in {one}", memory.text()),
+            count => format!("{count} NUMA nodes of up to {cpus} {what} and {}", memory.text()),
+        };
+        want(need, format!("has free {stand}"), false)
     }
 }
 

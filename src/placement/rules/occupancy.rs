@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct CurrentVms<'a> {
     snapshot: &'a Snapshot,
     /// By VM: of those to be placed and of those that run.
-    rules: BTreeMap<VmId, Vec<(Requirement, Arc<str>)>>,
+    rules: BTreeMap<VmId, Vec<Requirement>>,
     leavers: HashSet<VmId>,
     request_of: HashMap<VmId, usize>,
     /// By VM: whom its rules speak of.
@@ -34,11 +34,11 @@ impl<'a> CurrentVms<'a> {
     /// Requests in `staying` have RESCHED, but are known to stay where they are.
     pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, BTreeMap<VmId, String>) {
         let mut unreadable = BTreeMap::new();
-        let mut rules: BTreeMap<VmId, Vec<(Requirement, Arc<str>)>> = BTreeMap::new();
+        let mut rules: BTreeMap<VmId, Vec<Requirement>> = BTreeMap::new();
         for vm in &snapshot.vms {
             for text in &vm.current_vms_rules {
                 match parse_requirement(text) {
-                    Ok(rule) => rules.entry(vm.id).or_default().push((rule, shortened(text))),
+                    Ok(rule) => rules.entry(vm.id).or_default().push(rule),
                     Err(error) => {
                         unreadable.entry(vm.id).or_insert(format!("its requirements cannot be read: {error}"));
                     }
@@ -53,7 +53,7 @@ impl<'a> CurrentVms<'a> {
         let mut mentions: BTreeMap<VmId, BTreeSet<VmId>> = BTreeMap::new();
         for (vm, rules) in &rules {
             let named = mentions.entry(*vm).or_default();
-            rules.iter().for_each(|(rule, _)| {
+            rules.iter().for_each(|rule| {
                 rule.each_vm_named(&mut |vm| {
                     named.insert(vm);
                 });
@@ -65,7 +65,7 @@ impl<'a> CurrentVms<'a> {
     /// Requests whose VMs the rules of a request ask for.
     pub fn wants(&self, request: usize) -> Vec<usize> {
         let mut named = Vec::new();
-        for (rule, _) in self.of(self.id(request)) {
+        for rule in self.of(self.id(request)) {
             rule.each_vm_wanted(&mut |vm| named.extend(self.request_of.get(&vm)));
         }
         named
@@ -89,7 +89,7 @@ impl<'a> CurrentVms<'a> {
         self.present.get(host).is_some_and(|vms| vms.contains(&vm))
     }
 
-    fn of(&self, vm: VmId) -> &[(Requirement, Arc<str>)] {
+    fn of(&self, vm: VmId) -> &[Requirement] {
         self.rules.get(&vm).map_or(&[], Vec::as_slice)
     }
 
@@ -110,10 +110,16 @@ fn present(snapshot: &Snapshot) -> Vec<HashSet<VmId>> {
     present
 }
 
-/// As much of a rule as a message has room for.
+/// As much of a term as a message has room for.
 fn shortened(text: &str) -> Arc<str> {
-    text.chars().take(60).collect::<String>().into()
+    match text.char_indices().nth(TERM) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
+    }
 }
+
+/// At most so many characters of a term are told.
+const TERM: usize = 60;
 
 /// The rule of one plan.
 pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
@@ -146,7 +152,9 @@ impl<'a> Rule<'a> for Occupancy<'a> {
         }
         let before = There { host: case.host, standing: case.standing, more: None, less: None };
         let after = There { more: Some(case.vm.id), ..before };
-        self.broken(case.vm.id, after).map_or(Ok(()), |text| Err(Reason::CurrentVms(text)))?;
+        if let Some(rule) = self.broken(case.vm.id, after) {
+            return Err(Reason::CurrentVms(self.told(case.vm.id, after, rule)));
+        }
         self.undisturbed(case.vm.id, before, after)
     }
 
@@ -166,7 +174,10 @@ impl<'a> Rule<'a> for Occupancy<'a> {
 
     fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
         let there = There { host: case.host, standing: case.standing, more: None, less: None };
-        self.broken(case.vm.id, there).map_or(Ok(()), |text| Err(Reason::CurrentVms(text)))
+        match self.broken(case.vm.id, there) {
+            Some(rule) => Err(Reason::CurrentVms(self.told(case.vm.id, there, rule))),
+            None => Ok(()),
+        }
     }
 
     fn alike(&self, a: usize, b: usize) -> bool {
@@ -198,18 +209,26 @@ impl Occupancy<'_> {
         }
     }
 
-    /// The first rule of a VM that is false there.
-    fn broken(&self, vm: VmId, there: There<'_>) -> Option<Arc<str>> {
-        let holds = |rule: &Requirement, leavers_gone: bool| {
-            let host = &self.of.snapshot.hosts[there.host];
-            rule.holds(&HostFacts { rule: self, host, there, myself: vm, leavers_gone })
-        };
+    /// The first rule of a VM that is false there, by its place.
+    fn broken(&self, vm: VmId, there: There<'_>) -> Option<usize> {
+        let holds = |rule: &Requirement, leavers_gone: bool| rule.holds(&self.facts(vm, there, leavers_gone));
         let moving = !self.of.leavers.is_empty() && self.of.present(there.host).any(|vm| self.of.leavers.contains(vm));
         // each term is a look or two into a set
         let terms = self.of.mentions.get(&vm).map_or(0, BTreeSet::len);
         self.context.work.spend(1 + terms * if moving { 12 } else { 6 });
         let both = |rule: &Requirement| holds(rule, false) && (!moving || holds(rule, true));
-        self.of.of(vm).iter().find(|(rule, _)| !both(rule)).map(|(_, text)| text.clone())
+        self.of.of(vm).iter().position(|rule| !both(rule))
+    }
+
+    /// The term of a rule that makes it false there.
+    fn told(&self, vm: VmId, there: There<'_>, rule: usize) -> Arc<str> {
+        let rule = &self.of.of(vm)[rule];
+        let term = [false, true].into_iter().find_map(|gone| rule.false_part(&self.facts(vm, there, gone)));
+        shortened(&term.map_or_else(|| rule.to_string(), ToString::to_string))
+    }
+
+    fn facts<'c>(&'c self, vm: VmId, there: There<'c>, leavers_gone: bool) -> HostFacts<'c> {
+        HostFacts { rule: self, host: &self.of.snapshot.hosts[there.host], there, myself: vm, leavers_gone }
     }
 
     fn runs(&self, vm: VmId, there: There<'_>, leavers_gone: bool) -> bool {

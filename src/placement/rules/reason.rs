@@ -1,15 +1,34 @@
-//! Why a host cannot take a VM: one reason per host, the first rule that fails.
+//! Why a host cannot take a VM: one reason per rule, with the numbers that people need.
 
-use crate::model::ids::{DatastoreId, NicId, VmId, VnetId};
+use crate::model::ids::{DatastoreId, HostId, NicId, VmId, VnetId, listed};
 use crate::model::report::Lack;
+use crate::model::rule;
 use crate::model::units::{Cpu, Disk, Memory};
 use std::sync::Arc;
 
-/// A hard rule that fails, with the numbers that people need.
+/// Where the room of a system datastore is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// By the datastore, for all hosts.
+    Shared,
+    /// By the host, for this datastore.
+    ByHost,
+    /// By nobody: the host's FREE_DISK stands in.
+    FreeDisk,
+}
+
+/// A hard rule that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The host is not in a state in which oned deploys.
     Disabled,
+    /// All of the host's capacity is reserved.
+    Closed {
+        /// MAX_CPU.
+        cpu: Cpu,
+        /// MAX_MEM.
+        memory: Memory,
+    },
     /// Pinned VMs go to PINNED hosts, others never.
     PinPolicy {
         /// Whether the VM asks for pinning.
@@ -31,24 +50,40 @@ pub enum Reason {
     },
     /// The policy's `max_per_host` is used up.
     Quota(u32),
-    /// The host is not one that the VM's role allows.
-    Role(String),
-    /// Members of its group run elsewhere, and it must join them.
+    /// The host is not one that the VM's role allows, by HOST_AFFINED or HOST_ANTI_AFFINED.
+    Role(&'static str),
+    /// Members of its affined set run elsewhere, and it must join them.
+    Join {
+        /// Those that run, sorted.
+        with: Vec<VmId>,
+        /// Where, sorted; empty where they leave no common host.
+        hosts: Vec<HostId>,
+    },
+    /// oned or the request rules the host out, or a rule from outside of this crate.
     Elsewhere(String),
     /// A VM on the host must not share it with this one.
     Apart(VmId),
-    /// A CURRENT_VMS term of its own is false there.
+    /// A term about CURRENT_VMS of its own is false there.
     CurrentVms(Arc<str>),
     /// It would make a CURRENT_VMS term of a VM placed there false.
     CurrentVmsOf(VmId),
     /// No system datastore of its list serves the host's cluster.
     NoDatastore,
+    /// It is to be moved and must stay on its datastore, which oned does not offer.
+    OtherDatastore {
+        /// Where its disks are, by its HISTORY.
+        own: Option<DatastoreId>,
+        /// What oned offers.
+        offered: Vec<DatastoreId>,
+    },
     /// No system datastore has room.
     SystemDatastore {
         /// What its disks ask for.
         need: Disk,
         /// The datastore with most room, and how much that is.
         best: (DatastoreId, Disk),
+        /// Where that is told.
+        told: Told,
     },
     /// An image datastore has no room for its clones.
     ImageDatastore {
@@ -70,24 +105,64 @@ pub enum Reason {
     },
     /// There are leases, but not on different networks for each NIC.
     SameNetwork(usize),
-    /// No free device for a request.
-    Pci(String),
-    /// The virtual nodes do not fit the free NUMA nodes.
-    Numa(String),
+    /// No free device for a request, or none at all.
+    Pci(Want),
+    /// The virtual nodes do not fit the host's NUMA nodes.
+    Numa(Want),
+}
+
+/// What a host's devices or NUMA nodes cannot serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// What is asked for, as in "needs ...".
+    pub need: String,
+    /// What the host has of it, as in "it ...".
+    pub has: String,
+    /// The host could not serve it if it were empty.
+    pub never: bool,
 }
 
 impl Reason {
+    /// The rule's name, the same everywhere.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Disabled | Self::Closed { .. } => rule::HOST,
+            Self::PinPolicy { .. } => rule::PIN_POLICY,
+            Self::Cpu { .. } => rule::CPU,
+            Self::Memory { .. } => rule::MEMORY,
+            Self::Quota(_) => rule::MAX_PER_HOST,
+            Self::Role(_) => rule::HOST_AFFINITY,
+            Self::Join { .. } => rule::AFFINITY,
+            Self::Elsewhere(_) => rule::HOST,
+            Self::Apart(_) => rule::ANTI_AFFINITY,
+            Self::CurrentVms(_) | Self::CurrentVmsOf(_) => rule::CURRENT_VMS,
+            Self::NoDatastore
+            | Self::OtherDatastore { .. }
+            | Self::SystemDatastore { .. }
+            | Self::ImageDatastore { .. } => rule::DATASTORE,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => rule::NETWORK,
+            Self::Pci(_) => rule::PCI,
+            Self::Numa(_) => rule::NUMA,
+        }
+    }
+
     /// What it is about.
     pub fn lack(&self) -> Lack {
         match self {
-            Self::Disabled | Self::PinPolicy { .. } => Lack::State,
+            Self::Disabled | Self::Closed { .. } | Self::PinPolicy { .. } => Lack::State,
             Self::Cpu { .. } => Lack::Cpu,
             Self::Memory { .. } => Lack::Memory,
             Self::Quota(_) => Lack::Quota,
-            Self::Role(_) | Self::Elsewhere(_) | Self::Apart(_) | Self::CurrentVms(_) | Self::CurrentVmsOf(_) => {
-                Lack::Affinity
-            }
-            Self::NoDatastore | Self::SystemDatastore { .. } | Self::ImageDatastore { .. } => Lack::Storage,
+            Self::Role(_)
+            | Self::Join { .. }
+            | Self::Elsewhere(_)
+            | Self::Apart(_)
+            | Self::CurrentVms(_)
+            | Self::CurrentVmsOf(_) => Lack::Affinity,
+            Self::NoDatastore
+            | Self::OtherDatastore { .. }
+            | Self::SystemDatastore { .. }
+            | Self::ImageDatastore { .. } => Lack::Storage,
             Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Lack::Network,
             Self::Pci(_) => Lack::Pci,
             Self::Numa(_) => Lack::Numa,
@@ -104,7 +179,7 @@ impl Reason {
         match self {
             Self::Cpu { need, free } => share(need.0, free.0),
             Self::Memory { need, free } => share(need.0, free.0),
-            Self::SystemDatastore { need, best: (_, free) } | Self::ImageDatastore { need, free, .. } => {
+            Self::SystemDatastore { need, best: (_, free), .. } | Self::ImageDatastore { need, free, .. } => {
                 share(need.0, free.0)
             }
             _ => 1.0,
@@ -119,36 +194,122 @@ impl Reason {
         )
     }
 
+    /// Whether the host is none that the VM may go to, however much room it had.
+    pub fn excludes(&self) -> bool {
+        match self {
+            Self::Disabled
+            | Self::Closed { .. }
+            | Self::PinPolicy { .. }
+            | Self::Role(_)
+            | Self::Join { .. }
+            | Self::Elsewhere(_)
+            | Self::Apart(_)
+            | Self::CurrentVms(_)
+            | Self::CurrentVmsOf(_)
+            | Self::NoDatastore
+            | Self::OtherDatastore { .. }
+            | Self::NoNetwork(_) => true,
+            Self::Pci(want) => want.never,
+            Self::Cpu { .. }
+            | Self::Memory { .. }
+            | Self::Quota(_)
+            | Self::SystemDatastore { .. }
+            | Self::ImageDatastore { .. }
+            | Self::Leases { .. }
+            | Self::SameNetwork(_)
+            | Self::Numa(_) => false,
+        }
+    }
+
+    /// What is asked for, as in "needs 8 cores"; empty where that is not what lacks.
+    pub fn need(&self) -> String {
+        match self {
+            Self::Cpu { need, .. } => need.text(),
+            Self::Memory { need, free } => format!("{} of memory", need.texts(*free).0),
+            Self::SystemDatastore { need, best: (_, free), .. } => format!("{} of disk", need.texts(*free).0),
+            Self::ImageDatastore { need, free, .. } => format!("{} for images", need.texts(*free).0),
+            Self::Pci(want) | Self::Numa(want) => want.need.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// What the host has of what is asked for, as in "it has 6.5 cores free".
+    pub fn has(&self) -> String {
+        match self {
+            Self::Cpu { free, .. } => format!("has {} free", free.text()),
+            Self::Memory { need, free } => format!("has {} of memory free", need.texts(*free).1),
+            Self::SystemDatastore { best: (id, _), told, .. } => match told {
+                Told::Shared => format!("would use datastore {id}, which has {} free", self.free()),
+                Told::ByHost => format!("has {} free on datastore {id}", self.free()),
+                Told::FreeDisk => {
+                    format!("reports nothing for datastore {id}, so its FREE_DISK counts: {}", self.free())
+                }
+            },
+            Self::ImageDatastore { id, .. } => {
+                format!("would use image datastore {id}, which has {} free", self.free())
+            }
+            Self::Pci(want) | Self::Numa(want) => want.has.clone(),
+            other => other.text(),
+        }
+    }
+
+    /// How much of a disk's need is free: `500 MB`. oned wants a datastore to keep some.
+    pub fn free(&self) -> String {
+        match self {
+            Self::SystemDatastore { need, best: (_, free), .. } | Self::ImageDatastore { need, free, .. } => {
+                if need == free { format!("just {}, and some must be left,", free.text()) } else { need.texts(*free).1 }
+            }
+            _ => String::new(),
+        }
+    }
+
     /// In words, about one host: "it has 6.5 cores free".
     pub fn text(&self) -> String {
         match self {
             Self::Disabled => "it is not in a state to take VMs".to_owned(),
+            Self::Closed { cpu, .. } if cpu.0 <= 0 => {
+                format!("it is closed: RESERVED_CPU leaves {} (MAX_CPU {})", cpu.text(), cpu.0)
+            }
+            Self::Closed { memory, .. } => {
+                format!("it is closed: RESERVED_MEM leaves {} (MAX_MEM {})", memory.text(), memory.0)
+            }
             Self::PinPolicy { pinned: true } => "its PIN_POLICY is not PINNED".to_owned(),
             Self::PinPolicy { pinned: false } => "it is for pinned VMs only".to_owned(),
-            Self::Cpu { free, .. } => format!("it has {} free", free.text()),
-            Self::Memory { need, free } => format!("it has {} of memory free", need.texts(*free).1),
             Self::Quota(max) => format!("max_per_host {max} is reached"),
-            Self::Role(rule) => format!("its role says {rule}"),
+            Self::Role(rule) => format!("{rule} of its role rules it out"),
+            Self::Join { hosts, with } if hosts.is_empty() => {
+                format!("its affined {} are on different hosts", listed(with))
+            }
+            Self::Join { with, hosts } => {
+                let names: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
+                format!("it must join {} on {}", listed(with), names.join(" or "))
+            }
             Self::Elsewhere(what) => what.clone(),
             Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
             Self::CurrentVms(rule) => format!("{rule} is false there"),
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
             Self::NoDatastore => "none of the system datastores that it may use serves the cluster".to_owned(),
-            Self::SystemDatastore { need, best: (id, free) } => {
-                let (need, free) = need.texts(*free);
-                format!("{need} of disk needed, datastore {id} has {free} free")
+            Self::OtherDatastore { own: Some(own), offered } => {
+                let offered: Vec<String> = offered.iter().take(3).map(ToString::to_string).collect();
+                format!("its disks are on datastore {own} by its HISTORY, oned offers {}", none_if_empty(&offered))
             }
-            Self::ImageDatastore { id, need, free } => {
-                let (need, free) = need.texts(*free);
-                format!("image datastore {id} has {free} free, {need} needed")
+            Self::OtherDatastore { own: None, .. } => {
+                "its HISTORY tells no datastore, and it must stay on it".to_owned()
+            }
+            Self::SystemDatastore { .. } | Self::ImageDatastore { .. } => {
+                format!("it {}; {} needed", self.has(), self.need())
             }
             Self::NoNetwork(nic) => format!("none of the networks that NIC {nic} may use serves the cluster"),
             Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),
             Self::SameNetwork(nics) => {
                 format!("its {nics} NICs cannot all have a network of their own with a free lease")
             }
-            Self::Pci(request) => format!("no free PCI device {request}"),
-            Self::Numa(what) => what.clone(),
+            Self::Cpu { .. } | Self::Memory { .. } => format!("it {}", self.has()),
+            Self::Pci(want) | Self::Numa(want) => format!("it {}; {} needed", want.has, want.need),
         }
     }
+}
+
+fn none_if_empty(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -2,7 +2,7 @@
 //! and image datastores for clones that stay there.
 
 use super::context::Context;
-use super::reason::Reason;
+use super::reason::{Reason, Told};
 use super::standing::Seat;
 use super::{Case, Rule};
 use crate::model::policy::{Policy, Spread};
@@ -89,9 +89,30 @@ impl Storage<'_> {
             Some(datastore) => Reason::SystemDatastore {
                 need: self.need(case.vm, datastore),
                 best: (self.context.snapshot.datastores[datastore].id, self.free(case, datastore)),
+                told: self.told(case, datastore),
             },
-            None => Reason::NoDatastore,
+            None => self.other_datastore(case).unwrap_or(Reason::NoDatastore),
         })
+    }
+
+    /// Where the room of a datastore is told.
+    fn told(&self, case: &Case<'_>, datastore: usize) -> Told {
+        let store = &self.context.snapshot.datastores[datastore];
+        if store.shared {
+            return Told::Shared;
+        }
+        let listed = case.there.local_datastores.iter().any(|(id, _)| *id == store.id);
+        if listed { Told::ByHost } else { Told::FreeDisk }
+    }
+
+    /// A VM that is to be moved whose own datastore oned does not offer.
+    fn other_datastore(&self, case: &Case<'_>) -> Option<Reason> {
+        let snapshot = self.context.snapshot;
+        let offered = self.context.candidates(case.request).datastores.iter();
+        let offered: Vec<_> = offered.map(|&datastore| snapshot.datastores[datastore as usize].id).collect();
+        let own = case.vm.datastore;
+        let elsewhere = case.vm.resched && own.is_none_or(|own| !offered.contains(&own));
+        elsewhere.then_some(Reason::OtherDatastore { own, offered })
     }
 
     fn book(&mut self, case: &Case<'_>, seat: &Seat, signed: impl Fn(Disk) -> Disk) {

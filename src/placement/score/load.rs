@@ -62,6 +62,8 @@ pub struct Load {
     /// Weight of the deviation of CPU.
     risk: f64,
     used: Vec<Share>,
+    /// By host: whether all that is allocated there is too much.
+    closed: Vec<bool>,
     mean: Utilisation,
     /// Deviations of CPU that have to fit into a host beside what is expected.
     deviations: f64,
@@ -88,6 +90,7 @@ impl Load {
             deviations: space.deviations,
             target: (0..used.len()).map(|host| costs.target(host)).collect(),
             used,
+            closed: space.closed.clone(),
             mean: Utilisation::default(),
             costs,
         };
@@ -245,7 +248,7 @@ impl Load {
     #[must_use]
     pub fn all_badness(&self) -> Vec<f64> {
         let mut scores = self.scores();
-        scores.iter_mut().zip(&self.used).for_each(|(score, used)| *score += OVERFULL * self.over(used));
+        scores.iter_mut().enumerate().for_each(|(host, score)| *score += self.overfull(host, &self.used[host]));
         scores
     }
 
@@ -255,10 +258,16 @@ impl Load {
         self.scores().into_iter().fold(0.0, f64::max)
     }
 
+    /// What a host has too much, CPU and memory, allocated or expected, as fractions of the host.
+    #[must_use]
+    pub fn excess(&self, host: usize) -> f64 {
+        self.beyond(host, &self.used[host])
+    }
+
     /// Whether more is allocated on a host than it has, or it is expected to use more.
     #[must_use]
     pub fn is_overfull(&self, host: usize) -> bool {
-        self.over(&self.used[host]) > 0.0
+        self.beyond(host, &self.used[host]) > 0.0
     }
 
     /// A request goes to a host, from where it runs, if it does.
@@ -312,11 +321,23 @@ impl Load {
     }
 
     fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + OVERFULL * self.over(used)
+        self.green_distance(host, &self.of(used), &self.mean) + self.overfull(host, used)
     }
 
-    fn over(&self, used: &Share) -> f64 {
-        over(used, self.deviations)
+    /// What counts before any distance.
+    fn overfull(&self, host: usize, used: &Share) -> f64 {
+        OVERFULL * self.beyond(host, used)
+    }
+
+    /// How far a host is beyond its capacity, in hosts: by what is allocated (of a closed host all of it),
+    /// and by what it is expected to use with its deviations.
+    fn beyond(&self, host: usize, used: &Share) -> f64 {
+        let above = |part: f64, capacity: f64| (part - capacity).max(0.0);
+        let capacity = if self.closed[host] { 0.0 } else { 1.0 };
+        let allocated = above(used.allocated.cpu, capacity) + above(used.allocated.memory, capacity);
+        let expected = above(used.cpu + self.deviations * used.spread.deviation(), 1.0) + above(used.memory, 1.0);
+        // sums in another order differ by less
+        Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
     }
 
     /// The one place where energy and other costs come in.
@@ -327,16 +348,6 @@ impl Load {
         let distance = distance(used_of, mean_of, weights, self.target[host]) + uncertain;
         self.costs.adjusted(host, distance, used.cpu)
     }
-}
-
-/// How far a host is beyond its capacity, in hosts: by what is allocated, and by what it is expected
-/// to use with so many `deviations`.
-fn over(used: &Share, deviations: f64) -> f64 {
-    let beyond = |part: f64| (part - 1.0).max(0.0);
-    let allocated = beyond(used.allocated.cpu) + beyond(used.allocated.memory);
-    let expected = beyond(used.cpu + deviations * used.spread.deviation()) + beyond(used.memory);
-    // sums in another order differ by less
-    Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
 }
 
 /// What a VM would do to one host: its D_green before and after.

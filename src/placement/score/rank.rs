@@ -5,12 +5,12 @@
 //! the host that was emptiest before it.
 
 use crate::model::expression::{Rank, numeric, parse_rank, reckoned, whole};
-use crate::model::ids::{DatastoreId, VnetId};
+use crate::model::ids::{DatastoreId, VmId, VnetId, listed};
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Attributes, Datastore, Host, Notice, Snapshot, Subject, Vnet};
 use crate::model::units::{Cpu, Memory};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What the plan has brought to a host so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +36,34 @@ pub struct Ranks {
     /// By rank and id: what was worked out already.
     of_datastores: RefCell<HashMap<(usize, DatastoreId), f64>>,
     of_vnets: RefCell<HashMap<(usize, VnetId), f64>>,
+    /// Ranks that were looked at for divisions by zero, with what there is to say.
+    divided: HashMap<usize, Option<String>>,
+}
+
+/// At most so many distinct ranks are looked at for divisions by zero.
+const DIVIDED: usize = 64;
+
+/// What is wrong with ranks: each cause once, with the VMs that it concerns.
+#[derive(Default)]
+struct Causes(BTreeMap<(String, String), Vec<VmId>>);
+
+impl Causes {
+    fn add(&mut self, cause: &str, name: &str, text: &str, vm: VmId) {
+        let vms = self.0.entry((format!("{name} {cause}"), text.to_owned())).or_default();
+        if vms.last() != Some(&vm) {
+            vms.push(vm);
+        }
+    }
+
+    fn notices(self) -> impl Iterator<Item = Notice> {
+        self.0.into_iter().map(|((cause, text), vms)| match vms[..] {
+            [vm] => Notice { subject: Subject::Vm(vm), text: cause },
+            _ => {
+                let text: String = text.chars().take(40).collect();
+                Notice { subject: Subject::Request, text: format!("{} ask for {text:?}: {cause}", listed(&vms)) }
+            }
+        })
+    }
 }
 
 /// What hosts state of one attribute, as a number.
@@ -64,6 +92,7 @@ impl Ranks {
     /// left out. With `sched_rank` off there are none.
     pub fn new(snapshot: &Snapshot, policy: &Policy, notices: &mut Vec<Notice>) -> Self {
         let mut ranks = Self::default();
+        let mut causes = Causes::default();
         for candidates in &snapshot.candidates {
             let vm = &snapshot.vms[candidates.vm];
             let mut read = |name: &str, text: &str, of_host: bool| {
@@ -71,12 +100,14 @@ impl Ranks {
                     return None;
                 }
                 if let Err(error) = ranks.learn(text) {
-                    let text = format!("{name} cannot be read ({error}); it is ignored");
-                    notices.push(Notice { subject: Subject::Vm(vm.id), text });
+                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, vm.id);
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
                     ranks.compile(rank, &snapshot.hosts);
+                    if let Some(cause) = ranks.by_zero(rank, snapshot.hosts.len()) {
+                        causes.add(&cause, name, text, vm.id);
+                    }
                 }
                 rank
             };
@@ -87,7 +118,27 @@ impl Ranks {
             }
             ranks.of_request.push(host);
         }
+        notices.extend(causes.notices());
         ranks
+    }
+
+    /// What to say of a host rank that divides by zero; of the first few that divide.
+    fn by_zero(&mut self, rank: usize, hosts: usize) -> Option<String> {
+        if let Some(known) = self.divided.get(&rank) {
+            return known.clone();
+        }
+        let divides = self.compiled[rank].steps.iter().any(|step| matches!(step, Step::Binary('/')));
+        let constant = matches!(self.compiled[rank].steps[..], [Step::Number(value)] if !value.is_finite());
+        if !(divides || constant) || self.divided.len() >= DIVIDED {
+            return None;
+        }
+        let lost = (0..hosts).filter(|&host| self.of_host(rank, host, Brought::default()) == whole(f64::NAN)).count();
+        let told = (lost > 0).then(|| match lost == hosts {
+            true => "divides by zero on every host: it decides nothing".to_owned(),
+            false => format!("divides by zero on {lost} of {hosts} hosts: these come last"),
+        });
+        self.divided.insert(rank, told.clone());
+        told
     }
 
     /// No ranks: a running VM is not moved for its SCHED_RANK.

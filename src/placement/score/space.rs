@@ -142,7 +142,10 @@ impl Share {
             cpu: self.cpu * scale.cpu,
             memory: self.memory * scale.memory,
             spread: self.spread.times(scale.cpu),
-            allocated: Allocated { cpu: self.allocated.cpu * scale.cpu, memory: self.allocated.memory * scale.memory },
+            allocated: Allocated {
+                cpu: self.allocated.cpu * scale.allocated.cpu,
+                memory: self.allocated.memory * scale.allocated.memory,
+            },
         };
         for ((part, amount), scale) in share.part.iter_mut().zip(&self.part).zip(&scale.part).take(count) {
             *part = amount * scale;
@@ -157,6 +160,9 @@ struct Scale {
     part: Parts,
     cpu: f64,
     memory: f64,
+    /// The same of what a closed host would have: what is allocated there is too much, and less of it is
+    /// better.
+    allocated: Allocated,
 }
 
 /// Dimensions, capacities and amounts as plain arrays.
@@ -174,6 +180,8 @@ pub struct Space {
     pub notices: Vec<Notice>,
     /// Deviations of CPU that have to fit into a host beside what is expected.
     pub deviations: f64,
+    /// By host: whether all that is allocated there is too much.
+    pub closed: Vec<bool>,
     dimensions: Vec<Dimension>,
     /// By host.
     scale: Vec<Scale>,
@@ -219,7 +227,12 @@ impl Space {
 
     fn empty(snapshot: &Snapshot, demands: &Demands, policy: &Policy) -> Self {
         let inverse = |capacity: i64| if capacity > 0 { 1.0 / capacity as f64 } else { 0.0 };
-        let scale = |host: &Host| Scale { part: [0.0; MOST], cpu: inverse(host.cpu.0), memory: inverse(host.memory.0) };
+        let scale = |host: &Host| {
+            let (cpu, memory) = (inverse(host.cpu.0), inverse(host.memory.0));
+            let of_all = |own: f64, total: i64| if host.closed { inverse(total) } else { own };
+            let allocated = Allocated { cpu: of_all(cpu, host.total.0.0), memory: of_all(memory, host.total.1.0) };
+            Scale { part: [0.0; MOST], cpu, memory, allocated }
+        };
         let mut space = Self {
             count: 0,
             weights: [0.0; MOST],
@@ -227,6 +240,7 @@ impl Space {
             resources: Vec::new(),
             notices: Vec::new(),
             deviations: policy.deviations(),
+            closed: snapshot.hosts.iter().map(|host| host.closed).collect(),
             dimensions: Vec::new(),
             scale: snapshot.hosts.iter().map(scale).collect(),
             amounts: Vec::with_capacity(demands.vms.len()),

@@ -116,7 +116,7 @@ fn random_tight_requests_get_lawful_plans() {
         std::fs::write(folder.path().join(format!("{kind}{seed}.request")), request).unwrap();
         std::fs::write(folder.path().join(format!("{kind}{seed}.plan")), plan).unwrap();
     };
-    let (mut placed, mut waiting, mut moved, mut dropped) = (0, 0, 0, 0);
+    let (mut placed, mut waiting, mut moved) = (0, 0, 0);
     for seed in 0..rounds {
         let told = Told("placement", seed);
         let request = requests::placement(&mut Draw::seeded(told.1));
@@ -127,19 +127,30 @@ fn random_tight_requests_get_lawful_plans() {
         keep("place", seed, &request.xml(), plan_xml::write(&planned.plan, plan_xml::PLACEMENT));
         let told = Told("optimization", seed);
         let cluster = requests::optimization(&mut Draw::seeded(told.1));
-        let (plan, of_it) = requests::lawful(&cluster);
+        let plan = requests::lawful(&cluster);
         moved += plan.actions.len();
-        dropped += of_it;
         keep("optimize", seed, &cluster.request().xml(), plan_xml::write(&plan, 5));
     }
     let found = judged(folder.path());
     assert!(found.is_empty(), "{} of {}: {}", found.len(), 2 * rounds, found[..found.len().min(5)].join("\n"));
     let each = usize::try_from(rounds).unwrap();
     assert!(placed > each && waiting > each && moved > each / 2, "nothing is tight: {placed} {waiting} {moved}");
-    // torn affined sets: a migration that the judge has to drop is a weakness of the planner
-    assert!(dropped * 100 <= moved, "{dropped} of {moved} migrations had to be dropped");
-    println!("{dropped} migrations were dropped");
     println!(
         "{rounds} placements ({placed} VMs placed, {waiting} wait) and as many optimizations ({moved} migrations)"
     );
+}
+
+/// Seeds that once made the planner tear an affined set, so that the judge had to drop a migration.
+const TORN: [u64; 1] = [603];
+
+#[test]
+fn the_judge_finds_nothing_to_drop_in_optimizations() {
+    for seed in (0..number("ONEAIO_REQUESTS", 250) * 8).chain(TORN) {
+        let told = Told("optimization", seed);
+        requests::lawful(&requests::optimization(&mut Draw::seeded(told.1)));
+    }
+    // a damaged seed of the fuzzing entry
+    let seed = 4_294_967_301;
+    let told = Told("tight", seed);
+    entries::tight(&damaged(b"tight", &mut Draw::seeded(told.1)));
 }

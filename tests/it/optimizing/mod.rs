@@ -3,3 +3,4 @@
 mod living;
 mod plans;
 mod process;
+mod situations;

@@ -306,3 +306,42 @@ fn check_tells_what_is_wrong_and_how_to_mend_it() {
     let bad = ran.out.lines().filter(|line| line.starts_with("WARNING") || line.starts_with("ERROR")).count();
     assert_eq!(ran.out.matches("-> ").count(), bad, "{}", ran.out);
 }
+
+#[test]
+fn an_optimization_is_explained_from_a_request_and_from_the_log() {
+    let front_end = FrontEnd::new("");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20");
+    let path = path.to_str().unwrap();
+    let replayed = front_end.run(&["replay", "--json", path], "");
+    let replayed: Value = serde_json::from_str(&replayed.out).expect("JSON");
+    let all = front_end.run(&["explain", "--from", path], "");
+    assert_eq!(all.status, Some(0), "{}", all.said);
+    let migrations = replayed["migrations"].as_array().unwrap();
+    assert!(all.out.contains(&format!("moves {} of", migrations.len())), "{}", all.out);
+    assert!(all.out.contains(" stays on host ") && !all.out.contains("waits"), "{}", all.out);
+    for one in migrations {
+        let vm = one["vm"].to_string();
+        let ran = front_end.run(&["explain", &vm, "--from", path, "--json"], "");
+        let told: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!((&told["outcome"]["moves"]["to"], &told["from"]), (&one["to"], &one["from"]), "{told}");
+        let ran = front_end.run(&["explain", &vm, "--from", path], "");
+        assert!(ran.out.contains("moves from host") && ran.out.contains("taken"), "{}", ran.out);
+    }
+    let request = cluster_request();
+    let ran = front_end.run(&["optimize", "5"], &request);
+    assert_eq!(ran.status, Some(0), "{}", ran.said);
+    let moved = front_end.run(&["explain", "--from", "last"], "");
+    assert!(moved.out.contains("moves from host 1 to host 2"), "{}{}", moved.out, moved.said);
+    let stayed = front_end.run(&["explain", "9"], "");
+    assert!(stayed.out.contains("VM 9 stays: it has ONEDRS_BLOCKED=YES"), "{}{}", stayed.out, stayed.said);
+    let unknown = front_end.run(&["explain", "999", "--from", path], "");
+    assert_eq!((unknown.status, unknown.said.contains("is not in this optimize request")), (Some(2), true));
+}
+
+/// Four VMs on the first of two hosts, and one that must stay.
+fn cluster_request() -> String {
+    use crate::support::cluster::{cluster, resident};
+    let blocked = resident(9, 1, "1", 1.0).change(|vm| vm.user("ONEDRS_BLOCKED", "YES"));
+    let others = [1, 2, 3, 4].map(|id| resident(id, 1, "1", 100.0));
+    cluster(2, &others.into_iter().chain([blocked]).collect::<Vec<_>>()).request().xml()
+}

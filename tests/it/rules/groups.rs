@@ -21,7 +21,7 @@ fn an_affined_role_goes_to_one_host_whole_or_not_at_all() {
     assert_eq!(too_large.placed(), 0);
     assert_eq!(
         too_large.refusal(2),
-        "with its affined set (3 VMs) needs 9 cores; the best of 2 candidate hosts (host 1, node1) has 8 free"
+        "with its affined set (3 VMs) needs 9 cores; the largest of 2 candidate hosts (host 1, node1) has 8"
     );
 }
 
@@ -38,7 +38,11 @@ fn affined_members_join_those_that_run() {
     let at = [host(1), host(2).vms(&[1]).cpu(800, 600), host(3)];
     let decision = request(&at, &vms).group(group(7, &[("db", "AFFINED", "1,2,3", "")], "")).decide();
     assert_eq!((decision.host(2), decision.host(3)), (Some(2), None));
-    assert!(decision.refusal(3).contains("it must join VM 1 on host 2"), "{}", decision.refusal(3));
+    assert!(
+        decision.refusal(3).contains("must join VM 1 on host 2, which is none of its 2 candidate hosts"),
+        "{}",
+        decision.refusal(3)
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn capacity_counts_over_the_whole_batch_and_to_the_last_percent() {
     let decision = request(&[host(1)], &[memory]).decide();
     assert_eq!(
         decision.refusal(1),
-        "needs 16778240 KiB of memory; cannot go to its only candidate, host 1, node1: it has 16777216 KiB of memory free"
+        "needs 16778240 KiB of memory; its only candidate, host 1, node1, has 16777216 KiB"
     );
 }
 
@@ -174,7 +174,7 @@ fn when_not_all_fit_the_most_vms_are_placed() {
     assert_eq!((decision.placed(), decision.host(9)), (8, None));
     assert_eq!(
         decision.refusal(9),
-        "needs 5 cores; cannot go to its only candidate, host 1, node1: it has 0 cores free"
+        "needs 5 cores; cannot go to its only candidate, host 1, node1: it has 0 cores free after this batch"
     );
 }
 
@@ -192,12 +192,11 @@ fn a_refusal_names_what_lacks_with_numbers_and_the_nearest_miss() {
     let all: Vec<i32> = (0..12).collect();
     let decision = request(&hosts, &[vm(1, &all).cpu("8")]).decide();
     assert_eq!(decision.refusal(1), "needs 8 cores; the best of 12 candidate hosts (host 11, node11) has 5.5 free");
-    let mixed = [host(1).cpu(800, 700), host(2).memory(1024, 1024)];
+    let mixed = [host(1).cpu(800, 700), host(2).memory(2 << 20, 2 << 20)];
     let decision = request(&mixed, &[vm(1, &[1, 2]).cpu("2")]).decide();
     assert_eq!(
         decision.refusal(1),
-        "needs 2 cores; finds no place on 2 candidate hosts (too little CPU on 1, too little memory on 1); nearest is host 1, node1: \
-         it has 1 core free"
+        "needs 2 cores; nearest is host 1, node1: it has 1 core free; of 2 candidate hosts lacking CPU on 1, memory on 1"
     );
 }
 

@@ -7,3 +7,4 @@ mod hosts;
 mod judge;
 mod judge_migrations;
 mod sharing;
+mod situations;

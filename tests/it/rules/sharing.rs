@@ -14,11 +14,16 @@ fn a_shared_system_datastore_is_one_pool_and_must_keep_some_space() {
     let tight = pool(1000);
     assert_eq!(tight.placed(), 1);
     let text = tight.refusal(1) + &tight.refusal(2);
-    assert!(text.contains("500 MB of disk needed, datastore 5 has 500 MB free"), "{text}");
+    assert!(
+        text.contains(
+            "needs 500 MB of disk; datastore 5, the best for it, has just 500 MB, and some must be left, free"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
-fn a_limit_lowers_what_is_free() {
+fn a_limit_replaces_what_is_free() {
     let one = vm(1, &[1]).datastores(&[5]).disk(500, "SYSTEM", 1);
     let limited = |limit: &str| {
         let template = format!("<LIMIT_MB>{limit}</LIMIT_MB>");
@@ -52,7 +57,12 @@ fn clones_that_stay_on_the_image_datastore_need_room_there() {
     let tight = image(800);
     assert_eq!(tight.placed(), 1);
     let text = tight.refusal(1) + &tight.refusal(2);
-    assert!(text.contains("image datastore 7 has 400 MB free, 400 MB needed"), "{text}");
+    assert!(
+        text.contains(
+            "needs 400 MB for images; image datastore 7, the best for it, has just 400 MB, and some must be left, free"
+        ),
+        "{text}"
+    );
     assert_eq!(request(&[host(1)], &[disk(1)]).decide().placed(), 0, "an unknown image datastore has no room");
 }
 
@@ -162,7 +172,11 @@ fn pci_requests_get_different_free_devices() {
     ];
     let decision = request(&hosts, &vms).decide();
     assert_eq!((decision.placed(), decision.host(2), decision.host(4)), (2, Some(1), None));
-    assert!(decision.refusal(4).contains("no free PCI device vendor 8086"), "{}", decision.refusal(4));
+    assert!(
+        decision.refusal(4).contains("it has no such device; PCI device 8086:*:* needed (PCI)"),
+        "{}",
+        decision.refusal(4)
+    );
     let order: Vec<i32> = decision.0.planned.plan.actions.iter().map(|a| a.vm.0).collect();
     assert_eq!(order.first(), Some(&2), "oned hands out devices first come first served");
 }
