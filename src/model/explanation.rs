@@ -1,7 +1,8 @@
 //! A decision about one VM, taken apart: what became of it, and why not elsewhere.
 
 use super::ids::{DatastoreId, HostId, VmId};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// Why a VM goes where it goes, or nowhere.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,7 +46,18 @@ pub struct Verdict {
     /// Its name.
     pub name: String,
     /// The rule against it, in words, or how good it would be.
+    #[serde(flatten, serialize_with = "as_score_or_rule")]
     pub verdict: Result<Score, String>,
+}
+
+/// In JSON a host has either a `score` or a `rule`.
+fn as_score_or_rule<S: Serializer>(verdict: &Result<Score, String>, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(1))?;
+    match verdict {
+        Ok(score) => map.serialize_entry("score", score)?,
+        Err(rule) => map.serialize_entry("rule", rule)?,
+    }
+    map.end()
 }
 
 /// How good a host would be: smaller is better, rank aside.

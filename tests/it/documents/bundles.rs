@@ -43,7 +43,12 @@ fn every_plan_is_legal_and_places_what_can_be_placed() {
         let plan = &decided.planned.plan;
         assert_eq!(check::breaches(&decided.snapshot, plan, &Policy::default()), [], "{}", path.display());
         let all = decided.snapshot.candidates.len() + decided.snapshot.set_aside.len();
-        let fits = if path.ends_with("g_overload") { 12 } else { all };
+        // in the one no host has more cores free, in the other none as many as a VM wants
+        let fits = match path.file_name().and_then(|name| name.to_str()) {
+            Some("g_overload") => 12,
+            Some("first_look") => 4,
+            _ => all,
+        };
         assert_eq!(plan.actions.len(), fits, "{}", path.display());
         assert_eq!(decided.planned.report.refusals.len(), all - fits, "{}", path.display());
     }

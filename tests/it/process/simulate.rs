@@ -97,20 +97,20 @@ fn energy_is_a_dial_and_packing_keeps_within_the_limit() {
     assert!(curve.windows(2).all(|pair| pair[0] - pair[1] < whole / 2.0), "{curve:?}");
     let off = of(&["--hosts-file", &hosts, "--set", "s_green=0", "--policies", "joint"], "joint", "carbon_kg_per_day");
     assert!((off - curve[0]).abs() < 1e-9, "{off} {curve:?}");
-    let pack = [
-        "--arrivals",
-        "gradual",
-        "--policies",
-        "optimize",
-        "--set",
-        "optimize.policy=pack",
-        "--hosts",
-        "6",
-        "--cores",
-        "12",
-    ];
+    let plot = folder.path().join("curve.svg").display().to_string();
+    let whole = answer(&[&args[..], &["--hosts-file", &hosts, "--energy-curve", "--plot", &plot]].concat());
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let saved = |name: &str| row(&whole, name)["carbon_kg_per_day"].as_f64().unwrap();
+    assert_eq!(whole["policies"].as_array().unwrap().len(), 11);
+    assert!((saved("budget 0.5") - curve[2]).abs() < 1e-9 && saved("budget 1.0") < saved("budget 0.0"));
+    assert!(std::fs::read_to_string(&plot).unwrap().contains("CO2 saved"), "a curve with its names");
+    let pack = ["--arrivals", "gradual", "--policies", "optimize", "--set", "optimize.policy=pack"];
+    let pack = [&pack[..], &["--hosts", "6", "--cores", "12"]].concat();
     let packed = |figure: &str| of(&pack, "optimize", figure);
     assert!(packed("hosts_used") < 6.0, "{}", packed("hosts_used"));
+    // an empty host of 12 cores draws 12 W when nobody tells: 0.288 kWh a day
+    let off = (6.0 - packed("hosts_used")) * 0.288;
+    assert!((packed("off_kwh_per_day") - off).abs() < 1e-9, "{off}");
     assert!(
         packed("time_over") < 0.01 && packed("demand_over") < 0.005,
         "{} {}",
