@@ -75,7 +75,7 @@ impl Decided {
         }
         let indifferent = Policy { s_green: 0.0, ..policy.clone() };
         let ignoring = plan(&PlanningInput { retries, ..PlanningInput::new(snapshot, demands) }, &indifferent);
-        planned.report.green = Some(green::effect(snapshot, demands, &planned.plan, &ignoring.plan));
+        planned.report.green = Some(green::effect(snapshot, demands, policy, &planned.plan, &ignoring.plan));
     }
 
     /// Where VMs are sent by this answer, given at `moment` (milliseconds since 1970), and still by earlier ones.

@@ -1,6 +1,7 @@
 //! `oneaio simulate`: what would policies have made of a usage trace? Reads tables as `import`
 //! takes them, decides them over a set of hosts, and prints one row per policy.
 
+mod curve;
 mod hosts;
 mod looped;
 mod plot;
@@ -70,6 +71,10 @@ pub struct SimulateArgs {
     /// Of everything random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Instead of comparing policies, what each energy_budget from 0 to 1 saves and costs with the first policy
+    /// of --policies (joint by default): a row for each, and with --plot a curve.
+    #[arg(long)]
+    pub energy_curve: bool,
     /// Draw the moments of every policy into this file (SVG).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -108,6 +113,9 @@ pub fn run(args: &SimulateArgs) -> Exit {
 }
 
 fn contenders(args: &SimulateArgs) -> Result<Vec<&'static Contender>> {
+    if args.policies.is_empty() && args.energy_curve {
+        return Ok(named("joint").into_iter().collect());
+    }
     if args.policies.is_empty() {
         // where all come anew at every moment nothing runs that could be migrated
         let stay = args.arrivals == Coming::Gradual;
@@ -182,6 +190,9 @@ fn one(args: &SimulateArgs, policy: &crate::model::policy::Policy, contenders: &
         subset_share: args.subset_share,
         seed: args.seed,
     };
+    if args.energy_curve {
+        return curve::run(args, &trace, &stage, experiment, contenders);
+    }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let rows = simulate(&trace, &stage, &experiment, contenders, threads);
     if let Some(file) = &args.plot {

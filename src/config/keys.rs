@@ -199,7 +199,8 @@ const KEYS: &[Key] = &[
         name: "max_actions_per_host",
         default: "1",
         help: "MAX_ACTIONS_PER_HOST of oned.conf: how many actions of a plan run on one host at once. Plans are\n\
-               ordered and cut by it. A whole number from 1 to 1000.",
+               ordered and cut by it. Read from oned.conf where that is readable and nothing is said here. A whole\n\
+               number from 1 to 1000.",
         set: |s, text| {
             let value = text.parse().ok().filter(|count| (1..=1000).contains(count));
             value.map(|count| s.policy.executor.per_host = count).ok_or("a whole number from 1 to 1000")
@@ -210,7 +211,8 @@ const KEYS: &[Key] = &[
         default: "30",
         help: "MAX_ACTIONS_PER_CLUSTER of oned.conf: how many actions of a plan run at once. A plan that starts\n\
                at once is over soon, and oned asks again; one that does not keeps the answers to newer requests\n\
-               out. So plans are cut to what starts at once while starts are quick. A whole number from 1 to 10000.",
+               out. So plans are cut to what starts at once while starts are quick. Read from oned.conf like the\n\
+               other. A whole number from 1 to 10000.",
         set: |s, text| {
             let value = text.parse().ok().filter(|count| (1..=10_000).contains(count));
             value.map(|count| s.policy.executor.per_cluster = count).ok_or("a whole number from 1 to 10000")

@@ -58,7 +58,7 @@ impl Decided {
             waiting: open.len(),
             objective: load.objective(),
             fullest_host: full.fold(0.0, f64::max),
-            footprint: green::effect(snapshot, demands, plan, plan).chosen,
+            footprint: green::footprint(snapshot, demands, plan),
             breaches: check::breaches(snapshot, plan, &measure),
         }
     }

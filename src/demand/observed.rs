@@ -7,7 +7,7 @@
 //! and VMs that nobody knows). A sample knows nothing of VMs that came after it: these are
 //! `newcomers` and count on top, so that VMs that come one by one do not pile onto one host.
 //! Without a memory nobody tells who came when, but ids grow with time: then the youngest VMs of
-//! the cloud count on top of samples as if these missed them, by what is typical elsewhere.
+//! the cloud count on top of samples that show less than is typical elsewhere.
 
 use super::relatives::{self, Relatives};
 use super::{mix, requested};
@@ -37,7 +37,8 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
         *at = known.host_use(host, *at, new, &typical);
         for vm in new.iter().filter(|vm| at.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
             let demand = known.demand(*vm);
-            add(&mut at.usage, &demand.map_or_else(|| known.asked(*vm, host), |demand| demand.planned()));
+            let more = demand.as_ref().map_or_else(|| known.asked(*vm, host), Demand::planned);
+            add(&mut at.usage, &more);
             at.spread += demand.map_or_else(Spread::default, |demand| demand.spread());
         }
     }
@@ -45,11 +46,12 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
     demands
 }
 
-/// What is used of what is allocated elsewhere, for hosts whose sample may be older than their latest VMs
-/// when nobody tells who came when.
+/// What is used of what is allocated elsewhere: for VMs that no sample shows and nobody knows.
 struct Typical {
     cpu: f64,
     memory: f64,
+    /// What a host without VMs uses.
+    idle: Usage,
     /// VM ids from here on are young.
     young: VmId,
 }
@@ -60,18 +62,21 @@ struct Typical {
 const UNUSUAL: f64 = 2.33;
 
 /// Young VMs are the latest of all, so many per host.
-const YOUNG: usize = 4;
+const YOUNG: usize = 8;
 
 /// The host at this percentile tells what is typical: samples that miss VMs show too little.
 const USUAL: f64 = 0.75;
 
 /// It is at least this share, where no sample shows anything yet.
-const LEAST: f64 = 0.25;
+const LEAST: f64 = 0.5;
 
 impl Typical {
     fn new(snapshot: &Snapshot, hosts: &[HostUse]) -> Self {
         let measured = || snapshot.hosts.iter().zip(hosts).filter(|(_, at)| at.basis == Basis::Monitoring);
-        let usual = |share: fn(&Host, &HostUse) -> f64| {
+        let empty = || measured().filter(|(host, _)| host.vms.is_empty()).map(|(_, at)| at.usage);
+        let least = |of: fn(&Usage) -> f64| empty().map(|usage| of(&usage)).min_by(f64::total_cmp).unwrap_or(0.0);
+        let idle = Usage { cpu: least(|usage| usage.cpu), memory: least(|usage| usage.memory), ..Usage::default() };
+        let usual = |share: &dyn Fn(&Host, &HostUse) -> f64| {
             let mut shares: Vec<f64> = measured().map(|(host, at)| share(host, at)).filter(|x| x.is_finite()).collect();
             shares.sort_by(f64::total_cmp);
             let place = ((shares.len() as f64 * USUAL) as usize).min(shares.len().saturating_sub(1));
@@ -81,19 +86,22 @@ impl Typical {
         ids.sort_unstable();
         let young = ids.len().saturating_sub(YOUNG * snapshot.hosts.len());
         Self {
-            cpu: usual(|host, at| at.usage.cpu / host.cpu_allocated.0 as f64),
-            memory: usual(|host, at| at.usage.memory / host.memory_allocated.0 as f64),
+            cpu: usual(&|host, at| (at.usage.cpu - idle.cpu) / host.cpu_allocated.0 as f64),
+            memory: usual(&|host, at| (at.usage.memory - idle.memory) / host.memory_allocated.0 as f64),
+            idle,
             young: ids.get(young).copied().unwrap_or_default(),
         }
     }
 
-    /// What a host uses if its sample misses its young VMs.
+    /// What a host uses if its sample misses young VMs: where it shows less than is typical, they are the
+    /// likely cause, as far as there are so many.
     fn with_young(&self, host: &Host, stated: HostUse) -> HostUse {
         let young = host.vms.len() - host.vms.partition_point(|vm| *vm < self.young);
         let part = young as f64 / host.vms.len().max(1) as f64;
+        let fill = |stated: f64, idle: f64, typical: f64| stated.max((idle + typical).min(stated + part * typical));
         let usage = Usage {
-            cpu: stated.usage.cpu + part * self.cpu * host.cpu_allocated.0 as f64,
-            memory: stated.usage.memory + part * self.memory * host.memory_allocated.0 as f64,
+            cpu: fill(stated.usage.cpu, self.idle.cpu, self.cpu * host.cpu_allocated.0 as f64),
+            memory: fill(stated.usage.memory, self.idle.memory, self.memory * host.memory_allocated.0 as f64),
             ..stated.usage
         };
         HostUse { usage, ..stated }

@@ -4,6 +4,8 @@
 use super::files::{Sync, changed, text, write_whole};
 use super::installation::{Installation, folder_exists};
 use crate::config::{Problem, Settings, assignments, settings, settings_of_bundle};
+use crate::opennebula::oned_conf;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Settings, and what they were made of.
@@ -33,19 +35,37 @@ pub struct Fallback {
 pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, Vec<Problem>> {
     let overrides: Vec<String> = store_of_environment().into_iter().chain(set.iter().cloned()).collect();
     let Some(file) = file else {
-        return Ok(Loaded { settings: settings(None, &overrides)?, given: assignments(None, set), fallback: None });
+        let settings = settings(None, &overrides)?;
+        return Ok(with_limits_of_oned(Loaded { settings, given: assignments(None, set), fallback: None }));
     };
     let name = file.display().to_string();
     match text(file) {
         Ok(text) => {
             let settings = settings(Some((&name, &text)), &overrides)?;
-            Ok(Loaded { settings, given: assignments(Some(&text), set), fallback: None })
+            Ok(with_limits_of_oned(Loaded { settings, given: assignments(Some(&text), set), fallback: None }))
         }
         Err(error) => {
             let text = format!("the configuration cannot be read: {error}");
             Err(vec![Problem { place: name, text }])
         }
     }
+}
+
+/// The limits of oned's executor as oned.conf has them, where it is readable and the configuration says nothing.
+fn with_limits_of_oned(mut loaded: Loaded) -> Loaded {
+    let Ok(text) = fs::read_to_string(Installation::here().oned_conf()) else { return loaded };
+    let executor = &mut loaded.settings.policy.executor;
+    for (theirs, ours, most, limit) in [
+        ("MAX_ACTIONS_PER_HOST", "max_actions_per_host", 1000, &mut executor.per_host),
+        ("MAX_ACTIONS_PER_CLUSTER", "max_actions_per_cluster", 10_000, &mut executor.per_cluster),
+    ] {
+        let silent = loaded.given.iter().all(|(key, _)| key != ours);
+        if let Some(value) = oned_conf::whole_number(&text, theirs, 1..=most).filter(|_| silent) {
+            *limit = value;
+            loaded.given.push((ours.to_owned(), value.to_string()));
+        }
+    }
+    loaded
 }
 
 /// Settings from name and text of the file of a bundle, with `set` over it; and what was

@@ -49,6 +49,8 @@ pub struct GreenEffect {
     pub chosen: Footprint,
     /// The same without a thought of green.
     pub ignoring: Footprint,
+    /// Largest distance D of a host without what energy makes of it, with the plan and with the other.
+    pub distance: (f64, f64),
     /// VMs that go elsewhere because of it.
     pub moved: usize,
     /// What these numbers rest on.
@@ -61,9 +63,12 @@ impl GreenEffect {
     pub fn text(&self) -> String {
         let amount = |of: &Footprint| format!("{:.2} kWh and {:.0} gCO2 a day", of.kwh_per_day, of.grams_per_day);
         format!(
-            "what is placed draws {}; with s_green 0 it would be {} (VMs that go elsewhere: {}), {}",
+            "what is placed draws {}; with s_green 0 it would be {} (largest D {:.3} instead of {:.3}, VMs that go \
+             elsewhere: {}), {}",
             amount(&self.chosen),
             amount(&self.ignoring),
+            self.distance.0,
+            self.distance.1,
             self.moved,
             self.assumption
         )

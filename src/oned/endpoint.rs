@@ -1,6 +1,7 @@
 //! Where oned listens: ONED_ADDR, ONE_XMLRPC as OpenNebula's own tools have it, or oned.conf.
 
 use super::error::SetupError;
+use crate::opennebula::oned_conf;
 use std::fmt;
 use std::str::FromStr;
 use ureq::http::Uri;
@@ -36,20 +37,13 @@ impl Endpoint {
 
 /// What PORT and LISTEN_ADDRESS of oned.conf say; nothing where both are at their defaults.
 fn listens(oned_conf: &str) -> Option<Endpoint> {
-    let mut inside = 0_i32; // sections in brackets have a PORT of their own
     let (mut port, mut host) = (None, None);
-    for line in oned_conf.lines() {
-        let line = line.split('#').next().unwrap_or_default();
-        if let Some((key, value)) = line.split_once('=').filter(|_| inside == 0) {
-            let value = value.trim().trim_matches('"').trim();
-            match key.trim() {
-                "PORT" => port = value.parse::<u16>().ok().filter(|port| *port > 0),
-                "LISTEN_ADDRESS" => host = Some(value).filter(|host| !["", "0.0.0.0", "::"].contains(host)),
-                _ => {}
-            }
+    for (key, value) in oned_conf::values(oned_conf) {
+        match key {
+            "PORT" => port = value.parse::<u16>().ok().filter(|port| *port > 0),
+            "LISTEN_ADDRESS" => host = Some(value).filter(|host| !["", "0.0.0.0", "::"].contains(host)),
+            _ => {}
         }
-        let count = |bracket: char| i32::try_from(line.matches(bracket).count()).unwrap_or(0);
-        inside = (inside + count('[') - count(']')).max(0);
     }
     if port.is_none() && host.is_none() {
         return None;

@@ -14,6 +14,7 @@ pub mod external;
 pub mod identity;
 pub mod message;
 pub mod monitoring;
+pub mod oned_conf;
 pub mod plan_xml;
 pub mod redact;
 pub mod request;

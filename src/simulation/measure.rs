@@ -5,6 +5,9 @@ use crate::model::snapshot::Snapshot;
 use crate::placement::score::green::Power;
 use crate::placement::score::green::intensity;
 
+/// kWh of a watt in a day.
+const DAY: f64 = 24.0 / 1000.0;
+
 /// What became of one plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
@@ -22,6 +25,8 @@ pub struct Outcome {
     pub kwh_per_day: f64,
     /// The same in grams of CO2.
     pub grams_per_day: f64,
+    /// What hosts without VMs draw of that: they could be switched off.
+    pub off_kwh_per_day: f64,
     /// VMs without a host.
     pub waiting: usize,
     /// VMs that were moved.
@@ -80,6 +85,8 @@ impl Loads {
         outcome.time_over = over as f64 / (count * steps.max(1) as f64);
         outcome.demand_over = if demand > 0.0 { beyond / demand } else { 0.0 };
         (outcome.kwh_per_day, outcome.grams_per_day) = self.energy(snapshot, cloud, steps, seconds);
+        let empty = snapshot.hosts.iter().zip(&self.vms).filter(|(_, vms)| **vms == 0);
+        outcome.off_kwh_per_day = empty.map(|(host, _)| Power::of(host).watts(0.0)).sum::<f64>() * DAY;
         outcome
     }
 
@@ -103,7 +110,7 @@ impl Loads {
                 grams_sum += watts * carbon;
             }
         }
-        let day = 24.0 / 1000.0 / steps.max(1) as f64;
+        let day = DAY / steps.max(1) as f64;
         (watts_sum * day, grams_sum * day)
     }
 }
@@ -147,6 +154,11 @@ mod tests {
         // 200 + 150 W for an hour, then 150 + 150 W: a day of that is 7.8 kWh
         assert!((outcome.kwh_per_day - 7.8).abs() < 1e-9, "{outcome:?}");
         assert!((outcome.grams_per_day - 12.0 * (0.35 * 100.0 + 0.3 * 300.0)).abs() < 1e-9, "{outcome:?}");
+        assert!(outcome.off_kwh_per_day.abs() < 1e-12, "{outcome:?}");
+        let mut one = Loads::new(&snapshot, 1);
+        one.add(0, &[50.0]);
+        // the other host draws 100 W when idle
+        assert!((one.outcome(&snapshot, &cloud, 3600).off_kwh_per_day - 2.4).abs() < 1e-12);
         let empty = Loads::new(&Snapshot::default(), 0).outcome(&Snapshot::default(), &cloud, 300);
         assert_eq!((empty.fullest, empty.kwh_per_day), (1.0, 0.0));
     }

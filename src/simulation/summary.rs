@@ -28,6 +28,8 @@ pub struct Summary {
     pub hosts_used: f64,
     /// All hosts, idle power included, mean.
     pub kwh_per_day: f64,
+    /// What hosts without VMs draw of that, mean.
+    pub off_kwh_per_day: f64,
     /// Kilograms of CO2, mean.
     pub carbon_kg_per_day: f64,
     /// VMs moved, all moments together.
@@ -59,6 +61,7 @@ impl Summary {
             demand_over: mean(|outcome| outcome.demand_over),
             hosts_used: mean(|outcome| outcome.hosts_used as f64),
             kwh_per_day: mean(|outcome| outcome.kwh_per_day),
+            off_kwh_per_day: mean(|outcome| outcome.off_kwh_per_day),
             carbon_kg_per_day: mean(|outcome| outcome.grams_per_day) / 1000.0,
             migrations: outcomes.iter().map(|outcome| outcome.migrations).sum(),
             waiting: outcomes.iter().map(|outcome| outcome.waiting).max().unwrap_or(0),

@@ -1,6 +1,8 @@
 //! The hosts of a simulation, from flags or a small YAML file.
 
 use crate::config::yaml;
+use crate::decide;
+use crate::model::snapshot::Host;
 use crate::simulation::cloud::HostKind;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -29,6 +31,13 @@ pub struct HostArgs {
     /// `old: {count: 4, cores: 16, memory: 256, POWER_MAX: 400, CARBON_ZONE: BE}`.
     #[arg(long, value_name = "FILE")]
     pub hosts_file: Option<PathBuf>,
+    /// A recorded request of oned, plain or gzip: its hosts as they are, without their VMs.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["hosts_file", "hosts", "cores", "memory", "attribute"]
+    )]
+    pub hosts_of: Option<PathBuf>,
     /// A VM asks for its cores divided by this, as CPU beside VCPU in a template.
     #[arg(long, default_value_t = 4.0)]
     pub overcommit: f64,
@@ -42,13 +51,19 @@ impl HostArgs {
 
     /// The kinds of hosts.
     pub fn kinds(&self) -> Result<Vec<HostKind>> {
-        let kinds = match &self.hosts_file {
-            Some(path) => {
+        let kinds = match (&self.hosts_file, &self.hosts_of) {
+            (_, Some(path)) => {
+                let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                let snapshot = decide::read(bytes).with_context(|| path.display().to_string())?;
+                let kinds: Result<Vec<HostKind>> = snapshot.hosts.iter().map(as_it_is).collect();
+                kinds.with_context(|| path.display().to_string())?
+            }
+            (Some(path), None) => {
                 let text = std::fs::read_to_string(path);
                 let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
                 parse(&text).with_context(|| path.display().to_string())?
             }
-            None => {
+            (None, None) => {
                 let attributes = self.attribute.iter().map(|text| {
                     let pair = text.split_once('=').map(|(name, value)| (name.trim().into(), value.trim().into()));
                     pair.ok_or_else(|| anyhow!("--attribute {text:?} is not of the form NAME=VALUE"))
@@ -68,6 +83,18 @@ fn kind(count: usize, cores: f64, memory: f64, attributes: Vec<(String, String)>
         bail!("a host has 0.01 to 100000 cores and 0.001 to 10000000 GiB, not {cores} and {memory}");
     }
     Ok(HostKind { count, cores, memory: (memory * 1024.0 * 1024.0) as i64, attributes })
+}
+
+/// What a simulation takes from a host's template.
+const ATTRIBUTES: [&str; 6] =
+    ["POWER_IDLE", "POWER_MAX", "POWER_CURVE", "CARBON_ZONE", "CARBON_INTENSITY", "ENERGY_RENEWABLE"];
+
+/// A host of a request.
+fn as_it_is(host: &Host) -> Result<HostKind> {
+    let of = |name: &str| host.attributes.values(name).next().map(|value| (name.to_owned(), value.to_owned()));
+    let attributes = ATTRIBUTES.into_iter().filter_map(of).collect();
+    kind(1, host.cpu.0 as f64 / 100.0, host.memory.0 as f64 / 1_048_576.0, attributes)
+        .with_context(|| format!("host {}", host.id))
 }
 
 /// One kind per key; `count`, `cores`, `memory` (GiB), all else is an attribute.

@@ -9,7 +9,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 14] = [
     "policy",
     "fullest / mean",
     "± moments",
@@ -21,6 +21,7 @@ const HEADER: [&str; 13] = [
     "demand over",
     "hosts",
     "kWh/day",
+    "if off",
     "kgCO2/day",
     "moved",
 ];
@@ -52,7 +53,8 @@ pub fn text(args: &SimulateArgs, trace: &Trace, stage: &[Moment], experiment: &E
     text.push_str(&format!(
         "fullest / mean: load of the fullest host over that of the mean host in that time, averaged over moments;\n\
          subsets: the same on {} random subsets of {:.0} % of the VMs; by step: every five minutes for themselves;\n\
-         over: beyond capacity; kWh and CO2 are of all hosts, idle power included.\n",
+         over: beyond capacity; kWh and CO2 are of all hosts, idle power included;\n\
+         if off: what the hosts without VMs would save if they were switched off, kWh/day.\n",
         experiment.subsets,
         experiment.subset_share * 100.0
     ));
@@ -62,7 +64,7 @@ pub fn text(args: &SimulateArgs, trace: &Trace, stage: &[Moment], experiment: &E
     text
 }
 
-fn cells(row: &Summary) -> [String; 13] {
+fn cells(row: &Summary) -> [String; 14] {
     let subsets = row.subsets.map_or("-".to_owned(), |(mean, deviation)| format!("{mean:.2} ± {deviation:.2}"));
     [
         row.name.clone(),
@@ -76,7 +78,8 @@ fn cells(row: &Summary) -> [String; 13] {
         format!("{:.2} %", row.demand_over * 100.0),
         format!("{:.1}", row.hosts_used),
         format!("{:.1}", row.kwh_per_day),
-        format!("{:.1}", row.carbon_kg_per_day),
+        format!("-{:.1}", row.off_kwh_per_day),
+        format!("{:.2}", row.carbon_kg_per_day),
         row.migrations.to_string(),
     ]
 }

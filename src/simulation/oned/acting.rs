@@ -226,10 +226,11 @@ impl Run<'_> {
         let parts = [seed, 0x405, id.0 as u64, at as u64];
         let Some(cpu) = monitoring.seen(&parts, cpu) else { return };
         let memory = if cpu > 0.0 { memory } else { 0.0 };
-        self.judge.newcomers(&self.cloud, id, self.now);
+        self.judge.newcomers(&self.cloud, id);
+        let arrived = self.cloud.arrived;
         if let Some(host) = self.cloud.hosts.get_mut(&id) {
             host.sampled = Some(super::cloud::Sampled { at, cpu, memory });
-            host.newcomers = 0;
+            (host.newcomers, host.arrived_before) = (0, arrived);
         }
     }
 }

@@ -139,6 +139,8 @@ pub struct HostState {
     pub sampled: Option<Sampled>,
     /// VMs that came since then.
     pub newcomers: u32,
+    /// VMs that had come to any host by then.
+    pub arrived_before: u32,
 }
 
 impl HostState {
@@ -166,6 +168,8 @@ pub struct Cloud {
     pub waiting: BTreeSet<VmId>,
     /// Members of groups that are not done.
     pub groups: BTreeMap<GroupId, BTreeSet<VmId>>,
+    /// VMs that came to any host, by deployment or migration.
+    pub arrived: u32,
     /// Of everything random.
     pub seed: u64,
 }
@@ -183,9 +187,17 @@ impl Cloud {
             vms: BTreeSet::new(),
             sampled: None,
             newcomers: 0,
+            arrived_before: 0,
         };
         let hosts = scenario.hosts.iter().map(|spec| (HostId(spec.id), host(spec))).collect();
-        Self { hosts, vms: BTreeMap::new(), waiting: BTreeSet::new(), groups: BTreeMap::new(), seed: scenario.seed }
+        Self {
+            hosts,
+            vms: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            arrived: 0,
+            seed: scenario.seed,
+        }
     }
 
     /// A new VM, PENDING.
@@ -224,6 +236,7 @@ impl Cloud {
             host.allocated.0 += vm.cpu;
             host.allocated.1 += vm.memory;
             host.newcomers += 1;
+            self.arrived += 1;
         }
     }
 

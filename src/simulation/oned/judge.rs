@@ -20,7 +20,7 @@ pub struct Judge {
     pub breaches: Vec<String>,
     /// All of them.
     pub count: usize,
-    /// Most VMs that came to one host between two samples beyond the mean of all hosts.
+    /// Most VMs that came to one host between two of its samples, beyond its share of all that came meanwhile.
     pub beyond_share: f64,
     /// Believed to be somewhere where they are not, by VM and host: since when.
     doubtful: BTreeMap<(VmId, HostId), Millis>,
@@ -79,9 +79,9 @@ impl Judge {
     }
 
     /// A host is about to be measured: how many came since the last time?
-    pub fn newcomers(&mut self, cloud: &Cloud, id: HostId, _at: Millis) {
+    pub fn newcomers(&mut self, cloud: &Cloud, id: HostId) {
         let Some(host) = cloud.hosts.get(&id) else { return };
-        let all: u32 = cloud.hosts.values().map(|host| host.newcomers).sum();
+        let all = cloud.arrived - host.arrived_before;
         let share = f64::from(all) / cloud.hosts.len().max(1) as f64;
         self.beyond_share = self.beyond_share.max(f64::from(host.newcomers) - share);
     }

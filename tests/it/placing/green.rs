@@ -65,6 +65,8 @@ fn the_report_tells_what_green_changed() {
     assert!((green.chosen.grams_per_day - 180.0).abs() < 1e-6 && green.moved == 1, "{green:?}");
     assert!((green.ignoring.grams_per_day - 1800.0).abs() < 1e-6, "{green:?}");
     assert!(green.text().starts_with("what is placed draws 3.60 kWh and 180 gCO2 a day; with s_green 0"));
+    // either way one host has all of it
+    assert!((green.distance.0 - green.distance.1).abs() < 1e-9 && green.distance.0 > 0.0, "{green:?}");
 }
 
 #[test]

@@ -97,20 +97,20 @@ fn energy_is_a_dial_and_packing_keeps_within_the_limit() {
     assert!(curve.windows(2).all(|pair| pair[0] - pair[1] < whole / 2.0), "{curve:?}");
     let off = of(&["--hosts-file", &hosts, "--set", "s_green=0", "--policies", "joint"], "joint", "carbon_kg_per_day");
     assert!((off - curve[0]).abs() < 1e-9, "{off} {curve:?}");
-    let pack = [
-        "--arrivals",
-        "gradual",
-        "--policies",
-        "optimize",
-        "--set",
-        "optimize.policy=pack",
-        "--hosts",
-        "6",
-        "--cores",
-        "12",
-    ];
+    let plot = folder.path().join("curve.svg").display().to_string();
+    let whole = answer(&[&args[..], &["--hosts-file", &hosts, "--energy-curve", "--plot", &plot]].concat());
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let saved = |name: &str| row(&whole, name)["carbon_kg_per_day"].as_f64().unwrap();
+    assert_eq!(whole["policies"].as_array().unwrap().len(), 11);
+    assert!((saved("budget 0.5") - curve[2]).abs() < 1e-9 && saved("budget 1.0") < saved("budget 0.0"));
+    assert!(std::fs::read_to_string(&plot).unwrap().contains("CO2 saved"), "a curve with its names");
+    let pack = ["--arrivals", "gradual", "--policies", "optimize", "--set", "optimize.policy=pack"];
+    let pack = [&pack[..], &["--hosts", "6", "--cores", "12"]].concat();
     let packed = |figure: &str| of(&pack, "optimize", figure);
     assert!(packed("hosts_used") < 6.0, "{}", packed("hosts_used"));
+    // an empty host of 12 cores draws 12 W when nobody tells: 0.288 kWh a day
+    let off = (6.0 - packed("hosts_used")) * 0.288;
+    assert!((packed("off_kwh_per_day") - off).abs() < 1e-9, "{off}");
     assert!(
         packed("time_over") < 0.01 && packed("demand_over") < 0.005,
         "{} {}",
@@ -198,4 +198,34 @@ fn real_vms_on_equal_hosts_fill_them_evenly() {
         assert!(of("perfect") <= of("joint") && of("joint") < of("requested") && of("requested") < of("random"));
         assert!(of("joint") < of("ai-orchestrator"), "{more:?}: {found}");
     }
+}
+
+#[test]
+fn the_loop_shows_drivers_side_by_side_on_the_hosts_of_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (usage, vms) = made_up(folder.path());
+    let plot = folder.path().join("loop.svg").display().to_string();
+    let request = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/looping/requests/one-by-one.xml");
+    let request = request.display().to_string();
+    let args = [&usage, "--loop", "--vms", &vms, "--hosts-of", &request, "--days", "0.1", "--within", "600"];
+    let answered = answer(&[&args[..], &["--json", "--plot", &plot]].concat());
+    let rows: Value = serde_json::from_str(&answered).unwrap();
+    let rows = rows.as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["driver"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rank", "rank, one_drs", "oneaio place", "oneaio place, optimize"]);
+    for row in rows {
+        // four small hosts have no room for all of them, and nobody places fewer than rank
+        assert!(row["waiting"].as_u64() <= rows[0]["waiting"].as_u64(), "{row}");
+        assert!(row["to_run_p50"].as_f64() <= row["to_run_p99"].as_f64() && row["kwh"].is_number(), "{row}");
+    }
+    assert!(rows[0]["migrations"] == 0 && rows[2]["migrations"] == 0, "nobody optimizes there");
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    assert!(names.iter().all(|name| svg.contains(name)), "a line for each");
+    // text, the same in every run
+    let text = answer(&args);
+    assert!(text.starts_with("24 VMs on 4 hosts, a simulated oned, 0.1 days"), "{text}");
+    assert_eq!(text, answer(&args));
+    let refused = oneaio(&[&usage, "--loop", "--vms", &vms, "--days", "0"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--days is 0; it must be a number above 0"));
 }

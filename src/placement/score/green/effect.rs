@@ -10,6 +10,8 @@ use crate::model::plan::Plan;
 use crate::model::policy::{GreenCost, Policy};
 use crate::model::report::{Footprint, GreenEffect};
 use crate::model::snapshot::Snapshot;
+use crate::placement::score::load::Load;
+use crate::placement::score::space::Space;
 use std::collections::HashMap;
 
 /// A day in hours over a kilowatt in watts.
@@ -31,22 +33,40 @@ pub fn matters(snapshot: &Snapshot, policy: &Policy) -> bool {
 
 /// The difference between two plans for the same request.
 #[must_use]
-pub fn effect(snapshot: &Snapshot, demands: &Demands, chosen: &Plan, ignoring: &Plan) -> GreenEffect {
+pub fn effect(snapshot: &Snapshot, demands: &Demands, policy: &Policy, chosen: &Plan, ignoring: &Plan) -> GreenEffect {
     let elsewhere: HashMap<VmId, _> = ignoring.actions.iter().map(|action| (action.vm, action.host)).collect();
     let moved = chosen.actions.iter().filter(|action| elsewhere.get(&action.vm) != Some(&action.host)).count();
     GreenEffect {
         chosen: footprint(snapshot, demands, chosen),
         ignoring: footprint(snapshot, demands, ignoring),
+        distance: (distance(snapshot, demands, policy, chosen), distance(snapshot, demands, policy, ignoring)),
         moved,
         assumption: assumption(snapshot),
     }
 }
 
+/// The largest distance of a host after a plan, whatever energy makes of it.
+fn distance(snapshot: &Snapshot, demands: &Demands, policy: &Policy, plan: &Plan) -> f64 {
+    let space = Space::new(snapshot, demands, policy);
+    let mut load = Load::new(&space, snapshot, policy);
+    let requests = requests(snapshot);
+    for action in &plan.actions {
+        if let (Some(&request), Some(host)) = (requests.get(&action.vm), snapshot.host_index(action.host)) {
+            load.book(&space, request, host);
+        }
+    }
+    load.plain_distances().into_iter().fold(0.0, f64::max)
+}
+
+/// The request of each VM.
+fn requests(snapshot: &Snapshot) -> HashMap<VmId, usize> {
+    snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect()
+}
+
 /// What the VMs of a plan add to the consumption of all hosts.
 #[must_use]
 pub fn footprint(snapshot: &Snapshot, demands: &Demands, plan: &Plan) -> Footprint {
-    let request_of: HashMap<VmId, usize> =
-        snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+    let request_of = requests(snapshot);
     let mut more = vec![0.0; snapshot.hosts.len()];
     for action in &plan.actions {
         let Some(&request) = request_of.get(&action.vm) else { continue };
