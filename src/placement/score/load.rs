@@ -23,7 +23,7 @@ use std::cmp::Ordering;
 
 /// What a host counts more than its distance for each host's worth that is allocated or expected on it
 /// beyond what it has: more than any distance, whose terms are a few hosts at most.
-const OVERFULL: f64 = 10.0;
+pub const OVERFULL: f64 = 10.0;
 
 /// D_i for one host whose utilisation is `used` and which is evened to `target` means.
 #[must_use]
@@ -196,6 +196,18 @@ impl Load {
     #[must_use]
     pub fn score_with(&self, host: usize, more: &Share) -> f64 {
         self.green_distance(host, &self.of(&self.used[host].plus(more)), &self.mean)
+    }
+
+    /// The term of uncertainty in D of a host, if `more` came to it.
+    #[must_use]
+    pub fn uncertainty(&self, host: usize, more: &Share) -> f64 {
+        self.risk * (self.of(&self.used[host].plus(more)).deviation - self.mean.deviation).abs()
+    }
+
+    /// As [`Load::excess`], without `more` and if it came to the host.
+    #[must_use]
+    pub fn excess_with(&self, host: usize, more: &Share) -> (f64, f64) {
+        (self.excess(host), self.beyond(host, &self.used[host].plus(more)))
     }
 
     /// The terms of D of a host, by dimension, if `more` came to it.

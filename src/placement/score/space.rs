@@ -522,7 +522,7 @@ mod tests {
             spread: Spread::of(20.0, Default::default()),
             basis: Basis::History,
         };
-        Demands { vms: vec![vm], hosts: disk_of_hosts.map(host).to_vec(), classes: None }
+        Demands { vms: vec![vm], hosts: disk_of_hosts.map(host).to_vec(), ..Demands::default() }
     }
 
     fn snapshot(cpu: &[i64]) -> Snapshot {
