@@ -42,6 +42,8 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
             at.spread += demand.map_or_else(Spread::default, |demand| demand.spread());
         }
     }
+    let running = snapshot.hosts.iter().flat_map(|host| &host.vms);
+    demands.sketches = running.filter_map(|vm| Some((*vm, known.estimate(*vm)?.sketch))).collect();
     demands.classes = known.classes(&newcomers);
     demands
 }

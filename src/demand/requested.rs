@@ -13,7 +13,7 @@ pub fn demands(snapshot: &Snapshot, max_age: i64) -> Demands {
     Demands {
         vms: snapshot.candidates.iter().map(|c| requested(&snapshot.vms[c.vm])).collect(),
         hosts: snapshot.hosts.iter().map(|host| host_use(snapshot, host, max_age)).collect(),
-        classes: None,
+        ..Demands::default()
     }
 }
 

@@ -3,9 +3,11 @@
 //! Capacity checks never look at these: room on a host is a matter of what is
 //! allocated, interference a matter of what is used.
 
+use super::ids::VmId;
 use super::resource::Resource;
 use super::sketch::{Sketch, Spread};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// An amount of every resource. `None` where nobody can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -157,6 +159,8 @@ pub struct Demands {
     pub vms: Vec<Demand>,
     /// One per entry of `Snapshot::hosts`, same order.
     pub hosts: Vec<HostUse>,
+    /// When VMs that run go up and down, as far as their history tells; for explanations.
+    pub sketches: HashMap<VmId, Sketch>,
     /// AI-Orchestrator's own space, where it was asked for and a model could tell.
     pub classes: Option<ClassSpace>,
 }

@@ -73,6 +73,11 @@ pub struct Score {
     pub before: f64,
     /// D_green of the host with it.
     pub after: f64,
+    /// How far the host is beyond its capacity by what is allocated or expected on it, as a share of the
+    /// host, without the VM and with it. It counts before any distance.
+    pub beyond: (f64, f64),
+    /// VMs there whose load rises and falls with that of the VM.
+    pub rises_with: Vec<VmId>,
 }
 
 /// Changes that together would place a VM on one host.

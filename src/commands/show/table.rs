@@ -81,6 +81,15 @@ pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
     if !explanation.tipped.is_empty() {
         text.push_str(&format!("What tipped it: {}.\n", explanation.tipped));
     }
+    let to = match explanation.outcome {
+        Outcome::Placed { host, .. } => explanation.hosts.iter().find(|verdict| verdict.host == host),
+        Outcome::Waits(_) => None,
+    };
+    let company = to.and_then(|to| to.verdict.as_ref().ok()).map_or(&[][..], |score| &score.rises_with);
+    if !company.is_empty() {
+        let vms: Vec<String> = company.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("Its load rises with that of VM {} on that host.\n", vms.join(", ")));
+    }
     if let Some(remedy) = &explanation.remedy {
         let changes = remedy.changes.join(", and ");
         text.push_str(&format!("What would place it: on host {} {}, {changes}.\n", remedy.host, name(remedy.host)));

@@ -8,6 +8,7 @@ use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
+use crate::model::sketch::Sketch;
 use crate::model::snapshot::Snapshot;
 use crate::placement::deploy::draft::{PlanningInput, Prepared};
 use crate::placement::deploy::units::units;
@@ -15,8 +16,7 @@ use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::standing::Seat;
 use crate::placement::score::green;
-use crate::placement::score::load::Effect;
-use crate::placement::score::load::compare;
+use crate::placement::score::load::{Effect, OVERFULL, SAME, compare};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -49,17 +49,11 @@ pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm
             Outcome::Placed { host, .. } => {
                 // without any data of energy the term is the same factor for all hosts, and no reason
                 let with_energy = green::matters(snapshot, policy);
-                tipped(&hosts, *host, &ledger.context().space.names(), with_energy)
+                tipped(&hosts, *host, &names(ledger), with_energy)
             }
             Outcome::Waits(_) => String::new(),
         };
-        Explanation {
-            with: with.collect(),
-            resources: ledger.context().space.names(),
-            hosts,
-            tipped,
-            ..nothing.clone()
-        }
+        Explanation { with: with.collect(), resources: names(ledger), hosts, tipped, ..nothing.clone() }
     });
     let mut explained = explained.unwrap_or(nothing);
     if let Outcome::Waits(_) = explained.outcome {
@@ -121,7 +115,10 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
             Err(reason) => Err(format!("{}: {}", reason.rule(), reason.text())),
             Ok(_) => {
                 let share = context.share(&unit.members, host);
-                let terms = ledger.load().terms(host, &share);
+                let mut terms = ledger.load().terms(host, &share);
+                if context.space.risk > 0.0 {
+                    terms.push(ledger.load().uncertainty(host, &share));
+                }
                 let after = ledger.load().score_with(host, &share);
                 Ok(Score {
                     rank: ranked.then(|| ledger.rank(unit.members[0], host)),
@@ -129,6 +126,8 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
                     terms,
                     before: ledger.load().score(host),
                     after,
+                    beyond: ledger.load().excess_with(host, &share),
+                    rises_with: rises_with(unit, ledger, host),
                 })
             }
         };
@@ -136,6 +135,40 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
         found.push(Verdict { host: there.id, name: there.name.clone(), verdict });
     }
     found
+}
+
+/// How much alike VMs must go up and down to be named: twice what chance does with so few projections.
+const ALIKE: f64 = 0.5;
+
+/// At most this many are named.
+const NAMED: usize = 3;
+
+/// The VMs on a host, there already or by the plan, that go up and down most like those of a unit.
+fn rises_with(unit: &Unit, ledger: &Ledger<'_>, host: usize) -> Vec<VmId> {
+    let context = ledger.context();
+    let demands = context.demands;
+    let sketch = |request: usize| demands.vms[request].sketch;
+    let ours = unit.members.iter().fold(Sketch::default(), |sum, &member| sum + sketch(member));
+    let there = context.snapshot.hosts[host].vms.iter();
+    let there = there.filter_map(|vm| Some((*vm, *demands.sketches.get(vm)?)));
+    let guests = ledger.guests(host).iter().map(|&guest| (context.vm(guest).id, sketch(guest)));
+    let members = || unit.members.iter().map(|&member| context.vm(member).id);
+    let others = there.chain(guests).filter(|(vm, _)| !members().any(|member| member == *vm));
+    let mut alike: Vec<(f64, VmId)> = others.map(|(vm, sketch)| (ours.likeness(&sketch), vm)).collect();
+    alike.retain(|(likeness, _)| *likeness > ALIKE);
+    alike.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
+    alike.dedup_by_key(|(_, vm)| *vm);
+    alike.into_iter().take(NAMED).map(|(_, vm)| vm).collect()
+}
+
+/// What D is made of, by name.
+fn names(ledger: &Ledger<'_>) -> Vec<String> {
+    let space = ledger.context().space;
+    let mut names = space.names();
+    if space.risk > 0.0 {
+        names.push("uncertainty".to_owned());
+    }
+    names
 }
 
 /// What made the chosen host better than the next best one.
@@ -151,6 +184,12 @@ fn tipped(hosts: &[Verdict], chosen: HostId, resources: &[String], with_energy: 
         };
     };
     let label = format!("host {}, {}", next.host, next.name);
+    if theirs.beyond.1 > ours.beyond.1 + SAME && theirs.beyond.1 > theirs.beyond.0 + SAME {
+        let percent = 100.0 * theirs.beyond.1;
+        return format!(
+            "the next best ({label}) would be {percent:.0} % beyond its capacity by what is expected there"
+        );
+    }
     match (ours.rank, theirs.rank) {
         (Some(a), Some(b)) if a > b => return format!("SCHED_RANK is {a} there and {b} on the next best ({label})"),
         _ => {}
@@ -180,7 +219,10 @@ fn tipped(hosts: &[Verdict], chosen: HostId, resources: &[String], with_energy: 
 
 /// `Less` is the better host, as the planner compares two.
 fn order(a: &Score, b: &Score) -> Ordering {
-    let effect = |score: &Score| Effect { before: score.before, after: score.after };
+    let effect = |score: &Score| Effect {
+        before: score.before + OVERFULL * score.beyond.0,
+        after: score.after + OVERFULL * score.beyond.1,
+    };
     let rank = b.rank.unwrap_or(0.0).total_cmp(&a.rank.unwrap_or(0.0));
     rank.then(compare(effect(a), effect(b)))
 }

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("history", &["model"]),
     ("placement", &["model"]),
     ("config", &["model"]),
-    ("machine", &["config"]),
+    ("machine", &["config", "opennebula"]),
     ("prometheus", &["model"]),
     ("decide", &["model", "opennebula", "demand", "placement", "config"]),
     ("oned", &["model", "opennebula"]),

@@ -6,8 +6,10 @@ use crate::support::request::{Decision, Host, Request, Vm, host, request, vm};
 use oneaio::decide;
 use oneaio::model::chance::Random;
 use oneaio::model::demand::{Basis, Demands, HostUse};
+use oneaio::model::ids::VmId;
 use oneaio::model::policy::{Objective, Policy, Scheduler};
 use oneaio::model::sketch::{Sketch, Spread};
+use oneaio::placement::explain::explain;
 use oneaio::placement::{PlanningInput, Stop, plan};
 
 const GIB: i64 = 1024 * 1024;
@@ -258,9 +260,31 @@ fn a_host_is_not_filled_beyond_its_limit_for_the_sake_of_evenness() {
         demands.hosts[0].spread = Spread::of(deviation, Sketch::default());
         demands.hosts[1].usage.memory = 40.0 * GIB as f64;
         let policy = Policy { overload, weight_cpu: 0.1, risk: 0.0, ..Policy::default() };
-        let planned = plan(&PlanningInput::new(&snapshot, &demands), &policy);
+        let input = PlanningInput::new(&snapshot, &demands);
+        let planned = plan(&input, &policy);
         assert_eq!(planned.plan.actions[0].host.0, expected, "{used} {deviation} {overload}");
+        let tipped = explain(&input, &policy, &planned, VmId(0)).unwrap().tipped;
+        assert_eq!(tipped.contains("beyond its capacity by what is expected there"), expected == 2, "{tipped}");
     }
+}
+
+#[test]
+fn explain_names_whose_load_rises_with_that_of_the_vm() {
+    let asked = request(&[host(1).vms(&[7, 8, 9]), host(2)], &[vm(0, &[1]), vm(1, &[1, 2])]);
+    let snapshot = decide::read(asked.xml().into_bytes()).unwrap();
+    let mut demands = demands_of(&snapshot);
+    let shape = |one: usize, other: usize| {
+        Sketch::from_fn(|k| [(one, 4.0), (other, 3.0)].iter().map(|(at, x)| if *at == k { *x } else { 0.0 }).sum())
+    };
+    demands.vms[0].sketch = shape(1, 2);
+    for (vm, sketch) in [(7, shape(1, 3)), (8, shape(5, 6)), (9, shape(1, 2).times(-1.0))] {
+        demands.sketches.insert(VmId(vm), sketch);
+    }
+    let (input, policy) = (PlanningInput::new(&snapshot, &demands), Policy::default());
+    let explained = explain(&input, &policy, &plan(&input, &policy), VmId(0)).unwrap();
+    let score = explained.hosts[0].verdict.as_ref().unwrap();
+    assert_eq!(score.rises_with, [VmId(7)], "neither strangers nor those who take turns");
+    assert!(explained.resources.contains(&"uncertainty".to_owned()) && score.terms.len() == explained.resources.len());
 }
 
 #[test]
