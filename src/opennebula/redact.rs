@@ -42,7 +42,7 @@ pub fn redacted(xml: &str) -> Option<String> {
 
 fn kept(name: &str) -> bool {
     let name = name.to_uppercase();
-    name.starts_with("SCHED_") || KEPT.contains(&name.as_str())
+    name.starts_with("SCHED_") || name.starts_with("ONEAIO_") || KEPT.contains(&name.as_str())
 }
 
 #[cfg(test)]

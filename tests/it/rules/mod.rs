@@ -7,6 +7,7 @@ mod groups;
 mod hosts;
 mod judge;
 mod judge_migrations;
+mod preferences;
 mod sharing;
 mod situations;
 mod spare;
