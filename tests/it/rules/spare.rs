@@ -6,7 +6,6 @@ use oneaio::config;
 use oneaio::decide;
 use oneaio::model::history::Recall;
 use oneaio::model::policy::{DrsPolicy, Policy, Spare};
-use std::time::Instant;
 
 fn wants(spare: Spare) -> Policy {
     Policy { spare, ..Policy::default() }
@@ -129,18 +128,5 @@ fn the_key_takes_a_number_or_an_attribute() {
     ] {
         let found = config::settings(None, &[format!("spare={text}")]);
         assert_eq!(found.ok().map(|settings| settings.policy.spare), expected, "{text}");
-    }
-}
-
-#[test]
-#[ignore = "prints a time"]
-fn time_of_500_hosts_with_5000_vms() {
-    let hosts: Vec<Host> =
-        (0..500).map(|id| full(id, 7, &(0..10).map(|n| 1000 + 10 * id + n).collect::<Vec<_>>())).collect();
-    let snapshot = decide::read(request(&hosts, &[]).xml().into_bytes()).unwrap();
-    for policy in [wants(Spare::Host), wants(rack("CLUSTER"))] {
-        let begin = Instant::now();
-        let notices = oneaio::placement::spare::notices(&snapshot, &policy, |_| None);
-        println!("{:?}: {} notices in {:?}", policy.spare, notices.len(), begin.elapsed());
     }
 }
