@@ -119,6 +119,7 @@ fn packing_keeps_the_room() {
 fn the_key_takes_a_number_or_an_attribute() {
     for (text, expected) in [
         ("0", Some(Spare::None)),
+        ("none", Some(Spare::None)),
         ("1", Some(Spare::Host)),
         ("RACK", Some(rack("RACK"))),
         ("power_feed", Some(rack("POWER_FEED"))),
