@@ -123,7 +123,7 @@ pub struct Optimize {
     pub minimum_gain: f64,
     /// Pinned VMs and VMs with PCI devices may be moved.
     pub move_pinned: bool,
-    /// `pack` fills hosts up to this share of their CPU and memory, as used.
+    /// `pack` fills hosts up to this share of their CPU and memory, as expected, deviations included.
     pub pack_limit: f64,
 }
 
@@ -138,7 +138,7 @@ impl Default for Optimize {
             predictive: 0.0,
             minimum_gain: 0.02,
             move_pinned: false,
-            pack_limit: 0.9,
+            pack_limit: 0.8,
         }
     }
 }
