@@ -35,7 +35,7 @@ pub mod underway;
 
 pub use crate::placement::Stop;
 pub use crate::placement::deploy::retry::FORGOTTEN;
-pub use clusters::{NoCluster, Optimized, cluster, drain, optimize};
+pub use clusters::{NoCluster, Optimized, cluster, drain, optimize, optimize_until};
 pub use judged::Judged;
 
 /// Why there is no decision.

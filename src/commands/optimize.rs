@@ -6,13 +6,14 @@ use super::driver::{self, Driver};
 use super::show::{grid, migrations_table, terminal};
 use super::{AnswerArgs, Exit, asked, logger, recorded};
 use crate::config::LogLevel;
-use crate::decide;
+use crate::decide::{self, Stop};
 use crate::machine::clock::now_in_milliseconds;
 use crate::model::ids::ClusterId;
 use crate::recall::modelfile;
 use crate::records::decision_log;
 use crate::records::metrics::Outcome;
 use clap::Args;
+use std::time::Instant;
 
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
@@ -57,8 +58,11 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let known = driver.recall(&snapshot);
     // kept while we plan; what is not kept in time comes again with the next request
     let keeping = driver.history.as_ref().map(|history| history.absorb(&snapshot, driver.now));
-    let (policy, cluster) = (driver.settings.policy.clone(), ClusterId(id));
-    let optimized = driver.decide(move || decide::optimize(snapshot, Some(cluster), &known, &policy))?;
+    let (policy, cluster, soft) = (driver.settings.policy.clone(), ClusterId(id), driver.soft_end());
+    let optimized = driver.decide(move || {
+        let stop = || Instant::now() >= soft;
+        decide::optimize_until(snapshot, Some(cluster), &known, &policy, Stop::when(&stop))
+    })?;
     let optimized = optimized.map_err(|error| driver.unusable(&error.into()))?;
     if driver.is_shadow() {
         log::info!("in shadow mode; oneaio would have: {}", logger::summary(&optimized.migrated));

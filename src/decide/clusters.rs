@@ -11,6 +11,7 @@ use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated};
 use crate::model::policy::{Optimize, Policy};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
+use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
 use crate::placement::migrate;
 use crate::placement::migrate::MigrationInput;
@@ -86,10 +87,24 @@ pub fn cluster(snapshot: &Snapshot, named: Option<ClusterId>) -> Result<&Cluster
 /// # Errors
 /// When the request is not about this cluster.
 pub fn optimize(
+    snapshot: Snapshot,
+    named: Option<ClusterId>,
+    recall: &Recall,
+    policy: &Policy,
+) -> Result<Optimized, NoCluster> {
+    optimize_until(snapshot, named, recall, policy, Stop::default())
+}
+
+/// The same, asked to come to an end when `stop` says so: with the best plan so far.
+///
+/// # Errors
+/// As above.
+pub fn optimize_until(
     mut snapshot: Snapshot,
     named: Option<ClusterId>,
     recall: &Recall,
     policy: &Policy,
+    stop: Stop<'_>,
 ) -> Result<Optimized, NoCluster> {
     snapshot.carbon.clone_from(&recall.carbon);
     let cluster = cluster(&snapshot, named)?.clone();
@@ -98,7 +113,7 @@ pub fn optimize(
     let coming = underway::arriving(&snapshot, recall, &policy.executor);
     let kept = room::keep(&mut snapshot, &coming.vms);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
-    let input = MigrationInput::new(&snapshot, &cluster, &demands);
+    let input = MigrationInput { stop, ..MigrationInput::new(&snapshot, &cluster, &demands) };
     let mut migrated = migrate::plan(&input, policy);
     let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
     room::give_back(&mut snapshot, kept.offered);

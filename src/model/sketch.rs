@@ -142,6 +142,17 @@ impl Spread {
         if self.deviation().is_finite() { self } else { Self::default() }
     }
 
+    /// Its deviation if `less` were taken away and `more` added, both times a factor; without any sketch it is
+    /// not looked at them.
+    #[must_use]
+    pub fn deviation_changed(&self, less: &Self, more: &Self, factor: f64, sketched: bool) -> f64 {
+        let alone = self.alone + (more.alone - less.alone) * factor * factor;
+        let numbers = self.together.0.iter().zip(less.together.0.iter().zip(&more.together.0));
+        let squared = |(have, (less, more)): (&f64, (&f64, &f64))| (have + (more - less) * factor).powi(2);
+        let together = if sketched { numbers.map(squared).sum() } else { 0.0 };
+        (together + alone.max(0.0)).sqrt()
+    }
+
     /// The standard deviation of CPU in percent of a core.
     #[must_use]
     pub fn deviation(&self) -> f64 {
@@ -199,6 +210,10 @@ mod tests {
         let day = towards(3, 2.0) + towards(0, 1.0);
         let likeness = [towards(3, 5.0), towards(3, -1.0), towards(4, 2.0)].map(|other| day.likeness(&other));
         assert_eq!(likeness, [1.0, -1.0, 0.0]);
+        let sum = one + stranger.times(2.0) - twin.times(2.0);
+        assert!((one.deviation_changed(&twin, &stranger, 2.0, true) - sum.deviation()).abs() < 1e-12);
+        let alone = Spread::of(5.0, Sketch::default());
+        assert_eq!(alone.deviation_changed(&alone, &Spread::of(10.0, Sketch::default()), 2.0, false), 325.0_f64.sqrt());
         // a sketch longer than the whole leaves nothing alone
         assert_eq!(Spread::of(2.0, towards(0, 3.0)).alone, 0.0);
         assert_eq!(Sketch::of([f32::NAN; WIDTH]), None);

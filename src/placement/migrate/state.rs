@@ -21,6 +21,8 @@ pub struct State<'a> {
     counts: Vec<usize>,
     /// By host: units that are there whole, sorted.
     units: Vec<Vec<usize>>,
+    /// VMs that may be moved and are not where they were.
+    moved: usize,
 }
 
 impl<'a> State<'a> {
@@ -39,6 +41,7 @@ impl<'a> State<'a> {
             ledger: Ledger::new(scene.context, false),
             counts: there.iter().map(HashSet::len).collect(),
             units: vec![Vec::new(); snapshot.hosts.len()],
+            moved: 0,
         };
         for unit in 0..scene.units.len() {
             if let Some(host) = state.home(unit) {
@@ -103,8 +106,7 @@ impl<'a> State<'a> {
 
     /// VMs that are not where they were.
     pub fn moved(&self) -> usize {
-        let movable = self.scene.units.iter().flat_map(|unit| &unit.members);
-        movable.filter(|&&member| self.at(member) != self.scene.context.home(member)).count()
+        self.moved
     }
 
     /// Room for so much CPU and memory.
@@ -183,7 +185,8 @@ impl<'a> State<'a> {
 
     /// Puts a VM somewhere without asking; `None` is a host that nobody knows.
     pub fn put(&mut self, request: usize, to: Option<usize>) {
-        if self.at(request) == to {
+        let before = self.at(request);
+        if before == to {
             return;
         }
         let scene = self.scene;
@@ -198,6 +201,8 @@ impl<'a> State<'a> {
             self.counts[host] += 1;
         }
         let Some(unit) = unit else { return };
+        let home = scene.context.home(request);
+        self.moved = self.moved + usize::from(to != home) - usize::from(before != home);
         let whole_after = self.home(unit);
         if let Some(host) = whole_before {
             self.units[host].retain(|other| *other != unit);

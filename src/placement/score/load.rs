@@ -67,6 +67,9 @@ pub struct Load {
     mean: Utilisation,
     /// Deviations of CPU that have to fit into a host beside what is expected.
     deviations: f64,
+    /// Whether anything is known of who peaks with whom.
+    sketched: bool,
+    nothing: Share,
     costs: Costs,
     /// By host: what it is evened to, in means of all hosts.
     target: Vec<f64>,
@@ -88,6 +91,8 @@ impl Load {
             weights: space.weights,
             risk: space.risk,
             deviations: space.deviations,
+            sketched: space.sketched,
+            nothing: Share::default(),
             target: (0..used.len()).map(|host| costs.target(host)).collect(),
             used,
             closed: space.closed.clone(),
@@ -228,24 +233,36 @@ impl Load {
         self.costs.adjusted(host, signed, used.cpu)
     }
 
-    /// Badness of a host if `less` left it and `more` came.
+    /// Badness of a host if `less` left it and `more` came, both as shares of it.
     #[must_use]
     pub fn badness_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
-        let used = &self.used[host];
-        let mut changed = Share {
-            part: [0.0; _],
-            cpu: used.cpu - less.cpu + more.cpu,
-            memory: used.memory - less.memory + more.memory,
-            spread: used.spread - less.spread + more.spread,
-            allocated: Allocated {
-                cpu: used.allocated.cpu - less.allocated.cpu + more.allocated.cpu,
-                memory: used.allocated.memory - less.allocated.memory + more.allocated.memory,
-            },
-        };
-        for (j, part) in changed.part.iter_mut().enumerate().take(self.count) {
-            *part = used.part[j] - less.part[j] + more.part[j];
+        self.badness_of(host, &self.used[host].minus(less).plus(more))
+    }
+
+    /// The same with amounts, in the units of the dimensions: searches ask this millions of times.
+    #[must_use]
+    pub fn badness_moved(&self, space: &Space, host: usize, less: Option<&Share>, more: Option<&Share>) -> f64 {
+        let (less, more) = (less.unwrap_or(&self.nothing), more.unwrap_or(&self.nothing));
+        let (used, scale, mean, target) = (&self.used[host], space.scale(host), &self.mean, self.target[host]);
+        let mut distance = 0.0;
+        for j in 0..self.count {
+            let part = used.part[j] + (more.part[j] - less.part[j]) * scale.part[j];
+            distance += self.weights[j] * (part - target * mean.part[j]).abs();
         }
-        self.badness_of(host, &changed)
+        let cpu = used.cpu + (more.cpu - less.cpu) * scale.cpu;
+        let memory = used.memory + (more.memory - less.memory) * scale.memory;
+        let change = |less: f64, more: f64, scale: f64| (more - less) * scale;
+        let (less_of, more_of, scale_of) = (&less.allocated, &more.allocated, &scale.allocated);
+        let allocated = Allocated {
+            cpu: used.allocated.cpu + change(less_of.cpu, more_of.cpu, scale_of.cpu),
+            memory: used.allocated.memory + change(less_of.memory, more_of.memory, scale_of.memory),
+        };
+        let looks = self.risk > 0.0 || self.deviations > 0.0;
+        let spread = || used.spread.deviation_changed(&less.spread, &more.spread, scale.cpu, self.sketched);
+        let deviation = if looks { spread() } else { 0.0 };
+        let uncertain = if self.risk > 0.0 { deviation - mean.deviation } else { 0.0 };
+        self.with_costs_of(host, distance, uncertain, cpu)
+            + OVERFULL * self.too_much(host, cpu + self.deviations * deviation, memory, &allocated)
     }
 
     /// D_green of every host against the mean as it is, whatever was aimed at.
@@ -260,7 +277,10 @@ impl Load {
     #[must_use]
     pub fn all_badness(&self) -> Vec<f64> {
         let mut scores = self.scores();
-        scores.iter_mut().enumerate().for_each(|(host, score)| *score += self.overfull(host, &self.used[host]));
+        scores
+            .iter_mut()
+            .enumerate()
+            .for_each(|(host, score)| *score += OVERFULL * self.beyond(host, &self.used[host]));
         scores
     }
 
@@ -333,32 +353,34 @@ impl Load {
     }
 
     fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + self.overfull(host, used)
+        self.green_distance(host, &self.of(used), &self.mean) + OVERFULL * self.beyond(host, used)
     }
 
-    /// What counts before any distance.
-    fn overfull(&self, host: usize, used: &Share) -> f64 {
-        OVERFULL * self.beyond(host, used)
+    fn beyond(&self, host: usize, used: &Share) -> f64 {
+        self.too_much(host, used.cpu + self.deviations * used.spread.deviation(), used.memory, &used.allocated)
     }
 
     /// How far a host is beyond its capacity, in hosts: by what is allocated (of a closed host all of it),
-    /// and by what it is expected to use with its deviations.
-    fn beyond(&self, host: usize, used: &Share) -> f64 {
+    /// and by what it is expected to use, with its deviations.
+    fn too_much(&self, host: usize, cpu: f64, memory: f64, allocated: &Allocated) -> f64 {
         let above = |part: f64, capacity: f64| (part - capacity).max(0.0);
         let capacity = if self.closed[host] { 0.0 } else { 1.0 };
-        let allocated = above(used.allocated.cpu, capacity) + above(used.allocated.memory, capacity);
-        let expected = above(used.cpu + self.deviations * used.spread.deviation(), 1.0) + above(used.memory, 1.0);
+        let allocated = above(allocated.cpu, capacity) + above(allocated.memory, capacity);
+        let expected = above(cpu, 1.0) + above(memory, 1.0);
         // sums in another order differ by less
         Some(allocated + expected).filter(|over| *over > SAME).unwrap_or(0.0)
     }
 
-    /// The one place where energy and other costs come in.
     fn green_distance(&self, host: usize, used: &Utilisation, mean: &Utilisation) -> f64 {
         let count = self.count;
-        let uncertain = self.risk * (used.deviation - mean.deviation).abs();
         let (used_of, mean_of, weights) = (&used.part[..count], &mean.part[..count], &self.weights[..count]);
-        let distance = distance(used_of, mean_of, weights, self.target[host]) + uncertain;
-        self.costs.adjusted(host, distance, used.cpu)
+        let distance = distance(used_of, mean_of, weights, self.target[host]);
+        self.with_costs_of(host, distance, used.deviation - mean.deviation, used.cpu)
+    }
+
+    /// The one place where uncertainty, energy and other costs come in.
+    fn with_costs_of(&self, host: usize, distance: f64, uncertain: f64, cpu: f64) -> f64 {
+        self.costs.adjusted(host, distance + self.risk * uncertain.abs(), cpu)
     }
 }
 

@@ -90,10 +90,11 @@ pub fn pays(before: &[f64], after: &[f64], price: f64) -> bool {
         && (price <= 0.0 || gain(before, after) > price + SAME)
 }
 
-/// Whether one score leaves no way for a change to pay, whatever becomes of the other hosts.
+/// Whether one score leaves no way for a change with such a `price` to pay, whatever becomes of the other
+/// hosts.
 #[must_use]
-pub fn cannot_pay(before: &[f64], after: f64) -> bool {
-    cube(after) >= (1.0 - LEAST_GAIN) * unevenness(before)
+pub fn cannot_pay(before: &[f64], after: f64, price: f64) -> bool {
+    price > 0.0 && gain(before, &[after]) <= price + SAME || cube(after) >= (1.0 - LEAST_GAIN) * unevenness(before)
 }
 
 /// Whether two sets of scores are as uneven.
@@ -133,6 +134,7 @@ mod tests {
         ] {
             assert_eq!(pays(&before, &after, price), expected, "{before:?} {after:?} {price}");
         }
-        assert!(cannot_pay(&[0.3, 0.4], 0.45) && !cannot_pay(&[0.3, 0.4], 0.4));
+        assert!(cannot_pay(&[0.3, 0.4], 0.45, 0.0) && !cannot_pay(&[0.3, 0.4], 0.4, 0.0));
+        assert!(cannot_pay(&[0.3, 0.4], 0.35, 0.06) && !cannot_pay(&[0.3, 0.4], 0.35, 0.04));
     }
 }

@@ -11,7 +11,7 @@ use crate::model::demand::{Demand, Demands, HostUse, Usage};
 use crate::model::policy::{Policy, Resources, Weights};
 use crate::model::report::ResourceReport;
 use crate::model::resource::Resource;
-use crate::model::sketch::Spread;
+use crate::model::sketch::{Sketch, Spread};
 use crate::model::snapshot::{Host, Notice, Snapshot, Subject, Vm, VmState};
 
 /// At most this many dimensions are evened out: as many classes as a model may have.
@@ -156,13 +156,16 @@ impl Share {
 
 /// What one unit of each amount is of a host: 1 / capacity, 0 for a host without.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Scale {
-    part: Parts,
-    cpu: f64,
-    memory: f64,
+pub struct Scale {
+    /// By dimension.
+    pub part: Parts,
+    /// CPU.
+    pub cpu: f64,
+    /// Memory.
+    pub memory: f64,
     /// The same of what a closed host would have: what is allocated there is too much, and less of it is
     /// better.
-    allocated: Allocated,
+    pub allocated: Allocated,
 }
 
 /// Dimensions, capacities and amounts as plain arrays.
@@ -182,6 +185,8 @@ pub struct Space {
     pub deviations: f64,
     /// By host: whether all that is allocated there is too much.
     pub closed: Vec<bool>,
+    /// Whether anything is known of who peaks with whom.
+    pub sketched: bool,
     dimensions: Vec<Dimension>,
     /// By host.
     scale: Vec<Scale>,
@@ -241,6 +246,8 @@ impl Space {
             notices: Vec::new(),
             deviations: policy.deviations(),
             closed: snapshot.hosts.iter().map(|host| host.closed).collect(),
+            sketched: demands.hosts.iter().any(|at| at.spread.together != Sketch::default())
+                || demands.vms.iter().any(|demand| demand.sketch != Sketch::default()),
             dimensions: Vec::new(),
             scale: snapshot.hosts.iter().map(scale).collect(),
             amounts: Vec::with_capacity(demands.vms.len()),
@@ -360,6 +367,12 @@ impl Space {
     #[must_use]
     pub fn amount(&self, requests: &[usize]) -> Share {
         requests.iter().fold(Share::default(), |sum, &request| sum.plus(&self.amounts[request]))
+    }
+
+    /// What one unit of each amount is of a host.
+    #[must_use]
+    pub fn scale(&self, host: usize) -> &Scale {
+        &self.scale[host]
     }
 
     /// What an amount is of a host.

@@ -1,9 +1,8 @@
 //! One piece moves, or two swap, where that makes the two hosts less uneven by enough: the worst host first, then the next.
 
-use super::{Change, Rules, Search};
+use super::{Change, Piece, Rules, Search};
 use crate::placement::score::load::SAME;
 use crate::placement::score::objective::{cannot_pay, gain, pays, same};
-use crate::placement::score::space::Share;
 
 /// This many of the best changes are tried against the rules: where they are tight, the first
 /// ones mostly fail.
@@ -81,14 +80,13 @@ impl<R: Rules> Search<'_, R> {
     fn relieve_by(&mut self, host: usize, partners: &[usize], swaps: bool) -> bool {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
-        let nobody = (None, Share::default(), f64::INFINITY);
-        let leaving = self.on[host].iter().map(|&piece| {
-            let share = self.share(piece, host);
-            (Some(piece), share, self.load.badness_changed(host, &share, &Share::default()))
-        });
-        for (out, less, without) in leaving.chain([nobody]) {
+        let nobody = (None, f64::INFINITY);
+        let leaving = self.on[host]
+            .iter()
+            .map(|&piece| (Some(piece), self.load.badness_moved(self.space, host, Some(self.amount(piece)), None)));
+        for (out, without) in leaving.chain([nobody]) {
             for &other in partners {
-                looks += self.look(host, other, (out, &less, without), swaps, &mut candidates);
+                looks += self.look(host, other, (out, without), swaps, &mut candidates);
             }
         }
         self.rules.go_on(looks * LOOK);
@@ -100,23 +98,25 @@ impl<R: Rules> Search<'_, R> {
         &self,
         host: usize,
         other: usize,
-        (out, less, without): (Option<usize>, &Share, f64),
+        (out, without): (Option<usize>, f64),
         swaps: bool,
         candidates: &mut Candidates,
     ) -> usize {
         let before = [self.scores[host], self.scores[other]];
         let mut looks = 1;
-        let mut more = Share::default();
-        let mut leaving = Vec::new();
-        if let Some(piece) = out {
-            if !self.may_go(piece, other) {
+        let more = out.map(|piece| self.amount(piece));
+        let leaving = out.map(|piece| Change { piece, to: other });
+        if let Some(change) = leaving {
+            let Piece { price, cost, .. } = self.pieces[change.piece];
+            if !self.may_go(change.piece, other) {
                 return 1;
             }
-            leaving.push(Change { piece, to: other });
-            more = self.share(piece, other);
-            let after = [without, self.load.badness_changed(other, &Share::default(), &more)];
-            if self.is_better(before, after, &leaving, host, other) && self.rules.has_room(piece, other, None) {
-                candidates.offer(&before, &after, self.pieces[piece].cost, &leaving);
+            // nothing to gain with a price, whatever becomes of the other host
+            if price <= 0.0 || !cannot_pay(&before, without, price) {
+                let after = [without, self.load.badness_moved(self.space, other, None, more)];
+                if self.is_better(before, after, price, host, other) && self.rules.has_room(change.piece, other, None) {
+                    candidates.offer(&before, &after, cost, &[change]);
+                }
             }
         }
         if out.is_some() && !swaps {
@@ -124,20 +124,20 @@ impl<R: Rules> Search<'_, R> {
         }
         for &back in &self.on[other] {
             looks += 1;
-            let comes = self.share(back, host);
-            let here = self.load.badness_changed(host, less, &comes);
-            if cannot_pay(&before, here) {
+            let comes = Some(self.amount(back));
+            let price = self.price(out.into_iter().chain([back]));
+            let here = self.load.badness_moved(self.space, host, more, comes);
+            if cannot_pay(&before, here, price) {
                 continue;
             }
             looks += 1;
-            let after = [here, self.load.badness_changed(other, &self.share(back, other), &more)];
-            if pays(&before, &after, self.price(out.into_iter().chain([back])))
+            let after = [here, self.load.badness_moved(self.space, other, comes, more)];
+            if pays(&before, &after, price)
                 && self.may_go(back, host)
                 && self.rules.has_room(back, host, out)
                 && out.is_none_or(|out| self.rules.has_room(out, other, Some(back)))
             {
-                let mut changes = leaving.clone();
-                changes.push(Change { piece: back, to: host });
+                let changes: Vec<Change> = leaving.into_iter().chain([Change { piece: back, to: host }]).collect();
                 let cost = changes.iter().map(|change| self.pieces[change.piece].cost).sum();
                 candidates.offer(&before, &after, cost, &changes);
             }
@@ -146,8 +146,7 @@ impl<R: Rules> Search<'_, R> {
     }
 
     /// Scores that pay, or equal ones on greener hosts.
-    fn is_better(&self, before: [f64; 2], after: [f64; 2], changes: &[Change], from: usize, to: usize) -> bool {
-        let price = self.price(changes.iter().map(|change| change.piece));
+    fn is_better(&self, before: [f64; 2], after: [f64; 2], price: f64, from: usize, to: usize) -> bool {
         pays(&before, &after, price)
             || price <= 0.0 && same(&before, &after) && self.load.brownness(to) + SAME < self.load.brownness(from)
     }

@@ -228,6 +228,10 @@ impl<'a, R: Rules> Search<'a, R> {
         }
     }
 
+    fn amount(&self, piece: usize) -> &Share {
+        &self.pieces[piece].amount
+    }
+
     fn share(&self, piece: usize, host: usize) -> Share {
         self.space.scaled(&self.pieces[piece].amount, host)
     }

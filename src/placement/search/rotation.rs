@@ -5,7 +5,6 @@ use super::descent::Candidates;
 use super::{Change, Rules, Search};
 use crate::placement::score::load::SAME;
 use crate::placement::score::objective::pays;
-use crate::placement::score::space::Share;
 
 /// A bad host is combined with pairs among this many others at each end: all pairs of 100
 /// hosts would cost as much as all else.
@@ -67,19 +66,17 @@ impl<R: Rules> Search<'_, R> {
     fn chains(&self, [worst, second, third]: [usize; 3], candidates: &mut Candidates) -> usize {
         let limit = self.scores[worst] - SAME;
         let before = [worst, second, third].map(|host| self.scores[host]);
-        let none = Share::default();
         let mut looks = 0;
         for out in self.on[worst].iter().copied().map(Some).chain([None]) {
             if out.is_some_and(|out| !self.may_go(out, second)) {
                 continue;
             }
-            let less = out.map_or(none, |piece| self.share(piece, worst));
-            let comes = out.map_or(none, |piece| self.share(piece, second));
+            let moves = out.map(|piece| self.amount(piece));
             // who may come back to the worst host, and what that makes of it
             let backs = self.on[third].iter().copied().map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
-                let more = back.map_or(none, |piece| self.share(piece, worst));
-                let score = self.load.badness_changed(worst, &less, &more);
+                let more = back.map(|piece| self.amount(piece));
+                let score = self.load.badness_moved(self.space, worst, moves, more);
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
                 (score < limit && may).then_some((back, score))
             });
@@ -90,15 +87,15 @@ impl<R: Rules> Search<'_, R> {
             }
             for &middle in &self.on[second] {
                 looks += 1;
-                let score_second = self.load.badness_changed(second, &self.share(middle, second), &comes);
+                let score_second = self.load.badness_moved(self.space, second, Some(self.amount(middle)), moves);
                 if score_second >= limit || !self.may_go(middle, third) {
                     continue;
                 }
-                let more = self.share(middle, third);
+                let more = Some(self.amount(middle));
                 for &(back, score_worst) in &backs {
                     looks += 1;
-                    let less = back.map_or(none, |piece| self.share(piece, third));
-                    let score_third = self.load.badness_changed(third, &less, &more);
+                    let less = back.map(|piece| self.amount(piece));
+                    let score_third = self.load.badness_moved(self.space, third, less, more);
                     let links = [out.map(|piece| (piece, second)), Some((middle, third)), back.map(|p| (p, worst))];
                     let after = [score_worst, score_second, score_third];
                     let price = self.price(links.iter().flatten().map(|(piece, _)| *piece));

@@ -2,6 +2,7 @@
 //! without them, and nobody else waits for it. Steps are counted by the looks that the planner
 //! takes at a stop that never comes, so that no clock is needed.
 
+use crate::support::cluster::{cluster, resident};
 use crate::support::request::{Request, Vm, host, request, vm, vnet};
 use oneaio::decide::{self, Decided, Stop};
 use oneaio::model::history::Recall;
@@ -117,6 +118,28 @@ fn what_is_refused_for_its_length_or_number_is_told() {
 }
 
 /// A stop at any look gives what was found so far, whole and lawful; a later one never less.
+#[test]
+fn an_optimization_that_has_to_end_answers_what_it_has() {
+    // all VMs on a third of the hosts, so that many migrations pay
+    let residents: Vec<_> = (0..160).map(|id| resident(id, 1 + id % 8, "0.5", 40.0 + f64::from(id % 7))).collect();
+    let uneven = cluster(24, &residents);
+    let mut counts = Vec::new();
+    for most in [0, 1, 4, u64::MAX] {
+        let snapshot = decide::read(uneven.request().xml().into_bytes()).unwrap();
+        let looks = Cell::new(0);
+        let stop = || {
+            looks.set(looks.get() + 1);
+            looks.get() > most
+        };
+        let policy = Policy::default();
+        let optimized = decide::optimize_until(snapshot, None, &Recall::default(), &policy, Stop::when(&stop)).unwrap();
+        assert!(optimized.dropped.is_empty());
+        counts.push((optimized.migrated.plan.actions.len(), looks.get()));
+    }
+    assert!(counts[0].1 <= 3 && counts[0].0 < counts[3].0, "{counts:?}");
+    assert!(counts.windows(2).all(|pair| pair[0].0 <= pair[1].0) && counts[3].0 > 40, "{counts:?}");
+}
+
 #[test]
 fn a_deadline_yields_the_best_plan_so_far() {
     let attackers = (0..8).map(|n| with_nics(5000 + n, 20, 30)).chain((0..8).map(|n| not_beside(6000 + n, 150)));
