@@ -30,6 +30,7 @@ mod judged;
 pub mod length;
 mod patience;
 pub mod rehearsal;
+mod room;
 mod sets;
 pub mod underway;
 
@@ -82,11 +83,9 @@ impl Decided {
     /// Where VMs are sent by this answer, given at `moment` (milliseconds since 1970), and still by earlier ones.
     #[must_use]
     pub fn placements(&self, moment: i64) -> Vec<Placement> {
-        let sent = self.planned.plan.actions.iter().map(|action| (action.vm, action.host, moment));
-        // just before, in their order, so that the answers stay apart
-        let newest = self.under_way.iter().map(|(_, _, place)| *place).max().unwrap_or(0);
-        let earlier = self.under_way.iter().map(|(vm, host, place)| (*vm, *host, moment - 1 - (newest - place)));
-        sent.chain(earlier).map(|(vm, host, at)| Placement { vm, host, at }).collect()
+        let sent =
+            self.planned.plan.actions.iter().map(|action| Placement { vm: action.vm, host: action.host, at: moment });
+        sent.chain(underway::anew(&self.under_way, moment)).collect()
     }
 
     /// What to remember of the VMs that the plan deploys, for when one of them comes back.

@@ -1,12 +1,12 @@
 //! Clusters: request -> snapshot -> demands -> migrations. One path for the optimizer, the
 //! evacuation of a host, and replay.
 
-use super::patience;
+use super::{patience, room, underway};
 use crate::demand::monitored;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
 use crate::model::explanation::MigrationExplanation;
-use crate::model::history::{Attempts, Recall};
+use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated};
 use crate::model::policy::{Optimize, Policy};
@@ -45,9 +45,17 @@ pub struct Optimized {
     pub attempts: Vec<(VmId, Attempts)>,
     /// The cluster.
     pub cluster: Cluster,
+    /// Where VMs are under way by earlier answers that the next request may not know yet either.
+    under_way: Vec<(VmId, HostId, i64)>,
 }
 
 impl Optimized {
+    /// What to remember anew of earlier answers with this one, given at `moment` (milliseconds since 1970).
+    #[must_use]
+    pub fn placements(&self, moment: i64) -> Vec<Placement> {
+        underway::anew(&self.under_way, moment).collect()
+    }
+
     /// Takes the decision about one VM apart; `None` for one that the request does not offer.
     #[must_use]
     pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<MigrationExplanation> {
@@ -103,18 +111,21 @@ pub fn optimize_until(
     let cluster = cluster(&snapshot, named)?.clone();
     let own = cluster.drs.over(policy);
     let paused = patience::pause(&mut snapshot, &cluster, recall);
+    let coming = underway::arriving(&snapshot, recall, &policy.executor);
+    let kept = room::keep(&mut snapshot, &coming.vms);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput { stop, ..MigrationInput::new(&snapshot, &cluster, &demands) };
     let mut migrated = migrate::plan(&input, policy);
     let dropped = keep_legal(&snapshot, &cluster, &mut migrated, &own);
-    for (vm, text) in &paused {
+    room::give_back(&mut snapshot, kept.offered);
+    for (vm, text) in paused.iter().chain(&kept.staying) {
         if let Ok(vm) = snapshot.vms.binary_search_by_key(vm, |one| one.id) {
             snapshot.vms[vm].blocked = false;
         }
         migrated.staying.iter_mut().filter(|(id, _)| id == vm).for_each(|(_, reason)| reason.clone_from(text));
     }
     let attempts = patience::after(&snapshot, &migrated.plan, recall);
-    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster })
+    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way: coming.unshown })
 }
 
 /// Plans the evacuation of a host with what history tells.

@@ -3,8 +3,7 @@
 //! oned's executor begins what it can when a plan comes, and goes on at each tick of its timer; while a plan
 //! is applied, newer ones are dropped whole; when it is over, oned asks again at once. So a plan that begins
 //! whole is over when its slowest start is, and the next follows: as long as starts are quick that is by far
-//! the fastest. Where they are slow, a long plan fills what becomes free at each tick. Where some never end,
-//! a plan that comes to no host twice is not held up by them.
+//! the fastest. Where they are slow or some never end, a long plan fills what becomes free at each tick.
 
 use super::underway::Pace;
 use crate::model::ids::{HostId, VmId};
@@ -17,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn cut(planned: &mut Planned, pace: Pace, executor: &Executor, together: &dyn Fn(VmId) -> Option<usize>) {
     let actions = std::mem::take(&mut planned.plan.actions);
     let (mut now, next) = match pace {
-        Pace::NoMemory | Pace::Slow => (actions, Vec::new()),
+        Pace::NoMemory | Pace::Slow | Pace::Hangs => (actions, Vec::new()),
         Pace::Quick => at_once(actions, executor),
-        Pace::Unknown | Pace::Hangs => each_host_once(actions, executor),
+        Pace::Unknown => each_host_once(actions, executor),
     };
     // a set that belongs on one host stays whole
     let sets: BTreeSet<usize> = now.iter().filter_map(|action| together(action.vm)).collect();
@@ -104,7 +103,7 @@ mod tests {
             (Pace::Slow, vec![0, 1, 2, 3, 4, 5], vec![]),
             (Pace::Quick, vec![0, 1, 2], vec![3, 4, 5]),
             (Pace::Unknown, vec![0, 1, 2, 3, 5], vec![4]),
-            (Pace::Hangs, vec![0, 1, 2, 3, 5], vec![4]),
+            (Pace::Hangs, vec![0, 1, 2, 3, 4, 5], vec![]),
         ] {
             assert_eq!(cut_to(&hosts, pace, executor), (now, next), "{pace:?}");
         }

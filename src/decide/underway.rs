@@ -122,10 +122,52 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor) }
 }
 
-/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error.
+/// Where earlier answers are sending VMs that an optimize request does not show there yet: oned asks for an
+/// optimization while it applies a placement, and a request may have waited while we answered another one.
+/// With the places of those answers that the next request may not know either, oldest first. O(placements).
+#[must_use]
+pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
+    let now = recall.moment;
+    let there = |placement: &Placement| {
+        let host = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]);
+        host.is_none_or(|host| host.vms.binary_search(&placement.vm).is_ok())
+    };
+    let mut by_moment: BTreeMap<i64, Vec<&Placement>> = BTreeMap::new();
+    for placement in recall.placements.iter().filter(|placement| placement.at <= now) {
+        by_moment.entry(placement.at).or_default().push(placement);
+    }
+    let queued = by_moment.last_key_value().is_some_and(|(at, _)| now - at <= RIGHT_AFTER);
+    let (mut vms, mut unshown) = (Vec::new(), Vec::new());
+    for (place, (at, placements)) in (0..).zip(by_moment) {
+        let answer = Answer { at, shown: false, placements };
+        let (age, rounds) = (now - at, answer.rounds(executor));
+        let going_on = age <= 2 * TICK * rounds + 2 * TICK;
+        for placement in answer.placements.iter().filter(|placement| !there(placement)) {
+            if going_on || (queued && age <= QUEUE) {
+                vms.push((placement.vm, placement.host));
+            }
+            if queued && age <= QUEUE {
+                unshown.push((placement.vm, placement.host, place));
+            }
+        }
+    }
+    vms.sort_unstable();
+    UnderWay { vms, unshown, pace: Pace::NoMemory }
+}
+
+/// Placements remembered anew with an answer given at `moment`: just before it, in their order, so that the
+/// answers stay apart.
+pub fn anew(unshown: &[(VmId, HostId, i64)], moment: i64) -> impl Iterator<Item = Placement> {
+    let newest = unshown.iter().map(|(_, _, place)| *place).max().unwrap_or(0);
+    unshown.iter().map(move |(vm, host, place)| Placement { vm: *vm, host: *host, at: moment - 1 - (newest - place) })
+}
+
+/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error. A record of
+/// before our answer is of an earlier attempt, which the request of that answer was too old to know.
 fn was_tried(vm: &Vm, recall: &Recall) -> bool {
     let Some(known) = recall.attempts.get(&vm.id) else { return false };
-    let newer = vm.last_run.is_some_and(|run| run.sequence > known.sequence);
+    let since = |began: i64| began == 0 || began >= known.at;
+    let newer = vm.last_run.is_some_and(|run| run.sequence > known.sequence && since(run.began));
     newer || (!vm.error.is_empty() && !known.error.starts_with(&begins(&vm.error, known.error.chars().count())))
 }
 

@@ -215,10 +215,11 @@ impl History {
         }
     }
 
-    /// Keeps which migrations were planned at `moment` (milliseconds since 1970), to see whether they happen.
+    /// Keeps which migrations were planned at `moment` (milliseconds since 1970), to see whether they happen, and
+    /// what is still under way by answers before.
     pub fn remember_migrations(&self, optimized: &Optimized, moment: i64) {
         let attempts = optimized.attempts.clone();
-        let kept = self.keep(Vec::new(), attempts, moment);
+        let kept = self.keep(optimized.placements(moment), attempts, moment);
         if let Err(error) = kept {
             log::debug!("planned migrations are not remembered: {error}");
         }

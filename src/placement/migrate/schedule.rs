@@ -1,8 +1,8 @@
 //! The order of migrations. oned checks no capacity for them, and starts one per host and up
 //! to 30 at a time, side by side; so they are put into rounds, in which no target comes twice. A
-//! VM that leaves holds its room until it is known to be gone: when a later migration in the plan has
-//! the same target, which oned begins only after the first is over. Each round begins, where
-//! possible, with a host of the round before, so that this is soon.
+//! VM that leaves holds its room, and its group's rules hold where it was, to the end of the plan: oned or the
+//! hypervisor may refuse it, and then goes on with the plan. What needs that room comes with the next one.
+//! Only where the operator goes from round to round, a VM is known to be gone after its own.
 //!
 //! Where all that is left waits for each other (a cycle), one goes to a third host that still
 //! is an improvement, or is dropped.
@@ -42,7 +42,6 @@ pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<
         state: State::new(scene),
         held: Vec::new(),
         carried: Vec::new(),
-        last: BTreeSet::new(),
         steps: Vec::new(),
         dropped: Vec::new(),
     };
@@ -82,8 +81,6 @@ struct Planning<'a> {
     held: Vec<Held>,
     /// Members of sets that have yet to follow to a host.
     carried: Vec<(usize, usize)>,
-    /// Targets of the round before.
-    last: BTreeSet<usize>,
     steps: Vec<(usize, usize)>,
     dropped: Vec<usize>,
 }
@@ -127,11 +124,6 @@ impl Planning<'_> {
             pending[index].movers.clear();
         }
         pending.retain(|one| !one.movers.is_empty());
-        let again = round.iter().position(|(_, to)| self.last.contains(to));
-        if let Some(again) = again {
-            round[..=again].rotate_right(1);
-        }
-        self.last = busy;
         let some = !round.is_empty();
         self.steps.append(&mut round);
         some
@@ -160,18 +152,12 @@ impl Planning<'_> {
         }
     }
 
-    /// Forgets what is known to be gone: a later step with the same target waits for that.
+    /// Forgets what is known to be gone.
     fn release(&mut self) {
         if self.scene.context.purpose == Purpose::Drain {
             // the operator goes from round to round
             self.held.clear();
-            return;
         }
-        let steps = &self.steps;
-        self.held.retain(|held| {
-            let place = steps.iter().position(|(request, _)| *request == held.request);
-            place.is_none_or(|place| !steps[place + 1..].iter().any(|(_, to)| *to == steps[place].1))
-        });
     }
 
     /// Room on the target even while all sources still hold what may not have left them.
@@ -183,8 +169,21 @@ impl Planning<'_> {
         self.state.has_room(one.to, cpu, memory)
     }
 
-    /// Whether requests may go to a host one after another, as things stand.
+    /// Whether requests may go to a host one after another, as things stand, and if those that left it in this
+    /// plan are there still.
     fn fits(&mut self, movers: &[usize], to: usize) -> bool {
+        if !self.all_fit(movers, to) {
+            return false;
+        }
+        let left = self.held.iter().filter(|held| held.source == to).map(|held| held.request);
+        let left: Vec<(usize, Option<usize>)> = left.map(|request| (request, self.state.at(request))).collect();
+        left.iter().for_each(|(request, _)| self.state.put(*request, Some(to)));
+        let fits = left.is_empty() || self.all_fit(movers, to);
+        left.into_iter().rev().for_each(|(request, at)| self.state.put(request, at));
+        fits
+    }
+
+    fn all_fit(&mut self, movers: &[usize], to: usize) -> bool {
         let before: Vec<Option<usize>> = movers.iter().map(|&mover| self.state.at(mover)).collect();
         let fits = movers.iter().all(|&mover| {
             let fits = self.state.fits_one(mover, to).is_ok();
@@ -206,7 +205,6 @@ impl Planning<'_> {
             let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
             for &to in self.scene.unit(one.unit).hosts.iter() {
                 let to = to as usize;
-                // with room as things stand, so that the next round gets on
                 let there = Pending { unit: one.unit, movers: one.movers.clone(), to };
                 if to == from || to == one.to || !self.state.has_room_for(to, one.unit) || !self.has_room(&there) {
                     continue;
@@ -218,7 +216,8 @@ impl Planning<'_> {
                 let gain = objective::gain(&before, &after);
                 let pays = objective::pays(&before, &after, self.scene.unit(one.unit).price)
                     && best.is_none_or(|(known, _, _)| gain > known);
-                if pays && self.state.fits_one(one.movers[0], to).is_ok() {
+                // as things stand, so that the next round gets on
+                if pays && self.fits(&one.movers, to) {
                     best = Some((gain, index, to));
                 }
             }

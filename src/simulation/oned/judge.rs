@@ -44,10 +44,14 @@ impl Judge {
             self.breach(at, &text);
         }
         let Some((_, policy)) = vm.spec.group else { return };
-        for mate in cloud.mates(id) {
+        let mates = cloud.mates(id);
+        let together = |mate: &VmId| cloud.vms.get(mate).is_some_and(|mate| mate.holds().contains(&target));
+        // a set that a failure has torn apart can be joined on any of its hosts
+        let joins = mates.iter().any(together);
+        for mate in mates {
             let holds = cloud.vms.get(&mate).map(super::cloud::VmState::holds).unwrap_or_default();
             let deploys = vm.phase == Phase::Pending;
-            let apart = deploys && !holds.is_empty() && !holds.contains(&target);
+            let apart = deploys && !holds.is_empty() && !joins;
             match policy {
                 RolePolicy::AntiAffined if holds.contains(&target) => {
                     self.breach(at, &format!("VM {id} comes to host {target}, where VM {mate} is, which it must shun"));

@@ -64,15 +64,14 @@ impl Store {
         }
     }
 
-    fn remember(&mut self, decided: &decide::Decided, moment: i64) {
+    fn remember(&mut self, placements: Vec<Placement>, attempts: Vec<(VmId, Attempts)>, moment: i64) {
         let now = moment.div_euclid(1000);
-        let placements = decided.placements(moment);
         self.placements.retain(|old| {
             ((now - REMEMBERED) * 1000..=(now + AHEAD) * 1000).contains(&old.at)
                 && !placements.iter().any(|new| new.vm == old.vm)
         });
         self.placements.extend(placements);
-        self.attempts.extend(decided.attempts(now));
+        self.attempts.extend(attempts);
     }
 
     fn learn(&mut self, samples: &[(VmSample, VmIdentity)]) {
@@ -114,13 +113,15 @@ pub struct Ours {
     there: bool,
     /// Decided, and not yet remembered.
     decided: Option<decide::Decided>,
+    /// The same of an optimization.
+    optimized: Option<decide::Optimized>,
 }
 
 impl Ours {
     /// With a fresh store.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, stores: Some(vec![Store::default()]), leader: 0, there: true, decided: None }
+        Self { policy, stores: Some(vec![Store::default()]), leader: 0, there: true, decided: None, optimized: None }
     }
 
     /// Without any store.
@@ -166,7 +167,12 @@ impl Scheduler for Ours {
         if let Some(decided) = self.decided.take()
             && let Some(store) = self.memory()
         {
-            store.remember(&decided, now);
+            store.remember(decided.placements(now), decided.attempts(now.div_euclid(1000)), now);
+        }
+        if let Some(optimized) = self.optimized.take()
+            && let Some(store) = self.memory()
+        {
+            store.remember(optimized.placements(now), optimized.attempts.clone(), now);
         }
     }
 
@@ -178,11 +184,11 @@ impl Scheduler for Ours {
         let recall = self.memory().map(|store| store.recall(&snapshot, now)).unwrap_or_default();
         match decide::optimize(snapshot, Some(cluster), &recall, &self.policy) {
             Ok(optimized) => {
-                if let Some(store) = self.memory() {
-                    store.attempts.extend(optimized.attempts.clone());
-                }
                 let wrong = optimized.dropped.iter().map(|breach| format!("VM {}: {breach}", breach.vm));
-                Answer { wrong: wrong.collect(), plan: optimized.migrated.plan, ..Answer::default() }
+                let answer =
+                    Answer { wrong: wrong.collect(), plan: optimized.migrated.plan.clone(), ..Answer::default() };
+                self.optimized = Some(optimized);
+                answer
             }
             Err(error) => Answer { wrong: vec![error.to_string()], ..Answer::default() },
         }

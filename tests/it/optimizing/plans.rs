@@ -345,28 +345,30 @@ fn any_cluster(seed: u64) -> Cluster {
 
 /// `optimize` has the judge look at every step. What is more: a plan leaves nothing to do, but
 /// for clusters so full that the better state cannot be reached in one plan: oned starts the
-/// migrations of a plan side by side, so room that a VM leaves may count only in the next one
-/// (about one made-up cluster in ten). These come to rest a little later.
+/// migrations of a plan side by side and may be refused one, so room that a VM leaves counts only in the
+/// next one (about one made-up cluster in seven). These come to rest a little later.
 #[test]
 fn plans_keep_rules_and_come_to_rest() {
-    let (mut moved, mut restless) = (0, 0);
+    let (mut moved, mut restless, mut untold) = (0, 0, 0);
     for seed in 0..400 {
         let mut cluster = any_cluster(seed);
-        let mut plans = 0;
+        let (mut plans, mut told) = (0, false);
         loop {
             let outcome = cluster.optimize();
             if outcome.moves().is_empty() {
                 break;
             }
             plans += 1;
+            told |= outcome.notices().contains("in no order would every step have room");
             assert!(plans <= 4, "seed {seed} does not come to rest");
             cluster = cluster.after(outcome.plan());
         }
         moved += usize::from(plans > 0);
         restless += usize::from(plans > 1);
+        untold += usize::from(plans > 1 && !told);
     }
     assert!(moved > 200, "{moved} plans of 400 do something");
-    assert!(restless <= 40, "{restless} of 400 clusters need a second plan");
+    assert!(restless <= 60 && untold <= 40, "{restless} of 400 clusters need a second plan, {untold} untold");
 }
 
 #[test]
