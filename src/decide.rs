@@ -18,8 +18,9 @@ use crate::placement::deploy::retry::Retries;
 use crate::placement::explain;
 use crate::placement::plan;
 use crate::placement::score::green;
+use crate::placement::spare;
 use sets::Sets;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use thiserror::Error;
 
@@ -177,10 +178,14 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     if shunned.give_back(&mut snapshot, &waiting) {
         planned = plan_it(&snapshot);
     }
-    shunned.give_all_back(&mut snapshot);
     rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
+    // judged by the hosts that it was planned with
+    shunned.give_all_back(&mut snapshot);
     planned.plan = legal;
+    let sent: HashMap<VmId, HostId> = planned.plan.actions.iter().map(|action| (action.vm, action.host)).collect();
+    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
+    planned.report.notices.extend(spare::notices(&snapshot, policy, at));
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;
     let sets = Sets::new(&snapshot);

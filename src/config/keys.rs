@@ -5,7 +5,7 @@ mod optimize;
 mod serve;
 
 use super::{LogLevel, Settings, Store};
-use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spread, classifier};
+use crate::model::policy::{GreenCost, Objective, Resources, Scheduler, Spare, Spread, classifier};
 
 /// One key.
 pub struct Key {
@@ -192,6 +192,26 @@ const KEYS: &[Key] = &[
         set: |s, text| {
             let value: u32 = text.parse().map_err(|_| "a whole number, 0 for no limit")?;
             s.policy.max_per_host = (value > 0).then_some(value);
+            Ok(())
+        },
+    },
+    Key {
+        name: "spare",
+        default: "none",
+        help: "Room to keep for a failure (N+1): 1 for that of any one host, RACK or another attribute of hosts\n\
+               for that of all hosts with one value of it. By allocation and the rules of hosts, groups and\n\
+               clusters. Who would have no place is told with every plan; optimize.policy: pack keeps that room\n\
+               on hosts that are in use. none, 1 or the name of an attribute.",
+        set: |s, text| {
+            let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && text.len() <= 64;
+            s.policy.spare = match text {
+                "0" | "none" => Spare::None,
+                "1" => Spare::Host,
+                _ if is_name => Spare::Domain(text.to_ascii_uppercase()),
+                _ => return Err("none, 1 or the name of a host attribute, such as RACK"),
+            };
             Ok(())
         },
     },

@@ -15,7 +15,8 @@ use crate::placement::Stop;
 use crate::placement::check::{self, Breach};
 use crate::placement::migrate;
 use crate::placement::migrate::MigrationInput;
-use std::collections::HashSet;
+use crate::placement::spare;
+use std::collections::{HashMap, HashSet};
 use thiserror::Error;
 
 /// A cluster that cannot be optimized.
@@ -160,5 +161,8 @@ fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, p
         let text = format!("is not migrated: the plan broke a rule ({breach}); please report this");
         migrated.notices.push(Notice { subject: Subject::Vm(breach.vm), text });
     }
+    let sent: HashMap<VmId, HostId> = migrated.plan.actions.iter().map(|action| (action.vm, action.host)).collect();
+    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
+    migrated.notices.extend(spare::notices(snapshot, policy, at));
     dropped
 }

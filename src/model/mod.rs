@@ -24,3 +24,4 @@ pub mod sketch;
 pub mod snapshot;
 pub mod topology;
 pub mod units;
+pub mod wish;

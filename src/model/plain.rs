@@ -67,6 +67,7 @@ impl Vm {
             locked: false,
             suspended: false,
             blocked: false,
+            likings: Vec::new(),
             monitoring: None,
         }
     }

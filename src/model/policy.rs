@@ -37,6 +37,8 @@ pub struct Policy {
     pub deadline: f64,
     /// At most so many VMs of one request go to one host; `None` is no limit.
     pub max_per_host: Option<u32>,
+    /// Whose VMs are to find a place on the other hosts if it fails.
+    pub spare: Spare,
     /// SCHED_RANK and SCHED_DS_RANK go before our score.
     pub sched_rank: bool,
     /// How a system datastore is chosen among those that fit.
@@ -56,6 +58,18 @@ pub struct Policy {
     pub executor: Executor,
     /// How clusters are optimized.
     pub optimize: Optimize,
+}
+
+/// What may fail with all its VMs finding a place elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Spare {
+    /// Nobody looks.
+    #[default]
+    None,
+    /// Any one host.
+    Host,
+    /// All hosts with one value of this attribute.
+    Domain(String),
 }
 
 /// What oned's executor does at once; the names are oned's.
@@ -109,7 +123,7 @@ pub struct Optimize {
     pub minimum_gain: f64,
     /// Pinned VMs and VMs with PCI devices may be moved.
     pub move_pinned: bool,
-    /// `pack` fills hosts up to this share of their CPU and memory, as used.
+    /// `pack` fills hosts up to this share of their CPU and memory, as expected, deviations included.
     pub pack_limit: f64,
 }
 
@@ -124,7 +138,7 @@ impl Default for Optimize {
             predictive: 0.0,
             minimum_gain: 0.02,
             move_pinned: false,
-            pack_limit: 0.9,
+            pack_limit: 0.8,
         }
     }
 }
@@ -261,6 +275,7 @@ impl Default for Policy {
             seed: 0,
             deadline: 1.0,
             max_per_host: None,
+            spare: Spare::None,
             sched_rank: true,
             datastores: Spread::Striping,
             networks: Spread::Striping,

@@ -25,6 +25,8 @@ pub const HOST_AFFINITY: &str = "host affinity";
 pub const AFFINITY: &str = "affinity";
 /// ANTI_AFFINED roles and rules.
 pub const ANTI_AFFINITY: &str = "anti-affinity";
+/// ONEAIO_SPREAD and ONEAIO_TOGETHER of VM groups and roles.
+pub const DOMAIN: &str = "failure domain";
 /// Requirements that speak of CURRENT_VMS.
 pub const CURRENT_VMS: &str = "CURRENT_VMS";
 /// System and image datastores.

@@ -9,6 +9,7 @@ use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
 use super::sample::{Counters, VmIdentity};
 use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
 use super::units::{Cpu, Disk, Memory};
+use super::wish::{Liking, Wishes};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -184,6 +185,8 @@ pub struct Vm {
     pub error: String,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
     pub blocked: bool,
+    /// USER_TEMPLATE/ONEAIO_PREFER and ONEAIO_AVOID: hosts that are better or worse for it.
+    pub likings: Vec<Liking>,
     /// MONITORING, where the request tells it (optimize requests do).
     pub monitoring: Option<Box<VmMonitoring>>,
 }
@@ -398,6 +401,8 @@ pub struct VmGroup {
     pub affined: Vec<Vec<usize>>,
     /// Each rule names roles whose members never share a host across roles.
     pub anti_affined: Vec<Vec<usize>>,
+    /// Wishes of all its VMs together.
+    pub wishes: Wishes,
 }
 
 /// ROLES/ROLE.
@@ -413,6 +418,8 @@ pub struct Role {
     pub hosts_affined: Vec<HostId>,
     /// HOST_ANTI_AFFINED: never these hosts.
     pub hosts_anti_affined: Vec<HostId>,
+    /// Wishes of its members.
+    pub wishes: Wishes,
 }
 
 /// REQUIREMENTS/VM: what oned has matched for one schedulable VM.

@@ -32,4 +32,5 @@ mod sample;
 mod topology;
 mod vector;
 mod vm;
+mod wishes;
 mod xml;

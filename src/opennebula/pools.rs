@@ -3,6 +3,7 @@
 use super::number;
 use super::odd::{Odd, shortened};
 use super::vector::Vector;
+use super::wishes;
 use super::xml::{Walker, XmlError};
 use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, VmId, VnetId};
 use crate::model::snapshot::{Attributes, Datastore, Role, RolePolicy, Section, VmGroup, Vnet};
@@ -100,6 +101,7 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
     let (mut id, mut name) = (None, String::new());
     let mut roles = Vec::new();
     let (mut affined, mut anti_affined) = (Vec::new(), Vec::new());
+    let mut wished: Vec<(String, String)> = Vec::new();
     walker.children(|w, tag| match tag {
         "ID" => {
             id = id.or(number::id(&w.text()?));
@@ -122,6 +124,11 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
                 anti_affined.push(w.text()?.into_owned());
                 Ok(())
             }
+            name if wishes::is_one(name) => {
+                let name = name.to_ascii_uppercase();
+                wished.push((name, w.text()?.into_owned()));
+                Ok(())
+            }
             _ => w.skip(),
         }),
         _ => w.skip(),
@@ -132,7 +139,10 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
     }
     let affined = rules("AFFINED", &affined, &roles, &mut odd);
     let anti_affined = rules("ANTI_AFFINED", &anti_affined, &roles, &mut odd);
-    let group = VmGroup { id: GroupId(id.unwrap_or(-1)), name, roles, affined, anti_affined };
+    let text = |name: &str| wished.iter().find(|(known, _)| known == name).map_or("", |(_, text)| text.as_str());
+    let mut wishes = wishes::read("the group", text, &mut odd);
+    wishes::settle(&mut wishes, &mut roles, &affined, &mut odd);
+    let group = VmGroup { id: GroupId(id.unwrap_or(-1)), name, roles, affined, anti_affined, wishes };
     Ok((id, group, odd))
 }
 
@@ -160,7 +170,9 @@ fn role(role: &Vector, odd: &mut Odd) -> Role {
         // a list of hosts that nobody can read allows none, rather than all
         only.push(HostId(-1));
     }
-    Role { name: role.get("NAME").to_owned(), policy, vms, hosts_affined: only, hosts_anti_affined: never }
+    let name = role.get("NAME").to_owned();
+    let wishes = wishes::read(&format!("role {name:?}"), |attribute| role.get(attribute), odd);
+    Role { name, policy, vms, hosts_affined: only, hosts_anti_affined: never, wishes }
 }
 
 /// Role-name lists to role indices. A rule that names an unknown role is no

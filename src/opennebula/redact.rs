@@ -7,7 +7,7 @@ use quick_xml::events::Event;
 /// The sections that are emptied.
 const PRIVATE: [&str; 2] = ["USER_TEMPLATE", "CONTEXT"];
 
-/// What stays in them, and everything that begins with SCHED_.
+/// What stays in them, and everything that begins with SCHED_ or ONEAIO_.
 const KEPT: [&str; 6] = ["FLAVOURS", "RANK", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY", "ERROR"];
 
 /// The document without the private values; `None` where it cannot be read to its end, so
@@ -42,7 +42,7 @@ pub fn redacted(xml: &str) -> Option<String> {
 
 fn kept(name: &str) -> bool {
     let name = name.to_uppercase();
-    name.starts_with("SCHED_") || KEPT.contains(&name.as_str())
+    name.starts_with("SCHED_") || name.starts_with("ONEAIO_") || KEPT.contains(&name.as_str())
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use super::number;
 use super::odd::{Odd, shortened};
 use super::vector::Vector;
 use super::xml::{Walker, XmlError};
-use super::{sample, topology};
+use super::{sample, topology, wishes};
 use crate::model::ids::{DatastoreId, GroupId, HostId, NicId, VmId};
 use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{AutoNic, LastRun, Stay, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
+use crate::model::wish::Liking;
 
 /// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
 const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
@@ -117,6 +118,8 @@ struct RawVm {
     topology: Option<Vector>,
     group: Option<Vector>,
     blocked: First,
+    prefer: First,
+    avoid: First,
     monitoring: Option<Vector>,
     error: First,
     last: Option<Record>,
@@ -125,6 +128,15 @@ struct RawVm {
 }
 
 impl RawVm {
+    fn likings(&self, odd: &mut Odd) -> Vec<Liking> {
+        let text = |name: &str| match name {
+            "ONEAIO_PREFER" => self.prefer.text(),
+            "ONEAIO_AVOID" => self.avoid.text(),
+            _ => "",
+        };
+        wishes::read("the VM", text, odd).likings
+    }
+
     fn template(&mut self, walker: &mut Walker<'_>, odd: &mut Odd) -> Result<(), XmlError> {
         walker.children(|w, tag| {
             match tag {
@@ -161,6 +173,8 @@ impl RawVm {
             "RANK" => self.old_rank.fill(w),
             "SCHED_DS_RANK" => self.datastore_rank.fill(w),
             name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
+            name if name.eq_ignore_ascii_case("ONEAIO_PREFER") => self.prefer.fill(w),
+            name if name.eq_ignore_ascii_case("ONEAIO_AVOID") => self.avoid.fill(w),
             "ERROR" => self.error.fill(w),
             tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
@@ -256,6 +270,7 @@ impl RawVm {
             stays: self.latest_stays(),
             error: self.error.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
+            likings: self.likings(odd),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }

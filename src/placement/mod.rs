@@ -9,6 +9,7 @@
 //! | `deploy` | pending VMs to hosts: the way from input to plan |
 //! | `migrate` | running VMs to better hosts: optimizations and evacuations |
 //! | `explain` | a decision taken apart: every candidate host, what tipped it, what would help |
+//! | `spare` | whether the VMs of a host that fails would find a place |
 //! | `check` | an independent judge of any plan; shares no code with `rules` |
 //! | `work` | the bound on what a plan may cost |
 //!
@@ -22,6 +23,7 @@ pub mod migrate;
 pub mod rules;
 pub mod score;
 pub mod search;
+pub mod spare;
 
 #[cfg(test)]
 mod testing;

@@ -78,7 +78,7 @@ fn cells(row: &Summary) -> [String; 14] {
         format!("{:.2} %", row.demand_over * 100.0),
         format!("{:.1}", row.hosts_used),
         format!("{:.1}", row.kwh_per_day),
-        format!("-{:.1}", row.off_kwh_per_day),
+        format!("{:.1}", row.off_kwh_per_day.max(0.0)),
         format!("{:.2}", row.carbon_kg_per_day),
         row.migrations.to_string(),
     ]

@@ -60,8 +60,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "optimize.pack_limit",
-        default: "0.9",
-        help: "pack fills hosts up to this share of their CPU and memory, as used. From 0 to 1.\n\
+        default: "0.8",
+        help: "pack fills hosts up to this share of their CPU and memory, as expected, with the deviations that\n\
+               `overload` keeps free for CPU. From 0 to 1.\n\
                ONE_DRS/PACK_LIMIT goes over it.",
         set: |s, text| {
             number(text, 1.0).map(|value| s.policy.optimize.pack_limit = value).ok_or("a number from 0 to 1")

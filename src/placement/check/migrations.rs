@@ -1,7 +1,7 @@
 //! Plans of migrations: is every step one that oned could carry out, with room on the
 //! target while the source still holds its own, and does the end break a rule?
 
-use super::{Breach, Move, affinity, devices};
+use super::{Breach, Move, affinity, devices, domains};
 use crate::model::cluster::Cluster;
 use crate::model::expression::{Facts, parse_requirement};
 use crate::model::ids::{DatastoreId, HostId, VmId};
@@ -20,6 +20,7 @@ pub fn migration_breaches(snapshot: &Snapshot, cluster: &Cluster, plan: &Plan, p
     limits(plan, policy, &mut found);
     steps(snapshot, &moves, policy, &mut found);
     affinity::groups(snapshot, &moves, &mut found);
+    domains::domains(snapshot, &moves, &mut found);
     current_vms(snapshot, &moves, &mut found);
     devices::pci(&moves, &mut found);
     devices::numa(&moves, &mut found);

@@ -6,6 +6,7 @@
 
 mod affinity;
 mod devices;
+mod domains;
 mod migrations;
 mod sharing;
 
@@ -54,6 +55,7 @@ pub fn breaches(snapshot: &Snapshot, plan: &Plan, policy: &Policy) -> Vec<Breach
     sharing::datastores(snapshot, &moves, policy, &mut found);
     sharing::networks(snapshot, &moves, policy, &mut found);
     affinity::groups(snapshot, &moves, &mut found);
+    domains::domains(snapshot, &moves, &mut found);
     affinity::current_vms(&moves, &mut found);
     devices::pci(&moves, &mut found);
     devices::numa(&moves, &mut found);

@@ -44,8 +44,9 @@ pub fn ways(policy: &Policy) -> Vec<Way> {
 pub fn hopeless(context: &Context<'_>, units: &[Unit]) -> Vec<usize> {
     let mut ledger = Ledger::new(context, false);
     let mut may_go = |unit: &Unit| {
-        // who asks for another by CURRENT_VMS may come after it
+        // who asks for another by CURRENT_VMS may come after it, and who is spread with others too
         unit.members.iter().any(|&member| !context.current_vms.wants(member).is_empty())
+            || unit.members.iter().any(|&member| context.groups.domains.waits_for_others(member))
             || unit.hosts.iter().any(|&host| unit.seats(&mut ledger, host as usize).is_ok())
     };
     (0..units.len()).filter(|&index| !context.work.stopped() && !may_go(&units[index])).collect()
@@ -199,5 +200,9 @@ fn wanted_first(context: &Context<'_>, units: &[Unit], sequence: Vec<usize>) -> 
 fn is_special(context: &Context<'_>, request: usize) -> bool {
     let vm = context.vm(request);
     let rules = &context.groups.rules[request];
-    !vm.pci.is_empty() || vm.topology.is_some() || !rules.tags.is_empty() || vm.resched
+    !vm.pci.is_empty()
+        || vm.topology.is_some()
+        || !rules.tags.is_empty()
+        || vm.resched
+        || context.groups.domains.waits_for_others(request)
 }

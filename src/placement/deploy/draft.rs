@@ -53,6 +53,8 @@ pub struct Prepared<'a> {
     pub work: Work<'a>,
     /// What is odd.
     pub notices: Vec<Notice>,
+    /// Whether wishes count that a plan may do without.
+    pub wishes: bool,
 }
 
 impl<'a> Prepared<'a> {
@@ -62,7 +64,7 @@ impl<'a> Prepared<'a> {
         let ranks = Ranks::new(input.snapshot, policy, &mut notices);
         let space = Space::new(input.snapshot, input.demands, policy);
         notices.extend(space.notices.iter().cloned());
-        Self { ranks, space, work: Work::new(policy.deadline, input.stop), notices }
+        Self { ranks, space, work: Work::new(policy.deadline, input.stop), notices, wishes: true }
     }
 
     /// Calls `look` with the context of an attempt in which `staying` (requests with RESCHED,
@@ -76,6 +78,9 @@ impl<'a> Prepared<'a> {
     ) -> T {
         let snapshot = input.snapshot;
         let mut groups = Groups::new(snapshot, staying);
+        if !self.wishes {
+            groups.domains.without_wishes();
+        }
         let (current_vms, unreadable) = CurrentVms::new(snapshot, staying);
         for (rules, candidates) in groups.rules.iter_mut().zip(&snapshot.candidates) {
             if let Some(reason) = unreadable.get(&snapshot.vms[candidates.vm].id) {

@@ -25,7 +25,7 @@ pub enum Order {
     Given,
 }
 
-/// Which of the allowed hosts is best, after the user's rank.
+/// Which of the allowed hosts is best, after wishes and the user's rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// Least interference.
@@ -97,6 +97,8 @@ pub fn best(unit: &Unit, ledger: &mut Ledger<'_>, preference: Preference) -> Opt
 struct Merit {
     /// VMs of its affined sets that are there, where these are torn apart already.
     company: Company,
+    /// What its VMs wish, and are not granted at any price.
+    wish: f64,
     rank: f64,
     value: Value,
 }
@@ -123,7 +125,7 @@ fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preferen
         }
         Preference::Chance => Value::Small(chance(unit, ledger, host)),
     };
-    Merit { company: company(unit, ledger, host), rank, value }
+    Merit { company: company(unit, ledger, host), wish: ledger.wish(&unit.members, host), rank, value }
 }
 
 /// How many VMs of the unit's torn affined sets are on a host.
@@ -164,6 +166,7 @@ impl Merit {
             (Value::Interference(..), Value::Small(_)) => Ordering::Less,
             (Value::Small(_), Value::Interference(..)) => Ordering::Greater,
         };
-        other.company.cmp(&self.company).then(other.rank.total_cmp(&self.rank)).then(by_value)
+        let by_wish = other.company.cmp(&self.company).then(other.wish.total_cmp(&self.wish));
+        by_wish.then(other.rank.total_cmp(&self.rank)).then(by_value)
     }
 }

@@ -9,7 +9,7 @@ use crate::placement::search::{Change, Effort, Piece, Rules, Search};
 use crate::placement::work::Work;
 
 /// Improves what is booked. Who waits keeps waiting, who is placed stays placed; a VM with
-/// a rank never goes to a host that it ranks lower.
+/// a rank or a wish never goes to a host that it ranks lower.
 pub fn improve(units: &[Unit], ledger: &mut Ledger<'_>) {
     let context = ledger.context();
     let booked: Vec<(&Unit, usize)> = units.iter().filter_map(|unit| Some((unit, unit.host(ledger)?))).collect();
@@ -55,8 +55,8 @@ impl Booked<'_, '_, '_> {
         })
     }
 
-    /// The user's rank of the new host is no lower, as things stand without those that move; and a torn
-    /// affined set has no fewer VMs there.
+    /// The user's rank of the new host is no lower, as things stand without those that move, and neither is what
+    /// is wished; and a torn affined set has no fewer VMs there.
     fn no_lower(&mut self, change: &Change, from: usize) -> bool {
         let unit = self.units[change.piece];
         if greedy::company(unit, self.ledger, change.to) < greedy::company(unit, self.ledger, from) {
@@ -64,6 +64,9 @@ impl Booked<'_, '_, '_> {
         }
         let ranks = self.ledger.context().ranks;
         let members = &self.units[change.piece].members;
+        if self.ledger.wish(members, change.to) < self.ledger.wish(members, from) {
+            return false;
+        }
         let ranked = members.iter().filter(|&&member| ranks.of_request(member).is_some());
         ranked.copied().all(|member| self.ledger.rank(member, change.to) >= self.ledger.rank(member, from))
     }

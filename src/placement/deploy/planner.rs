@@ -31,10 +31,19 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     notices.extend(green::notices(input.snapshot));
     let prepared = Prepared::new(input, policy);
     notices.extend(prepared.notices.iter().cloned());
-    let draft = |staying: &HashMap<usize, String>| {
+    let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, String>| {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
-    let chosen = consistent(input.snapshot, draft);
+    let mut chosen = consistent(input.snapshot, |staying| draft(&prepared, staying));
+    // wishes keep nobody waiting
+    if !chosen.refusals.is_empty() && has_wishes(input.snapshot) {
+        let prepared = Prepared { wishes: false, ..Prepared::new(input, policy) };
+        let without = consistent(input.snapshot, |staying| draft(&prepared, staying));
+        let count = |draft: &Draft| (draft.quality.placed, draft.quality.late);
+        if count(&without) > count(&chosen) {
+            chosen = without;
+        }
+    }
     notices.extend(torn_sets(input.snapshot));
     report::planned(input, &prepared.space, policy, &chosen, notices)
 }
@@ -140,6 +149,14 @@ fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, String>) -
         .iter()
         .zip(&groups.rules)
         .all(|(seat, rules)| seat.as_ref().is_none_or(|seat| rules.allow(&snapshot.hosts[seat.host]).is_ok()))
+        && groups.domains.hold(|request| draft.seats[request].as_ref().map(|seat| seat.host))
+}
+
+/// Whether anything is wished that a plan may do without.
+fn has_wishes(snapshot: &Snapshot) -> bool {
+    let likes = |vm: &Vm| !vm.likings.is_empty();
+    (!snapshot.groups.is_empty() || snapshot.vms.iter().any(likes))
+        && Groups::new(snapshot, &HashMap::new()).domains.has_wishes()
 }
 
 /// Whether any rule makes VMs depend on where others are.

@@ -44,6 +44,8 @@ fn why(
         "the only candidate host".to_owned()
     } else if context.ranks.of_request(unit.members[0]).is_some() {
         format!("best SCHED_RANK of {count} hosts")
+    } else if unit.members.iter().any(|&member| context.groups.domains.is_wished(member)) {
+        format!("best by its wishes, then least interference, of {count} hosts")
     } else if preference == Preference::Chance {
         format!("by chance among {count} hosts")
     } else if preference == Preference::Pack {

@@ -8,6 +8,7 @@ use crate::model::ids::{VmId, listed};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
+use crate::model::wish::Wishes;
 use crate::placement::deploy::draft::PlanningInput;
 use crate::placement::rules::reason::Reason;
 
@@ -123,6 +124,13 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
         Reason::Join { with, .. } => {
             snapshot.vms[vm].group = None;
             format!("relax its affinity with {}", listed(with))
+        }
+        Reason::Domain(_) => {
+            let group = snapshot.vms[vm].group.as_ref().map(|(id, _)| *id)?;
+            let group = snapshot.groups.iter_mut().find(|known| known.id == group)?;
+            group.roles.iter_mut().for_each(|role| role.wishes = Wishes::default());
+            group.wishes = Wishes::default();
+            "relax ONEAIO_SPREAD or ONEAIO_TOGETHER of its VM group".to_owned()
         }
         Reason::Apart(other) => {
             snapshot.vms[vm].group = None;

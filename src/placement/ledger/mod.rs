@@ -30,6 +30,8 @@ pub struct Ledger<'a> {
     load: Load,
     follow_the_mean: bool,
     rank_cache: RankCache,
+    /// Whether any rule has wishes.
+    wishes: bool,
 }
 
 impl Clone for Ledger<'_> {
@@ -42,6 +44,7 @@ impl Clone for Ledger<'_> {
             load: self.load.clone(),
             follow_the_mean: self.follow_the_mean,
             rank_cache: self.rank_cache.clone(),
+            wishes: self.wishes,
         }
     }
 }
@@ -60,10 +63,12 @@ impl<'a> Ledger<'a> {
             mean.deviation = mean.deviation.hypot(deviation);
             load.aim(mean);
         }
+        let rules: Vec<Box<dyn Rule<'a> + 'a>> = context.rules.iter().map(|make| make(context)).collect();
         Self {
             context,
             standing: Standing::new(snapshot, &context.home),
-            rules: context.rules.iter().map(|make| make(context)).collect(),
+            wishes: rules.iter().any(|rule| rule.wishes()),
+            rules,
             brought: vec![Brought::default(); snapshot.hosts.len()],
             load,
             follow_the_mean,
@@ -210,6 +215,18 @@ impl<'a> Ledger<'a> {
             self.context.work.spend(ranks.cost(rank));
             ranks.of_host(rank, host, brought)
         })
+    }
+
+    /// How much better a host is for requests than others, by what is wished and not demanded.
+    pub fn wish(&self, requests: &[usize], host: usize) -> f64 {
+        if !self.wishes {
+            return 0.0;
+        }
+        let of = |&request: &usize| {
+            let case = self.case(request, host);
+            self.rules.iter().map(|rule| rule.wish(&case)).sum::<f64>()
+        };
+        requests.iter().map(of).sum()
     }
 
     /// What requests would do to a host: its badness before and after.

@@ -53,6 +53,12 @@ impl Rules for Moves<'_, '_> {
             return false;
         }
         let scene = self.state.scene();
+        let wish = |&(unit, to): &(usize, usize)| {
+            self.state.home(unit).map_or(0.0, |from| self.state.wish(unit, to) - self.state.wish(unit, from))
+        };
+        if moves.iter().map(wish).sum::<f64>() < 0.0 {
+            return false;
+        }
         for order in orders(moves) {
             let members = order.iter().flat_map(|(unit, _)| &scene.unit(*unit).members);
             let before = members.map(|&member| (member, self.state.at(member))).collect();

@@ -1,15 +1,20 @@
 //! `POLICY = pack`: empties hosts, least green first, cheap ones before costly ones.
 //! A host is emptied whole or not at all; nothing goes to a host that is empty.
 
+use super::scene::Scene;
 use super::state::State;
+use crate::model::ids::VmId;
 use crate::placement::score::green;
+use crate::placement::spare::SpareRoom;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 /// Empties hosts until none more can be.
 pub fn pack(state: &mut State<'_>) {
+    let spare = Spare::new(state.scene());
     loop {
         let order = order(state);
-        let emptied = order.into_iter().filter(|&host| empty(state, host)).count();
+        let emptied = order.into_iter().filter(|&host| empty(state, host, spare.as_ref())).count();
         if emptied == 0 || state.scene().context.work.spent() {
             return;
         }
@@ -31,17 +36,43 @@ fn order(state: &State<'_>) -> Vec<usize> {
     order.into_iter().map(|(_, _, host)| host).collect()
 }
 
-/// Moves all units of a host elsewhere, large ones first, or none.
-fn empty(state: &mut State<'_>, host: usize) -> bool {
+/// The room that is to be left for a failure.
+struct Spare<'a> {
+    room: SpareRoom<'a>,
+    requests: HashMap<VmId, usize>,
+}
+
+impl<'a> Spare<'a> {
+    fn new(scene: &Scene<'a>) -> Option<Self> {
+        let snapshot = scene.context.snapshot;
+        let room = SpareRoom::new(snapshot, scene.context.policy)?;
+        let requests = snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request));
+        Some(Self { room, requests: requests.collect() })
+    }
+
+    /// VMs that would have no place after some failure, on hosts that are in use.
+    fn homeless(&self, state: &State<'_>) -> usize {
+        let work = state.scene().context.work;
+        work.spend(10 * self.requests.len() * state.scene().context.snapshot.hosts.len());
+        let at = |vm| self.requests.get(&vm).and_then(|&request| state.at(request));
+        self.room.shortfalls(at, true).iter().map(|one| one.vms).sum()
+    }
+}
+
+/// Moves all units of a host elsewhere, large ones first, or none: also none where that would take
+/// room that is to be left for a failure.
+fn empty(state: &mut State<'_>, host: usize, spare: Option<&Spare<'_>>) -> bool {
     let scene = state.scene();
     let before = state.all_at();
+    let homeless = spare.map(|spare| spare.homeless(state));
     let mut units = state.units(host).to_vec();
     units.sort_by(|&a, &b| scene.unit(a).larger_first(scene.unit(b)).then(a.cmp(&b)));
     let all = units.iter().all(|&unit| match target(state, unit, host) {
         Some(to) => state.go_all(&[(unit, to)]).is_ok(),
         None => false,
     });
-    if all && state.moved() <= scene.limit() {
+    let leaves_room = |state: &State<'_>| spare.map(|spare| spare.homeless(state)) <= homeless;
+    if all && state.moved() <= scene.limit() && leaves_room(state) {
         return true;
     }
     for unit in units {
@@ -59,7 +90,8 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
     for &host in scene.unit(unit).hosts.iter() {
         let host = host as usize;
         scene.context.work.spend(10);
-        if host == from || state.count(host) == 0 || !state.has_room_for(host, unit) {
+        let worse = || state.wish(unit, host) < state.wish(unit, from);
+        if host == from || state.count(host) == 0 || !state.has_room_for(host, unit) || worse() {
             continue;
         }
         let share = green::share(&scene.context.snapshot.hosts[host]).unwrap_or(0.0);

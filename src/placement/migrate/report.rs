@@ -118,6 +118,7 @@ pub fn broken(state: &State<'_>) -> Vec<(usize, String)> {
 fn notices(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Vec<Notice> {
     let mut notices = scene.context.snapshot.notices.clone();
     notices.extend(green::notices(scene.context.snapshot));
+    notices.extend(scene.context.groups.domains.notices.iter().cloned());
     let cluster = Subject::Cluster(scene.cluster.id);
     let mut about_cluster = |text: String| notices.push(Notice { subject: cluster, text });
     if scene.cluster.hosts.is_empty() && scene.context.snapshot.hosts.is_empty() {

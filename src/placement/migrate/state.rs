@@ -178,6 +178,11 @@ impl<'a> State<'a> {
         self.ledger.release(request)
     }
 
+    /// How much better a host is for a unit than others, by what is wished and not demanded.
+    pub fn wish(&self, unit: usize, host: usize) -> f64 {
+        self.ledger.wish(&self.scene.unit(unit).members, host)
+    }
+
     /// The rule that is broken where a VM is now.
     pub fn broken(&self, request: usize) -> Option<Reason> {
         self.ledger.broken(request)

@@ -3,6 +3,7 @@
 //! hosts it shuns, and tags that must not meet; and sets that are placed together.
 
 use super::context::Context;
+use super::domains::Domains;
 use super::reason::Reason;
 use super::standing::Seat;
 use super::{Case, Rule};
@@ -21,7 +22,9 @@ pub struct Tag {
 }
 
 impl Tag {
-    fn repels(self, other: Self) -> bool {
+    /// Whether VMs with these tags must not meet.
+    #[must_use]
+    pub fn repels(self, other: Self) -> bool {
         self.rule == other.rule && (self.within || self.role != other.role)
     }
 }
@@ -119,16 +122,23 @@ pub struct Groups {
     pub bound: Vec<Vec<usize>>,
     /// By host: tagged VMs that are there before the plan.
     pub occupants: Vec<Vec<Occupant>>,
+    /// Sets that are spread or kept together by an attribute of hosts, and hosts that are liked.
+    pub domains: Domains,
     /// Sets that new members join, and that are torn apart already.
     notices: Vec<Notice>,
 }
 
 /// What to say of affined sets that new members join and that are torn apart already.
 pub fn torn_sets(snapshot: &Snapshot) -> Vec<Notice> {
-    if snapshot.groups.is_empty() { Vec::new() } else { Groups::new(snapshot, &HashMap::new()).notices }
+    if snapshot.groups.is_empty() { Vec::new() } else { Groups::new(snapshot, &HashMap::new()).notices() }
 }
 
 impl Groups {
+    /// What is odd about them.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.iter().chain(&self.domains.notices).cloned().collect()
+    }
+
     /// Reads the rules. VMs in `staying` (requests with RESCHED that found no host,
     /// with the reason) count as running where they are.
     pub fn new(snapshot: &Snapshot, staying: &HashMap<usize, String>) -> Self {
@@ -257,10 +267,11 @@ impl<'a> Builder<'a> {
         for (request, reason) in self.staying {
             self.rules[*request].refused = Some(reason.clone());
         }
+        let domains = Domains::new(self.snapshot, self.staying, &members);
         let (bound, sets) = self.sets().into_iter().partition(|set| self.bound_to_one_host(set));
         self.notices.sort();
         self.notices.dedup();
-        Groups { rules: self.rules, sets, bound, occupants: self.occupants, notices: self.notices }
+        Groups { rules: self.rules, sets, bound, occupants: self.occupants, domains, notices: self.notices }
     }
 
     fn hosts_of_roles(&mut self, group: &VmGroup, roles: &[&BTreeSet<VmId>]) {
@@ -420,7 +431,7 @@ impl<'a> Builder<'a> {
 
 /// Members of every role, by (group, role) index: those it lists, and those that
 /// name it in their template.
-fn members(snapshot: &Snapshot) -> HashMap<(usize, usize), BTreeSet<VmId>> {
+pub fn members(snapshot: &Snapshot) -> HashMap<(usize, usize), BTreeSet<VmId>> {
     let mut members: HashMap<(usize, usize), BTreeSet<VmId>> = HashMap::new();
     for (index, group) in snapshot.groups.iter().enumerate() {
         for (role, listed) in group.roles.iter().enumerate() {

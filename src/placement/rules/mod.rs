@@ -6,6 +6,7 @@
 //! | `host` | the host takes VMs, oned offers it, pinned VMs go to pinned hosts |
 //! | `capacity` | CPU and memory as allocated, and `max_per_host` |
 //! | `groups` | VM groups: who must share a host, who must not |
+//! | `domains` | VMs spread over racks and the like, or kept in one; hosts that are liked |
 //! | `occupancy` | CURRENT_VMS: who is on a host as the plan grows |
 //! | `storage`, `networks` | room on datastores, leases |
 //! | `devices` (`pci`, `numa`) | devices, cores and memory nodes of one host |
@@ -18,6 +19,7 @@
 pub mod capacity;
 pub mod context;
 pub mod devices;
+pub mod domains;
 pub mod groups;
 pub mod host;
 pub mod networks;
@@ -95,6 +97,17 @@ pub trait Rule<'a> {
         Ok(())
     }
 
+    /// How much better the host is for the VM than other hosts, by what is wished and not
+    /// demanded; more is better, and 0 where nothing is wished.
+    fn wish(&self, _case: &Case<'_>) -> f64 {
+        0.0
+    }
+
+    /// Whether `wish` is ever anything but 0.
+    fn wishes(&self) -> bool {
+        false
+    }
+
     /// Whether two requests ask the same of this rule, and neither speaks of the other.
     fn alike(&self, _a: usize, _b: usize) -> bool {
         true
@@ -114,6 +127,7 @@ pub const RULES: &[MakeRule] = &[
     groups::hosts,
     capacity::rule,
     groups::neighbours,
+    domains::rule,
     occupancy::rule,
     storage::rule,
     networks::rule,

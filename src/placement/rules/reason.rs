@@ -63,6 +63,8 @@ pub enum Reason {
     Elsewhere(String),
     /// A VM on the host must not share it with this one.
     Apart(VmId),
+    /// Spread over failure domains or kept in one, in words about the host.
+    Domain(String),
     /// A term about CURRENT_VMS of its own is false there.
     CurrentVms(Arc<str>),
     /// It would make a CURRENT_VMS term of a VM placed there false.
@@ -135,6 +137,7 @@ impl Reason {
             Self::Join { .. } => rule::AFFINITY,
             Self::Elsewhere(_) => rule::HOST,
             Self::Apart(_) => rule::ANTI_AFFINITY,
+            Self::Domain(_) => rule::DOMAIN,
             Self::CurrentVms(_) | Self::CurrentVmsOf(_) => rule::CURRENT_VMS,
             Self::NoDatastore
             | Self::OtherDatastore { .. }
@@ -157,6 +160,7 @@ impl Reason {
             | Self::Join { .. }
             | Self::Elsewhere(_)
             | Self::Apart(_)
+            | Self::Domain(_)
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_) => Lack::Affinity,
             Self::NoDatastore
@@ -204,6 +208,7 @@ impl Reason {
             | Self::Join { .. }
             | Self::Elsewhere(_)
             | Self::Apart(_)
+            | Self::Domain(_)
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_)
             | Self::NoDatastore
@@ -284,7 +289,7 @@ impl Reason {
                 let names: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
                 format!("it must join {} on {}", listed(with), names.join(" or "))
             }
-            Self::Elsewhere(what) => what.clone(),
+            Self::Elsewhere(what) | Self::Domain(what) => what.clone(),
             Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
             Self::CurrentVms(rule) => format!("{rule} is false there"),
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),

@@ -1,10 +1,13 @@
 //! The hard rules, and the judge of them.
 
 mod costs;
+mod domains;
 mod edges;
 mod groups;
 mod hosts;
 mod judge;
 mod judge_migrations;
+mod preferences;
 mod sharing;
 mod situations;
+mod spare;

@@ -1,0 +1,443 @@
+//! Failure domains and likings: the VMs of a role or a group are spread over the values of a host
+//! attribute (RACK, ZONE, POWER_FEED) or kept within one, as a rule or as far as possible; and hosts
+//! that a VM or a role likes, or rather not. Wishes of the soft kind forbid nothing.
+//!
+//! The domains of a set are the values at hosts that its VMs may go to. A host without a value takes
+//! no VM of a set that must be spread or kept together. Members that run count where they are.
+
+use super::context::{Context, Purpose};
+use super::reason::Reason;
+use super::standing::{Seat, Standing};
+use super::{Case, Rule};
+use crate::model::ids::VmId;
+use crate::model::snapshot::{Host, Notice, Snapshot, Subject, VmGroup, VmState};
+use crate::model::wish::{Liking, Wishes};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a set wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// At most so many VMs more in one domain than in another.
+    Spread(usize),
+    /// All in one domain.
+    Together,
+}
+
+/// VMs that are spread over the values of an attribute, or kept within one.
+#[derive(Clone, Debug)]
+struct Set {
+    kind: Kind,
+    soft: bool,
+    /// The attribute.
+    by: String,
+    /// `role "web" of VM group g7`.
+    whom: String,
+    /// By host.
+    domain: Vec<Option<usize>>,
+    /// By domain: its value.
+    names: Vec<String>,
+    /// By domain: a VM of the set may go there.
+    eligible: Vec<bool>,
+    /// By domain: VMs of the set there before the plan, without those that a placement is to move.
+    fixed: Vec<usize>,
+    /// The same with them.
+    all: Vec<usize>,
+    /// By domain: it could hold all VMs of the set that come, by what it has left in sum.
+    roomy: Vec<bool>,
+}
+
+/// The sets and likings of a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Domains {
+    sets: Vec<Set>,
+    /// By request: the sets that it belongs to; empty where there are no sets.
+    sets_of: Vec<Vec<usize>>,
+    /// By request: hosts that are liked or not, with the weight; empty where nothing is liked.
+    likings: Vec<BTreeMap<usize, f64>>,
+    /// What is odd about them.
+    pub notices: Vec<Notice>,
+}
+
+impl Domains {
+    /// Reads the wishes of all groups; `members` by (group, role), requests in `staying` stay where they are.
+    pub fn new(
+        snapshot: &Snapshot,
+        staying: &HashMap<usize, String>,
+        members: &HashMap<(usize, usize), BTreeSet<VmId>>,
+    ) -> Self {
+        let mut domains = Self::default();
+        let requests: HashMap<VmId, usize> =
+            snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
+        let reader = Reader { snapshot, staying, requests };
+        for (index, group) in snapshot.groups.iter().enumerate() {
+            let mut whole: BTreeSet<VmId> = BTreeSet::new();
+            for (number, role) in group.roles.iter().enumerate() {
+                let vms = &members[&(index, number)];
+                whole.extend(vms);
+                let whom = format!("role {:?} of VM group {}", role.name, group.name);
+                domains.read(&reader, group, &role.wishes, &whom, vms);
+            }
+            domains.read(&reader, group, &group.wishes, &format!("VM group {}", group.name), &whole);
+        }
+        for (request, candidates) in snapshot.candidates.iter().enumerate() {
+            domains.like(snapshot, request, &snapshot.vms[candidates.vm].likings);
+        }
+        domains
+    }
+
+    fn read(&mut self, reader: &Reader<'_>, group: &VmGroup, wishes: &Wishes, whom: &str, vms: &BTreeSet<VmId>) {
+        let spread = wishes.spread.iter().map(|s| (Kind::Spread(s.skew as usize), s.soft, &s.by));
+        let together = wishes.together.iter().map(|t| (Kind::Together, t.soft, &t.by));
+        for (kind, soft, by) in spread.chain(together) {
+            let requests: Vec<usize> = vms.iter().filter_map(|vm| reader.requests.get(vm)).copied().collect();
+            if requests.is_empty() {
+                continue;
+            }
+            let set = reader.set(kind, soft, by, whom, vms, &requests);
+            let mut tell = |text: String| self.notices.push(Notice { subject: Subject::Group(group.id), text });
+            let without = reader.usable(&requests).into_iter().filter(|&host| set.domain[host].is_none());
+            let without: Vec<String> = without.map(|host| reader.snapshot.hosts[host].id.to_string()).collect();
+            let count = set.eligible.iter().filter(|eligible| **eligible).count();
+            let wish = match kind {
+                Kind::Spread(_) => "spread over",
+                Kind::Together => "kept together by",
+            };
+            if count == 0 {
+                tell(format!("{whom} is to be {wish} {by}, which no host of its VMs tells; it counts for nothing"));
+                continue;
+            }
+            if !without.is_empty() {
+                let some = without.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+                let more = if without.len() > 5 { ", ..." } else { "" };
+                let what = if soft { "are taken last" } else { "take none of its VMs" };
+                tell(format!("{whom} is to be {wish} {by}, which hosts {some}{more} do not tell; they {what}"));
+            }
+            self.sets_of.resize(reader.snapshot.candidates.len(), Vec::new());
+            requests.iter().for_each(|&request| self.sets_of[request].push(self.sets.len()));
+            self.sets.push(set);
+        }
+        for request in vms.iter().filter_map(|vm| reader.requests.get(vm)) {
+            self.like(reader.snapshot, *request, &wishes.likings);
+        }
+    }
+
+    fn like(&mut self, snapshot: &Snapshot, request: usize, likings: &[Liking]) {
+        for liking in likings {
+            for (index, _) in snapshot.hosts.iter().enumerate().filter(|(_, host)| liking.hosts.is(host)) {
+                self.likings.resize(snapshot.candidates.len(), BTreeMap::new());
+                *self.likings[request].entry(index).or_default() += liking.weight;
+            }
+        }
+    }
+
+    /// Whether a finished placement keeps the rules among them; `host` tells where a request goes.
+    pub fn hold(&self, host: impl Fn(usize) -> Option<usize>) -> bool {
+        self.sets.iter().enumerate().filter(|(_, set)| !set.soft).all(|(index, set)| {
+            let mut counts = set.fixed.clone();
+            let comers: Vec<usize> = (0..self.sets_of.len())
+                .filter(|&request| self.sets_of[request].contains(&index))
+                .filter_map(|request| set.domain[host(request)?])
+                .collect();
+            comers.iter().for_each(|&domain| counts[domain] += 1);
+            match set.kind {
+                Kind::Spread(skew) => {
+                    let most = set.least(&counts).saturating_add(skew);
+                    comers.iter().all(|&domain| counts[domain] <= most)
+                }
+                Kind::Together => {
+                    let there = set.most(&set.fixed).or(comers.first().copied());
+                    comers.iter().all(|&domain| Some(domain) == there)
+                }
+            }
+        })
+    }
+
+    /// Whether anything is wished that a plan may do without.
+    pub fn has_wishes(&self) -> bool {
+        !self.likings.is_empty() || self.sets.iter().any(|set| set.soft)
+    }
+
+    /// Forgets what a plan may do without.
+    pub fn without_wishes(&mut self) {
+        self.likings.clear();
+        let soft: Vec<bool> = self.sets.iter().map(|set| set.soft).collect();
+        self.sets_of.iter_mut().for_each(|sets| sets.retain(|&set| !soft[set]));
+    }
+
+    /// Whether a request may have to wait for others before it may go anywhere.
+    pub fn waits_for_others(&self, request: usize) -> bool {
+        self.sets_of(request).iter().any(|&set| !self.sets[set].soft)
+    }
+
+    /// Whether hosts are better or worse for a request by what is wished.
+    pub fn is_wished(&self, request: usize) -> bool {
+        self.likings.get(request).is_some_and(|likings| !likings.is_empty())
+            || self.sets_of(request).iter().any(|&set| self.sets[set].soft)
+    }
+
+    fn sets_of(&self, request: usize) -> &[usize] {
+        self.sets_of.get(request).map_or(&[], Vec::as_slice)
+    }
+}
+
+struct Reader<'a> {
+    snapshot: &'a Snapshot,
+    staying: &'a HashMap<usize, String>,
+    requests: HashMap<VmId, usize>,
+}
+
+impl Reader<'_> {
+    /// Hosts that some of these requests may go to, sorted.
+    fn usable(&self, requests: &[usize]) -> Vec<usize> {
+        let mut hosts: Vec<usize> = requests
+            .iter()
+            .flat_map(|&request| self.snapshot.candidates[request].hosts.iter())
+            .map(|&host| host as usize)
+            .filter(|&host| self.snapshot.hosts[host].enabled && !self.snapshot.hosts[host].closed)
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
+    fn set(&self, kind: Kind, soft: bool, by: &str, whom: &str, vms: &BTreeSet<VmId>, requests: &[usize]) -> Set {
+        let hosts = &self.snapshot.hosts;
+        let mut names: Vec<String> = hosts.iter().filter_map(|host| host.domain(by)).collect();
+        names.sort();
+        names.dedup();
+        let domain_of = |host: &Host| host.domain(by).and_then(|name| names.binary_search(&name).ok());
+        let domain: Vec<Option<usize>> = hosts.iter().map(domain_of).collect();
+        let (mut fixed, mut all) = (vec![0; names.len()], vec![0; names.len()]);
+        let (mut cpu, mut memory) = (0, 0);
+        for vm in vms {
+            let request = self.requests.get(vm).filter(|request| !self.staying.contains_key(request));
+            let place = self.place(*vm).and_then(|host| domain[host]);
+            let waits = request.is_some() && self.snapshot.vm(*vm).is_some_and(|vm| vm.resched || vm.host.is_none());
+            if let Some(vm) = self.snapshot.vm(*vm).filter(|_| waits || place.is_none() && request.is_some()) {
+                (cpu, memory) = (cpu + vm.cpu.0, memory + vm.memory.0);
+            }
+            if let Some(place) = place {
+                all[place] += 1;
+                fixed[place] += usize::from(request.is_none());
+            }
+        }
+        let mut eligible = vec![false; names.len()];
+        let mut free = vec![(0_i64, 0_i64); names.len()];
+        for index in self.usable(requests) {
+            let (Some(domain), host) = (domain[index], &hosts[index]) else { continue };
+            eligible[domain] = true;
+            free[domain].0 += (host.cpu - host.cpu_allocated).0.max(0);
+            free[domain].1 += (host.memory - host.memory_allocated).0.max(0);
+        }
+        let roomy: Vec<bool> = free.iter().map(|free| free.0 >= cpu && free.1 >= memory).collect();
+        let any = roomy.iter().zip(&eligible).any(|(roomy, eligible)| *roomy && *eligible);
+        let roomy = if any { roomy } else { vec![true; names.len()] };
+        let (by, whom) = (by.to_owned(), whom.to_owned());
+        Set { kind, soft, by, whom, domain, names, eligible, fixed, all, roomy }
+    }
+
+    /// The host of a VM before the plan: its own word where it runs, else the host's list.
+    fn place(&self, vm: VmId) -> Option<usize> {
+        let own = |state: VmState| {
+            let vm = self.snapshot.vm(vm).filter(|vm| vm.state == state)?;
+            self.snapshot.host_index(vm.host?)
+        };
+        own(VmState::Active)
+            .or_else(|| self.snapshot.hosts.iter().position(|host| host.vms.binary_search(&vm).is_ok()))
+            .or_else(|| own(VmState::Parked))
+    }
+}
+
+/// The rule of one plan.
+pub fn rule<'a>(context: &'a Context<'a>) -> Box<dyn Rule<'a> + 'a> {
+    let domains = &context.groups.domains;
+    let began = domains.sets.iter().map(|set| match context.purpose {
+        Purpose::Place => set.fixed.clone(),
+        Purpose::Optimize | Purpose::Drain => set.all.clone(),
+    });
+    let began: Vec<Vec<usize>> = began.collect();
+    Box::new(Spreading { domains, counts: began.clone(), began })
+}
+
+#[derive(Clone)]
+struct Spreading<'a> {
+    domains: &'a Domains,
+    /// By set and domain: VMs there before the plan.
+    began: Vec<Vec<usize>>,
+    /// By set and domain: VMs there now.
+    counts: Vec<Vec<usize>>,
+}
+
+impl Spreading<'_> {
+    /// VMs of a set by domain, without the one that is asked about; and the domain that it leaves.
+    fn others(&self, set: usize, case: &Case<'_>) -> (Vec<usize>, Option<usize>) {
+        let mut counts = self.counts[set].clone();
+        let own = case.standing.host(case.request).and_then(|host| self.domains.sets[set].domain[host]);
+        if let Some(own) = own {
+            counts[own] = counts[own].saturating_sub(1);
+        }
+        (counts, own)
+    }
+
+    fn ask_set(&self, index: usize, case: &Case<'_>) -> Result<(), Reason> {
+        let set = &self.domains.sets[index];
+        let Some(to) = set.domain[case.host] else {
+            return Err(Reason::Domain(format!("it tells no {}, and {} needs one", set.by, set.whom)));
+        };
+        let (mut counts, own) = self.others(index, case);
+        match set.kind {
+            // where it is already it changes nothing
+            _ if own == Some(to) => Ok(()),
+            Kind::Spread(skew) => {
+                let before = set.least(&self.counts[index]);
+                counts[to] += 1;
+                let least = set.least(&counts);
+                let grown =
+                    |domain: usize| domain == to || least < before && counts[domain] > self.began[index][domain];
+                match (0..counts.len()).find(|&domain| grown(domain) && counts[domain] > least.saturating_add(skew)) {
+                    Some(domain) => Err(Reason::Domain(set.uneven(&counts, domain, skew))),
+                    None => Ok(()),
+                }
+            }
+            Kind::Together => match set.most(&counts) {
+                Some(there) if there != to => Err(Reason::Domain(set.elsewhere(&counts, there, to))),
+                None if !set.roomy[to] => {
+                    let (by, name) = (&set.by, &set.names[to]);
+                    Err(Reason::Domain(format!("{by} {name} has no room for all VMs of {} together", set.whom)))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// How much a soft set likes the host, 0 at best.
+    fn wish_of(&self, index: usize, case: &Case<'_>) -> f64 {
+        let set = &self.domains.sets[index];
+        let (mut counts, _) = self.others(index, case);
+        match (set.kind, set.domain[case.host]) {
+            (Kind::Spread(skew), to) => {
+                let here = match to {
+                    Some(to) => {
+                        counts[to] += 1;
+                        counts[to]
+                    }
+                    None => counts.iter().max().copied().unwrap_or(0) + 1,
+                };
+                -(here.saturating_sub(set.least(&counts).saturating_add(skew)) as f64)
+            }
+            (Kind::Together, to) => {
+                let all: usize = counts.iter().sum();
+                let here = to.map_or(0, |to| counts[to]);
+                if all == 0 { 0.0 } else { -((all - here) as f64) / all as f64 }
+            }
+        }
+    }
+}
+
+impl<'a> Rule<'a> for Spreading<'a> {
+    fn name(&self) -> &'static str {
+        "failure domains"
+    }
+
+    fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
+        let hard = self.domains.sets_of(case.request).iter().filter(|&&set| !self.domains.sets[set].soft);
+        hard.copied().try_for_each(|set| self.ask_set(set, case))
+    }
+
+    fn arrive(&mut self, case: &Case<'_>, _seat: &Seat) {
+        for &set in self.domains.sets_of(case.request) {
+            if let Some(domain) = self.domains.sets[set].domain[case.host] {
+                self.counts[set][domain] += 1;
+            }
+        }
+    }
+
+    fn leave(&mut self, case: &Case<'_>, _seat: &Seat) {
+        for &set in self.domains.sets_of(case.request) {
+            if let Some(domain) = self.domains.sets[set].domain[case.host] {
+                self.counts[set][domain] = self.counts[set][domain].saturating_sub(1);
+            }
+        }
+    }
+
+    fn holds(&self, _host: usize, _standing: &Standing) -> bool {
+        let sets = self.domains.sets.iter().zip(self.counts.iter().zip(&self.began));
+        sets.filter(|(set, _)| !set.soft).all(|(set, (counts, began))| match set.kind {
+            Kind::Spread(skew) => {
+                let least = set.least(counts);
+                counts.iter().zip(began).all(|(now, began)| now <= began || *now <= least.saturating_add(skew))
+            }
+            Kind::Together => true,
+        })
+    }
+
+    fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
+        for &index in self.domains.sets_of(case.request) {
+            let set = &self.domains.sets[index];
+            let Some(here) = set.domain[case.host].filter(|_| !set.soft) else { continue };
+            let counts = &self.counts[index];
+            match set.kind {
+                Kind::Spread(skew) if counts[here] > set.least(counts).saturating_add(skew) => {
+                    return Err(Reason::Domain(set.uneven(counts, here, skew)));
+                }
+                Kind::Spread(_) => {}
+                Kind::Together => {
+                    if let Some(there) = set.most(counts).filter(|there| *there != here) {
+                        return Err(Reason::Domain(set.elsewhere(counts, there, here)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wish(&self, case: &Case<'_>) -> f64 {
+        let soft = self.domains.sets_of(case.request).iter().filter(|&&set| self.domains.sets[set].soft);
+        let liked = self.domains.likings.get(case.request).and_then(|likings| likings.get(&case.host));
+        soft.map(|&set| self.wish_of(set, case)).sum::<f64>() + liked.copied().unwrap_or(0.0)
+    }
+
+    fn wishes(&self) -> bool {
+        self.domains.has_wishes()
+    }
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        let likings = |request: usize| self.domains.likings.get(request);
+        [a, b].into_iter().all(|request| self.domains.sets_of(request).is_empty()) && likings(a) == likings(b)
+    }
+
+    fn boxed(&self) -> Box<dyn Rule<'a> + 'a> {
+        Box::new(self.clone())
+    }
+}
+
+impl Set {
+    /// The fewest VMs in a domain that takes some.
+    fn least(&self, counts: &[usize]) -> usize {
+        counts.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible).map(|(count, _)| *count).min().unwrap_or(0)
+    }
+
+    /// The domain with most VMs, the first of equals; `None` where there are none.
+    fn most(&self, counts: &[usize]) -> Option<usize> {
+        let some = (0..counts.len()).filter(|&domain| counts[domain] > 0);
+        some.reduce(|most, domain| if counts[domain] > counts[most] { domain } else { most })
+    }
+
+    fn uneven(&self, counts: &[usize], domain: usize, skew: usize) -> String {
+        let least = self.least(counts);
+        let fewest = (0..counts.len()).find(|&other| self.eligible[other] && counts[other] == least).unwrap_or(domain);
+        let (by, names) = (&self.by, &self.names);
+        format!(
+            "{by} {} would have {} VMs of {}, and {by} {} has {least}: ONEAIO_SPREAD allows {skew} more",
+            names[domain], counts[domain], self.whom, names[fewest]
+        )
+    }
+
+    fn elsewhere(&self, counts: &[usize], there: usize, here: usize) -> String {
+        let (by, names) = (&self.by, &self.names);
+        format!(
+            "it is in {by} {}, and {} of {} are in {by} {}: ONEAIO_TOGETHER",
+            names[here], counts[there], self.whom, names[there]
+        )
+    }
+}
