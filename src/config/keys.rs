@@ -197,11 +197,11 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "spare",
-        default: "none",
+        default: "0",
         help: "Room to keep for a failure (N+1): 1 for that of any one host, RACK or another attribute of hosts\n\
                for that of all hosts with one value of it. By allocation and the rules of hosts, groups and\n\
                clusters. Who would have no place is told with every plan; optimize.policy: pack keeps that room\n\
-               on hosts that are in use. none, 1 or the name of an attribute.",
+               on hosts that are in use. 0, 1 or the name of an attribute.",
         set: |s, text| {
             let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic())
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -210,7 +210,7 @@ const KEYS: &[Key] = &[
                 "0" | "none" => Spare::None,
                 "1" => Spare::Host,
                 _ if is_name => Spare::Domain(text.to_ascii_uppercase()),
-                _ => return Err("none, 1 or the name of a host attribute, such as RACK"),
+                _ => return Err("0, 1 or the name of a host attribute, such as RACK"),
             };
             Ok(())
         },
