@@ -131,7 +131,7 @@ const KEYS: &[Key] = &[
         name: "weights.disk_io",
         default: "0.1",
         help: "Weight of disk traffic in the distance D. No request tells what a host's disks can do, so the\n\
-               busiest host counts as full: a small weight, that decides where CPU and memory do not.\n\
+               mean host counts as half full: a small weight, that decides where CPU and memory do not.\n\
                Left out while nobody measures it. A number from 0 to 1000.",
         set: |s, text| {
             number(text, 1000.0).map(|value| s.policy.weight_disk_io = value).ok_or("a number from 0 to 1000")
@@ -197,20 +197,20 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "spare",
-        default: "0",
+        default: "no",
         help: "Room to keep for a failure (N+1): 1 for that of any one host, RACK or another attribute of hosts\n\
                for that of all hosts with one value of it. By allocation and the rules of hosts, groups and\n\
                clusters. Who would have no place is told with every plan; optimize.policy: pack keeps that room\n\
-               on hosts that are in use. 0, 1 or the name of an attribute.",
+               on hosts that are in use. no, 1 or the name of an attribute.",
         set: |s, text| {
             let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic())
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
                 && text.len() <= 64;
             s.policy.spare = match text {
-                "0" | "none" => Spare::None,
+                "no" | "0" | "none" => Spare::None,
                 "1" => Spare::Host,
                 _ if is_name => Spare::Domain(text.to_ascii_uppercase()),
-                _ => return Err("0, 1 or the name of a host attribute, such as RACK"),
+                _ => return Err("no, 1 or the name of a host attribute, such as RACK"),
             };
             Ok(())
         },
