@@ -434,9 +434,7 @@ impl Space {
         }
         (sum, if self.risk > 0.0 { self.fair_deviation(&spread) } else { 0.0 })
     }
-}
 
-impl Space {
     /// The mean deviation of CPU if each host took as much of what is spread as it has capacity: what
     /// moves together is divided, what goes its own way evens out.
     fn fair_deviation(&self, spread: &Spread) -> f64 {
