@@ -193,7 +193,13 @@ impl Told<'_, '_> {
                 format!("only {label} is allowed ({})", names.join(", "))
             }
         };
-        format!("{why}: {}", self.it_has(reason, only.host))
+        match reason {
+            // what is asked for goes first: the holders of devices are a long list
+            Reason::Pci(want) | Reason::Numa(want) => {
+                format!("needs {}; {why}: {}", want.need, self.it(reason, only.host))
+            }
+            _ => format!("{why}: {}", self.it_has(reason, only.host)),
+        }
     }
 
     /// Allowed hosts have no room as things stand.
@@ -263,10 +269,7 @@ impl Told<'_, '_> {
     fn it_has(&self, reason: &Reason, host: usize) -> String {
         let need = reason.need();
         let needed = if need.is_empty() || !reason.is_shortage() { String::new() } else { format!(", {need} needed") };
-        match reason {
-            Reason::Pci(_) | Reason::Numa(_) => format!("{}, {need} needed", self.it(reason, host)),
-            _ => format!("{}{needed}", self.it(reason, host)),
-        }
+        format!("{}{needed}", self.it(reason, host))
     }
 
     /// What a host has, `after this batch` where that has taken some.

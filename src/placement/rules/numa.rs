@@ -183,7 +183,12 @@ impl Nodes {
     fn lack(&self, host: &Host, vm_memory: Memory, topology: &Topology) -> Want {
         let want = |need: String, has: String, never: bool| Want { need, has, never };
         if self.nodes.is_empty() {
-            return want("NUMA nodes".to_owned(), "reports none".to_owned(), true);
+            // oned makes no NUMA_NODE without pinning, hugepages or NODE_AFFINITY, but looks at one that is there
+            let plain = topology.pin_policy == PinPolicy::None
+                && topology.node_affinity.is_none()
+                && topology.hugepage == Memory(0);
+            let need = if plain { "NUMA nodes (it has NUMA_NODE, though no PIN_POLICY)" } else { "NUMA nodes" };
+            return want(need.to_owned(), "reports none".to_owned(), true);
         }
         let loose = topology.node_affinity.is_some() || topology.pin_policy == PinPolicy::None;
         let nodes = || self.nodes.iter().filter(|node| topology.node_affinity.is_none_or(|id| id == node.id));
@@ -212,7 +217,15 @@ impl Nodes {
         };
         let (widest, at) = most(&|node| i64::from(width(node.id)));
         if i64::from(cpus) > widest {
-            let has = format!("has at most {widest} in a node (node {at})");
+            let wide = |of: u32| nodes().filter(|node| width(node.id) >= of).count();
+            // as many nodes as would do if the VM had as many virtual ones
+            let parts = (2..=nodes().count()).find(|&parts| {
+                let part = u32::try_from(parts).ok().map(|parts| cpus.div_ceil(parts));
+                part.is_some_and(|part| wide(part) >= parts)
+            });
+            let parts = parts.filter(|_| topology.nodes.len() == 1);
+            let more = parts.map_or(format!(" (node {at})"), |parts| format!("; SOCKETS = {parts} would do"));
+            let has = format!("has at most {widest} in a node{more}");
             return want(format!("{cpus} {what} in {one}"), has, true);
         }
         let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));

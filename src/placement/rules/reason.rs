@@ -106,7 +106,14 @@ pub enum Reason {
         vnet: VnetId,
     },
     /// There are leases, but not on different networks for each NIC.
-    SameNetwork(usize),
+    SameNetwork {
+        /// NICs in auto mode.
+        nics: usize,
+        /// Networks with a free lease that any of them may use.
+        networks: usize,
+        /// Each NIC has to have its own.
+        differ: bool,
+    },
     /// No free device for a request, or none at all.
     Pci(Want),
     /// The virtual nodes do not fit the host's NUMA nodes.
@@ -143,7 +150,7 @@ impl Reason {
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => rule::DATASTORE,
-            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => rule::NETWORK,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork { .. } => rule::NETWORK,
             Self::Pci(_) => rule::PCI,
             Self::Numa(_) => rule::NUMA,
         }
@@ -167,7 +174,7 @@ impl Reason {
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => Lack::Storage,
-            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Lack::Network,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork { .. } => Lack::Network,
             Self::Pci(_) => Lack::Pci,
             Self::Numa(_) => Lack::Numa,
         }
@@ -221,7 +228,7 @@ impl Reason {
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. }
             | Self::Leases { .. }
-            | Self::SameNetwork(_)
+            | Self::SameNetwork { .. }
             | Self::Numa(_) => false,
         }
     }
@@ -234,6 +241,8 @@ impl Reason {
             Self::SystemDatastore { need, best: (_, free), .. } => format!("{} of disk", need.texts(*free).0),
             Self::ImageDatastore { need, free, .. } => format!("{} for images", need.texts(*free).0),
             Self::Pci(want) | Self::Numa(want) => want.need.clone(),
+            Self::SameNetwork { nics, differ: true, .. } => format!("{nics} different networks"),
+            Self::SameNetwork { nics, .. } => format!("{nics} free leases"),
             _ => String::new(),
         }
     }
@@ -306,9 +315,13 @@ impl Reason {
             }
             Self::NoNetwork(nic) => format!("none of the networks that NIC {nic} may use serves the cluster"),
             Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),
-            Self::SameNetwork(nics) => {
-                format!("its {nics} NICs cannot all have a network of their own with a free lease")
+            Self::SameNetwork { nics, networks, differ: true } if networks < nics => {
+                format!("its cluster has {networks} with a free lease for its {nics} auto NICs")
             }
+            Self::SameNetwork { nics, differ: true, .. } => {
+                format!("too few of its {nics} auto NICs may use others than the rest")
+            }
+            Self::SameNetwork { nics, .. } => format!("its cluster has too few for its {nics} auto NICs"),
             Self::Cpu { .. } | Self::Memory { .. } => format!("it {}", self.has()),
             Self::Pci(want) | Self::Numa(want) => format!("it {}; {} needed", want.has, want.need),
         }
