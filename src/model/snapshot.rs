@@ -206,6 +206,8 @@ pub struct Vm {
     pub stays: Vec<Stay>,
     /// USER_TEMPLATE/ERROR: what oned said when something failed, with the moment.
     pub error: String,
+    /// USER_TEMPLATE/SCHED_MESSAGE: what a scheduler said last of it.
+    pub sched_message: String,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
     pub blocked: bool,
     /// USER_TEMPLATE/ONEAIO_PREFER and ONEAIO_AVOID: hosts that are better or worse for it.
