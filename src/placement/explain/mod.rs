@@ -131,7 +131,7 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
                 Err(format!("{}: {}", told.rule(), told.text()))
             }
             Ok(_) => {
-                let share = context.share(&unit.members, host);
+                let share = context.space.scaled(&unit.amount, host);
                 let mut terms = ledger.load().terms(host, &share);
                 if context.space.risk > 0.0 {
                     terms.push(ledger.load().uncertainty(host, &share));
