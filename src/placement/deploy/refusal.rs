@@ -5,6 +5,7 @@
 use crate::model::ids::listed;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
+use crate::model::units::{Cpu, Memory};
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::reason::{Reason, Told as Room};
@@ -244,10 +245,14 @@ impl Told<'_, '_> {
         let after = self.after(near.host);
         match reason {
             Reason::Cpu { need, free } if lacks.len() == 1 => {
-                format!("needs {}; the best of {of} ({label}) has {} free{after}", need.text(), free.cores())
+                format!(
+                    "needs {}; the best of {of} ({label}) has {} free{after}",
+                    need.text(),
+                    (*free).max(Cpu(0)).cores()
+                )
             }
             Reason::Memory { need, free } if lacks.len() == 1 => {
-                let (need, free) = need.texts(*free);
+                let (need, free) = need.texts((*free).max(Memory(0)));
                 format!("needs {need} of memory; the best of {of} ({label}) has {free} free{after}")
             }
             _ if of_host && lacks.len() == 1 => {

@@ -228,30 +228,31 @@ impl Nodes {
             let has = format!("has at most {widest} in a node{more}");
             return want(format!("{cpus} {what} in {one}"), has, true);
         }
-        let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));
-        if i64::from(cpus) > free {
-            let has = format!("has at most {free} free in a node (node {at})");
-            return want(format!("{cpus} {what} in {one}"), has, false);
-        }
         let (largest, at) = most(&|node| whole(node.id).map_or(0, |node| node.memory.0));
         if memory.0 > largest && largest > 0 {
             let has = format!("has at most {} in a node (node {at})", Memory(largest).text());
             return want(format!("{} in {one}", memory.text()), has, true);
+        }
+        let (size, pages) = (topology.hugepage, memory.0 / topology.hugepage.0.max(1));
+        let need_pages = format!("{pages} hugepages of {} in {one}", size.text());
+        let known = || nodes().any(|node| node.pages.iter().any(|(known, _)| *known == size));
+        if size > Memory(0) && !known() {
+            return want(need_pages, "has no pages of that size".to_owned(), true);
+        }
+        let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));
+        if i64::from(cpus) > free {
+            let has = format!("has at most {free} free in a node (node {at})");
+            return want(format!("{cpus} {what} in {one}"), has, false);
         }
         let (free, at) = most(&|node| node.memory);
         if memory.0 > free {
             let (need, free) = memory.texts(Memory(free.max(0)));
             return want(format!("{need} in {one}"), format!("has at most {free} free in a node (node {at})"), false);
         }
-        if topology.hugepage > Memory(0) {
-            let (size, pages) = (topology.hugepage, memory.0 / topology.hugepage.0.max(1));
-            let need = format!("{pages} hugepages of {} in {one}", size.text());
-            if !nodes().any(|node| node.pages.iter().any(|(known, _)| *known == size)) {
-                return want(need, "has no pages of that size".to_owned(), true);
-            }
+        if size > Memory(0) {
             let (free, at) = most(&|node| node.free_pages(size).max(0));
             if free < pages.max(1) {
-                return want(need, format!("has at most {free} free in a node (node {at})"), false);
+                return want(need_pages, format!("has at most {free} free in a node (node {at})"), false);
             }
         }
         let stand = nodes().take(4).map(|node| {

@@ -250,8 +250,9 @@ impl Reason {
     /// What the host has of what is asked for, as in "it has 6.5 cores free".
     pub fn has(&self) -> String {
         match self {
-            Self::Cpu { free, .. } => format!("has {} free", free.text()),
-            Self::Memory { need, free } => format!("has {} of memory free", need.texts(*free).1),
+            // an overfull host has none free, not less
+            Self::Cpu { free, .. } => format!("has {} free", (*free).max(Cpu(0)).text()),
+            Self::Memory { need, free } => format!("has {} of memory free", need.texts((*free).max(Memory(0))).1),
             Self::SystemDatastore { best: (id, _), told, .. } => match told {
                 Told::Shared => format!("would use datastore {id}, which has {} free", self.free()),
                 Told::ByHost => format!("has {} free on datastore {id}", self.free()),

@@ -387,6 +387,11 @@ fn what_no_numa_node_could_hold_is_told_apart_from_what_is_taken() {
             &[pinned(1, thread, 1, 10_240)],
             &[(1, "needs 10 GiB in one NUMA node; host 1, node1 has at most 8 GiB in a node")],
         ),
+        case(
+            "more memory than any node, whatever is taken",
+            &[pinned(1, thread, 4, 1024), pinned(3, thread, 2, 1024), pinned(2, thread, 4, 10_240)],
+            &[(2, "needs 10 GiB in one NUMA node; host 1, node1 has at most 8 GiB in a node")],
+        ),
         case("pages of no such size", &[pinned(1, &pages("1024"), 1, 2048)], &[(1, "needs 2 hugepages of 1 GiB")]),
         case(
             "too few pages",
@@ -455,6 +460,16 @@ fn three_states_have_three_sentences() {
             "a rule leaves one host",
             affined(vm(1, &ids).cpu("2")),
             &[(1, "only host 2, node2 holds its affined VMs 8 and 9: it has 1 core free, 2 cores needed")],
+        ),
+        case(
+            "overfull: none is free, not less",
+            request(&[host(1).cpu(800, 1600), host(2).cpu(800, 1700)], &[vm(1, &[1, 2])]),
+            &[(1, "needs 1 core; the best of 2 candidate hosts (host 1, node1) has 0 free")],
+        ),
+        case(
+            "overfull in memory, and the only one that is allowed",
+            request(&[host(1).memory(1 << 20, 4 << 20), host(2).cluster(7)], &[vm(1, &[1, 2])]),
+            &[(1, "only host 1, node1 is allowed (datastore): it has 0 KiB of memory free, 1 GiB of memory needed")],
         ),
         case(
             "bound to a host: no other is told",
