@@ -71,6 +71,8 @@ pub enum Reason {
     CurrentVmsOf(VmId),
     /// No system datastore of its list serves the host's cluster.
     NoDatastore,
+    /// oned offers no system datastore, or none that can be judged.
+    NoDatastoreOffered,
     /// It is to be moved and must stay on its datastore, which oned does not offer.
     OtherDatastore {
         /// Where its disks are, by its HISTORY.
@@ -147,6 +149,7 @@ impl Reason {
             Self::Domain(_) => rule::DOMAIN,
             Self::CurrentVms(_) | Self::CurrentVmsOf(_) => rule::CURRENT_VMS,
             Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => rule::DATASTORE,
@@ -171,6 +174,7 @@ impl Reason {
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_) => Lack::Affinity,
             Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => Lack::Storage,
@@ -219,6 +223,7 @@ impl Reason {
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_)
             | Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::NoNetwork(_) => true,
             Self::Pci(want) => want.never,
@@ -303,6 +308,7 @@ impl Reason {
             Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
             Self::CurrentVms(rule) => format!("{rule} is false there"),
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
+            Self::NoDatastoreOffered => "oned offers it no system datastore that is usable now".to_owned(),
             Self::NoDatastore => "none of the system datastores that it may use serves the cluster".to_owned(),
             Self::OtherDatastore { own: Some(own), offered } => {
                 let offered: Vec<String> = offered.iter().take(3).map(ToString::to_string).collect();

@@ -166,10 +166,11 @@ impl Ranks {
         told
     }
 
-    /// Whether a request has a host rank that is a number on some host.
+    /// Whether a request has a host rank that is a number on some host, and not the same everywhere by its text.
     pub fn decides(&self, request: usize) -> bool {
-        let nowhere = |rank: usize| self.nowhere.contains(&rank);
-        self.of_request[request].is_some_and(|rank| !nowhere(rank))
+        let nothing =
+            |rank: usize| self.nowhere.contains(&rank) || matches!(self.compiled[rank].steps[..], [Step::Number(_)]);
+        self.of_request[request].is_some_and(|rank| !nothing(rank))
     }
 
     /// No ranks: a running VM is not moved for its SCHED_RANK.

@@ -523,6 +523,17 @@ fn storage_is_told_by_what_counts() {
             &[(1, "needs 50 GB of disk; datastore 100, the best for it, has 20 GB free")],
         ),
         case(
+            "the only datastore is in the request twice, and differs",
+            request(&hosts(free), &[disk(100)]).datastore(datastore(100, 1, &[0], 900_000, "")).datastore(datastore(
+                100,
+                1,
+                &[0],
+                800_000,
+                "",
+            )),
+            &[(1, "is allowed on none of 2 candidate hosts: oned offers it no system datastore that is usable now")],
+        ),
+        case(
             "HISTORY and offer name different datastores",
             request(&hosts(free), &[moving(100)]).datastore(local(100)),
             &[(1, "its disks are on datastore 100 by its HISTORY, oned offers 0")],
@@ -576,6 +587,7 @@ fn odd_ranks_are_told_once_for_each_cause() {
     // what is a number nowhere has tipped nothing
     let why = |rank: &str| by_zero(&[ranked(1, rank)]).decide().0.planned.report.decisions[0].why.clone();
     assert!(!why("1 / 0").contains("SCHED_RANK"), "{}", why("1 / 0"));
+    assert!(!why("7 * 2").contains("SCHED_RANK"), "{}", why("7 * 2"));
     assert!(why("1 / RUNNING_VMS").contains("SCHED_RANK"), "{}", why("1 / RUNNING_VMS"));
 }
 
