@@ -189,12 +189,16 @@ fn no_gain(gain: &Gain, label: &str) -> String {
     format!("gains too little: {:.3} on {label}, less than 1 % of the distance", gain.gain)
 }
 
-/// Which limit on migrations is used up.
-fn limit_reached(scene: &Scene<'_>, migrated: &Migrated) -> Option<String> {
+/// The tightest limit on migrations, by its name.
+fn limit(scene: &Scene<'_>) -> Option<(&'static str, u32)> {
     let optimize = &scene.context.policy.optimize;
     let named = [("MIGRATION_THRESHOLD", optimize.migrations), ("HOST_MIGRATION_THRESHOLD", optimize.host_migrations)];
-    let (name, limit) =
-        named.into_iter().filter_map(|(name, limit)| Some((name, limit?))).min_by_key(|(_, limit)| *limit)?;
+    named.into_iter().filter_map(|(name, limit)| Some((name, limit?))).min_by_key(|(_, limit)| *limit)
+}
+
+/// Which limit on migrations is used up.
+fn limit_reached(scene: &Scene<'_>, migrated: &Migrated) -> Option<String> {
+    let (name, limit) = limit(scene)?;
     if limit == 0 {
         return Some(format!("may not move: {name} is 0"));
     }
@@ -296,6 +300,9 @@ fn not_emptied(state: &mut State<'_>) -> String {
         _ => in_use.iter().copied().min_by_key(|&host| (state.count(host), host)).unwrap_or_default(),
     };
     let head = format!("POLICY pack: no host can be emptied; on {}", label(scene, host));
+    if let Some((name, limit)) = limit(scene).filter(|(_, limit)| state.count(host) > *limit as usize) {
+        return format!("{head}, {} VMs are more than the {limit} that {name} allows to migrate", state.count(host));
+    }
     let there = |vm: VmId| snapshot.vm(vm).and_then(|vm| vm.host) == Some(snapshot.hosts[host].id);
     if let Some((vm, reason)) = scene.staying.iter().find(|(vm, _)| there(*vm)) {
         return format!("{head}, VM {vm} {reason}");

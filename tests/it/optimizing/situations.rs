@@ -191,6 +191,11 @@ fn why_pack_empties_nothing_is_told() {
     // there is room by the rules, but not under the limit of what may be used
     let busy = told(cluster(2, &[resident(1, 1, "2", 200.0), resident(2, 2, "2", 600.0)]));
     assert!(busy.contains("do not fit together"), "{busy}");
+    let two = cluster(2, &[1, 2, 3, 4].map(|id| resident(id, 1 + (id - 1) / 2, "1", 10.0)));
+    let few = two.clone().drs("POLICY", "pack").drs("MIGRATION_THRESHOLD", "1").optimize();
+    let few = few.0.migrated.idle.clone().unwrap_or_default();
+    assert!(few.contains("on host 1, node1, 2 VMs are more than the 1 that MIGRATION_THRESHOLD allows"), "{few}");
+    assert_eq!(pack(two).moves().len(), 2);
     let stayed = stays(&pack(cluster(2, &[resident(1, 1, "2", 200.0), resident(2, 2, "2", 600.0)])), 1);
     assert!(stayed.contains("POLICY pack moves only what empties a host"), "{stayed}");
 }
