@@ -118,6 +118,17 @@ impl<'a> SpareRoom<'a> {
     /// O(VMs x hosts).
     #[must_use]
     pub fn shortfalls(&self, at: impl Fn(VmId) -> Option<usize>, only_used: bool) -> Vec<Shortfall> {
+        self.shortfalls_without(&[], at, only_used)
+    }
+
+    /// The same while some hosts (indices) are away.
+    #[must_use]
+    pub fn shortfalls_without(
+        &self,
+        away: &[usize],
+        at: impl Fn(VmId) -> Option<usize>,
+        only_used: bool,
+    ) -> Vec<Shortfall> {
         let hosts = &self.snapshot.hosts;
         let mut free: Vec<(i64, i64)> = hosts
             .iter()
@@ -144,7 +155,10 @@ impl<'a> SpareRoom<'a> {
             let each = |sum: i64| sum / i64::try_from(count.max(1)).unwrap_or(1);
             guests[host].extend((0..count).map(|_| Guest { vm: None, cpu: each(cpu), memory: each(memory) }));
         }
-        let gives = |host: usize| hosts[host].enabled && !hosts[host].closed && !(only_used && guests[host].is_empty());
+        let gives = |host: usize| {
+            let there = hosts[host].enabled && !hosts[host].closed && !away.contains(&host);
+            there && !(only_used && guests[host].is_empty())
+        };
         let takers: Vec<usize> = (0..hosts.len()).filter(|&host| gives(host)).collect();
         let failure = |(domain, failed): &(String, Vec<usize>)| {
             let lost: Vec<(usize, Guest)> =
@@ -282,6 +296,17 @@ fn by_domain(snapshot: &Snapshot, by: &str) -> Vec<(String, Vec<usize>)> {
 /// What is said of spare room after a plan; nothing where the policy wants none or there is enough.
 #[must_use]
 pub fn notices(snapshot: &Snapshot, policy: &Policy, at: impl Fn(VmId) -> Option<usize>) -> Vec<Notice> {
+    notices_without(snapshot, policy, &[], at)
+}
+
+/// The same while some hosts (indices) are away.
+#[must_use]
+pub fn notices_without(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    away: &[usize],
+    at: impl Fn(VmId) -> Option<usize>,
+) -> Vec<Notice> {
     let Some(spare) = SpareRoom::new(snapshot, policy) else { return Vec::new() };
     let mut notices = Vec::new();
     if let Spare::Domain(by) = &policy.spare {
@@ -293,7 +318,7 @@ pub fn notices(snapshot: &Snapshot, policy: &Policy, at: impl Fn(VmId) -> Option
             notices.push(Notice { subject: Subject::Request, text });
         }
     }
-    let mut found = spare.shortfalls(at, false);
+    let mut found = spare.shortfalls_without(away, at, false);
     found.sort_by_key(|one| (Reverse(one.vms), one.hosts.clone()));
     for one in found.iter().take(TOLD) {
         let (whose, subject) = match (&one.domain, one.hosts.first()) {

@@ -7,3 +7,4 @@ pub mod page;
 pub mod plot;
 pub mod table;
 pub mod terminal;
+pub mod waves;

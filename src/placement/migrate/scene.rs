@@ -57,6 +57,8 @@ pub struct Scene<'a> {
     pub unit_of: Vec<Option<usize>>,
     /// By unit: what it takes, in the units of the space.
     amounts: Vec<Share>,
+    /// By request: what a migration has to copy, MiB.
+    volumes: Vec<f64>,
 }
 
 impl<'a> Scene<'a> {
@@ -115,7 +117,7 @@ impl<'a> Scene<'a> {
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
         let amounts = found.iter().map(|unit| context.space.amount(&unit.members)).collect();
-        Self { cluster, context, units: found, staying, unit_of, amounts }
+        Self { cluster, context, units: found, staying, unit_of, amounts, volumes }
     }
 
     /// The VM of a request.
@@ -126,6 +128,11 @@ impl<'a> Scene<'a> {
     /// A unit.
     pub fn unit(&self, unit: usize) -> &Unit {
         &self.units[unit]
+    }
+
+    /// What a migration of a VM has to copy, in MiB.
+    pub fn volume(&self, request: usize) -> f64 {
+        self.volumes[request]
     }
 
     /// What a unit takes, in the units of the space.

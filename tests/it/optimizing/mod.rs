@@ -4,3 +4,4 @@ mod living;
 mod plans;
 mod process;
 mod situations;
+mod waves;
