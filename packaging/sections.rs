@@ -16,6 +16,13 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "advise",
+        &[
+            ("Which VMs of a cluster are far too large?", "oneaio advise production"),
+            ("From a recorded request, for programs", "oneaio advise --json --from fixtures/m_advise"),
+        ],
+    ),
+    (
         "replay",
         &[
             ("Decide a recorded request and show why", "oneaio replay fixtures/first_look"),

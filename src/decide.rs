@@ -36,7 +36,7 @@ pub mod underway;
 
 pub use crate::placement::Stop;
 pub use crate::placement::deploy::retry::FORGOTTEN;
-pub use clusters::{NoCluster, Optimized, cluster, drain, drain_in_waves, optimize, optimize_until};
+pub use clusters::{NoCluster, Optimized, advise, cluster, drain, drain_in_waves, optimize, optimize_until};
 pub use judged::Judged;
 
 /// Why there is no decision.

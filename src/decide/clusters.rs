@@ -3,15 +3,17 @@
 
 use super::{patience, room, underway};
 use crate::demand::monitored;
-use crate::model::cluster::Cluster;
+use crate::model::advice::{Advice, Histories};
+use crate::model::cluster::{Cluster, OneDrs};
 use crate::model::demand::Demands;
 use crate::model::explanation::MigrationExplanation;
 use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated, Rolling};
-use crate::model::policy::{Optimize, Policy};
+use crate::model::policy::{DrsPolicy, Optimize, Policy};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::placement::Stop;
+use crate::placement::advise;
 use crate::placement::check::{self, Breach};
 use crate::placement::migrate;
 use crate::placement::migrate::MigrationInput;
@@ -221,6 +223,44 @@ pub fn drain_in_waves(
         rolling.blocked.push((host, blockers));
     }
     Ok(rolling)
+}
+
+/// Reports on a cluster: sizes of VMs by their own histories, what it could hold more, and hosts that it does not
+/// need, which is seen by packing it. Nothing is to be carried out.
+///
+/// # Errors
+/// When the request is not about this cluster.
+pub fn advise(
+    snapshot: &Snapshot,
+    named: Option<ClusterId>,
+    recall: &Recall,
+    histories: &Histories,
+    policy: &Policy,
+) -> Result<Advice, NoCluster> {
+    let cluster = cluster(snapshot, named)?;
+    let own = without_limits(&cluster.drs.over(policy));
+    let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
+    let mut report = advise::advise(&MigrationInput::new(snapshot, cluster, &demands), policy, histories);
+    let packed = Cluster {
+        drs: OneDrs {
+            policy: Some(DrsPolicy::Pack),
+            migrations: Some(None),
+            host_migrations: Some(None),
+            ..cluster.drs.clone()
+        },
+        ..cluster.clone()
+    };
+    let peaks = advise::at_their_peaks(snapshot, &demands, histories);
+    let mut migrated = migrate::plan(&MigrationInput::new(snapshot, &packed, &peaks), policy);
+    judged(snapshot, &packed, &mut migrated, &own);
+    let sent = targets(&migrated);
+    report.idle.empty = advise::empty(snapshot, |_| None);
+    report.idle.unneeded = advise::empty(snapshot, |vm| sent.get(&vm).copied());
+    let away: Vec<usize> = report.idle.unneeded.iter().filter_map(|host| snapshot.host_index(*host)).collect();
+    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
+    let lacking = spare::notices_without(snapshot, policy, &away, at);
+    report.idle.lacking = lacking.iter().map(|notice| format!("{}: {}", notice.subject, notice.text)).collect();
+    Ok(report)
 }
 
 /// Limits on migrations are for optimizations.

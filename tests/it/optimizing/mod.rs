@@ -1,5 +1,6 @@
 //! Migrations: plans of whole clusters, and the process that prints them.
 
+mod advise;
 mod living;
 mod plans;
 mod process;

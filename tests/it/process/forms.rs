@@ -76,6 +76,7 @@ fn what_is_printed_is_what_is_documented() {
     tight.residents[2] = tight.residents[2].clone().change(|vm| vm.user("ONEDRS_BLOCKED", "YES"));
     let waves = ["drain", "1", "2", "3", "--set", "spare=1", "--json"];
     agree("oneaio drain --json", &front_end.run(&waves, &tight.request().xml()).out);
+    agree("oneaio advise --json", &run(&["advise", "--json", "--from", &fixture("m_advise")]));
     agree("oneaio check --json", &run(&["check", "--offline", "--json"]));
     agree("oneaio config --json", &run(&["config", "--json"]));
     let log = front_end.path("decisions.log");
