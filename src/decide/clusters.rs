@@ -191,7 +191,10 @@ pub fn drain_in_waves(
         let sent = targets(&wave.migrated);
         let away: Vec<usize> = wave.hosts.iter().filter_map(|host| now.host_index(*host)).collect();
         let at = |vm| sent.get(&vm).and_then(|host| now.host_index(*host));
-        wave.lacking = spare::notices_without(&now, policy, &away, at);
+        if let Some((room, lacking)) = spare::told(&now, policy, &away, at) {
+            wave.migrated.spare = Some(room);
+            wave.lacking = lacking;
+        }
         wave.hosts.iter().for_each(|host| {
             open.remove(host);
         });
@@ -258,7 +261,7 @@ pub fn advise(
     report.idle.unneeded = advise::empty(snapshot, |vm| sent.get(&vm).copied());
     let away: Vec<usize> = report.idle.unneeded.iter().filter_map(|host| snapshot.host_index(*host)).collect();
     let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
-    let lacking = spare::notices_without(snapshot, policy, &away, at);
+    let lacking = spare::told(snapshot, policy, &away, at).map(|(_, notices)| notices).unwrap_or_default();
     report.idle.lacking = lacking.iter().map(|notice| format!("{}: {}", notice.subject, notice.text)).collect();
     Ok(report)
 }
@@ -274,7 +277,10 @@ fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, p
     let dropped = judged(snapshot, cluster, migrated, policy);
     let sent = targets(migrated);
     let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
-    migrated.notices.extend(spare::notices(snapshot, policy, at));
+    if let Some((room, notices)) = spare::told(snapshot, policy, &[], at) {
+        migrated.spare = Some(room);
+        migrated.notices.extend(notices);
+    }
     dropped
 }
 

@@ -15,7 +15,7 @@ pub struct Seen {
     pub memory: f64,
     /// Share of the samples, 0 to 1.
     pub coverage: f64,
-    /// How many samples.
+    /// How many samples, of the last week; of all time where days are not known.
     pub samples: u64,
     /// Days from the first to the last, at most the week that is kept; `None` where only their number is known.
     pub days: Option<f64>,

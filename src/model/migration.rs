@@ -3,6 +3,7 @@
 
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
+use super::report::SpareRoom;
 use super::snapshot::Notice;
 use super::units::Memory;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Migrated {
     pub idle: Option<String>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// Room for a failure after the plan, where the policy asks for some.
+    pub spare: Option<SpareRoom>,
 }
 
 /// Why a VM moves.

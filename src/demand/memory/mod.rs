@@ -301,7 +301,7 @@ impl Memory {
             cpu: self.spells.percentile(coverage, 0, WEEK)?,
             memory: self.memory.percentile(coverage)?,
             coverage,
-            samples: self.count,
+            samples: self.spells.count(WEEK),
             days: Some((last.saturating_sub(first) as f64 / 86_400.0).min(7.0)),
         })
     }

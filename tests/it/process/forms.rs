@@ -65,7 +65,7 @@ fn what_is_printed_is_what_is_documented() {
     let (place, optimize) = (fixture("first_look"), fixture("j_optimize20"));
     let front_end = FrontEnd::new("");
     let run = |arguments: &[&str]| front_end.run(arguments, "").out;
-    agree("oneaio replay --json", &run(&["replay", "--json", &place, &optimize]));
+    agree("oneaio replay --json", &run(&["replay", "--json", &place, &optimize, &fixture("l_domains")]));
     agree("oneaio replay --summary --json", &run(&["replay", "--summary", "--set", "s_green=0", "--json", &place]));
     agree(
         "oneaio explain --json",
