@@ -11,7 +11,6 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::VmState;
 use crate::placement::rules::context::Purpose;
 use crate::placement::rules::reason::Reason;
-use crate::placement::score::space::Share;
 use std::collections::BTreeSet;
 
 /// Where VMs do not go while hosts are emptied.
@@ -120,7 +119,7 @@ pub fn leave(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> bool {
         if leaving.is_shut(to) || !state.has_room_for(to, unit) || state.possible(&[(unit, to)]).is_err() {
             continue;
         }
-        let harm = state.load().badness_changed(to, &Share::default(), &scene.share(unit, to));
+        let harm = state.badness_with(unit, to);
         let last = leaving.last[to];
         if best.is_none_or(|(late, known, _)| (!last && late) || (last == late && harm < known)) {
             best = Some((last, harm, to));
