@@ -248,7 +248,12 @@ fn count_actions(plan: &Path) -> Result<usize, String> {
 
 #[allow(clippy::cast_precision_loss)] // document sizes are far below 2^52
 fn table_line(size: Size, bytes: u64, lint: &[Usage], oneaio: &[Usage], placed: usize) -> String {
-    let Size { hosts, vms } = size;
+    let Size { hosts, vms, groups, wishes } = size;
+    let kind = match (groups, wishes) {
+        (_, true) => " + wishes",
+        (true, false) => " + groups",
+        (false, false) => "",
+    };
     let document = bytes as f64;
     let oneaio_cpu = median(oneaio.iter().map(|usage| usage.cpu));
     let peak = median(oneaio.iter().map(|usage| usage.peak));
@@ -259,7 +264,7 @@ fn table_line(size: Size, bytes: u64, lint: &[Usage], oneaio: &[Usage], placed: 
         (format!("{cpu:.3}"), format!("{:.2}", oneaio_cpu / cpu))
     };
     format!(
-        "| {hosts} x {vms} | {:.1} | {lint_cpu} | {oneaio_cpu:.3} | {ratio} | {:.1} | {:.2} \
+        "| {hosts} x {vms}{kind} | {:.1} | {lint_cpu} | {oneaio_cpu:.3} | {ratio} | {:.1} | {:.2} \
          | {placed} of {vms} |",
         document / MB,
         peak / MB,
