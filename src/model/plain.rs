@@ -68,6 +68,7 @@ impl Vm {
             suspended: false,
             blocked: false,
             likings: Vec::new(),
+            priority: 0,
             monitoring: None,
         }
     }
