@@ -173,7 +173,7 @@ fn room(
     };
     let space = Space::of_cluster(snapshot, demands, policy);
     let load = Load::new(&space, snapshot, policy);
-    let one = mean(running.iter().map(|&request| &demands.vms[request]));
+    let one = mean(&running.iter().map(|&request| demands.vms[request]).collect::<Vec<_>>());
     let by_use = |index: usize| {
         let more = Share {
             cpu: one.cpu / (snapshot.hosts[index].cpu.0 as f64).max(1.0),
@@ -210,10 +210,10 @@ struct Mean {
     spread: Spread,
 }
 
-fn mean<'d>(demands: impl Iterator<Item = &'d Demand> + Clone) -> Mean {
-    let count = demands.clone().count().max(1) as f64;
-    let sum = |of: fn(&Demand) -> f64| demands.clone().map(of).sum::<f64>() / count;
-    let together = demands.clone().fold(Sketch::default(), |sum, demand| sum + demand.sketch.times(1.0 / count));
+fn mean(demands: &[Demand]) -> Mean {
+    let count = demands.len().max(1) as f64;
+    let sum = |of: fn(&Demand) -> f64| demands.iter().map(of).sum::<f64>() / count;
+    let together = demands.iter().fold(Sketch::default(), |sum, demand| sum + demand.sketch.times(1.0 / count));
     Mean {
         cpu: sum(|demand| demand.planned().cpu),
         memory: sum(|demand| demand.planned().memory),

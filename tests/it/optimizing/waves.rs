@@ -220,7 +220,7 @@ fn waves_of_clusters_by_chance_are_legal_and_whole_whatever_the_order() {
         let policy = Policy { spare, ..Policy::default() };
         let rolling = waves(&before, &asked, 3, &policy);
         carry_out(&before, &rolling, &policy);
-        let mut told: Vec<i32> = rolling.waves.iter().flat_map(|wave| ids(wave)).collect();
+        let mut told: Vec<i32> = rolling.waves.iter().flat_map(ids).collect();
         emptied += told.len();
         blocked += rolling.blocked.len();
         told.extend(rolling.blocked.iter().map(|(host, _)| host.0));
