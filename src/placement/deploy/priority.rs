@@ -10,6 +10,10 @@ use crate::placement::ledger::journal::Journal;
 use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::context::Context;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// What was sent away may have found a place that serves another: so many looks at all that wait, at most.
+const PASSES: usize = 8;
 
 /// How urgent a unit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,35 +78,44 @@ pub fn prefer(units: &[Unit], waiting: &mut Vec<usize>, ledger: &mut Ledger<'_>,
     for (index, unit) in units.iter().enumerate() {
         unit.members.iter().for_each(|&member| unit_of[member] = Some(index));
     }
-    let mut order = waiting.clone();
-    order.sort_by_key(|&unit| (Reverse((urgencies[unit].granted, urgencies[unit].own)), unit));
+    let key = |unit: usize| (Reverse((urgencies[unit].granted, urgencies[unit].own)), unit);
     let mut journal = Journal::default();
     let mut changed = false;
-    for unit in order {
-        let mut best: Option<(usize, usize)> = None;
-        for &host in units[unit].hosts.iter() {
-            if context.work.exhausted() {
-                return changed;
+    for _ in 0..PASSES {
+        let mut moved = false;
+        // the most urgent first; who is sent away comes after whoever sent it, and may do so in turn
+        let mut queue: BTreeSet<_> = waiting.iter().map(|&unit| key(unit)).collect();
+        while let Some((_, unit)) = queue.pop_first() {
+            let mut best: Option<(usize, usize)> = None;
+            for &host in units[unit].hosts.iter() {
+                if context.work.exhausted() {
+                    return changed || moved;
+                }
+                let found =
+                    displace(unit, host as usize, units, &unit_of, &urgencies, &mut journal, ledger, preference);
+                journal.undo(0, ledger);
+                let count = found.map(|left| left.iter().map(|&left| units[left].members.len()).sum());
+                if let Some(count) = count.filter(|count| best.is_none_or(|(known, _)| *count < known)) {
+                    best = Some((count, host as usize));
+                }
             }
-            let found = displace(unit, host as usize, units, &unit_of, &urgencies, &mut journal, ledger, preference);
-            journal.undo(0, ledger);
-            if let Some(count) = found.map(|left| left.iter().map(|&left: &usize| units[left].members.len()).sum())
-                && best.is_none_or(|(known, _)| count < known)
-            {
-                best = Some((count, host as usize));
+            let Some((_, host)) = best else { continue };
+            if let Some(left) = displace(unit, host, units, &unit_of, &urgencies, &mut journal, ledger, preference) {
+                journal.keep();
+                waiting.retain(|other| *other != unit);
+                queue.extend(left.iter().map(|&left| key(left)));
+                waiting.extend(left);
+                moved = true;
+            } else {
+                journal.undo(0, ledger);
             }
         }
-        let Some((_, host)) = best else { continue };
-        if let Some(left) = displace(unit, host, units, &unit_of, &urgencies, &mut journal, ledger, preference) {
-            journal.keep();
-            waiting.retain(|other| *other != unit);
-            waiting.extend(left);
-            changed = true;
-        } else {
-            journal.undo(0, ledger);
+        waiting.sort_unstable();
+        changed |= moved;
+        if !moved || waiting.is_empty() {
+            break;
         }
     }
-    waiting.sort_unstable();
     changed
 }
 

@@ -3,6 +3,7 @@
 use crate::support::cluster::{cluster, resident};
 use crate::support::request::{Host, Request, Vm, group, host, request, vm};
 use oneaio::decide;
+use oneaio::model::chance::Random;
 use oneaio::model::history::Recall;
 use oneaio::model::ids::HostId;
 use oneaio::model::policy::Policy;
@@ -131,4 +132,57 @@ fn vms_of_a_role_that_is_to_stay_are_never_migrated() {
     let cluster = &snapshot.clusters[0];
     let found = oneaio::placement::check::migration_breaches(&snapshot, cluster, &plan, &Policy::default());
     assert!(found.iter().any(|breach| breach.text.contains("ONEAIO_STAY")), "{found:?}");
+}
+
+/// What a VM says for itself, in the tables of the draw.
+struct Said {
+    owner: i32,
+    priority: usize,
+    cores: usize,
+    hosts: Vec<i32>,
+}
+
+#[test]
+fn nobody_waits_where_one_of_his_own_that_comes_after_has_a_place_for_him() {
+    let mut chance = Random::new(5);
+    let (mut waited, mut exchanged) = (0, 0);
+    for round in 0..60 {
+        let hosts: Vec<Host> = (1..=3).map(|id| host(id).cpu(100 * (2 + chance.below(4) as i64), 0)).collect();
+        let said: Vec<Said> = (0..12)
+            .map(|_| Said {
+                owner: 5 + chance.below(2) as i32,
+                priority: chance.below(3),
+                cores: 1 + chance.below(3),
+                hosts: (2..=3).filter(|_| chance.below(4) > 0).chain(std::iter::once(1)).collect(),
+            })
+            .collect();
+        let vms = |with: bool| -> Vec<Vm> {
+            (1..)
+                .zip(&said)
+                .map(|(id, one)| {
+                    let vm = Vm { hosts: Some(one.hosts.clone()), ..owned(id, one.owner) }.cpu(&one.cores.to_string());
+                    if with { first(vm, &one.priority.to_string()) } else { vm }
+                })
+                .collect()
+        };
+        let decision = request(&hosts, &vms(true)).decide();
+        let plain = request(&hosts, &vms(false)).decide();
+        let mut turned = request(&hosts, &vms(true));
+        turned.vms.reverse();
+        let turned = turned.decide();
+        for (id, one) in (1..).zip(&said) {
+            assert_eq!(decision.host(id), turned.host(id), "round {round}: the order of the document");
+            exchanged += usize::from(decision.host(id).is_some() && plain.host(id).is_none());
+            if decision.host(id).is_some() {
+                continue;
+            }
+            waited += 1;
+            for (other, behind) in (1..).zip(&said).filter(|(_, other)| other.owner == one.owner) {
+                let place = decision.host(other).filter(|host| one.hosts.contains(host));
+                let takes = behind.priority < one.priority && behind.cores >= one.cores && place.is_some();
+                assert!(!takes, "round {round}: VM {id} waits, and VM {other} of the same owner has a place for it");
+            }
+        }
+    }
+    assert!(waited > 100 && exchanged > 20, "{waited} waited, {exchanged} exchanged: the draw is too easy");
 }
