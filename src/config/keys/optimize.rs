@@ -72,10 +72,10 @@ pub const KEYS: &[Key] = &[
         name: "drain.rate",
         default: "100",
         help: "MiB a second that a migration copies: for the times that `oneaio drain` tells, where HISTORY shows\n\
-               fewer than three migrations. Above 0, at most 100000.",
+               fewer than three migrations. From 1 to 100000.",
         set: |s, text| {
-            let rate = number(text, 100_000.0).filter(|rate| *rate > 0.0);
-            rate.map(|rate| s.policy.drain.rate = rate).ok_or("a number above 0, at most 100000")
+            let rate = number(text, 100_000.0).filter(|rate| *rate >= 1.0);
+            rate.map(|rate| s.policy.drain.rate = rate).ok_or("a number from 1 to 100000")
         },
     },
     Key {
