@@ -123,6 +123,7 @@ struct RawVm {
     priority: First,
     monitoring: Option<Vector>,
     error: First,
+    sched_message: First,
     last: Option<Record>,
     /// With their SEQ.
     stays: Vec<(i64, Stay)>,
@@ -179,6 +180,7 @@ impl RawVm {
             name if name.eq_ignore_ascii_case("ONEAIO_AVOID") => self.avoid.fill(w),
             name if name.eq_ignore_ascii_case("ONEAIO_PRIORITY") => self.priority.fill(w),
             "ERROR" => self.error.fill(w),
+            "SCHED_MESSAGE" => self.sched_message.fill(w),
             tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
@@ -273,6 +275,7 @@ impl RawVm {
             last_run: self.last.map(|last| last.run),
             stays: self.latest_stays(),
             error: self.error.text().to_owned(),
+            sched_message: self.sched_message.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
             likings: wishes.likings,
             priority: wishes.priority,

@@ -10,7 +10,7 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::{Attributes, Datastore, Host, Notice, Snapshot, Subject, Vnet};
 use crate::model::units::{Cpu, Memory};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the plan has brought to a host so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,30 +38,51 @@ pub struct Ranks {
     of_vnets: RefCell<HashMap<(usize, VnetId), f64>>,
     /// Ranks that were looked at for divisions by zero, with what there is to say.
     divided: HashMap<usize, Option<String>>,
+    /// Those that are a number on no host.
+    nowhere: BTreeSet<usize>,
 }
 
 /// At most so many distinct ranks are looked at for divisions by zero.
 const DIVIDED: usize = 64;
 
-/// What is wrong with ranks: each cause once, with the VMs that it concerns.
+/// What is wrong with a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    Unreadable,
+    DividesByZero,
+}
+
+/// What is wrong with ranks: each cause once, whatever the ranks are, with the VMs that it concerns.
 #[derive(Default)]
-struct Causes(BTreeMap<(String, String), Vec<VmId>>);
+struct Causes(BTreeMap<(Cause, String), Vec<Fault>>);
+
+/// A rank that is odd.
+struct Fault {
+    vm: VmId,
+    rank: String,
+    what: String,
+}
 
 impl Causes {
-    fn add(&mut self, cause: &str, name: &str, text: &str, vm: VmId) {
-        let vms = self.0.entry((format!("{name} {cause}"), text.to_owned())).or_default();
-        if vms.last() != Some(&vm) {
-            vms.push(vm);
-        }
+    fn add(&mut self, cause: Cause, name: &str, fault: Fault) {
+        self.0.entry((cause, name.to_owned())).or_default().push(fault);
     }
 
     fn notices(self) -> impl Iterator<Item = Notice> {
-        self.0.into_iter().map(|((cause, text), vms)| match vms[..] {
-            [vm] => Notice { subject: Subject::Vm(vm), text: cause },
-            _ => {
-                let text: String = text.chars().take(40).collect();
-                Notice { subject: Subject::Request, text: format!("{} ask for {text:?}: {cause}", listed(&vms)) }
+        self.0.into_iter().filter_map(|((_, name), faults)| {
+            let Fault { vm, rank, what } = faults.first()?;
+            let mut vms: Vec<VmId> = faults.iter().map(|fault| fault.vm).collect();
+            vms.dedup();
+            if let [vm] = vms[..] {
+                return Some(Notice { subject: Subject::Vm(vm), text: format!("{name} {what}") });
             }
+            let same = faults.iter().all(|fault| fault.rank == *rank);
+            let short: String = rank.chars().take(40).collect();
+            let text = match same {
+                true => format!("{} ask for {short:?}: {name} {what}", listed(&vms)),
+                false => format!("{} have odd ranks; that of VM {vm}, {short:?}: {name} {what}", listed(&vms)),
+            };
+            Some(Notice { subject: Subject::Request, text })
         })
     }
 }
@@ -100,13 +121,14 @@ impl Ranks {
                     return None;
                 }
                 if let Err(error) = ranks.learn(text) {
-                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, vm.id);
+                    let what = format!("cannot be read ({error}); it is ignored");
+                    causes.add(Cause::Unreadable, name, Fault { vm: vm.id, rank: text.to_owned(), what });
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
                     ranks.compile(rank, &snapshot.hosts);
-                    if let Some(cause) = ranks.by_zero(rank, snapshot.hosts.len()) {
-                        causes.add(&cause, name, text, vm.id);
+                    if let Some(what) = ranks.by_zero(rank, snapshot.hosts.len()) {
+                        causes.add(Cause::DividesByZero, name, Fault { vm: vm.id, rank: text.to_owned(), what });
                     }
                 }
                 rank
@@ -133,12 +155,22 @@ impl Ranks {
             return None;
         }
         let lost = (0..hosts).filter(|&host| self.of_host(rank, host, Brought::default()) == whole(f64::NAN)).count();
+        if lost == hosts {
+            self.nowhere.insert(rank);
+        }
         let told = (lost > 0).then(|| match lost == hosts {
             true => "divides by zero on every host: it decides nothing".to_owned(),
             false => format!("divides by zero on {lost} of {hosts} hosts: these come last"),
         });
         self.divided.insert(rank, told.clone());
         told
+    }
+
+    /// Whether a request has a host rank that is a number on some host, and not the same everywhere by its text.
+    pub fn decides(&self, request: usize) -> bool {
+        let nothing =
+            |rank: usize| self.nowhere.contains(&rank) || matches!(self.compiled[rank].steps[..], [Step::Number(_)]);
+        self.of_request[request].is_some_and(|rank| !nothing(rank))
     }
 
     /// No ranks: a running VM is not moved for its SCHED_RANK.
