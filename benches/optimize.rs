@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench optimize -- 50x200 1000x20000` makes up an optimize request of each
 //! size (hosts x running VMs, most of them on a third of the hosts) and runs `oneaio optimize`
-//! with it. The table shows CPU time (user + system), and D before and after.
+//! with it; then `oneaio drain` for all hosts in waves, with `spare: 1`. The table shows CPU time (user + system), and
+//! D before and after, or how many waves it takes.
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let sizes = if asked.is_empty() { DEFAULT_SIZES.map(str::to_owned).to_vec() } else { asked };
     println!("| hosts x VMs | limit | XML MB | CPU s | migrations | outcome |\n|---:|---:|---:|---:|---:|---|");
     for size in sizes {
-        for limit in ["-1", "20"] {
+        for limit in ["-1", "20", "drain"] {
             match measure(&size, limit) {
                 Ok(line) => println!("{line}"),
                 Err(problem) => {
@@ -37,10 +38,12 @@ fn main() -> ExitCode {
 fn measure(size: &str, limit: &str) -> io::Result<String> {
     let (hosts, vms) = size.split_once('x').ok_or_else(|| io::Error::other("a size is HOSTSxVMS"))?;
     let number = |text: &str| text.parse().map_err(io::Error::other);
-    let xml = request(number(hosts)?, number(vms)?, limit);
+    let drain = limit == "drain";
+    let (hosts, vms): (u64, u64) = (number(hosts)?, number(vms)?);
+    let xml = request(hosts, vms, if drain { "-1" } else { limit });
     let folder = std::env::temp_dir().join(format!("oneaio-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let outcome = run(&xml, &folder);
+    let outcome = if drain { waves(&xml, hosts, &folder) } else { run(&xml, &folder) };
     fs::remove_dir_all(&folder)?;
     let (cpu, migrations, summary) = outcome?;
     Ok(format!("| {size} | {limit} | {:.1} | {cpu:.2} | {migrations} | {summary} |", xml.len() as f64 / 1e6))
@@ -63,6 +66,25 @@ fn run(xml: &str, folder: &Path) -> io::Result<(f64, usize, String)> {
         return Err(io::Error::other(last));
     }
     Ok((cpu, String::from_utf8_lossy(&output.stdout).matches("<ACTION>").count(), last))
+}
+
+fn waves(xml: &str, hosts: u64, folder: &Path) -> io::Result<(f64, usize, String)> {
+    let request = folder.join("request.xml");
+    fs::write(&request, xml)?;
+    let before = children()?;
+    let names = (0..hosts).map(|host| host.to_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_oneaio"))
+        .arg("drain")
+        .args(names)
+        .args(["--set", "history.store=none", "--set", "spare=1"])
+        .stdin(File::open(&request)?)
+        .stderr(Stdio::null())
+        .output()?;
+    let cpu = children()? - before;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let summary = text.lines().find(|line| line.contains("can be emptied in")).unwrap_or("(nothing)").to_owned();
+    let count = summary.split(": ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
+    Ok((cpu, count.unwrap_or(0), summary))
 }
 
 /// CPU seconds of all children that have ended.

@@ -3,7 +3,8 @@
 //! `cargo bench --bench place -- 100x300 1250x5000` makes up a request of each size (hosts x
 //! VMs) and runs `xmllint --noout` on it and `oneaio place` with it, in turns. The table shows
 //! medians of the CPU time (user + system) and of the peak memory of the processes; and of
-//! planning alone, in this process, VM after VM (greedy) and together (joint).
+//! planning alone, in this process, VM after VM (greedy) and together (joint). `500x1000+groups` has VM
+//! groups, `500x1000+wishes` these with wishes: racks that groups are spread over, hosts that VMs like.
 #![allow(clippy::print_stdout, missing_docs)]
 
 #[path = "generate/generator/mod.rs"]
@@ -23,7 +24,10 @@ use oneaio::decide;
 use oneaio::model::history::Recall;
 use oneaio::model::policy::Policy;
 
-const DEFAULT_SIZES: [Size; 2] = [Size { hosts: 100, vms: 300 }, Size { hosts: 500, vms: 1000 }];
+const DEFAULT_SIZES: [Size; 2] = [
+    Size { hosts: 100, vms: 300, groups: false, wishes: false },
+    Size { hosts: 500, vms: 1000, groups: false, wishes: false },
+];
 
 /// Bytes in the MB of the table.
 const MB: f64 = 1e6;
@@ -32,7 +36,7 @@ fn main() -> ExitCode {
     let sizes = match sizes(std::env::args().skip(1)) {
         Ok(sizes) => sizes,
         Err(problem) => {
-            eprintln!("place: {problem}\nusage: cargo bench --bench place [-- HOSTSxVMS ...]");
+            eprintln!("place: {problem}\nusage: cargo bench --bench place [-- HOSTSxVMS[+groups|+wishes] ...]");
             return ExitCode::from(2);
         }
     };
@@ -50,15 +54,20 @@ fn main() -> ExitCode {
 struct Size {
     hosts: u32,
     vms: u32,
+    groups: bool,
+    wishes: bool,
 }
 
 impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text
+        let (size, kind) = text.split_once('+').unwrap_or((text, ""));
+        let (groups, wishes) = (!kind.is_empty(), kind == "wishes");
+        let parsed = size
             .split_once('x')
-            .and_then(|(hosts, vms)| Some(Self { hosts: hosts.parse().ok()?, vms: vms.parse().ok()? }));
+            .filter(|_| ["", "groups", "wishes"].contains(&kind))
+            .and_then(|(hosts, vms)| Some(Self { hosts: hosts.parse().ok()?, vms: vms.parse().ok()?, groups, wishes }));
         parsed.ok_or_else(|| format!("a size is hosts x VMs, like 500x1000, not {text:?}"))
     }
 }
@@ -132,12 +141,38 @@ fn runs(bytes: u64) -> usize {
 
 /// Writes the request in both forms. Returns the size of the XML in bytes.
 fn write_documents(size: Size, xml: &Path, base64: &Path) -> io::Result<u64> {
-    let shape = Shape { hosts: size.hosts, vms: size.vms, ..Shape::default() };
+    let shape = Shape { hosts: size.hosts, vms: size.vms, groups: size.groups, ..Shape::default() };
     write_request(&mut File::create(xml)?, &shape)?;
+    if size.wishes {
+        fs::write(xml, wishing(&fs::read_to_string(xml)?))?;
+    }
     let mut encoder = EncoderWriter::new(BufWriter::new(File::create(base64)?), &STANDARD);
     let bytes = io::copy(&mut BufReader::with_capacity(1 << 16, File::open(xml)?), &mut encoder)?;
     encoder.finish()?.flush()?;
     Ok(bytes)
+}
+
+/// The request with racks of hosts, groups that are spread over them as far as possible, and VMs that like
+/// some hosts and avoid others.
+fn wishing(xml: &str) -> String {
+    let inside = |xml: &str, object: &str, element: &str, more: &dyn Fn(usize) -> String| {
+        let begin = format!("<{object}><ID>");
+        let mut pieces = xml.split(begin.as_str());
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for (number, piece) in pieces.enumerate() {
+            let (open, empty) = (format!("<{element}>"), format!("<{element}/>"));
+            let piece = piece.replacen(&empty, &format!("{open}</{element}>"), 1);
+            out += &begin;
+            out += &piece.replacen(&open, &(open.clone() + &more(number)), 1);
+        }
+        out
+    };
+    let xml = inside(xml, "HOST", "TEMPLATE", &|host| format!("<RACK>r{}</RACK>", host % 8));
+    let spread = "<ONEAIO_SPREAD>RACK</ONEAIO_SPREAD><ONEAIO_SPREAD_SOFT>YES</ONEAIO_SPREAD_SOFT>";
+    let xml = inside(&xml, "VM_GROUP", "TEMPLATE", &|_| spread.to_owned());
+    inside(&xml, "VM", "USER_TEMPLATE", &|vm| {
+        format!("<ONEAIO_PREFER>RACK=r{}:2</ONEAIO_PREFER><ONEAIO_AVOID>RACK=r{}</ONEAIO_AVOID>", vm % 8, (vm + 3) % 8)
+    })
 }
 
 fn place_command(request: &Path, plan: &Path) -> Result<Command, String> {
@@ -213,7 +248,12 @@ fn count_actions(plan: &Path) -> Result<usize, String> {
 
 #[allow(clippy::cast_precision_loss)] // document sizes are far below 2^52
 fn table_line(size: Size, bytes: u64, lint: &[Usage], oneaio: &[Usage], placed: usize) -> String {
-    let Size { hosts, vms } = size;
+    let Size { hosts, vms, groups, wishes } = size;
+    let kind = match (groups, wishes) {
+        (_, true) => " + wishes",
+        (true, false) => " + groups",
+        (false, false) => "",
+    };
     let document = bytes as f64;
     let oneaio_cpu = median(oneaio.iter().map(|usage| usage.cpu));
     let peak = median(oneaio.iter().map(|usage| usage.peak));
@@ -224,7 +264,7 @@ fn table_line(size: Size, bytes: u64, lint: &[Usage], oneaio: &[Usage], placed: 
         (format!("{cpu:.3}"), format!("{:.2}", oneaio_cpu / cpu))
     };
     format!(
-        "| {hosts} x {vms} | {:.1} | {lint_cpu} | {oneaio_cpu:.3} | {ratio} | {:.1} | {:.2} \
+        "| {hosts} x {vms}{kind} | {:.1} | {lint_cpu} | {oneaio_cpu:.3} | {ratio} | {:.1} | {:.2} \
          | {placed} of {vms} |",
         document / MB,
         peak / MB,

@@ -5,7 +5,23 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("", &[("Look whether all is well", "oneaio check"), ("Why does VM 58 wait?", "oneaio explain 58")]),
     ("place", &[("As one_sched runs it, by hand", "oneaio place --set history.store=none")]),
     ("optimize", &[("Plan cluster 100 as oned asks for it", "oneaio optimize 100 --set optimize.policy=pack")]),
-    ("drain", &[("Can host 43 be emptied?", "oneaio drain 43 --from /var/lib/one/oneaio/bundles/last")]),
+    (
+        "drain",
+        &[
+            ("Can host 43 be emptied?", "oneaio drain 43 --from /var/lib/one/oneaio/bundles/last"),
+            (
+                "A rolling reboot of three hosts, such that one more may fail",
+                "oneaio drain node1 node2 node3 --set spare=1",
+            ),
+        ],
+    ),
+    (
+        "advise",
+        &[
+            ("Which VMs of a cluster are far too large?", "oneaio advise production"),
+            ("From a recorded request, for programs", "oneaio advise --json --from fixtures/m_advise"),
+        ],
+    ),
     (
         "replay",
         &[

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the exit status of every answer.
 
+use crate::commands::advise::AdviseArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::classify::ClassifyArgs;
 use crate::commands::collect::CollectArgs;
@@ -36,6 +37,8 @@ enum Command {
     Optimize(OptimizeArgs),
     /// Say whether a host can be emptied, by which migrations, or which VM and rule is in the way.
     Drain(DrainArgs),
+    /// Report which VMs ask for far more or less than they use, and what a cluster could hold. Nothing is done.
+    Advise(AdviseArgs),
     /// Decide recorded requests offline and show why.
     Replay(ReplayArgs),
     /// Serve OpenNebula 6 (EXTERNAL_SCHEDULER of sched.conf) and the REST calls of AI-Orchestrator.
@@ -83,6 +86,7 @@ pub fn run() -> Exit {
         Command::Place(args) => commands::place::run(&args),
         Command::Optimize(args) => commands::optimize::run(&args),
         Command::Drain(args) => commands::drain::run(&args),
+        Command::Advise(args) => commands::advise::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Collect(args) => commands::collect::run(&args),

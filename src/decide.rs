@@ -7,8 +7,8 @@ use crate::model::explanation::Explanation;
 use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
-use crate::model::report::{Planned, Refusal, Report};
-use crate::model::snapshot::{Candidates, Notice, Snapshot, Subject};
+use crate::model::report::{Planned, Refusal, Report, SpareRoom};
+use crate::model::snapshot::{Candidates, Host, Notice, Snapshot, Subject};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::opennebula::stream::{self, Stream};
@@ -36,7 +36,7 @@ pub mod underway;
 
 pub use crate::placement::Stop;
 pub use crate::placement::deploy::retry::FORGOTTEN;
-pub use clusters::{NoCluster, Optimized, cluster, drain, optimize, optimize_until};
+pub use clusters::{NoCluster, Optimized, advise, cluster, drain, drain_in_waves, optimize, optimize_until};
 pub use judged::Judged;
 
 /// Why there is no decision.
@@ -185,12 +185,25 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.plan = legal;
     let sent: HashMap<VmId, HostId> = planned.plan.actions.iter().map(|action| (action.vm, action.host)).collect();
     let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
-    planned.report.notices.extend(spare::notices(&snapshot, policy, at));
+    if let Some((room, notices)) = spare::told(&snapshot, policy, &[], at) {
+        planned.report.spare = Some(room);
+        planned.report.notices.extend(notices);
+    }
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
     Decided { snapshot, planned, demands, retries, dropped, under_way: under_way.unshown }
+}
+
+/// Room for a failure by the hosts alone: each of their VMs counts as the mean of its host. `None` where the policy
+/// asks for none.
+#[must_use]
+pub fn spare_of_hosts(mut hosts: Vec<Host>, policy: &Policy) -> Option<SpareRoom> {
+    hosts.sort_by_key(|host| host.id);
+    hosts.dedup_by_key(|host| host.id);
+    let snapshot = Snapshot { hosts, ..Snapshot::default() };
+    spare::told(&snapshot, policy, &[], |_| None).map(|(room, _)| room)
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.

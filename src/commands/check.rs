@@ -8,11 +8,13 @@ mod sched;
 use super::show::terminal;
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::{LogLevel, Settings, Store};
+use crate::decide;
 use crate::history::{StoreError, StoreStatus};
 use crate::machine::clock::now;
 use crate::machine::installation::Installation;
 use crate::machine::settings::{self, Fallback, Loaded};
 use crate::model::moment::utc;
+use crate::model::policy::Spare;
 use crate::oned::{Limits, Oned};
 use crate::recall::history;
 use clap::Args;
@@ -93,7 +95,7 @@ pub fn run(args: &CheckArgs) -> Exit {
     let stored = history(&settings, &mut findings);
     model::model(&settings, stored.as_ref(), now(), &mut findings);
     let mut asked = Findings::default();
-    let version = (!args.offline).then(|| oned(&installation, &mut asked)).flatten();
+    let version = (!args.offline).then(|| oned(&installation, &settings, &mut asked)).flatten();
     if sched::is_six(&installation, version.as_deref()) {
         sched::sched_conf(&installation, &settings, args.offline, &mut findings);
     } else {
@@ -253,18 +255,20 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
 }
 
 /// The version of oned, if it answers.
-fn oned(installation: &Installation, findings: &mut Findings) -> Option<String> {
+fn oned(installation: &Installation, settings: &Settings, findings: &mut Findings) -> Option<String> {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
-    let asked = Oned::of_environment(limits).map_err(anyhow::Error::from).and_then(|oned| Ok(oned.system_version()?));
-    let version = match asked {
-        Ok(version) => version,
+    let asked = Oned::of_environment(limits).map_err(anyhow::Error::from);
+    let asked = asked.and_then(|oned| Ok((oned.system_version()?, oned)));
+    let (version, oned) = match asked {
+        Ok(asked) => asked,
         Err(error) => {
             let fix = "run as oneadmin on the front-end, or set ONED_ADDR and ONE_AUTH; --offline leaves this out";
             findings.warning("oned", format!("{error:#}"), fix);
             return None;
         }
     };
+    spare_room(&oned, settings, findings);
     if version.starts_with("7.") || (version.starts_with("6.") && sched::names_a_server(installation)) {
         findings.ok("oned", format!("version {version}"));
     } else if version.starts_with("6.") {
@@ -274,4 +278,26 @@ fn oned(installation: &Installation, findings: &mut Findings) -> Option<String> 
         findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
     }
     Some(version)
+}
+
+/// Whether any one host, or failure domain, may fail, where `spare` asks for it.
+fn spare_room(oned: &Oned, settings: &Settings, findings: &mut Findings) {
+    if settings.policy.spare == Spare::None {
+        return;
+    }
+    let mut hosts = Vec::new();
+    if let Err(error) = oned.hosts(&mut |host| hosts.push(host)) {
+        findings.warning("spare room", format!("the hosts are not known: {error}"), "see what is said of oned");
+        return;
+    }
+    let Some(room) = decide::spare_of_hosts(hosts, &settings.policy) else { return };
+    let text = format!("{} (each VM as the mean of its host)", room.text());
+    if room.failures == 0 {
+        findings.warning("spare room", "oned shows no hosts", "run as oneadmin");
+    } else if room.lacking.is_empty() {
+        findings.ok("spare room", text);
+    } else {
+        let fix = "add hosts, or find room: `oneaio advise CLUSTER` names VMs that ask for more than they use";
+        findings.warning("spare room", text, fix);
+    }
 }

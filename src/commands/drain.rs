@@ -1,34 +1,41 @@
 //! `oneaio drain HOST`: whether a host can be emptied, by which migrations and in which
-//! order, or which VM and which rule is in the way. It only says; nothing is done.
+//! order, or which VM and which rule is in the way; several hosts in waves. It only says; nothing is done.
 
 use super::driver::{self, failed};
-use super::show::{grid, migrations_table, terminal};
+use super::show::{grid, migrations_table, terminal, waves};
 use super::{ConfigArgs, Exit, asked, logger, recorded};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::model::history::Recall;
 use crate::model::ids::HostId;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Host, Snapshot};
 use crate::opennebula::plan_xml;
 use crate::records::bundle::{Bundle, MOST_REQUEST};
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use std::path::PathBuf;
 
 /// Which host, and what is known.
 #[derive(Clone, Debug, Args)]
 pub struct DrainArgs {
-    /// The host's ID or name.
-    #[arg(value_name = "HOST")]
-    pub host: String,
+    /// The host's ID or name. Several of one cluster are emptied in waves: the hosts of a wave are away at the
+    /// same time, and come back empty before the next.
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// At most so many hosts in a wave.
+    #[arg(long, value_name = "HOSTS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub at_once: Option<u32>,
     /// A recorded optimize request of the host's cluster: a folder or a file. Without it the
     /// request comes on standard input or, where nothing is piped in, from the living cloud:
     /// oned is made to ask, and gets an empty answer.
     #[arg(long, value_name = "BUNDLE")]
     pub from: Option<PathBuf>,
-    /// Print the migrations as a plan in oned's form.
+    /// Print the migrations as a plan in oned's form; of several waves those of the first.
     #[arg(long)]
     pub plan: bool,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "plan")]
+    pub json: bool,
     /// Do not cut what is wider than the terminal.
     #[arg(long)]
     pub full: bool,
@@ -45,32 +52,81 @@ pub fn run(args: &DrainArgs) -> Exit {
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
     grid::fit(args.full);
-    let Source { settings, snapshot, recall, host } = source(args)?;
-    let host = host.map_or_else(|| named(&snapshot, &args.host), Ok);
-    let host = host.map_err(|error| failed(Exit::Unusable, &error))?;
-    let known = snapshot.host_index(host).is_some()
-        || snapshot.clusters.iter().any(|cluster| cluster.hosts.contains(&host))
-        || snapshot.vms.iter().any(|vm| vm.host == Some(host));
-    if !known {
-        let error = anyhow!("the request knows no host {host}: is this an optimize request of its cluster?");
-        return Err(failed(Exit::Unusable, &error));
+    let Source { settings, snapshot, recall, hosts } = source(args)?;
+    let hosts = hosts.map_or_else(|| args.hosts.iter().map(|host| named(&snapshot, host)).collect(), Ok);
+    let hosts: Vec<HostId> = hosts.map_err(|error| failed(Exit::Unusable, &error))?;
+    for &host in &hosts {
+        let known = snapshot.host_index(host).is_some()
+            || snapshot.clusters.iter().any(|cluster| cluster.hosts.contains(&host))
+            || snapshot.vms.iter().any(|vm| vm.host == Some(host));
+        if !known {
+            let error = anyhow!("the request knows no host {host}: is this an optimize request of its cluster?");
+            return Err(failed(Exit::Unusable, &error));
+        }
     }
     super::answering::rehearse();
-    let drained = decide::drain(&snapshot, host, &recall, &settings.policy)
+    match hosts[..] {
+        [host] if !args.json => one(args, &settings, &snapshot, &recall, host),
+        _ => several(args, &settings, &snapshot, &recall, &hosts),
+    }
+}
+
+/// One host: all of its migrations that are possible, also where others are not.
+fn one(
+    args: &DrainArgs,
+    settings: &Settings,
+    snapshot: &Snapshot,
+    recall: &Recall,
+    host: HostId,
+) -> Result<Exit, Exit> {
+    let drained = decide::drain(snapshot, host, recall, &settings.policy)
         .map_err(|error| failed(Exit::Unusable, &error.into()))?;
     let text = if args.plan {
-        let cluster = snapshot.clusters.first().map_or(plan_xml::PLACEMENT, |cluster| cluster.id.0);
         drained
             .blockers
             .iter()
             .for_each(|(vm, reason)| logger::vm(log::Level::Error, *vm, &format!("cannot leave: {reason}")));
-        plan_xml::write(&drained.migrated.plan, cluster)
+        plan_xml::write(&drained.migrated.plan, cluster(snapshot))
     } else {
-        let table = migrations_table::evacuation(&snapshot, host.0, &drained);
+        let table = migrations_table::evacuation(snapshot, host.0, &drained);
         terminal::lines(&table)
     };
     let outcome = if drained.blockers.is_empty() { Exit::Done } else { Exit::Different };
     Ok(driver::print(&text).max(outcome))
+}
+
+/// Hosts in waves.
+fn several(
+    args: &DrainArgs,
+    settings: &Settings,
+    snapshot: &Snapshot,
+    recall: &Recall,
+    hosts: &[HostId],
+) -> Result<Exit, Exit> {
+    let most = args.at_once.map_or(usize::MAX, |most| most as usize);
+    let policy = &settings.policy;
+    let rolling = decide::drain_in_waves(snapshot, hosts, most, recall, policy)
+        .map_err(|error| failed(Exit::Unusable, &error.into()))?;
+    let text = if args.plan {
+        for (host, blockers) in &rolling.blocked {
+            blockers.iter().for_each(|(vm, reason)| {
+                logger::vm(log::Level::Error, *vm, &format!("cannot leave host {host}: {reason}"));
+            });
+        }
+        let first = rolling.waves.first().map(|wave| wave.migrated.plan.clone());
+        plan_xml::write(&first.unwrap_or_default(), cluster(snapshot))
+    } else if args.json {
+        terminal::json(&format!("{}\n", waves::json(snapshot, &rolling, &policy.drain)))
+    } else {
+        terminal::lines(&waves::waves(snapshot, &rolling, &policy.drain))
+    };
+    let outcome = if rolling.blocked.is_empty() { Exit::Done } else { Exit::Different };
+    Ok(driver::print(&text).max(outcome))
+}
+
+/// The ID of a plan.
+fn cluster(snapshot: &Snapshot) -> i32 {
+    snapshot.clusters.first().map_or(plan_xml::PLACEMENT, |cluster| cluster.id.0)
 }
 
 /// What the answer rests on.
@@ -78,8 +134,8 @@ struct Source {
     settings: Settings,
     snapshot: Snapshot,
     recall: Recall,
-    /// The host, where oned told it.
-    host: Option<HostId>,
+    /// The hosts, where oned told them.
+    hosts: Option<Vec<HostId>>,
 }
 
 /// Settings and what was requested; what is wrong is told.
@@ -87,13 +143,13 @@ fn source(args: &DrainArgs) -> Result<Source, Exit> {
     let Some(path) = &args.from else {
         let settings = driver::begin(&args.config)?.settings;
         if asked::nothing_on_stdin() {
-            let (host, snapshot) = living(&args.host).map_err(|error| failed(Exit::Unusable, &error))?;
+            let (hosts, snapshot) = living(&args.hosts).map_err(|error| failed(Exit::Unusable, &error))?;
             let recall = recorded::known(&settings, &snapshot);
-            return Ok(Source { settings, snapshot, recall, host: Some(host) });
+            return Ok(Source { settings, snapshot, recall, hosts: Some(hosts) });
         }
         let snapshot = decide::read(driver::request("drain HOST")?);
         let snapshot = snapshot.map_err(|error| failed(Exit::Unusable, &error.into()))?;
-        return Ok(Source { settings, snapshot, recall: Recall::default(), host: None });
+        return Ok(Source { settings, snapshot, recall: Recall::default(), hosts: None });
     };
     logger::start(LogLevel::Warn);
     let bundle = Bundle::open(path).and_then(|bundle| Ok((bundle.open_request()?, bundle)));
@@ -101,14 +157,25 @@ fn source(args: &DrainArgs) -> Result<Source, Exit> {
     let settings = driver::load_for(&args.config, &bundle).map_err(|error| failed(Exit::Usage, &error))?;
     let snapshot = decide::read_recorded(request, MOST_REQUEST);
     let snapshot = snapshot.map_err(|error| failed(Exit::Unusable, &error.into()))?;
-    Ok(Source { settings, snapshot, recall: Recall::default(), host: None })
+    Ok(Source { settings, snapshot, recall: Recall::default(), hosts: None })
 }
 
-/// What oned asks about the cluster of a host.
-fn living(host: &str) -> Result<(HostId, Snapshot)> {
+/// What oned asks about the cluster of hosts.
+fn living(names: &[String]) -> Result<(Vec<HostId>, Snapshot)> {
     let oned = asked::oned()?;
-    let host = asked::host(&oned, host)?;
-    Ok((host.id, decide::read(asked::of_cluster(&oned, host.cluster)?)?))
+    let hosts = names.iter().map(|name| asked::host(&oned, name)).collect::<Result<Vec<Host>>>()?;
+    let first = hosts.first().ok_or_else(|| anyhow!("no host is named"))?;
+    if let Some(other) = hosts.iter().find(|host| host.cluster != first.cluster) {
+        bail!(
+            "host {} is in cluster {}, host {} in {}: name hosts of one cluster",
+            first.id,
+            first.cluster,
+            other.id,
+            other.cluster
+        );
+    }
+    let snapshot = decide::read(asked::of_cluster(&oned, first.cluster)?)?;
+    Ok((hosts.into_iter().map(|host| host.id).collect(), snapshot))
 }
 
 /// A host by its ID or name. A host that is disabled has no name in a request.

@@ -12,6 +12,7 @@
 //! | `logger` | lines for oned, progress for people |
 //! | `show` | tables and plots |
 
+pub mod advise;
 pub mod check;
 pub mod classes;
 pub mod classify;

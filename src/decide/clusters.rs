@@ -3,20 +3,22 @@
 
 use super::{patience, room, underway};
 use crate::demand::monitored;
-use crate::model::cluster::Cluster;
+use crate::model::advice::{Advice, Histories};
+use crate::model::cluster::{Cluster, OneDrs};
 use crate::model::demand::Demands;
 use crate::model::explanation::MigrationExplanation;
 use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
-use crate::model::migration::{Drained, Migrated};
-use crate::model::policy::{Optimize, Policy};
+use crate::model::migration::{Drained, Migrated, Rolling};
+use crate::model::policy::{DrsPolicy, Optimize, Policy};
 use crate::model::snapshot::{Notice, Snapshot, Subject};
 use crate::placement::Stop;
+use crate::placement::advise;
 use crate::placement::check::{self, Breach};
 use crate::placement::migrate;
 use crate::placement::migrate::MigrationInput;
 use crate::placement::spare;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use thiserror::Error;
 
 /// A cluster that cannot be optimized.
@@ -140,8 +142,7 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
     let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput::new(snapshot, cluster, &demands);
     let mut drained = migrate::drain(&input, policy, host);
-    let no_limits = Optimize { migrations: None, host_migrations: None, ..own.optimize.clone() };
-    let own = Policy { optimize: no_limits, ..own };
+    let own = without_limits(&own);
     for breach in keep_legal(snapshot, cluster, &mut drained.migrated, &own) {
         let text = format!("its migration would break a rule ({breach}); please report this");
         drained.blockers.push((breach.vm, text));
@@ -149,8 +150,146 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
     Ok(drained)
 }
 
-/// Takes out what the independent check finds fault with.
+/// Plans the evacuation of several hosts of a cluster in waves of at most `most` hosts: those of a wave come back
+/// empty before the next. Each wave is judged on the request as it would be then.
+///
+/// # Errors
+/// When the request is not about a cluster.
+pub fn drain_in_waves(
+    snapshot: &Snapshot,
+    hosts: &[HostId],
+    most: usize,
+    recall: &Recall,
+    policy: &Policy,
+) -> Result<Rolling, NoCluster> {
+    let with_host = |cluster: &&Cluster| hosts.iter().any(|host| cluster.hosts.binary_search(host).is_ok());
+    let named = snapshot.clusters.iter().find(with_host).map(|cluster| cluster.id);
+    let cluster = cluster(snapshot, named)?;
+    let own = without_limits(&cluster.drs.over(policy));
+    let demands = |now: &Snapshot| monitored::demands(now, recall, own.monitoring_max_age, own.optimize.predictive);
+    let mut open: BTreeSet<HostId> = hosts.iter().copied().collect();
+    let mut now = snapshot.clone();
+    let pace = migrate::pace(&MigrationInput::new(&now, cluster, &demands(&now)), policy);
+    let mut rolling = Rolling { pace, ..Rolling::default() };
+    while !open.is_empty() {
+        let expected = demands(&now);
+        let input = MigrationInput::new(&now, cluster, &expected);
+        let asked: Vec<HostId> = open.iter().copied().collect();
+        let mut wave = migrate::wave(&input, policy, &asked, most.max(1));
+        let copied: HashMap<VmId, f64> =
+            wave.migrated.migrations.iter().zip(&wave.copied).map(|(one, mib)| (one.vm, *mib)).collect();
+        let dropped = judged(&now, cluster, &mut wave.migrated, &own);
+        // a host that a dropped migration leaves behind is not empty
+        let left: BTreeSet<HostId> =
+            dropped.iter().filter_map(|breach| now.vm(breach.vm).and_then(|vm| vm.host)).collect();
+        wave.hosts.retain(|host| !left.contains(host));
+        if wave.hosts.is_empty() {
+            break;
+        }
+        wave.copied = wave.migrated.migrations.iter().map(|one| copied.get(&one.vm).copied().unwrap_or(0.0)).collect();
+        wave.seconds = migrate::seconds(&wave.migrated.migrations, &wave.copied, rolling.pace, &own.executor);
+        let sent = targets(&wave.migrated);
+        let away: Vec<usize> = wave.hosts.iter().filter_map(|host| now.host_index(*host)).collect();
+        let at = |vm| sent.get(&vm).and_then(|host| now.host_index(*host));
+        if let Some((room, lacking)) = spare::told(&now, policy, &away, at) {
+            wave.migrated.spare = Some(room);
+            wave.lacking = lacking;
+        }
+        wave.hosts.iter().for_each(|host| {
+            open.remove(host);
+        });
+        now = migrate::after(&now, &wave.migrated, &own);
+        rolling.waves.push(wave);
+    }
+    let expected = demands(&now);
+    for host in open {
+        let drained = migrate::drain(&MigrationInput::new(&now, cluster, &expected), policy, host);
+        let mut blockers = drained.blockers;
+        for (vm, text) in &mut blockers {
+            let blocked = |of: &Snapshot| of.vm(*vm).is_some_and(|vm| vm.blocked);
+            if blocked(&now) && !blocked(snapshot) {
+                text.clear();
+                text.push_str(
+                    "moves with an earlier wave, and which devices it gets there is not known: ask again then",
+                );
+            }
+        }
+        if blockers.is_empty() {
+            // only a fault of the planner leaves this
+            blockers.extend(
+                now.vms
+                    .iter()
+                    .filter(|vm| vm.host == Some(host))
+                    .map(|vm| (vm.id, "its migration would break a rule; please report this".to_owned())),
+            );
+        }
+        rolling.blocked.push((host, blockers));
+    }
+    Ok(rolling)
+}
+
+/// Reports on a cluster: sizes of VMs by their own histories, what it could hold more, and hosts that it does not
+/// need, which is seen by packing it. Nothing is to be carried out.
+///
+/// # Errors
+/// When the request is not about this cluster.
+pub fn advise(
+    snapshot: &Snapshot,
+    named: Option<ClusterId>,
+    recall: &Recall,
+    histories: &Histories,
+    policy: &Policy,
+) -> Result<Advice, NoCluster> {
+    let cluster = cluster(snapshot, named)?;
+    let own = without_limits(&cluster.drs.over(policy));
+    let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
+    let mut report = advise::advise(&MigrationInput::new(snapshot, cluster, &demands), policy, histories);
+    let packed = Cluster {
+        drs: OneDrs {
+            policy: Some(DrsPolicy::Pack),
+            migrations: Some(None),
+            host_migrations: Some(None),
+            ..cluster.drs.clone()
+        },
+        ..cluster.clone()
+    };
+    let peaks = advise::at_their_peaks(snapshot, &demands, histories);
+    let mut migrated = migrate::plan(&MigrationInput::new(snapshot, &packed, &peaks), policy);
+    judged(snapshot, &packed, &mut migrated, &own);
+    let sent = targets(&migrated);
+    report.idle.empty = advise::empty(snapshot, |_| None);
+    report.idle.unneeded = advise::empty(snapshot, |vm| sent.get(&vm).copied());
+    let away: Vec<usize> = report.idle.unneeded.iter().filter_map(|host| snapshot.host_index(*host)).collect();
+    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
+    let lacking = spare::told(snapshot, policy, &away, at).map(|(_, notices)| notices).unwrap_or_default();
+    report.idle.lacking = lacking.iter().map(|notice| format!("{}: {}", notice.subject, notice.text)).collect();
+    Ok(report)
+}
+
+/// Limits on migrations are for optimizations.
+fn without_limits(policy: &Policy) -> Policy {
+    let optimize = Optimize { migrations: None, host_migrations: None, ..policy.optimize.clone() };
+    Policy { optimize, ..policy.clone() }
+}
+
+/// Takes out what the independent check finds fault with, and tells of spare room.
 fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, policy: &Policy) -> Vec<Breach> {
+    let dropped = judged(snapshot, cluster, migrated, policy);
+    let sent = targets(migrated);
+    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
+    if let Some((room, notices)) = spare::told(snapshot, policy, &[], at) {
+        migrated.spare = Some(room);
+        migrated.notices.extend(notices);
+    }
+    dropped
+}
+
+fn targets(migrated: &Migrated) -> HashMap<VmId, HostId> {
+    migrated.plan.actions.iter().map(|action| (action.vm, action.host)).collect()
+}
+
+/// Takes out what the independent check finds fault with.
+fn judged(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, policy: &Policy) -> Vec<Breach> {
     let mut plan = std::mem::take(&mut migrated.plan);
     super::rehearsal::spoil(&mut plan);
     let (legal, dropped) = check::migrations_without_breaches(snapshot, cluster, plan, policy);
@@ -161,8 +300,5 @@ fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, p
         let text = format!("is not migrated: the plan broke a rule ({breach}); please report this");
         migrated.notices.push(Notice { subject: Subject::Vm(breach.vm), text });
     }
-    let sent: HashMap<VmId, HostId> = migrated.plan.actions.iter().map(|action| (action.vm, action.host)).collect();
-    let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));
-    migrated.notices.extend(spare::notices(snapshot, policy, at));
     dropped
 }

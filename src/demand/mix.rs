@@ -8,9 +8,10 @@
 use super::calibration::Calibration;
 use super::classifier::{Classification, Classifier};
 use super::estimator::{Fit, Outcome, PLACEMENT};
-use super::memory::{Traits, cpu_peak, mean, other_peak};
+use super::memory::{PEAK, Traits, cpu_peak, mean, other_peak};
 use super::relatives::ENOUGH;
 use super::window::Window;
+use crate::model::advice::Seen;
 use crate::model::comparable::unit;
 use crate::model::demand::{Class, Demand, Source, Usage};
 use crate::model::history::{Estimate, Usual};
@@ -135,6 +136,20 @@ fn usual(traits: &Traits, horizon: usize) -> Usual {
 #[must_use]
 pub fn counts(estimate: &Estimate) -> bool {
     estimate.samples >= ENOUGH
+}
+
+/// What an estimate tells of the own history, where nothing else is kept: the peak of some hours and the one that
+/// is expected. `None` where there are too few samples.
+#[must_use]
+pub fn seen(estimate: &Estimate) -> Option<Seen> {
+    let peak = |of: fn(&Usage) -> f64| of(&estimate.usual.peak).max(of(&estimate.peak));
+    counts(estimate).then(|| Seen {
+        cpu: peak(|usage| usage.cpu),
+        memory: peak(|usage| usage.memory),
+        coverage: PEAK,
+        samples: estimate.samples,
+        days: None,
+    })
 }
 
 /// What a VM will use: what it is estimated at as far as that is trusted, the rest what its

@@ -3,6 +3,7 @@
 
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
+use super::report::SpareRoom;
 use super::snapshot::Notice;
 use super::units::Memory;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Migrated {
     pub idle: Option<String>,
     /// Largest D_green over the hosts, before and after.
     pub objective: (f64, f64),
+    /// Room for a failure after the plan, where the policy asks for some.
+    pub spare: Option<SpareRoom>,
 }
 
 /// Why a VM moves.
@@ -75,4 +78,39 @@ pub struct Drained {
     pub blockers: Vec<(VmId, String)>,
     /// VMs on the host.
     pub vms: usize,
+}
+
+/// Several hosts emptied one wave after another, each wave's hosts back before the next.
+#[derive(Clone, Debug, Default)]
+pub struct Rolling {
+    /// In order.
+    pub waves: Vec<Wave>,
+    /// Hosts that no wave empties, with the VMs in the way and their causes.
+    pub blocked: Vec<(HostId, Vec<(VmId, String)>)>,
+    /// How fast migrations are.
+    pub pace: Pace,
+}
+
+/// Hosts that are away at the same time.
+#[derive(Clone, Debug, Default)]
+pub struct Wave {
+    /// By ID.
+    pub hosts: Vec<HostId>,
+    /// The migrations that empty them.
+    pub migrated: Migrated,
+    /// What each migration copies, MiB; in the plan's order.
+    pub copied: Vec<f64>,
+    /// What lacks room if another host fails while these are away.
+    pub lacking: Vec<Notice>,
+    /// Seconds of all of them, as oned's executor runs them side by side.
+    pub seconds: f64,
+}
+
+/// How fast migrations copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Pace {
+    /// MiB a second.
+    pub mib_per_second: f64,
+    /// Migrations in HISTORY that it was measured on; 0 where it is assumed.
+    pub measured: usize,
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows XML, SQL, HTTP or files, and nothing here decides.
 
+pub mod advice;
 pub mod chance;
 pub mod cluster;
 pub mod comparable;

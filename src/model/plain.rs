@@ -69,6 +69,7 @@ impl Vm {
             suspended: false,
             blocked: false,
             likings: Vec::new(),
+            priority: 0,
             monitoring: None,
         }
     }

@@ -58,6 +58,24 @@ pub struct Policy {
     pub executor: Executor,
     /// How clusters are optimized.
     pub optimize: Optimize,
+    /// What is taken for granted where hosts are emptied in waves.
+    pub drain: DrainTimes,
+}
+
+/// Times of maintenance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DrainTimes {
+    /// MiB a second that a migration copies, where HISTORY does not tell.
+    pub rate: f64,
+    /// Seconds that the hosts of a wave are away.
+    pub away: u32,
+}
+
+impl Default for DrainTimes {
+    fn default() -> Self {
+        // 1 Gbit/s less what protocols take; a boot with its checks
+        Self { rate: 100.0, away: 600 }
+    }
 }
 
 /// What may fail with all its VMs finding a place elsewhere.
@@ -285,6 +303,7 @@ impl Default for Policy {
             retry: Retry::default(),
             executor: Executor::default(),
             optimize: Optimize::default(),
+            drain: DrainTimes::default(),
         }
     }
 }

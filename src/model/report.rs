@@ -5,6 +5,7 @@ use super::demand::{Basis, Class, Source};
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::snapshot::Notice;
+use super::units::{Cpu, Memory};
 use serde::Serialize;
 
 /// The planner's whole answer.
@@ -40,6 +41,71 @@ pub struct Report {
     pub green: Option<GreenEffect>,
     /// What D is made of.
     pub resources: Vec<ResourceReport>,
+    /// Room for a failure after the plan, where the policy asks for some.
+    pub spare: Option<SpareRoom>,
+}
+
+/// Whether the VMs of whatever fails would find a place elsewhere (N+1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SpareRoom {
+    /// What fails: HOST, or the attribute that all hosts of a domain have in common.
+    pub by: String,
+    /// How many failures were looked at, each for itself.
+    pub failures: usize,
+    /// Those after which VMs would have no place; that of most VMs first.
+    pub lacking: Vec<Shortfall>,
+}
+
+impl SpareRoom {
+    /// In one sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let what = if self.by == "HOST" { "hosts".to_owned() } else { format!("values of {}", self.by) };
+        match self.lacking.first() {
+            None => format!("any one of {} {what} may fail: all VMs would find a place", self.failures),
+            Some(worst) => format!(
+                "of {} {what} {} may not fail: {}",
+                self.failures,
+                self.lacking.len(),
+                worst.text().trim_start_matches("N+1: ")
+            ),
+        }
+    }
+}
+
+/// VMs that would have no place after a failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Shortfall {
+    /// The hosts that fail.
+    pub hosts: Vec<HostId>,
+    /// `RACK r1`; empty for a single host.
+    pub domain: String,
+    /// How many VMs are on them.
+    pub of: usize,
+    /// How many of these would have no place.
+    pub vms: usize,
+    /// What they ask for, percent of a core.
+    pub cpu: Cpu,
+    /// What they ask for, KiB.
+    pub memory: Memory,
+}
+
+impl Shortfall {
+    /// In one sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let whose = match (&self.domain, self.hosts.first()) {
+            (domain, Some(host)) if domain.is_empty() => format!("host {host}"),
+            (domain, _) => domain.clone(),
+        };
+        format!(
+            "N+1: {} of {} VMs of {whose} would have no place: they need {} and {}",
+            self.vms,
+            self.of,
+            self.cpu.text(),
+            self.memory.text()
+        )
+    }
 }
 
 /// A plan against the one that the same planner makes with s_green = 0.

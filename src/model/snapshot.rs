@@ -61,6 +61,15 @@ impl Snapshot {
         self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
 
+    /// The group of a VM, with what it and the VM's role wish.
+    #[must_use]
+    pub fn wishes(&self, vm: &Vm) -> Option<(&VmGroup, Vec<&Wishes>)> {
+        let (id, role) = vm.group.as_ref()?;
+        let group = self.groups.binary_search_by_key(id, |group| group.id).ok().map(|index| &self.groups[index])?;
+        let role = group.roles.iter().find(|known| known.name == *role).map(|role| &role.wishes);
+        Some((group, std::iter::once(&group.wishes).chain(role).collect()))
+    }
+
     /// Whether a sample was at most `max_age` seconds old when the newest of the document
     /// was taken: the request itself is the clock, so that equal bytes give equal answers.
     /// With a `max_age` of 0 none is fresh.
@@ -212,6 +221,8 @@ pub struct Vm {
     pub blocked: bool,
     /// USER_TEMPLATE/ONEAIO_PREFER and ONEAIO_AVOID: hosts that are better or worse for it.
     pub likings: Vec<Liking>,
+    /// USER_TEMPLATE/ONEAIO_PRIORITY, 0 to 100: orders among the VMs of its owner.
+    pub priority: u32,
     /// MONITORING, where the request tells it (optimize requests do).
     pub monitoring: Option<Box<VmMonitoring>>,
 }
@@ -428,6 +439,8 @@ pub struct VmGroup {
     pub anti_affined: Vec<Vec<usize>>,
     /// Wishes of all its VMs together.
     pub wishes: Wishes,
+    /// UID or GID is 0: oneadmin's, or of his group.
+    pub by_administrator: bool,
 }
 
 /// ROLES/ROLE.

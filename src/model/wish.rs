@@ -13,6 +13,10 @@ pub struct Wishes {
     pub together: Option<Together>,
     /// ONEAIO_PREFER and ONEAIO_AVOID: hosts that are better or worse than others.
     pub likings: Vec<Liking>,
+    /// ONEAIO_STAY: no optimization and no evacuation moves its VMs.
+    pub stay: bool,
+    /// ONEAIO_PRIORITY, 0 to 100: larger ones first, where not all find a place.
+    pub priority: u32,
 }
 
 /// VMs go to the values of a host attribute evenly.

@@ -99,6 +99,7 @@ pub fn vnet(walker: &mut Walker<'_>) -> Result<(Option<i32>, Vnet, Odd), XmlErro
 pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), XmlError> {
     let mut odd = Odd::default();
     let (mut id, mut name) = (None, String::new());
+    let mut by_administrator = false;
     let mut roles = Vec::new();
     let (mut affined, mut anti_affined) = (Vec::new(), Vec::new());
     let mut wished: Vec<(String, String)> = Vec::new();
@@ -109,6 +110,11 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
         }
         "NAME" => {
             name = w.text()?.into_owned();
+            Ok(())
+        }
+        // user 0 is oneadmin, group 0 that of administrators
+        "UID" | "GID" => {
+            by_administrator |= number::id(&w.text()?) == Some(0);
             Ok(())
         }
         "ROLES" => w.children(|w, _| {
@@ -142,7 +148,7 @@ pub fn vm_group(walker: &mut Walker<'_>) -> Result<(Option<i32>, VmGroup, Odd), 
     let text = |name: &str| wished.iter().find(|(known, _)| known == name).map_or("", |(_, text)| text.as_str());
     let mut wishes = wishes::read("the group", text, &mut odd);
     wishes::settle(&mut wishes, &mut roles, &affined, &mut odd);
-    let group = VmGroup { id: GroupId(id.unwrap_or(-1)), name, roles, affined, anti_affined, wishes };
+    let group = VmGroup { id: GroupId(id.unwrap_or(-1)), name, roles, affined, anti_affined, wishes, by_administrator };
     Ok((id, group, odd))
 }
 

@@ -10,7 +10,7 @@ use crate::model::sample::VmIdentity;
 use crate::model::snapshot::{AutoNic, LastRun, Stay, Vm, VmState};
 use crate::model::topology::{PinPolicy, Topology, VirtualNode};
 use crate::model::units::{Cpu, Disk, Memory};
-use crate::model::wish::Liking;
+use crate::model::wish::Wishes;
 
 /// HISTORY/ACTION of an undeploy, undeploy-hard and stop.
 const STOP_ACTIONS: [i64; 3] = [5, 6, 9];
@@ -120,6 +120,7 @@ struct RawVm {
     blocked: First,
     prefer: First,
     avoid: First,
+    priority: First,
     monitoring: Option<Vector>,
     error: First,
     sched_message: First,
@@ -129,13 +130,14 @@ struct RawVm {
 }
 
 impl RawVm {
-    fn likings(&self, odd: &mut Odd) -> Vec<Liking> {
+    fn wishes(&self, odd: &mut Odd) -> Wishes {
         let text = |name: &str| match name {
             "ONEAIO_PREFER" => self.prefer.text(),
             "ONEAIO_AVOID" => self.avoid.text(),
+            "ONEAIO_PRIORITY" => self.priority.text(),
             _ => "",
         };
-        wishes::read("the VM", text, odd).likings
+        wishes::read("the VM", text, odd)
     }
 
     fn template(&mut self, walker: &mut Walker<'_>, odd: &mut Odd) -> Result<(), XmlError> {
@@ -176,6 +178,7 @@ impl RawVm {
             name if name.eq_ignore_ascii_case("ONEDRS_BLOCKED") => self.blocked.fill(w),
             name if name.eq_ignore_ascii_case("ONEAIO_PREFER") => self.prefer.fill(w),
             name if name.eq_ignore_ascii_case("ONEAIO_AVOID") => self.avoid.fill(w),
+            name if name.eq_ignore_ascii_case("ONEAIO_PRIORITY") => self.priority.fill(w),
             "ERROR" => self.error.fill(w),
             "SCHED_MESSAGE" => self.sched_message.fill(w),
             tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
@@ -233,6 +236,7 @@ impl RawVm {
         for nic in &self.nics {
             bounded_rank("SCHED_RANK of a NIC", nic.get("SCHED_RANK"), odd);
         }
+        let wishes = self.wishes(odd);
         Vm {
             id: VmId(id.unwrap_or(-1)),
             name: self.name.text().to_owned(),
@@ -273,7 +277,8 @@ impl RawVm {
             error: self.error.text().to_owned(),
             sched_message: self.sched_message.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
-            likings: self.likings(odd),
+            likings: wishes.likings,
+            priority: wishes.priority,
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),
         }
     }

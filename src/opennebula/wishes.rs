@@ -21,6 +21,12 @@ const TOGETHER_SOFT: &str = "ONEAIO_TOGETHER_SOFT";
 const PREFER: &str = "ONEAIO_PREFER";
 /// Hosts that are worse.
 const AVOID: &str = "ONEAIO_AVOID";
+/// No migration but by the operator.
+const STAY: &str = "ONEAIO_STAY";
+/// Who goes first where not all find a place.
+const PRIORITY: &str = "ONEAIO_PRIORITY";
+/// The largest of them.
+const FIRST: u32 = 100;
 /// Terms of a list of liked hosts: each is compared with every host.
 const TERMS: usize = 32;
 /// Most that a liking may weigh.
@@ -44,7 +50,8 @@ pub fn read<'t>(whom: &str, text: impl Fn(&str) -> &'t str, odd: &mut Odd) -> Wi
         .map(|by| Together { by, soft: reading.yes(TOGETHER_SOFT, text(TOGETHER_SOFT)) });
     let mut likings = reading.likings(PREFER, text(PREFER), 1.0);
     likings.extend(reading.likings(AVOID, text(AVOID), -1.0));
-    Wishes { spread, together, likings }
+    let (stay, priority) = (reading.yes(STAY, text(STAY)), reading.priority(text(PRIORITY)));
+    Wishes { spread, together, likings, stay, priority }
 }
 
 struct Reading<'a> {
@@ -78,6 +85,18 @@ impl Reading<'_> {
         skew.unwrap_or_else(|| {
             self.refuse(SKEW, text, "it must be a whole number from 1, and counts as 1");
             1
+        })
+    }
+
+    fn priority(&mut self, text: &str) -> u32 {
+        if text.trim().is_empty() {
+            return 0;
+        }
+        let priority =
+            number::integer(text).and_then(|value| u32::try_from(value).ok()).filter(|value| *value <= FIRST);
+        priority.unwrap_or_else(|| {
+            self.refuse(PRIORITY, text, "it must be a whole number from 0 to 100, and counts as 0");
+            0
         })
     }
 

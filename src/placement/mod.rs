@@ -10,11 +10,13 @@
 //! | `migrate` | running VMs to better hosts: optimizations and evacuations |
 //! | `explain` | a decision taken apart: every candidate host, what tipped it, what would help |
 //! | `spare` | whether the VMs of a host that fails would find a place |
+//! | `advise` | a report on a cluster: sizes of VMs, room, hosts that are not needed |
 //! | `check` | an independent judge of any plan; shares no code with `rules` |
 //! | `work` | the bound on what a plan may cost |
 //!
 //! No XML, no SQL, no files, no clock, no log: what it has to say is in the report.
 
+pub mod advise;
 pub mod check;
 pub mod deploy;
 pub mod explain;

@@ -6,6 +6,7 @@
 use super::rules::groups::{Groups, Occupant, Tag};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::{Policy, Spare};
+use crate::model::report::{self as model, Shortfall};
 use crate::model::snapshot::{Host, Notice, Snapshot, Subject, Vm, VmState};
 use crate::model::units::{Cpu, Memory};
 use std::cmp::Reverse;
@@ -13,23 +14,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Hosts or domains that are told one by one; the others are counted.
 const TOLD: usize = 5;
-
-/// VMs that would have no place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortfall {
-    /// The hosts that fail.
-    pub hosts: Vec<HostId>,
-    /// `RACK r1`; empty for a single host.
-    pub domain: String,
-    /// How many VMs are on them.
-    pub of: usize,
-    /// How many of these would have no place.
-    pub vms: usize,
-    /// What they ask for.
-    pub cpu: Cpu,
-    /// What they ask for.
-    pub memory: Memory,
-}
 
 /// A VM that would have to find a place. What the request does not hold counts as the mean of its host.
 #[derive(Clone, Copy)]
@@ -118,6 +102,17 @@ impl<'a> SpareRoom<'a> {
     /// O(VMs x hosts).
     #[must_use]
     pub fn shortfalls(&self, at: impl Fn(VmId) -> Option<usize>, only_used: bool) -> Vec<Shortfall> {
+        self.shortfalls_without(&[], at, only_used)
+    }
+
+    /// The same while some hosts (indices) are away.
+    #[must_use]
+    pub fn shortfalls_without(
+        &self,
+        away: &[usize],
+        at: impl Fn(VmId) -> Option<usize>,
+        only_used: bool,
+    ) -> Vec<Shortfall> {
         let hosts = &self.snapshot.hosts;
         let mut free: Vec<(i64, i64)> = hosts
             .iter()
@@ -144,7 +139,10 @@ impl<'a> SpareRoom<'a> {
             let each = |sum: i64| sum / i64::try_from(count.max(1)).unwrap_or(1);
             guests[host].extend((0..count).map(|_| Guest { vm: None, cpu: each(cpu), memory: each(memory) }));
         }
-        let gives = |host: usize| hosts[host].enabled && !hosts[host].closed && !(only_used && guests[host].is_empty());
+        let gives = |host: usize| {
+            let there = hosts[host].enabled && !hosts[host].closed && !away.contains(&host);
+            there && !(only_used && guests[host].is_empty())
+        };
         let takers: Vec<usize> = (0..hosts.len()).filter(|&host| gives(host)).collect();
         let failure = |(domain, failed): &(String, Vec<usize>)| {
             let lost: Vec<(usize, Guest)> =
@@ -279,13 +277,21 @@ fn by_domain(snapshot: &Snapshot, by: &str) -> Vec<(String, Vec<usize>)> {
     domains.into_iter().chain(alone).collect()
 }
 
-/// What is said of spare room after a plan; nothing where the policy wants none or there is enough.
+/// Spare room after a plan, with `at` telling where it puts VMs, while some hosts (indices) are away; and what is
+/// said of it. `None` where the policy wants none.
 #[must_use]
-pub fn notices(snapshot: &Snapshot, policy: &Policy, at: impl Fn(VmId) -> Option<usize>) -> Vec<Notice> {
-    let Some(spare) = SpareRoom::new(snapshot, policy) else { return Vec::new() };
+pub fn told(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    away: &[usize],
+    at: impl Fn(VmId) -> Option<usize>,
+) -> Option<(model::SpareRoom, Vec<Notice>)> {
+    let spare = SpareRoom::new(snapshot, policy)?;
     let mut notices = Vec::new();
-    if let Spare::Domain(by) = &policy.spare {
-        let silent = snapshot.hosts.iter().filter(|host| host.domain(by).is_none()).map(|host| host.id);
+    let mut by = "HOST".to_owned();
+    if let Spare::Domain(attribute) = &policy.spare {
+        by.clone_from(attribute);
+        let silent = snapshot.hosts.iter().filter(|host| host.domain(attribute).is_none()).map(|host| host.id);
         let silent: BTreeSet<HostId> = silent.collect();
         if let Some(first) = silent.first() {
             let text =
@@ -293,21 +299,14 @@ pub fn notices(snapshot: &Snapshot, policy: &Policy, at: impl Fn(VmId) -> Option
             notices.push(Notice { subject: Subject::Request, text });
         }
     }
-    let mut found = spare.shortfalls(at, false);
+    let mut found = spare.shortfalls_without(away, at, false);
     found.sort_by_key(|one| (Reverse(one.vms), one.hosts.clone()));
     for one in found.iter().take(TOLD) {
-        let (whose, subject) = match (&one.domain, one.hosts.first()) {
-            (domain, Some(host)) if domain.is_empty() => (format!("host {host}"), Subject::Host(*host)),
-            (domain, _) => (domain.clone(), Subject::Request),
+        let subject = match one.hosts.first() {
+            Some(host) if one.domain.is_empty() => Subject::Host(*host),
+            _ => Subject::Request,
         };
-        let text = format!(
-            "N+1: {} of {} VMs of {whose} would have no place: they need {} and {}",
-            one.vms,
-            one.of,
-            one.cpu.text(),
-            one.memory.text()
-        );
-        notices.push(Notice { subject, text });
+        notices.push(Notice { subject, text: one.text() });
     }
     if found.len() > TOLD {
         let vms: usize = found[TOLD..].iter().map(|one| one.vms).sum();
@@ -318,5 +317,7 @@ pub fn notices(snapshot: &Snapshot, policy: &Policy, at: impl Fn(VmId) -> Option
         );
         notices.push(Notice { subject: Subject::Request, text });
     }
-    notices
+    let is_away = |hosts: &Vec<usize>| hosts.iter().all(|host| away.contains(host));
+    let failures = spare.failures.iter().filter(|(_, hosts)| !is_away(hosts)).count();
+    Some((model::SpareRoom { by, failures, lacking: found }, notices))
 }

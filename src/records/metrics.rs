@@ -13,7 +13,7 @@ use crate::machine::files::{Sync, own_as_folder, write_whole};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
-use crate::model::report::Lack;
+use crate::model::report::{Lack, SpareRoom};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Name, type and meaning of each family, in the order of the file.
-const FAMILIES: [(&str, &str, &str); 18] = [
+const FAMILIES: [(&str, &str, &str); 20] = [
     ("oneaio_requests_total", "counter", "Requests of oned by command and result: done, fault or late"),
     ("oneaio_decisions_total", "counter", "VMs by what was decided: placed, waiting or migrated"),
     ("oneaio_decision_seconds", "histogram", "From the whole request to the answer"),
@@ -37,6 +37,8 @@ const FAMILIES: [(&str, &str, &str); 18] = [
     ("oneaio_host_interference", "gauge", "Interference D of a host after the latest placement"),
     ("oneaio_cluster_objective", "gauge", "Largest interference D of a cluster after its latest plan of migrations"),
     ("oneaio_plan_migrations", "gauge", "Migrations of a cluster's latest plan"),
+    ("oneaio_spare_lacking_failures", "gauge", "Hosts or domains after whose failure VMs would have no place"),
+    ("oneaio_spare_homeless_vms", "gauge", "VMs that would have no place after the worst of these failures"),
     ("oneaio_last_decision_timestamp_seconds", "gauge", "When a command decided last"),
     ("oneaio_store_last_success_timestamp_seconds", "gauge", "When the store of history answered last"),
     ("oneaio_model_trained_timestamp_seconds", "gauge", "When the model of demands was made"),
@@ -144,6 +146,7 @@ fn take(numbers: &mut Numbers, around: &Around<'_>, outcome: &Outcome<'_>) {
             numbers.add("oneaio_decisions_total", &label("result", "migrated"), count);
             numbers.set("oneaio_plan_migrations", &cluster, count);
             numbers.set("oneaio_cluster_objective", &cluster, migrated.objective.1);
+            spare(numbers, &format!("{command},{cluster}"), migrated.spare.as_ref());
         }
         Outcome::Nothing(_) => {}
     }
@@ -169,6 +172,7 @@ fn placed(numbers: &mut Numbers, decided: &Decided, recall: Option<&Recall>) {
     if let Some(share) = report.green_share() {
         numbers.set("oneaio_green_ratio", "", share);
     }
+    spare(numbers, &label("command", "place"), report.spare.as_ref());
     for host in &report.hosts {
         let id = host_label(host.id);
         numbers.set("oneaio_host_cpu_allocated_ratio", &id, host.cpu_allocated.1);
@@ -180,6 +184,21 @@ fn placed(numbers: &mut Numbers, decided: &Decided, recall: Option<&Recall>) {
         recall.into_iter().flat_map(|recall| recall.placements.iter().map(|one| (one.vm, one.host))).collect();
     for host in decided.planned.plan.actions.iter().filter_map(|action| sent.get(&action.vm)) {
         numbers.add("oneaio_failed_starts_total", &host_label(*host), 1.0);
+    }
+}
+
+/// Room for a failure after a plan; nothing is told where none is asked for.
+fn spare(numbers: &mut Numbers, labels: &str, spare: Option<&SpareRoom>) {
+    let lacking = spare.map(|spare| spare.lacking.as_slice());
+    let told = [
+        ("oneaio_spare_lacking_failures", lacking.map(|lacking| lacking.len() as f64)),
+        ("oneaio_spare_homeless_vms", lacking.map(|lacking| lacking.first().map_or(0, |one| one.vms) as f64)),
+    ];
+    for (family, value) in told {
+        match value {
+            Some(value) => numbers.set(family, labels, value),
+            None => numbers.forget(family, labels),
+        }
     }
 }
 
@@ -219,6 +238,13 @@ impl Numbers {
 
     fn set(&mut self, name: &str, labels: &str, value: f64) {
         self.0.entry(name.to_owned()).or_default().insert(labels.to_owned(), value);
+    }
+
+    /// One series is no more.
+    fn forget(&mut self, name: &str, labels: &str) {
+        if let Some(series) = self.0.get_mut(name) {
+            series.remove(labels);
+        }
     }
 
     fn clear(&mut self, name: &str) {

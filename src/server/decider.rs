@@ -178,6 +178,7 @@ impl Decider {
         }
         let count = decided.planned.plan.actions.len();
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
+        self.metrics.spare(report.spare.as_ref());
         let refused = report.refusals.clone();
         let outcome = Outcome { placed: placed(&decided), refused, held: waiting.held, left_out, oned_age };
         (

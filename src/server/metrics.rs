@@ -1,6 +1,7 @@
 //! How the service does, in numbers for Prometheus. Labels come from fixed lists, so that
 //! no client can make the numbers grow.
 
+use crate::model::report::SpareRoom;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +32,8 @@ pub struct Metrics {
     refusals: Family<Label, Counter>,
     objective: Level,
     green_share: Level,
+    spare_lacking: Gauge,
+    spare_homeless: Gauge,
     connections: Gauge,
     evicted: Counter,
     oned_failures: Gauge,
@@ -72,6 +75,18 @@ impl Default for Metrics {
                 "Renewable share of the hosts that the latest decision chose, 0 to 1",
                 Level::default(),
             ),
+            spare_lacking: add(
+                r,
+                "spare_lacking_failures",
+                "Hosts or domains after whose failure VMs would have no place; -1 where spare is no",
+                Gauge::default(),
+            ),
+            spare_homeless: add(
+                r,
+                "spare_homeless_vms",
+                "VMs that would have no place after the worst of these failures; -1 likewise",
+                Gauge::default(),
+            ),
             connections: add(r, "connections", "Open connections", Gauge::default()),
             evicted: add(r, "evicted_connections", "Idle connections closed for new ones", Counter::default()),
             oned_failures: add(r, "oned_failures", "Looks at oned that failed since the start", Gauge::default()),
@@ -104,6 +119,13 @@ impl Metrics {
             self.green_share.set(share);
         }
         self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Room for a failure after a decision, where some is asked for.
+    pub fn spare(&self, spare: Option<&SpareRoom>) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.spare_lacking.set(spare.map_or(-1, |spare| count(spare.lacking.len())));
+        self.spare_homeless.set(spare.map_or(-1, |spare| count(spare.lacking.first().map_or(0, |one| one.vms))));
     }
 
     /// A VM got no host.
@@ -145,6 +167,7 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::report::Shortfall;
 
     #[test]
     fn numbers_are_told_as_prometheus_reads_them() {
@@ -152,6 +175,8 @@ mod tests {
         metrics.answered("/", 200, Duration::from_millis(3));
         metrics.decided(4, 0.25, Some(0.5), Duration::from_millis(2));
         metrics.refused("cpu");
+        let lacking = vec![Shortfall { vms: 3, ..Shortfall::default() }, Shortfall { vms: 1, ..Shortfall::default() }];
+        metrics.spare(Some(&SpareRoom { lacking, ..SpareRoom::default() }));
         let moment = Moment { oned_age: Some(Duration::from_secs(7)), ..Moment::default() };
         let text = metrics.text(&moment).expect("writes");
         for line in [
@@ -159,6 +184,8 @@ mod tests {
             "oneaio_decisions_total 4",
             "oneaio_refusals_total{reason=\"cpu\"} 1",
             "oneaio_objective 0.25",
+            "oneaio_spare_lacking_failures 2",
+            "oneaio_spare_homeless_vms 3",
             "oneaio_green_share 0.5",
             "oneaio_oned_age_seconds 7.0",
             "oneaio_store_age_seconds -1.0",

@@ -52,6 +52,13 @@ impl Grid {
         self.rows.push(row.into_iter().collect());
     }
 
+    /// In at most so many columns, or in those of the terminal where it has fewer.
+    #[must_use]
+    pub fn within(&self, columns: usize) -> String {
+        let terminal = WIDTH.get().copied().flatten();
+        self.text(Some(terminal.map_or(columns, |terminal| terminal.min(columns))))
+    }
+
     fn text(&self, width: Option<usize>) -> String {
         let length = |text: &String| text.chars().count();
         let all = std::iter::once(&self.header).chain(&self.rows);

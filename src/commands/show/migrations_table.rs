@@ -86,7 +86,9 @@ fn notices(migrated: &Migrated) -> String {
     if lines.is_empty() { lines } else { lines + "\n" }
 }
 
-fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
+/// Who moves, in which order.
+#[must_use]
+pub fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
     let mut table = Grid::new(
         &["step", "VM", "name", "from", "to", "to copy", "D before", "after", "why"],
         &[0, 1, 5, 6, 7],

@@ -1,5 +1,6 @@
 //! How decisions look on a terminal: tables and plots. Nothing is decided here.
 
+pub mod advice;
 pub mod grid;
 pub mod messages;
 pub mod migrations_table;
@@ -7,3 +8,4 @@ pub mod page;
 pub mod plot;
 pub mod table;
 pub mod terminal;
+pub mod waves;

@@ -6,6 +6,7 @@ use crate::model::explanation::{Explanation, Score};
 use crate::model::ids::VmId;
 use crate::model::moment::utc;
 use crate::model::policy::Policy;
+use crate::model::report::SpareRoom;
 use crate::server::{Point, Shown};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -147,6 +148,7 @@ fn placed(name: &str, decided: &Decided, policy: &Policy) -> Markup {
         p { (report.summary()) }
         p.soft { "request of " (utc(snapshot.taken_at)) "; D is made of " (report.resources_text()) }
         @if let Some(green) = &report.green { p.soft { (green.text()) } }
+        (spare_room(report.spare.as_ref()))
         @if !report.refusals.is_empty() {
             h2 { "Waiting VMs" }
             div.scroll { table {
@@ -187,6 +189,7 @@ fn migrated(name: &str, optimized: &Optimized) -> Markup {
         h1 { (name) }
         p { (crate::commands::logger::summary(migrated)) }
         p.soft { "request of " (utc(snapshot.taken_at)) }
+        (spare_room(migrated.spare.as_ref()))
         h2 { "Migrations, in their order" }
         div.scroll { table {
             thead { tr {
@@ -213,6 +216,22 @@ fn migrated(name: &str, optimized: &Optimized) -> Markup {
                 td.n { (host.vms.0) } td.n { (host.vms.1) }
             } } }
         } }
+    }
+}
+
+/// Room for a failure after the plan; nothing where none is asked for.
+fn spare_room(spare: Option<&SpareRoom>) -> Markup {
+    let Some(spare) = spare else { return html! {} };
+    html! {
+        h2 { "Room for a failure (N+1)" }
+        p { (spare.text()) }
+        @if !spare.lacking.is_empty() { div.scroll { table {
+            thead { tr { th { "what fails" } th.n { "VMs" } th.n { "without a place" } th.n { "CPU" } th.n { "memory" } } }
+            tbody { @for one in spare.lacking.iter().take(CANDIDATES) { tr {
+                td { @if one.domain.is_empty() { "host " (one.hosts.first().map_or(String::new(), ToString::to_string)) } @else { (one.domain) } }
+                td.n { (one.of) } td.n { (one.vms) } td.n { (one.cpu.text()) } td.n { (one.memory.text()) }
+            } } }
+        } } }
     }
 }
 

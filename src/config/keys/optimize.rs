@@ -68,4 +68,24 @@ pub const KEYS: &[Key] = &[
             number(text, 1.0).map(|value| s.policy.optimize.pack_limit = value).ok_or("a number from 0 to 1")
         },
     },
+    Key {
+        name: "drain.rate",
+        default: "100",
+        help: "MiB a second that a migration copies: for the times that `oneaio drain` tells, where HISTORY shows\n\
+               fewer than three migrations. From 1 to 100000.",
+        set: |s, text| {
+            let rate = number(text, 100_000.0).filter(|rate| *rate >= 1.0);
+            rate.map(|rate| s.policy.drain.rate = rate).ok_or("a number from 1 to 100000")
+        },
+    },
+    Key {
+        name: "drain.away",
+        default: "600",
+        help: "Seconds that hosts are away once they are empty, such as for a reboot: for the times of several waves\n\
+               that `oneaio drain` tells. A whole number from 0 to 864000.",
+        set: |s, text| {
+            let away = text.parse().ok().filter(|seconds| *seconds <= 864_000);
+            away.map(|away| s.policy.drain.away = away).ok_or("a whole number from 0 to 864000")
+        },
+    },
 ];

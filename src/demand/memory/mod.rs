@@ -22,6 +22,7 @@ pub use averages::{COUNT as HALF_LIVES, HOURS};
 use super::features::percentile;
 use super::histogram::{Histogram, Measure};
 use super::window::{LENGTH, MHZ_PER_CORE, Row, Size, Window, WindowError};
+use crate::model::advice::Seen;
 use crate::model::demand::Usage;
 use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::VmSample;
@@ -289,6 +290,20 @@ impl Memory {
             samples: self.count,
             last_at: self.span.map_or(0, |(_, last)| last),
         }
+    }
+
+    /// What the VM stayed at or below for a share of the last week's samples (CPU), and of those of the last days,
+    /// newer ones weighing more (memory); `None` without samples.
+    #[must_use]
+    pub fn seen(&self, coverage: f64) -> Option<Seen> {
+        let (first, last) = self.span?;
+        Some(Seen {
+            cpu: self.spells.percentile(coverage, 0, WEEK)?,
+            memory: self.memory.percentile(coverage)?,
+            coverage,
+            samples: self.spells.count(WEEK),
+            days: Some((last.saturating_sub(first) as f64 / 86_400.0).min(7.0)),
+        })
     }
 
     /// The last window, for a VM of a size.

@@ -92,6 +92,14 @@ impl Spells {
         found
     }
 
+    /// How many values the last spells hold.
+    #[must_use]
+    pub fn count(&self, length: i64) -> u64 {
+        let Some(newest) = self.0.back().map(|spell| spell.number) else { return 0 };
+        let recent = self.0.iter().filter(|spell| spell.number > newest - length);
+        recent.flat_map(|spell| &spell.counts).map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// The percentile over stretches of three days, averaged over the last week: what it was
     /// in three days, time and again.
     #[must_use]

@@ -80,6 +80,14 @@ fn resolve<'a>(
             breach(rule::HOST, format!("host {} is not among its candidates", action.host));
         }
         let host = &snapshot.hosts[host];
+        let of_group = vm.group.as_ref().and_then(|(id, role)| {
+            let group = snapshot.groups.iter().find(|group| group.id == *id)?;
+            let of_role = group.roles.iter().any(|one| one.name == *role && one.wishes.stay);
+            Some(group.wishes.stay || of_role)
+        });
+        if of_group == Some(true) {
+            breach(rule::BLOCKED, "its VM group or role has ONEAIO_STAY=YES".to_owned());
+        }
         fit_to_move(vm, action, policy).into_iter().for_each(|(rule, text)| breach(rule, text));
         if !host.enabled {
             breach(rule::HOST, format!("host {} is not in a state to take VMs", host.id));

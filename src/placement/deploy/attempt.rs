@@ -5,6 +5,7 @@ use super::draft::{Draft, Quality};
 use super::exhaustive;
 use super::greedy::{self, Order, Preference};
 use super::improve::improve;
+use super::priority;
 use super::refusal::Refusals;
 use super::report;
 use super::room::RoomSearch;
@@ -123,6 +124,15 @@ impl<'a> Attempt<'a> {
         self.moved.append(&mut search.moved);
         self.judge(units);
         self.waiting.len() < waited
+    }
+
+    /// Gives places to those that go before others; true where any changed.
+    pub fn prefer(&mut self, units: &[Unit]) -> bool {
+        let changed = priority::prefer(units, &mut self.waiting, &mut self.ledger, self.preference);
+        if changed {
+            self.judge(units);
+        }
+        changed
     }
 
     /// Evens out what is placed.

@@ -127,6 +127,9 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
             improve(&mut best);
         }
     }
+    if best.prefer(&units) {
+        improve(&mut best);
+    }
     best.finish(&units, &hopeless, &refused)
 }
 

@@ -118,6 +118,7 @@ pub fn planned(
         }
     });
     let report = Report {
+        spare: None,
         hosts: hosts.collect(),
         decisions,
         refusals: draft.refusals.clone(),

@@ -13,6 +13,42 @@ use crate::placement::rules::context::Purpose;
 use crate::placement::rules::reason::Reason;
 use std::collections::BTreeSet;
 
+/// Where VMs do not go while hosts are emptied.
+#[derive(Clone)]
+pub struct Leaving {
+    /// By host: it is being emptied.
+    shut: Vec<bool>,
+    /// By host: taken only where no other takes the VM, since it is emptied later.
+    last: Vec<bool>,
+}
+
+impl Leaving {
+    /// All hosts take VMs.
+    pub fn none(scene: &Scene<'_>) -> Self {
+        let hosts = scene.context.snapshot.hosts.len();
+        Self { shut: vec![false; hosts], last: vec![false; hosts] }
+    }
+
+    /// This one is being emptied; `None` is one that the request does not hold.
+    pub fn shut(&mut self, host: Option<usize>) {
+        host.into_iter().for_each(|host| self.shut[host] = true);
+    }
+
+    /// It takes VMs again.
+    pub fn open(&mut self, host: Option<usize>) {
+        host.into_iter().for_each(|host| self.shut[host] = false);
+    }
+
+    /// This one comes last.
+    pub fn last(&mut self, host: Option<usize>) {
+        host.into_iter().for_each(|host| self.last[host] = true);
+    }
+
+    fn is_shut(&self, host: usize) -> bool {
+        self.shut[host]
+    }
+}
+
 /// Plans the evacuation of a host, which the request need not hold.
 #[must_use]
 pub fn drain(input: &MigrationInput<'_>, policy: &Policy, host: HostId) -> Drained {
@@ -28,11 +64,13 @@ fn drained(scene: &Scene<'_>, host: HostId) -> Drained {
         .filter(|&unit| scene.unit(unit).members.iter().any(|&member| scene.vm(member).host == Some(host)))
         .collect();
     units.sort_by(|&a, &b| scene.unit(a).larger_first(scene.unit(b)).then(a.cmp(&b)));
+    let mut leaving = Leaving::none(scene);
+    leaving.shut(index);
     for unit in units {
-        if leave(&mut state, unit, index) || leave_by_chain(&mut state, unit, index) {
+        if leave(&mut state, unit, &leaving) || leave_by_chain(&mut state, unit, &leaving) {
             continue;
         }
-        let text = explain(&mut state, unit, index);
+        let text = explain(&mut state, unit, &leaving);
         blockers.extend(scene.unit(unit).members.iter().map(|&member| (scene.vm(member).id, text.clone())));
     }
     let schedule = schedule(scene, &state.all_at());
@@ -48,7 +86,7 @@ fn drained(scene: &Scene<'_>, host: HostId) -> Drained {
 }
 
 /// VMs on the host that nothing may move.
-fn fixed(scene: &Scene<'_>, host: HostId) -> Vec<(VmId, String)> {
+pub fn fixed(scene: &Scene<'_>, host: HostId) -> Vec<(VmId, String)> {
     let here = residents_of(scene, host);
     let movable: BTreeSet<VmId> =
         scene.units.iter().flat_map(|unit| &unit.members).map(|&member| scene.vm(member).id).collect();
@@ -73,41 +111,43 @@ fn residents_of(scene: &Scene<'_>, host: HostId) -> BTreeSet<VmId> {
 }
 
 /// Sends a unit to where it does least harm.
-fn leave(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bool {
+pub fn leave(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> bool {
     let scene = state.scene();
-    let mut best: Option<(f64, usize)> = None;
+    let mut best: Option<(bool, f64, usize)> = None;
     for &to in scene.unit(unit).hosts.iter() {
         let to = to as usize;
-        if Some(to) == from || !state.has_room_for(to, unit) || state.possible(&[(unit, to)]).is_err() {
+        if leaving.is_shut(to) || !state.has_room_for(to, unit) || state.possible(&[(unit, to)]).is_err() {
             continue;
         }
         let harm = state.badness_with(unit, to);
-        if best.is_none_or(|(known, _)| harm < known) {
-            best = Some((harm, to));
+        let last = leaving.last[to];
+        if best.is_none_or(|(late, known, _)| (!last && late) || (last == late && harm < known)) {
+            best = Some((last, harm, to));
         }
     }
-    best.is_some_and(|(_, to)| state.go_all(&[(unit, to)]).is_ok())
+    best.is_some_and(|(_, _, to)| state.go_all(&[(unit, to)]).is_ok())
 }
 
 /// Sends a unit to a host from which one other unit moves on.
-fn leave_by_chain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bool {
+pub fn leave_by_chain(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> bool {
     let scene = state.scene();
     for &via in scene.unit(unit).hosts.iter() {
         let via = via as usize;
-        if Some(via) == from {
+        if leaving.is_shut(via) {
             continue;
         }
         for other in state.units(via).to_vec() {
             let (free, need, gives) = (state.free(via), scene.unit(unit), scene.unit(other));
             let enough = free.0 + gives.cpu >= need.cpu && free.1 + gives.memory >= need.memory;
-            // whoever came from the drained host has moved already
-            let foreign = gives.members.iter().any(|&member| scene.context.home(member) == from);
+            // whoever came from a drained host has moved already
+            let came = |&member: &usize| scene.context.home(member).is_none_or(|home| leaving.is_shut(home));
+            let foreign = gives.members.iter().any(came);
             if !enough || foreign || scene.context.work.spent() {
                 continue;
             }
             for &to in gives.hosts.iter() {
                 let to = to as usize;
-                if Some(to) == from || to == via || !state.has_room_for(to, other) {
+                if leaving.is_shut(to) || to == via || !state.has_room_for(to, other) {
                     continue;
                 }
                 if state.go_all(&[(other, to), (unit, via)]).is_ok() {
@@ -120,11 +160,11 @@ fn leave_by_chain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bo
 }
 
 /// Why a unit finds no host: the nearest miss.
-fn explain(state: &mut State<'_>, unit: usize, from: Option<usize>) -> String {
+fn explain(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> String {
     let scene = state.scene();
     let hosts: Vec<usize> = scene.unit(unit).hosts.iter().map(|&host| host as usize).collect();
     let mut reasons: Vec<(usize, Reason)> = Vec::new();
-    for host in hosts.into_iter().filter(|host| Some(*host) != from) {
+    for host in hosts.into_iter().filter(|host| !leaving.is_shut(*host)) {
         if let Err(reason) = state.possible(&[(unit, host)]) {
             reasons.push((host, reason));
         }

@@ -11,14 +11,19 @@
 //! | `unrest` | what moves often must gain more |
 //! | `schedule` | the order in which every step has room |
 //! | `drain` | empties one host that the operator names |
+//! | `wave` | empties as many of several hosts at once as the others bear |
+//! | `after` | a request as it would be after a plan |
+//! | `pace` | how long migrations take |
 //! | `report` | what was done and why |
 //! | `why` | why one VM moves or stays, and why nothing moves |
 //!
 //! A plan applied to its own request gives an empty plan, as long as no limit and no bound
 //! on the work has cut it short.
 
+mod after;
 mod balance;
 mod drain;
+mod pace;
 mod pack;
 mod repair;
 mod report;
@@ -27,10 +32,14 @@ mod scene;
 mod schedule;
 mod state;
 mod unrest;
+mod wave;
 mod why;
 
+pub use after::after;
 pub use drain::drain;
+pub use pace::{pace, seconds};
 pub use scene::MigrationInput;
+pub use wave::wave;
 pub use why::explain;
 
 use super::rules::context::Purpose;

@@ -40,6 +40,7 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
         }
     });
     Migrated {
+        spare: None,
         plan: Plan { actions: actions.collect() },
         hosts: hosts.collect(),
         notices: notices(scene, schedule),

@@ -101,6 +101,9 @@ pub fn reason_to_stay(
     if vm.blocked {
         return text("has ONEDRS_BLOCKED=YES");
     }
+    if snapshot.wishes(vm).is_some_and(|(_, wishes)| wishes.iter().any(|wishes| wishes.stay)) {
+        return text("is to stay: its VM group or role has ONEAIO_STAY=YES");
+    }
     if vm.resched {
         return text("is flagged RESCHED: a placement moves it");
     }

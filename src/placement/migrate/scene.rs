@@ -55,6 +55,8 @@ pub struct Scene<'a> {
     pub staying: &'a [(VmId, String)],
     /// By request: its unit; `None` when it has to stay.
     pub unit_of: Vec<Option<usize>>,
+    /// By request: what a migration has to copy, MiB.
+    volumes: Vec<f64>,
 }
 
 impl<'a> Scene<'a> {
@@ -112,7 +114,7 @@ impl<'a> Scene<'a> {
             let price = context.policy.optimize.minimum_gain * cost * reluctance;
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
-        Self { cluster, context, units: found, staying, unit_of }
+        Self { cluster, context, units: found, staying, unit_of, volumes }
     }
 
     /// The VM of a request.
@@ -123,6 +125,11 @@ impl<'a> Scene<'a> {
     /// A unit.
     pub fn unit(&self, unit: usize) -> &Unit {
         &self.units[unit]
+    }
+
+    /// What a migration of a VM has to copy, in MiB.
+    pub fn volume(&self, request: usize) -> f64 {
+        self.volumes[request]
     }
 
     /// At most this many migrations to another host.

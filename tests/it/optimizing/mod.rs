@@ -1,6 +1,8 @@
 //! Migrations: plans of whole clusters, and the process that prints them.
 
+mod advise;
 mod living;
 mod plans;
 mod process;
 mod situations;
+mod waves;

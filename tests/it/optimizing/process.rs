@@ -88,6 +88,34 @@ fn a_host_is_drained_in_order_or_the_vm_in_the_way_is_named() {
 }
 
 #[test]
+fn several_hosts_are_drained_in_waves_and_the_first_is_a_plan() {
+    let one = cluster(3, &[resident(1, 1, "5", 10.0), resident(2, 2, "5", 10.0)]);
+    let xml = one.request().xml();
+    let (status, text, messages) = oneaio(&["drain", "1", "node2", "3"], xml.as_bytes());
+    assert_eq!(status, 0, "{text}{messages}");
+    assert!(text.starts_with("wave 1: host 3 node3: no VMs to move\n"), "{text}");
+    assert!(text.contains("3 of 3 hosts can be emptied in 3 waves: 2 migrations\n"), "{text}");
+    assert!(text.contains("and 3 times 10 min that hosts are away"), "{text}");
+    let (status, plan, _) = oneaio(&["drain", "1", "2", "--plan"], xml.as_bytes());
+    assert_eq!((status, plan.matches("<HOST_ID>3</HOST_ID>").count(), plan.contains("<ID>5</ID>")), (0, 1, true));
+
+    let mut full = one.clone();
+    full.hosts.pop();
+    let (status, text, _) = oneaio(&["drain", "1", "2"], full.request().xml().as_bytes());
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("host 1 node1: VM 1 vm1 cannot leave: needs 5 cores"), "{text}");
+    assert!(text.ends_with("cannot be emptied: host 1, 2\n"), "{text}");
+    for (args, part) in [
+        (&["drain", "1", "77"][..], "knows no host 77"),
+        (&["drain", "1", "2", "--at-once", "0"], "--at-once"),
+        (&["drain", "--json"], "HOST"),
+    ] {
+        let (status, stdout, stderr) = oneaio(args, xml.as_bytes());
+        assert!(status > 1 && stdout.is_empty() && stderr.contains(part), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
 fn a_disabled_host_is_drained_too_and_others_make_room() {
     // host 9 is disabled and so not in HOST_POOL; the 4-core VM fits once VM 2 has gone to host 2
     let mut one = cluster(2, &[resident(1, 9, "4", 10.0), resident(2, 1, "3", 10.0), resident(3, 1, "2", 10.0)]);

@@ -3,6 +3,7 @@
 
 use crate::support::oned::{http, raw, refusal, serve, success};
 use crate::support::request::request;
+use crate::support::server::{ScriptedOned, hosts};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::{Batch, Collecting};
 use oneaio::learn;
@@ -204,4 +205,23 @@ fn a_model_of_few_vms_does_not_fit_a_large_cloud() {
     let (_, text) = oneaio(home.path(), &["check", "--offline"], None);
     let told = about(&text, "model");
     assert!(told.contains("it was fitted on 6 VMs, the store knows 106"), "{told}");
+}
+
+#[test]
+fn spare_room_of_the_living_hosts_is_looked_at_where_it_is_asked_for() {
+    let home = home();
+    let oned = ScriptedOned::start(&[
+        ("one.system.version", success("7.0.0")),
+        ("one.hostpool.info", hosts(&[(1, 8, 6, "NO", &[11, 12, 13]), (2, 8, 4, "NO", &[14])])),
+    ]);
+    let check = |spare: &str| {
+        let set = format!("spare={spare}");
+        let (_, text) = oneaio(home.path(), &["check", "--set", &set], Some(&oned.address.to_string()));
+        about(&text, "spare room")
+    };
+    let told = check("1");
+    assert!(told.starts_with("WARNING ") && told.contains("of 2 hosts 2 may not fail: 1 of 3 VMs of host 1"), "{told}");
+    assert!(told.contains("oneaio advise"), "{told}");
+    assert!(check("RACK").contains("of 2 values of RACK 2 may not fail"), "hosts that do not tell it count alone");
+    assert_eq!(check("no"), "");
 }

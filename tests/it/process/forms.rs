@@ -1,5 +1,6 @@
 //! The JSON that is documented is the JSON that is printed, and no shape of Rust's shows.
 
+use crate::support::cluster::{cluster, resident};
 use crate::support::front_end::FrontEnd;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -64,12 +65,18 @@ fn what_is_printed_is_what_is_documented() {
     let (place, optimize) = (fixture("first_look"), fixture("j_optimize20"));
     let front_end = FrontEnd::new("");
     let run = |arguments: &[&str]| front_end.run(arguments, "").out;
-    agree("oneaio replay --json", &run(&["replay", "--json", &place, &optimize]));
+    agree("oneaio replay --json", &run(&["replay", "--json", &place, &optimize, &fixture("l_domains")]));
     agree("oneaio replay --summary --json", &run(&["replay", "--summary", "--set", "s_green=0", "--json", &place]));
     agree(
         "oneaio explain --json",
         &(run(&["explain", "63", "--from", &place, "--json"]) + &run(&["explain", "59", "--from", &place, "--json"])),
     );
+    // one that may not leave, too little room for a failure, and a value that cannot be read
+    let mut tight = cluster(3, &[1, 2, 3].map(|id| resident(id, id, "3", 50.0))).drs("PREDICTIVE", "much");
+    tight.residents[2] = tight.residents[2].clone().change(|vm| vm.user("ONEDRS_BLOCKED", "YES"));
+    let waves = ["drain", "1", "2", "3", "--set", "spare=1", "--json"];
+    agree("oneaio drain --json", &front_end.run(&waves, &tight.request().xml()).out);
+    agree("oneaio advise --json", &run(&["advise", "--json", "--from", &fixture("m_advise")]));
     agree("oneaio check --json", &run(&["check", "--offline", "--json"]));
     agree("oneaio config --json", &run(&["config", "--json"]));
     let log = front_end.path("decisions.log");

@@ -79,6 +79,27 @@ fn decisions_are_counted_on_over_short_processes() {
 }
 
 #[test]
+fn spare_room_is_a_number_while_it_is_asked_for() {
+    let front_end = FrontEnd::new("");
+    fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
+    // two cores of each host are in use, and the second takes six more: seven of eight would have to fit in six
+    let full = |id, vms: &[i32], cores: i64| host(id).cpu(800, cores * 100).vms(vms);
+    let cloud = request(&[full(1, &[11], 2), full(2, &[12], 6)], &[vm(2, &[2]).cpu("2")]).xml();
+    let now = |spare: &str| {
+        let ran = front_end.run(&["place", "--set", spare], &cloud);
+        assert_eq!(ran.status, Some(0), "{}", ran.said);
+        samples(&fs::read_to_string(front_end.path("var/oneaio/metrics/oneaio.prom")).unwrap())
+    };
+    let (lacking, homeless) =
+        ("oneaio_spare_lacking_failures{command=\"place\"}", "oneaio_spare_homeless_vms{command=\"place\"}");
+    let asked = now("spare=1");
+    // host 1's VM finds nothing on a full host 2, of host 2's two VMs one has a place
+    assert_eq!((asked.get(lacking), asked.get(homeless)), (Some(&2.0), Some(&1.0)), "{asked:?}");
+    let not = now("spare=no");
+    assert!(!not.contains_key(lacking) && !not.contains_key(homeless), "{not:?}");
+}
+
+#[test]
 fn front_ends_that_answer_at_once_lose_no_count() {
     let front_end = FrontEnd::new("history.store: none\n");
     fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();

@@ -82,3 +82,21 @@ fn a_page_is_complete_in_itself_and_escapes_names() {
     let unwritable = front_end.run(&["replay", "--html", "/nowhere/page.html", file.to_str().unwrap()], "");
     assert_eq!(unwritable.status, Some(4), "{}", unwritable.said);
 }
+
+#[test]
+fn the_page_tells_of_room_for_a_failure_where_it_is_asked_for() {
+    let front_end = FrontEnd::new("");
+    let page = front_end.path("page.html");
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/l_domains");
+    for (spare, told) in [
+        ("RACK", "of 3 values of RACK 2 may not fail: 3 of 4 VMs of RACK r1 would have no place"),
+        ("no", "Hosts, the most uneven first"),
+    ] {
+        let set = format!("spare={spare}");
+        let ran = front_end.run(&["replay", "--html", page.to_str().unwrap(), "--set", &set, fixture], "");
+        assert_eq!(ran.status, Some(0), "{}", ran.said);
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(text.contains(told), "{text}");
+        assert_eq!(text.contains("Room for a failure"), spare != "no");
+    }
+}

@@ -8,6 +8,7 @@ mod hosts;
 mod judge;
 mod judge_migrations;
 mod preferences;
+mod priority;
 mod sharing;
 mod situations;
 mod spare;
