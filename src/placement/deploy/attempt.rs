@@ -8,6 +8,7 @@ use super::improve::improve;
 use super::refusal::Refusals;
 use super::report;
 use super::room::RoomSearch;
+use crate::model::brief::{Brief, Waits};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Refusal;
@@ -143,22 +144,25 @@ impl<'a> Attempt<'a> {
     }
 
     /// The attempt as it will be told.
-    pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, String)]) -> Draft {
+    pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, Waits)]) -> Draft {
         self.waiting.extend_from_slice(hopeless);
         let context = self.ledger.context();
         let snapshot = context.snapshot;
-        let refusal = |vm: VmId, text: &str, lack| Refusal { vm, text: text.to_owned(), lack };
+        let refusal =
+            |vm: VmId, why: &Waits, lack, set| Refusal { vm, text: why.text.clone(), lack, brief: why.brief, set };
         let mut refusals: Vec<Refusal> =
-            snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, reason, None)).collect();
-        refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None)));
+            snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, &Waits::new(reason, Brief::Own), None, false)).collect();
+        refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None, false)));
         let mut sentences = Refusals::default();
         for &index in &self.waiting {
-            let (text, lack) = if context.work.stopped() {
-                ("waits: planning was stopped before its turn; it comes with the next request".to_owned(), None)
+            let (why, lack) = if context.work.stopped() {
+                let text = "waits: planning was stopped before its turn; it comes with the next request";
+                (Waits::new(text, Brief::Stopped), None)
             } else {
                 sentences.explain(&units[index], &mut self.ledger)
             };
-            refusals.extend(units[index].members.iter().map(|&m| refusal(context.vm(m).id, &text, lack)));
+            let members = &units[index].members;
+            refusals.extend(members.iter().map(|&m| refusal(context.vm(m).id, &why, lack, members.len() > 1)));
         }
         refusals.sort_by_key(|refusal| refusal.vm);
         let requests = 0..snapshot.candidates.len();

@@ -1,6 +1,7 @@
 //! What goes into a plan and what comes out of one attempt at it.
 
 use super::retry::{NO_RETRIES, Retries};
+use crate::model::brief::{Brief, Waits};
 use crate::model::demand::Demands;
 use crate::model::policy::Policy;
 use crate::model::report::Refusal;
@@ -73,7 +74,7 @@ impl<'a> Prepared<'a> {
         &self,
         input: &PlanningInput<'_>,
         policy: &Policy,
-        staying: &HashMap<usize, String>,
+        staying: &HashMap<usize, Waits>,
         look: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
         let snapshot = input.snapshot;
@@ -84,7 +85,7 @@ impl<'a> Prepared<'a> {
         let (current_vms, unreadable) = CurrentVms::new(snapshot, staying);
         for (rules, candidates) in groups.rules.iter_mut().zip(&snapshot.candidates) {
             if let Some(reason) = unreadable.get(&snapshot.vms[candidates.vm].id) {
-                rules.refused.get_or_insert_with(|| reason.clone());
+                rules.refused.get_or_insert_with(|| Waits::new(reason.clone(), Brief::Own));
             }
         }
         look(&Context {

@@ -15,6 +15,7 @@ use super::draft::{Draft, PlanningInput, Prepared, better, compare};
 use super::report;
 use super::retry::Retries;
 use super::units::units;
+use crate::model::brief::{Brief, Waits};
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Planned;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
@@ -31,7 +32,7 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     notices.extend(green::notices(input.snapshot));
     let prepared = Prepared::new(input, policy);
     notices.extend(prepared.notices.iter().cloned());
-    let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, String>| {
+    let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, Waits>| {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
     let mut chosen = consistent(input.snapshot, |staying| draft(&prepared, staying));
@@ -53,8 +54,8 @@ const REVISIONS: usize = 6;
 
 /// The best draft that holds although some VMs with RESCHED find no host: then they stay where they are, those
 /// who wait for them may join them there, and their affined VMs may not go elsewhere.
-fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, String>) -> Draft) -> Draft {
-    let mut staying: HashMap<usize, String> = HashMap::new();
+fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, Waits>) -> Draft) -> Draft {
+    let mut staying: HashMap<usize, Waits> = HashMap::new();
     let mut best: Option<Draft> = None;
     let mut revision = 0;
     loop {
@@ -81,7 +82,7 @@ fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, String>) -> Dr
         }
         revision += 1;
         if revision == REVISIONS {
-            let reason = || "stays where it is in this plan, for the sake of its group".to_owned();
+            let reason = || Waits::new("stays where it is in this plan, for the sake of its group", Brief::Stays);
             for request in (0..snapshot.candidates.len()).filter(|&request| vm(snapshot, request).resched) {
                 staying.entry(request).or_insert_with(reason);
             }
@@ -131,18 +132,21 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
 }
 
 /// RESCHED requests that found no host, with the reason.
-fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
+fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, Waits> {
     let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(snapshot, request).id);
     let bound = |request: usize| {
         let vm = vm(snapshot, request);
         vm.resched && matches!(vm.state, VmState::Active | VmState::Parked) && vm.host.is_some()
     };
     let stranded = waiting(snapshot, draft).filter(|&request| bound(request));
-    stranded.filter_map(|request| Some((request, reason(request)?.text.clone()))).collect()
+    stranded.filter_map(|request| {
+        let reason = reason(request)?;
+        Some((request, Waits::new(reason.text.clone(), reason.brief)))
+    }).collect()
 }
 
 /// Whether what a draft places keeps the rules of its groups when those in `staying` stay.
-fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, String>) -> bool {
+fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, Waits>) -> bool {
     let groups = Groups::new(snapshot, staying);
     draft
         .seats

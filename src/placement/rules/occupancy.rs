@@ -10,6 +10,7 @@ use super::context::Context;
 use super::reason::Reason;
 use super::standing::{Seat, Standing};
 use super::{Case, Rule};
+use crate::model::brief::Waits;
 use crate::model::expression::{Facts, Requirement, parse_requirement};
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
@@ -32,7 +33,7 @@ pub struct CurrentVms<'a> {
 impl<'a> CurrentVms<'a> {
     /// Parses all rules; the second part tells of those that cannot be read, by VM.
     /// Requests in `staying` have RESCHED, but are known to stay where they are.
-    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, BTreeMap<VmId, String>) {
+    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, Waits>) -> (Self, BTreeMap<VmId, String>) {
         let mut unreadable = BTreeMap::new();
         let mut rules: BTreeMap<VmId, Vec<Requirement>> = BTreeMap::new();
         for vm in &snapshot.vms {
