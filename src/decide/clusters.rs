@@ -159,7 +159,7 @@ fn keep_legal(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, p
     migrated.migrations.retain(|one| kept.contains(&one.vm));
     for breach in &dropped {
         let text = format!("is not migrated: the plan broke a rule ({breach}); please report this");
-        migrated.notices.push(Notice { subject: Subject::Vm(breach.vm), text });
+        migrated.notices.push(Notice { subject: Subject::VmAndHosts(breach.vm), text });
     }
     let sent: HashMap<VmId, HostId> = migrated.plan.actions.iter().map(|action| (action.vm, action.host)).collect();
     let at = |vm| sent.get(&vm).and_then(|host| snapshot.host_index(*host));

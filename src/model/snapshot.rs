@@ -86,6 +86,8 @@ pub enum Subject {
     Request,
     /// A VM; its own log tells of it too.
     Vm(VmId),
+    /// A VM, in words that speak of hosts or of other VMs too.
+    VmAndHosts(VmId),
     /// A host.
     Host(HostId),
     /// A datastore.
@@ -102,7 +104,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request => write!(f, "the request"),
-            Self::Vm(id) => write!(f, "VM {id}"),
+            Self::Vm(id) | Self::VmAndHosts(id) => write!(f, "VM {id}"),
             Self::Host(id) => write!(f, "host {id}"),
             Self::Datastore(id) => write!(f, "datastore {id}"),
             Self::Vnet(id) => write!(f, "virtual network {id}"),

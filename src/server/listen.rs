@@ -100,6 +100,7 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
     let metrics = Arc::new(Metrics::default());
     let choice = Arc::new(Choice::new(chosen, serve.state_file.clone()));
     let service = Arc::new(Service {
+        brief: settings.brief,
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),

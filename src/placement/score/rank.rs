@@ -45,19 +45,29 @@ const DIVIDED: usize = 64;
 
 /// What is wrong with ranks: each cause once, with the VMs that it concerns.
 #[derive(Default)]
-struct Causes(BTreeMap<(String, String), Vec<VmId>>);
+struct Causes(BTreeMap<(String, String, Speaks), Vec<VmId>>);
+
+/// What a cause speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Speaks {
+    OfItsText,
+    OfHosts,
+}
 
 impl Causes {
-    fn add(&mut self, cause: &str, name: &str, text: &str, vm: VmId) {
-        let vms = self.0.entry((format!("{name} {cause}"), text.to_owned())).or_default();
+    fn add(&mut self, cause: &str, name: &str, text: &str, speaks: Speaks, vm: VmId) {
+        let vms = self.0.entry((format!("{name} {cause}"), text.to_owned(), speaks)).or_default();
         if vms.last() != Some(&vm) {
             vms.push(vm);
         }
     }
 
     fn notices(self) -> impl Iterator<Item = Notice> {
-        self.0.into_iter().map(|((cause, text), vms)| match vms[..] {
-            [vm] => Notice { subject: Subject::Vm(vm), text: cause },
+        self.0.into_iter().map(|((cause, text, speaks), vms)| match vms[..] {
+            [vm] => Notice {
+                subject: if speaks == Speaks::OfHosts { Subject::VmAndHosts(vm) } else { Subject::Vm(vm) },
+                text: cause,
+            },
             _ => {
                 let text: String = text.chars().take(40).collect();
                 Notice { subject: Subject::Request, text: format!("{} ask for {text:?}: {cause}", listed(&vms)) }
@@ -100,13 +110,13 @@ impl Ranks {
                     return None;
                 }
                 if let Err(error) = ranks.learn(text) {
-                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, vm.id);
+                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, Speaks::OfItsText, vm.id);
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
                     ranks.compile(rank, &snapshot.hosts);
                     if let Some(cause) = ranks.by_zero(rank, snapshot.hosts.len()) {
-                        causes.add(&cause, name, text, vm.id);
+                        causes.add(&cause, name, text, Speaks::OfHosts, vm.id);
                     }
                 }
                 rank
