@@ -26,8 +26,18 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Keys, and sections of keys, that name files, addresses and services of one machine, or
 /// what is told there. All others say how to decide.
-const LOCAL: [&str; 10] =
-    ["history.", "record.", "shadow.", "serve.", "decision_log", "log", "log_placements", "messages", "metrics", "model"];
+const LOCAL: [&str; 10] = [
+    "history.",
+    "record.",
+    "shadow.",
+    "serve.",
+    "decision_log",
+    "log",
+    "log_placements",
+    "messages",
+    "metrics",
+    "model",
+];
 
 /// Whether a key belongs to the machine and not to decisions, so that a bundle does not carry it.
 #[must_use]

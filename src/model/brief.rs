@@ -69,16 +69,16 @@ fn too_large(lack: Lack) -> &'static str {
     match lack {
         Lack::Cpu => "needs more CPU than any host that it may use has: make it smaller, or allow more hosts",
         Lack::Memory => "needs more memory than any host that it may use has: make it smaller, or allow more hosts",
-        Lack::Numa => {
-            "needs more in one NUMA node than any host that it may use has: use more, smaller virtual nodes"
-        }
+        Lack::Numa => "needs more in one NUMA node than any host that it may use has: use more, smaller virtual nodes",
         _ => "needs more CPU and memory together than any host that it may use has: make it smaller",
     }
 }
 
 fn full(lack: Lack) -> &'static str {
     match lack {
-        Lack::Cpu => "needs more CPU than hosts that it may use have free now: wait, make it smaller, or allow more hosts",
+        Lack::Cpu => {
+            "needs more CPU than hosts that it may use have free now: wait, make it smaller, or allow more hosts"
+        }
         Lack::Memory => {
             "needs more memory than hosts that it may use have free now: wait, make it smaller, or allow more hosts"
         }
@@ -98,9 +98,15 @@ fn by_rule(name: &str) -> &'static str {
         rule::PIN_POLICY => "finds no host for its PIN_POLICY among those that it may use: change it, or allow more",
         rule::HOST_AFFINITY => "may go to no host by host rules of its role: relax them, or SCHED_REQUIREMENTS",
         rule::AFFINITY => "must join its affined VMs, and may not go where they are: relax its group or requirements",
-        rule::ANTI_AFFINITY => "finds a VM that it must be apart from on every host: relax its group, or allow more hosts",
-        rule::DOMAIN => "is kept from every host by spread or togetherness of its group: relax that, or allow more hosts",
-        rule::CURRENT_VMS => "is kept from every host by requirements with CURRENT_VMS: relax them, or allow more hosts",
+        rule::ANTI_AFFINITY => {
+            "finds a VM that it must be apart from on every host: relax its group, or allow more hosts"
+        }
+        rule::DOMAIN => {
+            "is kept from every host by spread or togetherness of its group: relax that, or allow more hosts"
+        }
+        rule::CURRENT_VMS => {
+            "is kept from every host by requirements with CURRENT_VMS: relax them, or allow more hosts"
+        }
         rule::DATASTORE => "finds no system datastore that serves its hosts: mend SCHED_DS_REQUIREMENTS",
         rule::NETWORK => "finds no network that serves its hosts: mend the NICs, or allow more hosts",
         rule::PCI => "needs a PCI device that no host that it may use has: use another kind, or allow more hosts",
@@ -159,15 +165,8 @@ mod tests {
             rule::NUMA,
             rule::MAX_PER_HOST,
         ];
-        let others = [
-            Brief::NoHost,
-            Brief::LeftOut,
-            Brief::Stopped,
-            Brief::Paused,
-            Brief::Set,
-            Brief::Stays,
-            Brief::Fault,
-        ];
+        let others =
+            [Brief::NoHost, Brief::LeftOut, Brief::Stopped, Brief::Paused, Brief::Set, Brief::Stays, Brief::Fault];
         let lacking = LACKS.into_iter().flat_map(|lack| [Brief::TooLarge(lack), Brief::Full(lack)]);
         for brief in lacking.chain(rules.map(Brief::Rule)).chain(others) {
             let told = brief.of("host 4, node-04 has 6.5 cores free", true);

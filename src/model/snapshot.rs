@@ -43,6 +43,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether VMs to be placed have different owners.
+    #[must_use]
+    pub fn has_several_owners(&self) -> bool {
+        let mut owners = self.candidates.iter().map(|candidates| self.vms[candidates.vm].identity.owner);
+        let first = owners.next();
+        owners.any(|owner| Some(owner) != first)
+    }
+
     /// Index of a host in `hosts`.
     #[must_use]
     pub fn host_index(&self, id: HostId) -> Option<usize> {

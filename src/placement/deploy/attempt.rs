@@ -8,6 +8,7 @@ use super::improve::improve;
 use super::refusal::Refusals;
 use super::report;
 use super::room::RoomSearch;
+use super::shares::Shares;
 use crate::model::brief::{Brief, Waits};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
@@ -65,11 +66,11 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// One pass over all units but those without hope, then room for those that found none.
+    /// One pass over all units but those without hope.
     pub fn new(context: &'a Context<'a>, units: &[Unit], hopeless: &[usize], (order, preference): Way) -> Self {
         context.work.begin_pass();
         let mut ledger = Ledger::new(context, preference.follows_the_mean());
-        let mut waiting = Vec::new();
+        let (mut waiting, mut steps) = (Vec::new(), Vec::with_capacity(units.len()));
         let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
         let mut sequence = greedy::sequence(units, order, special);
         sequence.sort_by_key(|&index| units[index].late);
@@ -77,17 +78,19 @@ impl<'a> Attempt<'a> {
             if hopeless.binary_search(&index).is_ok() {
                 continue;
             }
+            let begun = context.work.done();
             let found =
                 if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
             match found {
                 Some(seats) => book(&mut ledger, seats),
                 None => waiting.push(index),
             }
+            steps.push(context.work.done() - begun);
         }
-        context.work.end_pass();
+        context.work.end_pass(steps);
         let quality = Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 };
         let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference, quality };
-        attempt.seek_room(units);
+        attempt.judge(units);
         attempt
     }
 
@@ -105,8 +108,8 @@ impl<'a> Attempt<'a> {
         Some(attempt)
     }
 
-    /// Makes room for those that wait; true when some of them got some.
-    pub fn seek_room(&mut self, units: &[Unit]) -> bool {
+    /// Makes room for those that wait, as far as their owners' shares go; true when some of them got some.
+    pub fn seek_room(&mut self, units: &[Unit], shares: &Shares) -> bool {
         let context = self.ledger.context();
         context.work.allow_second_thoughts();
         let waited = self.waiting.len();
@@ -115,10 +118,14 @@ impl<'a> Attempt<'a> {
         // who could not join others before may do so now, and room that is made may serve more
         while !waiting.is_empty() && !context.work.spent() {
             let before = waiting.len();
-            waiting.retain(|&index| !search.retry(index, ledger));
-            waiting.retain(|&index| !search.place(index, ledger));
-            if waiting.len() == before && !search.trade(waiting, ledger) {
-                break;
+            let work = context.work;
+            waiting.retain(|&index| !shares.charge(&[index], work, || search.retry(index, ledger)).unwrap_or(false));
+            waiting.retain(|&index| !shares.charge(&[index], work, || search.place(index, ledger)).unwrap_or(false));
+            if waiting.len() == before {
+                let all = waiting.clone();
+                if !shares.charge(&all, work, || search.trade(waiting, ledger)).unwrap_or(false) {
+                    break;
+                }
             }
         }
         self.moved.append(&mut search.moved);
@@ -150,8 +157,11 @@ impl<'a> Attempt<'a> {
         let snapshot = context.snapshot;
         let refusal =
             |vm: VmId, why: &Waits, lack, set| Refusal { vm, text: why.text.clone(), lack, brief: why.brief, set };
-        let mut refusals: Vec<Refusal> =
-            snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, &Waits::new(reason, Brief::Own), None, false)).collect();
+        let mut refusals: Vec<Refusal> = snapshot
+            .set_aside
+            .iter()
+            .map(|(vm, reason)| refusal(*vm, &Waits::new(reason, Brief::Own), None, false))
+            .collect();
         refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None, false)));
         let mut sentences = Refusals::default();
         for &index in &self.waiting {

@@ -82,7 +82,8 @@ impl<'a> Prepared<'a> {
         if !self.wishes {
             groups.domains.without_wishes();
         }
-        let (current_vms, unreadable) = CurrentVms::new(snapshot, staying);
+        let (current_vms, unreadable) =
+            CurrentVms::new(snapshot, staying, snapshot.has_several_owners().then_some(OWNERS_RULES));
         for (rules, candidates) in groups.rules.iter_mut().zip(&snapshot.candidates) {
             if let Some(reason) = unreadable.get(&snapshot.vms[candidates.vm].id) {
                 rules.refused.get_or_insert_with(|| Waits::new(reason.clone(), Brief::Own));
@@ -105,6 +106,9 @@ impl<'a> Prepared<'a> {
         })
     }
 }
+
+/// Requirements with CURRENT_VMS of one owner that are looked at in a request, in bytes, where there are others.
+const OWNERS_RULES: usize = 40_000;
 
 /// A finished attempt, free of the borrowed state that made it.
 pub struct Draft {

@@ -14,6 +14,7 @@ use super::attempt::{self, Attempt};
 use super::draft::{Draft, PlanningInput, Prepared, better, compare};
 use super::report;
 use super::retry::Retries;
+use super::shares::Shares;
 use super::units::units;
 use crate::model::brief::{Brief, Waits};
 use crate::model::policy::{Objective, Policy, Scheduler};
@@ -101,13 +102,20 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
     };
     let hopeless = attempt::hopeless(context, &units);
     let mut best = Attempt::new(context, &units, &hopeless, ways[0]);
+    let shares = Shares::new(context, &units, context.work.pass());
+    best.seek_room(&units, &shares);
     improve(&mut best);
     let mut is_improved = true;
     for way in &ways[1..] {
         if best.waiting.is_empty() || context.work.exhausted() {
             break;
         }
-        let next = Attempt::new(context, &units, &hopeless, *way);
+        if shares.left(&best.waiting) < context.work.pass() {
+            break;
+        }
+        let again = || Attempt::new(context, &units, &hopeless, *way);
+        let Some(mut next) = shares.charge(&best.waiting, context.work, again) else { break };
+        next.seek_room(&units, &shares);
         if compare(next.quality, best.quality) == Ordering::Greater {
             best = next;
             is_improved = false;
@@ -117,8 +125,11 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
         improve(&mut best);
     }
     // what moved may have left room for those that wait
-    while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
-        improve(&mut best);
+    while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units, &shares) {
+        let waiting = best.waiting.clone();
+        if shares.charge(&waiting, context.work, || improve(&mut best)).is_none() {
+            break;
+        }
     }
     if joint && !best.waiting.is_empty() && !context.work.exhausted() {
         let placed = best.quality.placed + best.quality.late;
@@ -139,10 +150,12 @@ fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, Waits> {
         vm.resched && matches!(vm.state, VmState::Active | VmState::Parked) && vm.host.is_some()
     };
     let stranded = waiting(snapshot, draft).filter(|&request| bound(request));
-    stranded.filter_map(|request| {
-        let reason = reason(request)?;
-        Some((request, Waits::new(reason.text.clone(), reason.brief)))
-    }).collect()
+    stranded
+        .filter_map(|request| {
+            let reason = reason(request)?;
+            Some((request, Waits::new(reason.text.clone(), reason.brief)))
+        })
+        .collect()
 }
 
 /// Whether what a draft places keeps the rules of its groups when those in `staying` stay.

@@ -130,11 +130,17 @@ impl Told<'_, '_> {
         {
             let on: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
             let (with, on, count) = (listed(with), on.join(" or "), self.count);
-            return (format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})"), brief);
+            return (
+                format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})"),
+                brief,
+            );
         }
         let same = misses.iter().all(|miss| miss.excluded().is_some_and(|other| other.text() == reason.text()));
         if same {
-            return (format!("is allowed on none of {} candidate hosts: {} ({first})", self.count, reason.text()), brief);
+            return (
+                format!("is allowed on none of {} candidate hosts: {} ({first})", self.count, reason.text()),
+                brief,
+            );
         }
         let text = format!(
             "is allowed on none of {} candidate hosts ({}); on {label}: {}",

@@ -18,10 +18,12 @@ pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize
     let mean = MeanHost::of(context.snapshot);
     let (mut units, mut refused) = (Vec::new(), Vec::new());
     for members in all {
-        let refusal =
-            |&member: &usize| groups.rules[member].refused.clone().or_else(|| {
-                Some(Waits::new(wrong_state(context.vm(member))?, Brief::Own))
-            });
+        let refusal = |&member: &usize| {
+            groups.rules[member]
+                .refused
+                .clone()
+                .or_else(|| Some(Waits::new(wrong_state(context.vm(member))?, Brief::Own)))
+        };
         if let Some(&held) = members.iter().find(|&&member| retries.held(member).is_some()) {
             refused.extend(members.into_iter().map(|member| (member, waits_for(context, retries, member, held))));
             continue;

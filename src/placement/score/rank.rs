@@ -43,6 +43,9 @@ pub struct Ranks {
 /// At most so many distinct ranks are looked at for divisions by zero.
 const DIVIDED: usize = 64;
 
+/// Ranks of one owner that differ are read up to so many bytes in a request, where there are other owners.
+const OWNERS_RANKS: usize = 16_000;
+
 /// What is wrong with ranks: each cause once, with the VMs that it concerns.
 #[derive(Default)]
 struct Causes(BTreeMap<(String, String, Speaks), Vec<VmId>>);
@@ -70,7 +73,14 @@ impl Causes {
             },
             _ => {
                 let text: String = text.chars().take(40).collect();
-                Notice { subject: Subject::Request, text: format!("{} ask for {text:?}: {cause}", listed(&vms)) }
+                Notice {
+                    subject: Subject::Request,
+                    text: if text.is_empty() {
+                        format!("{}: {cause}", listed(&vms))
+                    } else {
+                        format!("{} ask for {text:?}: {cause}", listed(&vms))
+                    },
+                }
             }
         })
     }
@@ -103,14 +113,32 @@ impl Ranks {
     pub fn new(snapshot: &Snapshot, policy: &Policy, notices: &mut Vec<Notice>) -> Self {
         let mut ranks = Self::default();
         let mut causes = Causes::default();
+        let bytes = if snapshot.has_several_owners() { OWNERS_RANKS } else { usize::MAX };
+        let mut read_of: HashMap<Option<i32>, usize> = HashMap::new();
         for candidates in &snapshot.candidates {
             let vm = &snapshot.vms[candidates.vm];
             let mut read = |name: &str, text: &str, of_host: bool| {
                 if !policy.sched_rank || text.is_empty() {
                     return None;
                 }
+                let sum = read_of.entry(vm.identity.owner).or_default();
+                if !ranks.known.contains_key(text) {
+                    if *sum + text.len() > bytes {
+                        let cause =
+                            format!("is ignored: its owner's ranks that differ have more than {bytes} characters");
+                        causes.add(&cause, name, "", Speaks::OfItsText, vm.id);
+                        return None;
+                    }
+                    *sum += text.len();
+                }
                 if let Err(error) = ranks.learn(text) {
-                    causes.add(&format!("cannot be read ({error}); it is ignored"), name, text, Speaks::OfItsText, vm.id);
+                    causes.add(
+                        &format!("cannot be read ({error}); it is ignored"),
+                        name,
+                        text,
+                        Speaks::OfItsText,
+                        vm.id,
+                    );
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
