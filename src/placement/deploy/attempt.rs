@@ -152,6 +152,9 @@ impl<'a> Attempt<'a> {
 
     /// The attempt as it will be told.
     pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, Waits)]) -> Draft {
+        let is_wished = |&member: &usize| self.ledger.context().groups.domains.is_wished(member);
+        let hopeful =
+            !self.waiting.is_empty() || hopeless.iter().any(|&unit| units[unit].members.iter().any(is_wished));
         self.waiting.extend_from_slice(hopeless);
         let context = self.ledger.context();
         let snapshot = context.snapshot;
@@ -182,6 +185,7 @@ impl<'a> Attempt<'a> {
             why: report::whys(context, units, &self.moved, self.preference),
             refusals,
             quality: self.quality,
+            hopeful,
         }
     }
 }

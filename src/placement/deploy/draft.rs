@@ -108,7 +108,7 @@ impl<'a> Prepared<'a> {
 }
 
 /// Requirements with CURRENT_VMS of one owner that are looked at in a request, in bytes, where there are others.
-const OWNERS_RULES: usize = 40_000;
+const OWNERS_RULES: usize = 16_000;
 
 /// A finished attempt, free of the borrowed state that made it.
 pub struct Draft {
@@ -122,6 +122,8 @@ pub struct Draft {
     pub refusals: Vec<Refusal>,
     /// What makes one draft better than another.
     pub quality: Quality,
+    /// Some wait that might be placed in another plan, or without wishes.
+    pub hopeful: bool,
 }
 
 /// More VMs, those that failed to start counting last, then more of the asked capacity, then a

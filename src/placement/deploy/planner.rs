@@ -37,8 +37,8 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
     let mut chosen = consistent(input.snapshot, |staying| draft(&prepared, staying));
-    // wishes keep nobody waiting
-    if !chosen.refusals.is_empty() && has_wishes(input.snapshot) {
+    // wishes keep nobody waiting; who would wait if he were alone waits without them too
+    if chosen.hopeful && has_wishes(input.snapshot) {
         let prepared = Prepared { wishes: false, ..Prepared::new(input, policy) };
         let without = consistent(input.snapshot, |staying| draft(&prepared, staying));
         let count = |draft: &Draft| (draft.quality.placed, draft.quality.late);

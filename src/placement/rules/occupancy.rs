@@ -270,8 +270,8 @@ impl Occupancy<'_> {
     /// The term of a rule that makes it false there.
     fn told(&self, vm: VmId, there: There<'_>, rule: usize) -> Arc<str> {
         let rule = &self.of.of(vm)[rule];
-        // as much again as it took to find out that it is false
-        self.context.work.spend(6 * self.of.mentions.get(&vm).map_or(0, BTreeSet::len));
+        // each term is looked at once more
+        self.context.work.spend(2 * self.of.mentions.get(&vm).map_or(0, BTreeSet::len));
         let term = [false, true].into_iter().find_map(|gone| rule.false_part(&self.facts(vm, there, gone)));
         shortened(term.unwrap_or(rule))
     }

@@ -291,7 +291,7 @@ fn migrations_are_told_in_brief_too() {
     let residents: Vec<_> = (0..8).map(|id| resident(id, 1, "1", 90.0)).collect();
     let request = cluster(3, &residents).request().xml();
     let front_end = FrontEnd::new("messages: brief\nlog: debug\nhistory:\n  store: none\n");
-    let ran = front_end.run(&["optimize", "0"], &request);
+    let ran = front_end.run(&["optimize", "5"], &request);
     assert!(ran.out.contains("<ACTION>"), "{}", ran.said);
     let (of_vms, others) = lines(&ran.said);
     assert!(
