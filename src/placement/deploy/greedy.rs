@@ -113,14 +113,14 @@ enum Value {
 fn merit(unit: &Unit, ledger: &mut Ledger<'_>, host: usize, preference: Preference) -> Merit {
     let rank = ledger.rank(unit.members[0], host);
     let value = match preference {
-        Preference::Spread => Value::Interference(ledger.effect(&unit.members, host), ledger.load().brownness(host)),
+        Preference::Spread => Value::Interference(ledger.effect(unit, host), ledger.load().brownness(host)),
         Preference::Pack => Value::Small(left_over(unit, ledger, host)),
         Preference::Nearest => {
-            let share = ledger.context().share(&unit.members, host);
+            let share = ledger.context().space.scaled(&unit.amount, host);
             Value::Small(ledger.load().score_with(host, &share))
         }
         Preference::Lowest => {
-            let share = ledger.context().share(&unit.members, host);
+            let share = ledger.context().space.scaled(&unit.amount, host);
             Value::Small(ledger.load().signed_score_with(host, &share))
         }
         Preference::Chance => Value::Small(chance(unit, ledger, host)),

@@ -13,10 +13,7 @@ use crate::placement::work::Work;
 pub fn improve(units: &[Unit], ledger: &mut Ledger<'_>) {
     let context = ledger.context();
     let booked: Vec<(&Unit, usize)> = units.iter().filter_map(|unit| Some((unit, unit.host(ledger)?))).collect();
-    let pieces = booked
-        .iter()
-        .map(|(unit, _)| Piece::free(context.space.amount(&unit.members), &unit.hosts))
-        .collect::<Vec<_>>();
+    let pieces = booked.iter().map(|(unit, _)| Piece::free(&unit.amount, &unit.hosts)).collect::<Vec<_>>();
     let at = booked.iter().map(|(_, host)| *host).collect();
     let load = ledger.load().clone();
     context.work.allow_search(booked.len());

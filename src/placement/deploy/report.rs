@@ -152,7 +152,7 @@ fn bound(snapshot: &Snapshot, space: &Space, draft: &Draft, before: &Load) -> f6
     placed.iter().for_each(|&request| relieved.relieve(space, request));
     let pieces = placed
         .iter()
-        .map(|&request| Piece::free(space.amount(&[request]), &snapshot.candidates[request].hosts))
+        .map(|&request| Piece::free(space.amount_of(request), &snapshot.candidates[request].hosts))
         .collect::<Vec<_>>();
     lower_bound(space, &relieved, &pieces)
 }

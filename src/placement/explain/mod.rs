@@ -114,7 +114,7 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
         let verdict = match unit.seats(ledger, host) {
             Err(reason) => Err(format!("{}: {}", reason.rule(), reason.text())),
             Ok(_) => {
-                let share = context.share(&unit.members, host);
+                let share = context.space.scaled(&unit.amount, host);
                 let mut terms = ledger.load().terms(host, &share);
                 if context.space.risk > 0.0 {
                     terms.push(ledger.load().uncertainty(host, &share));

@@ -15,7 +15,6 @@ use super::rules::{Case, Rule, capacity};
 use super::score::cost::Costs;
 use super::score::load::{Effect, Load};
 use super::score::rank::{Brought, RankCache};
-use super::score::space::Share;
 use crate::model::units::{Cpu, Memory};
 
 /// Steps that a look at one host costs, devices aside: about 0.3 us.
@@ -230,9 +229,9 @@ impl<'a> Ledger<'a> {
     }
 
     /// What requests would do to a host: its badness before and after.
-    pub fn effect(&self, requests: &[usize], host: usize) -> Effect {
-        let share = self.context.share(requests, host);
-        Effect { before: self.load.badness(host), after: self.load.badness_changed(host, &Share::default(), &share) }
+    pub fn effect(&self, unit: &unit::Unit, host: usize) -> Effect {
+        let after = self.load.badness_changed(self.context.space, host, None, Some(&unit.amount));
+        Effect { before: self.load.badness(host), after }
     }
 
     fn case(&self, request: usize, host: usize) -> Case<'_> {

@@ -6,6 +6,7 @@ use crate::model::units::{Cpu, Memory};
 use crate::placement::rules::context::Context;
 use crate::placement::rules::reason::Reason;
 use crate::placement::rules::standing::Seat;
+use crate::placement::score::space::Share;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Unit {
     pub cpu: Cpu,
     /// What they ask for together.
     pub memory: Memory,
+    /// What they take together, in the units of the space.
+    pub amount: Share,
     /// The larger of their shares of the mean host's CPU and memory.
     pub size: f64,
     /// The same of what they will use.
@@ -57,8 +60,9 @@ impl Unit {
         let planned = || members.iter().map(|&member| context.demands.vms[member].planned());
         let used_cpu: f64 = planned().map(|usage| usage.cpu).sum();
         let used_memory: f64 = planned().map(|usage| usage.memory).sum();
+        let amount = context.space.amount(&members);
         let demand = mean.share(used_cpu, used_memory);
-        Self { members, hosts, cpu, memory, size, demand, late: false, price: 0.0, cost: 0.0 }
+        Self { members, hosts, cpu, memory, size, demand, amount, late: false, price: 0.0, cost: 0.0 }
     }
 
     /// Whether the unit may go to the host; `ledger` is as before afterwards.
@@ -143,10 +147,11 @@ impl Unit {
         members.sort_unstable();
         let hosts = self.hosts.iter().copied().filter(|host| other.hosts.binary_search(host).is_ok()).collect();
         let (cpu, memory) = (self.cpu + other.cpu, self.memory + other.memory);
+        let amount = self.amount.plus(&other.amount);
         let (size, demand) = (self.size + other.size, self.demand + other.demand);
         let late = self.late || other.late;
         let (price, cost) = (self.price + other.price, self.cost + other.cost);
-        Self { members, hosts, cpu, memory, size, demand, late, price, cost }
+        Self { members, hosts, cpu, memory, amount, size, demand, late, price, cost }
     }
 
     /// The host that the unit is booked on.

@@ -16,7 +16,7 @@ pub fn balance(state: &mut State<'_>, only_overfull: bool) {
         let one = scene.unit(unit);
         // where migrations are counted, each counts
         let cost = if counted { one.members.len() as f64 } else { one.cost };
-        Piece { amount: *scene.amount(unit), hosts: &one.hosts, price: one.price, cost }
+        Piece { amount: &one.amount, hosts: &one.hosts, price: one.price, cost }
     };
     let pieces: Vec<Piece<'_>> = units.iter().map(piece).collect();
     let at = units.iter().filter_map(|&unit| state.home(unit)).collect();

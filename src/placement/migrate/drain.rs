@@ -11,7 +11,6 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::VmState;
 use crate::placement::rules::context::Purpose;
 use crate::placement::rules::reason::Reason;
-use crate::placement::score::space::Share;
 use std::collections::BTreeSet;
 
 /// Plans the evacuation of a host, which the request need not hold.
@@ -82,7 +81,7 @@ fn leave(state: &mut State<'_>, unit: usize, from: Option<usize>) -> bool {
         if Some(to) == from || !state.has_room_for(to, unit) || state.possible(&[(unit, to)]).is_err() {
             continue;
         }
-        let harm = state.load().badness_changed(to, &Share::default(), &scene.share(unit, to));
+        let harm = state.badness_with(unit, to);
         if best.is_none_or(|(known, _)| harm < known) {
             best = Some((harm, to));
         }

@@ -101,7 +101,7 @@ fn target(state: &mut State<'_>, unit: usize, from: usize) -> Option<usize> {
         let better = best.is_none_or(|(known, full, _)| {
             merit.0.total_cmp(&known).then(merit.1.total_cmp(&full)) == Ordering::Greater
         });
-        let with = used.plus(&scene.share(unit, host));
+        let with = used.plus(&scene.context.space.scaled(&scene.unit(unit).amount, host));
         let limit = scene.context.policy.optimize.pack_limit;
         let expected = with.cpu + scene.context.space.deviations * with.spread.deviation();
         if better && expected.max(with.memory) <= limit && state.possible(&[(unit, host)]).is_ok() {

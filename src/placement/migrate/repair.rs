@@ -2,7 +2,6 @@
 //! torn affined sets together, others away from hosts and neighbours that they must shun.
 
 use super::state::State;
-use crate::placement::score::space::Share;
 use std::cmp::Ordering;
 
 /// Repairs what can be.
@@ -29,7 +28,7 @@ fn repair_unit(state: &mut State<'_>, unit: usize, torn: bool) {
         if comers == 0 || !allowed || state.possible(&[(unit, host)]).is_err() {
             continue;
         }
-        let after = state.load().badness_changed(host, &Share::default(), &scene.share(unit, host));
+        let after = state.badness_with(unit, host);
         // a torn set moves as few of its members as possible
         let merit = (if torn { comers } else { 0 }, after);
         let better =

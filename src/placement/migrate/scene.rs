@@ -14,7 +14,7 @@ use crate::placement::rules::storage;
 use crate::placement::rules::{MakeRule, RULES};
 use crate::placement::score::cost::{COSTS, MakeCost};
 use crate::placement::score::rank::Ranks;
-use crate::placement::score::space::{Share, Space};
+use crate::placement::score::space::Space;
 use crate::placement::work::{Stop, Work};
 use std::collections::HashMap;
 
@@ -55,8 +55,6 @@ pub struct Scene<'a> {
     pub staying: &'a [(VmId, String)],
     /// By request: its unit; `None` when it has to stay.
     pub unit_of: Vec<Option<usize>>,
-    /// By unit: what it takes, in the units of the space.
-    amounts: Vec<Share>,
 }
 
 impl<'a> Scene<'a> {
@@ -114,8 +112,7 @@ impl<'a> Scene<'a> {
             let price = context.policy.optimize.minimum_gain * cost * reluctance;
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
-        let amounts = found.iter().map(|unit| context.space.amount(&unit.members)).collect();
-        Self { cluster, context, units: found, staying, unit_of, amounts }
+        Self { cluster, context, units: found, staying, unit_of }
     }
 
     /// The VM of a request.
@@ -126,16 +123,6 @@ impl<'a> Scene<'a> {
     /// A unit.
     pub fn unit(&self, unit: usize) -> &Unit {
         &self.units[unit]
-    }
-
-    /// What a unit takes, in the units of the space.
-    pub fn amount(&self, unit: usize) -> &Share {
-        &self.amounts[unit]
-    }
-
-    /// What a unit takes of a host.
-    pub fn share(&self, unit: usize, host: usize) -> Share {
-        self.context.space.scaled(&self.amounts[unit], host)
     }
 
     /// At most this many migrations to another host.

@@ -12,7 +12,6 @@ use super::state::State;
 use crate::model::units::{Cpu, Memory};
 use crate::placement::rules::context::Purpose;
 use crate::placement::score::objective;
-use crate::placement::score::space::Share;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// MAX_ACTIONS_PER_CLUSTER of oned.conf, at its default.
@@ -209,10 +208,8 @@ impl Planning<'_> {
                 if to == from || to == one.to || !self.state.has_room_for(to, one.unit) || !self.has_room(&there) {
                     continue;
                 }
-                let (load, none) = (self.state.load(), Share::default());
-                let before = [load.badness(from), load.badness(to)];
-                let leaves = load.badness_changed(from, &self.scene.share(one.unit, from), &none);
-                let after = [leaves, load.badness_changed(to, &none, &self.scene.share(one.unit, to))];
+                let before = [from, to].map(|host| self.state.load().badness(host));
+                let after = [self.state.badness_without(one.unit, from), self.state.badness_with(one.unit, to)];
                 let gain = objective::gain(&before, &after);
                 let pays = objective::pays(&before, &after, self.scene.unit(one.unit).price)
                     && best.is_none_or(|(known, _, _)| gain > known);

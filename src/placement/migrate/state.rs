@@ -61,6 +61,18 @@ impl<'a> State<'a> {
         self.ledger.load()
     }
 
+    /// How bad a host would be if a unit came to it.
+    pub fn badness_with(&self, unit: usize, host: usize) -> f64 {
+        let scene = self.scene();
+        self.load().badness_changed(scene.context.space, host, None, Some(&scene.unit(unit).amount))
+    }
+
+    /// How bad a host would be if a unit left it.
+    pub fn badness_without(&self, unit: usize, host: usize) -> f64 {
+        let scene = self.scene();
+        self.load().badness_changed(scene.context.space, host, Some(&scene.unit(unit).amount), None)
+    }
+
     /// How even and how overfull hosts are.
     pub fn standing(&self) -> Standing {
         Standing::new(&self.load().all_badness())

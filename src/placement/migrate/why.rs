@@ -11,7 +11,6 @@ use crate::model::policy::{DrsPolicy, Policy};
 use crate::placement::rules::context::Purpose;
 use crate::placement::rules::reason::Reason;
 use crate::placement::score::objective;
-use crate::placement::score::space::Share;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -112,16 +111,13 @@ fn looks(state: &mut State<'_>, unit: usize) -> Vec<Look> {
 /// What a unit would take off the worse of two hosts.
 fn gain(state: &State<'_>, unit: usize, from: Option<usize>, to: usize) -> Gain {
     let scene = state.scene();
-    let (load, nothing) = (state.load(), Share::default());
+    let load = state.load();
     let price = scene.unit(unit).price;
     let Some(from) = from else {
         return Gain { before: load.score(to), after: load.score(to), gain: 0.0, price, pays: false };
     };
     let before = [load.badness(from), load.badness(to)];
-    let after = [
-        load.badness_changed(from, &scene.share(unit, from), &nothing),
-        load.badness_changed(to, &nothing, &scene.share(unit, to)),
-    ];
+    let after = [state.badness_without(unit, from), state.badness_with(unit, to)];
     let worst = |pair: [f64; 2]| pair[0].max(pair[1]);
     Gain {
         before: worst(before),

@@ -10,7 +10,7 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::{Candidates, Snapshot, Vm};
 use crate::placement::score::cost::MakeCost;
 use crate::placement::score::rank::Ranks;
-use crate::placement::score::space::{Share, Space};
+use crate::placement::score::space::Space;
 use crate::placement::work::Work;
 
 /// What a plan is for.
@@ -64,12 +64,6 @@ impl<'a> Context<'a> {
     /// The VM of a request.
     pub fn vm(&self, request: usize) -> &'a Vm {
         &self.snapshot.vms[self.snapshot.candidates[request].vm]
-    }
-
-    /// What requests together take of a host.
-    pub fn share(&self, requests: &[usize], host: usize) -> Share {
-        let shares = requests.iter().map(|&request| self.space.share(request, host));
-        shares.reduce(|sum, share| sum.plus(&share)).unwrap_or_default()
     }
 
     /// The host (index) that a running VM was on before the plan moved it.

@@ -14,10 +14,10 @@ use super::space::{Parts, Share, Space};
 use crate::placement::score::load::Load;
 use crate::placement::search::Piece;
 
-/// So many of the largest VMs are looked at one by one.
+/// At most this many of the largest VMs are looked at one by one.
 const LARGE: usize = 16;
 
-/// The pigeonhole is tried with up to so many VMs per host.
+/// The pigeonhole is tried with at most this many VMs per host.
 const HOLES: usize = 8;
 
 /// Halvings of the interval in which the water level lies.
@@ -50,7 +50,7 @@ struct Bound<'b> {
 fn range(space: &Space, before: &Load, pieces: &[Piece<'_>]) -> Range {
     let hosts = before.hosts().max(1) as f64;
     let (least, most) = space.scales();
-    let total = pieces.iter().fold(Share::default(), |sum, piece| sum.plus(&piece.amount));
+    let total = pieces.iter().fold(Share::default(), |sum, piece| sum.plus(piece.amount));
     let used = before.mean().part;
     let mut range = Range { low: used, high: used };
     for (j, part) in total.part.iter().enumerate() {
@@ -97,7 +97,7 @@ impl Bound<'_> {
         let least = |piece: &&Piece<'_>| {
             let hosts = piece.hosts.iter().map(|&host| host as usize);
             hosts
-                .map(|host| self.score(host, &self.space.scaled(&piece.amount, host), false))
+                .map(|host| self.score(host, &self.space.scaled(piece.amount, host), false))
                 .fold(f64::INFINITY, f64::min)
         };
         sizes.iter().take(LARGE).map(least).filter(|bound| bound.is_finite()).fold(0.0, f64::max)

@@ -161,7 +161,11 @@ impl Load {
     /// As [`Load::score`], with how far the host is overfull before anything else.
     #[must_use]
     pub fn badness(&self, host: usize) -> f64 {
-        self.badness_of(host, &self.used[host])
+        let (used, count) = (&self.used[host], self.count);
+        let (used_of, mean_of) = (&used.part[..count], &self.mean.part[..count]);
+        let distance = distance(used_of, mean_of, &self.weights[..count], self.target[host]);
+        let deviation = if self.deviation_counts() { used.spread.deviation() } else { 0.0 };
+        self.badness_at(host, distance, used.cpu, used.memory, deviation, &used.allocated)
     }
 
     /// What a distance of 1 and a host full of demand count on a host, for what it is to have: lower is
@@ -233,15 +237,10 @@ impl Load {
         self.costs.adjusted(host, signed, used.cpu)
     }
 
-    /// Badness of a host if `less` left it and `more` came, both as shares of it.
+    /// Badness of a host if `less` left it and `more` came, both in the units of the dimensions: searches ask
+    /// this millions of times.
     #[must_use]
-    pub fn badness_changed(&self, host: usize, less: &Share, more: &Share) -> f64 {
-        self.badness_of(host, &self.used[host].minus(less).plus(more))
-    }
-
-    /// The same with amounts, in the units of the dimensions: searches ask this millions of times.
-    #[must_use]
-    pub fn badness_moved(&self, space: &Space, host: usize, less: Option<&Share>, more: Option<&Share>) -> f64 {
+    pub fn badness_changed(&self, space: &Space, host: usize, less: Option<&Share>, more: Option<&Share>) -> f64 {
         let (less, more) = (less.unwrap_or(&self.nothing), more.unwrap_or(&self.nothing));
         let (used, scale, mean, target) = (&self.used[host], space.scale(host), &self.mean, self.target[host]);
         let mut distance = 0.0;
@@ -257,12 +256,9 @@ impl Load {
             cpu: used.allocated.cpu + change(less_of.cpu, more_of.cpu, scale_of.cpu),
             memory: used.allocated.memory + change(less_of.memory, more_of.memory, scale_of.memory),
         };
-        let looks = self.risk > 0.0 || self.deviations > 0.0;
         let spread = || used.spread.deviation_changed(&less.spread, &more.spread, scale.cpu, self.sketched);
-        let deviation = if looks { spread() } else { 0.0 };
-        let uncertain = if self.risk > 0.0 { deviation - mean.deviation } else { 0.0 };
-        self.with_costs_of(host, distance, uncertain, cpu)
-            + OVERFULL * self.too_much(host, cpu + self.deviations * deviation, memory, &allocated)
+        let deviation = if self.deviation_counts() { spread() } else { 0.0 };
+        self.badness_at(host, distance, cpu, memory, deviation, &allocated)
     }
 
     /// D_green of every host against the mean as it is, whatever was aimed at.
@@ -352,8 +348,22 @@ impl Load {
         Utilisation { part: used.part, deviation, cpu: used.cpu }
     }
 
-    fn badness_of(&self, host: usize, used: &Share) -> f64 {
-        self.green_distance(host, &self.of(used), &self.mean) + OVERFULL * self.beyond(host, used)
+    fn deviation_counts(&self) -> bool {
+        self.risk > 0.0 || self.deviations > 0.0
+    }
+
+    fn badness_at(
+        &self,
+        host: usize,
+        distance: f64,
+        cpu: f64,
+        memory: f64,
+        deviation: f64,
+        allocated: &Allocated,
+    ) -> f64 {
+        let uncertain = if self.risk > 0.0 { deviation - self.mean.deviation } else { 0.0 };
+        self.with_costs_of(host, distance, uncertain, cpu)
+            + OVERFULL * self.too_much(host, cpu + self.deviations * deviation, memory, allocated)
     }
 
     fn beyond(&self, host: usize, used: &Share) -> f64 {

@@ -363,6 +363,12 @@ impl Space {
         self.scaled(&self.amounts[request], host)
     }
 
+    /// What a request takes, in the units of the dimensions.
+    #[must_use]
+    pub fn amount_of(&self, request: usize) -> &Share {
+        &self.amounts[request]
+    }
+
     /// What requests take together, in the units of the dimensions.
     #[must_use]
     pub fn amount(&self, requests: &[usize]) -> Share {

@@ -83,7 +83,7 @@ impl<R: Rules> Search<'_, R> {
         let nobody = (None, f64::INFINITY);
         let leaving = self.on[host]
             .iter()
-            .map(|&piece| (Some(piece), self.load.badness_moved(self.space, host, Some(self.amount(piece)), None)));
+            .map(|&piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
             for &other in partners {
                 looks += self.look(host, other, (out, without), swaps, &mut candidates);
@@ -113,7 +113,7 @@ impl<R: Rules> Search<'_, R> {
             }
             // nothing to gain with a price, whatever becomes of the other host
             if price <= 0.0 || !cannot_pay(&before, without, price) {
-                let after = [without, self.load.badness_moved(self.space, other, None, more)];
+                let after = [without, self.load.badness_changed(self.space, other, None, more)];
                 if self.is_better(before, after, price, host, other) && self.rules.has_room(change.piece, other, None) {
                     candidates.offer(&before, &after, cost, &[change]);
                 }
@@ -126,12 +126,12 @@ impl<R: Rules> Search<'_, R> {
             looks += 1;
             let comes = Some(self.amount(back));
             let price = self.price(out.into_iter().chain([back]));
-            let here = self.load.badness_moved(self.space, host, more, comes);
+            let here = self.load.badness_changed(self.space, host, more, comes);
             if cannot_pay(&before, here, price) {
                 continue;
             }
             looks += 1;
-            let after = [here, self.load.badness_moved(self.space, other, comes, more)];
+            let after = [here, self.load.badness_changed(self.space, other, comes, more)];
             if pays(&before, &after, price)
                 && self.may_go(back, host)
                 && self.rules.has_room(back, host, out)

@@ -25,7 +25,7 @@ use crate::model::chance::Random;
 #[derive(Clone, Debug)]
 pub struct Piece<'a> {
     /// What it takes, in the units of the space.
-    pub amount: Share,
+    pub amount: &'a Share,
     /// Hosts that it may go to, sorted.
     pub hosts: &'a [u32],
     /// What moving it must gain.
@@ -37,7 +37,7 @@ pub struct Piece<'a> {
 impl<'a> Piece<'a> {
     /// A piece that may be moved for nothing.
     #[must_use]
-    pub fn free(amount: Share, hosts: &'a [u32]) -> Self {
+    pub fn free(amount: &'a Share, hosts: &'a [u32]) -> Self {
         Self { amount, hosts, price: 0.0, cost: 0.0 }
     }
 }
@@ -229,11 +229,11 @@ impl<'a, R: Rules> Search<'a, R> {
     }
 
     fn amount(&self, piece: usize) -> &Share {
-        &self.pieces[piece].amount
+        self.pieces[piece].amount
     }
 
     fn share(&self, piece: usize, host: usize) -> Share {
-        self.space.scaled(&self.pieces[piece].amount, host)
+        self.space.scaled(self.pieces[piece].amount, host)
     }
 
     fn may_go(&self, piece: usize, host: usize) -> bool {

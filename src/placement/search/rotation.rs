@@ -76,7 +76,7 @@ impl<R: Rules> Search<'_, R> {
             let backs = self.on[third].iter().copied().map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
                 let more = back.map(|piece| self.amount(piece));
-                let score = self.load.badness_moved(self.space, worst, moves, more);
+                let score = self.load.badness_changed(self.space, worst, moves, more);
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
                 (score < limit && may).then_some((back, score))
             });
@@ -87,7 +87,7 @@ impl<R: Rules> Search<'_, R> {
             }
             for &middle in &self.on[second] {
                 looks += 1;
-                let score_second = self.load.badness_moved(self.space, second, Some(self.amount(middle)), moves);
+                let score_second = self.load.badness_changed(self.space, second, Some(self.amount(middle)), moves);
                 if score_second >= limit || !self.may_go(middle, third) {
                     continue;
                 }
@@ -95,7 +95,7 @@ impl<R: Rules> Search<'_, R> {
                 for &(back, score_worst) in &backs {
                     looks += 1;
                     let less = back.map(|piece| self.amount(piece));
-                    let score_third = self.load.badness_moved(self.space, third, less, more);
+                    let score_third = self.load.badness_changed(self.space, third, less, more);
                     let links = [out.map(|piece| (piece, second)), Some((middle, third)), back.map(|p| (p, worst))];
                     let after = [score_worst, score_second, score_third];
                     let price = self.price(links.iter().flatten().map(|(piece, _)| *piece));

@@ -110,9 +110,9 @@ fn load(case: &Case, space: &Space, at: &[usize]) -> Load {
     load
 }
 
-fn pieces<'c>(case: &'c Case, space: &Space) -> Vec<Piece<'c>> {
+fn pieces<'c>(case: &'c Case, space: &'c Space) -> Vec<Piece<'c>> {
     let pieces = case.allowed.iter().enumerate();
-    pieces.map(|(vm, hosts)| Piece::free(space.amount(&[vm]), hosts)).collect()
+    pieces.map(|(vm, hosts)| Piece::free(space.amount_of(vm), hosts)).collect()
 }
 
 /// What the search finds from the first allowed hosts within `limit` steps.
