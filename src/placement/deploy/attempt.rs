@@ -207,7 +207,7 @@ fn wanted_first(context: &Context<'_>, units: &[Unit], sequence: Vec<usize>) -> 
                 done[unit] = true;
                 open.push((unit, true));
                 let wanted = units[unit].members.iter().flat_map(|&member| context.current_vms.wants(member));
-                open.extend(wanted.filter_map(|request| unit_of.get(&request)).map(|&wanted| (wanted, false)));
+                open.extend(wanted.filter_map(|request| unit_of.get(request)).map(|&wanted| (wanted, false)));
             }
         }
     }

@@ -19,7 +19,7 @@ fn one() -> Vm {
 }
 
 fn on(hosts: [Host; 2], vms: &[Vm]) -> Request {
-    request(&hosts, vms)
+    Request { hosts: hosts.into(), ..request(&[], vms) }
 }
 
 fn plain(vms: &[Vm]) -> Request {
