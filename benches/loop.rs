@@ -14,7 +14,7 @@ use oneaio::simulation::oned::stock::{Cut, Length, OneDrs, Rank};
 use oneaio::simulation::oned::{Ours, Outcome, Scheduler, run};
 use std::time::Instant;
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 16;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
