@@ -38,6 +38,7 @@ pub fn run(args: &AnswerArgs) -> Exit {
         draw: Box::new(page::served),
         memory: Remembered::start(history::chosen(&settings), settings.history_deadline, modelfile::path(&settings)),
         oned: settings.serve.oned_refresh.and_then(|_| oned()),
+        writer: settings.serve.sched_message.then(writer).flatten(),
         socket,
         settings,
     };
@@ -109,6 +110,15 @@ fn oned() -> Option<Oned> {
     let limits = Limits { connect: seconds(5), read: seconds(10), total: seconds(30) };
     Oned::of_environment(limits)
         .inspect_err(|error| log::warn!("oned is not asked, VMs are spread by what requests say: {error}"))
+        .ok()
+}
+
+/// oned for messages to VMs: one that is slow is not waited for.
+fn writer() -> Option<Oned> {
+    let seconds = Duration::from_secs;
+    let limits = Limits { connect: seconds(2), read: seconds(5), total: seconds(10) };
+    Oned::of_environment(limits)
+        .inspect_err(|error| log::warn!("reasons are not written to VMs (serve.sched_message): {error}"))
         .ok()
 }
 

@@ -32,7 +32,7 @@ pub struct Shunned {
 /// Takes hosts on which starts failed off the lists of those that have others.
 #[must_use]
 pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunned {
-    let now = if recall.now > 0 { recall.now } else { snapshot.taken_at };
+    let now = moment(snapshot).unwrap_or(recall.now);
     let longest = i64::from(policy.retry.longest);
     let failed = |vm: &Vm, within: i64| -> BTreeSet<HostId> {
         let recent = |stay: &&Stay| now == 0 || now.saturating_sub(stay.ended) <= within;
@@ -74,6 +74,13 @@ pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunne
     }
     snapshot.notices.sort();
     shunned
+}
+
+/// When the request was made, by its latest sample or stay: how old a failure in it is, is a matter of the
+/// document alone, whenever it is decided. `None` where it tells no time.
+fn moment(snapshot: &Snapshot) -> Option<i64> {
+    let stays = snapshot.vms.iter().flat_map(|vm| &vm.stays).map(|stay| stay.ended);
+    stays.chain([snapshot.taken_at]).max().filter(|at| *at > 0)
 }
 
 impl Shunned {

@@ -62,6 +62,7 @@ impl Vm {
             last_run: None,
             stays: Vec::new(),
             error: String::new(),
+            sched_message: String::new(),
             transient: false,
             unknown: false,
             locked: false,

@@ -5,7 +5,7 @@
 
 use super::cluster::Cluster;
 use super::demand::Usage;
-use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
+use super::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId, listed};
 use super::sample::{Counters, VmIdentity};
 use super::topology::{NumaNode, PciDevice, PciRequest, Topology};
 use super::units::{Cpu, Disk, Memory};
@@ -108,6 +108,29 @@ pub enum Subject {
     Cluster(ClusterId),
 }
 
+/// Notices that say the same of several VMs become one about all of them: one cause, one line.
+#[must_use]
+pub fn of_all(notices: Vec<Notice>) -> Vec<Notice> {
+    let mut vms: BTreeMap<String, Vec<VmId>> = BTreeMap::new();
+    let mut others = Vec::with_capacity(notices.len());
+    for notice in notices {
+        match notice.subject {
+            Subject::Vm(vm) => vms.entry(notice.text).or_default().push(vm),
+            _ => others.push(notice),
+        }
+    }
+    others.extend(vms.into_iter().map(|(text, mut vms)| {
+        vms.sort_unstable();
+        vms.dedup();
+        match vms[..] {
+            [vm] => Notice { subject: Subject::Vm(vm), text },
+            _ => Notice { subject: Subject::Request, text: format!("{}: {text}", listed(&vms)) },
+        }
+    }));
+    others.sort();
+    others
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -193,6 +216,8 @@ pub struct Vm {
     pub stays: Vec<Stay>,
     /// USER_TEMPLATE/ERROR: what oned said when something failed, with the moment.
     pub error: String,
+    /// USER_TEMPLATE/SCHED_MESSAGE: what a scheduler said last of it.
+    pub sched_message: String,
     /// USER_TEMPLATE/ONEDRS_BLOCKED=YES: no optimization may move it.
     pub blocked: bool,
     /// USER_TEMPLATE/ONEAIO_PREFER and ONEAIO_AVOID: hosts that are better or worse for it.

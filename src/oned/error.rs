@@ -1,7 +1,7 @@
 //! What can go wrong with oned: one sentence each, with what to do, and no password.
 
 use crate::opennebula::elements::PayloadError;
-use crate::opennebula::xmlrpc::AnswerError;
+use crate::opennebula::xmlrpc::{AUTHENTICATION, AUTHORIZATION, AnswerError, NO_SUCH_OBJECT};
 use thiserror::Error;
 
 /// Why oned cannot even be asked.
@@ -88,4 +88,25 @@ pub enum OnedError {
         /// What is wrong.
         problem: PayloadError,
     },
+}
+
+impl OnedError {
+    /// oned does not know us, or we may not do this: asking again is of no use.
+    #[must_use]
+    pub fn refuses_us(&self) -> bool {
+        matches!(self.code(), Some(AUTHENTICATION | AUTHORIZATION))
+    }
+
+    /// The object that was asked about is not there.
+    #[must_use]
+    pub fn is_about_the_object(&self) -> bool {
+        self.code() == Some(NO_SUCH_OBJECT)
+    }
+
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Answer { problem: AnswerError::Refused { code, .. }, .. } => Some(*code),
+            _ => None,
+        }
+    }
 }

@@ -11,14 +11,14 @@ pub use endpoint::Endpoint;
 pub use error::{OnedError, SetupError};
 pub use transport::Limits;
 
-use crate::model::ids::ClusterId;
+use crate::model::ids::{ClusterId, VmId};
 use crate::model::sample::Counters;
 use crate::model::snapshot::{Host, Vm};
 use crate::opennebula::cloud::{self, ClusterTemplate};
 use crate::opennebula::elements::PayloadError;
 use crate::opennebula::identity::{self, Page, Visit};
-use crate::opennebula::monitoring;
 use crate::opennebula::xmlrpc::{Answer, Param, call};
+use crate::opennebula::{message, monitoring};
 use std::io::{BufRead, BufReader, Read};
 use std::time::Instant;
 use transport::Transport;
@@ -31,6 +31,8 @@ const ALL_USERS: Param<'static> = Param::Integer(-2);
 const NOT_DONE: Param<'static> = Param::Integer(-1);
 /// VMs that wait for a host.
 const PENDING: Param<'static> = Param::Integer(1);
+/// Attributes are set beside those that are there, in `one.vm.update`.
+const APPEND: Param<'static> = Param::Integer(1);
 /// More of a version is not kept.
 const LONGEST_VERSION: u64 = 100;
 /// What is held of an answer on its way.
@@ -199,6 +201,17 @@ impl Oned {
     pub fn pending_vms(&self, visit: &mut dyn FnMut(Vm)) -> Result<usize, OnedError> {
         let params = [ALL_USERS, Param::Integer(-1), Param::Integer(-1), PENDING];
         self.ask("one.vmpool.infoextended", &params, self.deadline(), |payload| cloud::vms(payload, visit))
+    }
+
+    /// Writes USER_TEMPLATE/SCHED_MESSAGE of a VM, as [`message::shown`] has it, and leaves all
+    /// else there as it is.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, or refuses.
+    pub fn set_sched_message(&self, vm: VmId, text: &str) -> Result<(), OnedError> {
+        let template = format!("SCHED_MESSAGE = \"{}\"", message::shown(text));
+        let params = [Param::Integer(vm.0), Param::Text(&template), APPEND];
+        self.ask("one.vm.update", &params, self.deadline(), |_| Ok(()))
     }
 
     fn deadline(&self) -> Instant {

@@ -8,7 +8,7 @@ use super::odd::Odd;
 use crate::model::cluster::Cluster;
 use crate::model::ids::{ClusterId, DatastoreId, GroupId, HostId, NicId, VmId, VnetId};
 use crate::model::snapshot::{
-    Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, VmState, Vnet,
+    Candidates, Datastore, Host, NicCandidates, Notice, Snapshot, Subject, Vm, VmGroup, VmState, Vnet, of_all,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -80,8 +80,7 @@ pub fn snapshot(raw: Raw) -> Snapshot {
         let text = format!("{reason}; it counts where it is, and is not placed");
         Notice { subject: Subject::Vm(VmId(*id)), text }
     }));
-    notices.sort();
-    snapshot.notices = notices;
+    snapshot.notices = of_all(notices);
     snapshot
 }
 

@@ -105,10 +105,14 @@ impl Reading {
         self.local_datastores.dedup_by_key(|(id, _)| *id);
         self.pci.sort_by(|a, b| a.address.cmp(&b.address));
         let used = |name| number::integer(first(Section::Monitoring, name)).filter(|n| *n >= 0);
+        // nor can less than nothing be free: what such a probe says is used counts as little
+        let overdrawn = ["FREE_CPU", "FREE_MEMORY"]
+            .iter()
+            .any(|name| number::real(first(Section::Monitoring, name)).is_some_and(|free| free < 0.0));
         let monitoring = match (self.timestamp, used("USED_CPU"), used("USED_MEMORY")) {
             // a host on which VMs run uses some memory: none at all means that the probe failed
             (Some(timestamp), Some(cpu), Some(memory))
-                if timestamp > 0 && (cpu > 0 || memory > 0 || self.vms.is_empty()) =>
+                if timestamp > 0 && !overdrawn && (cpu > 0 || memory > 0 || self.vms.is_empty()) =>
             {
                 Some(HostMonitoring { timestamp, cpu_used: Cpu(cpu), memory_used: Memory(memory) })
             }

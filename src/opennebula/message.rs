@@ -9,6 +9,14 @@ pub const MAX_TEXT: usize = 150;
 /// A general line is cut here: no log is served by more.
 const MAX_GENERAL: usize = 400;
 
+/// A text as SCHED_MESSAGE shows it: one line, no longer than users get to see.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    // oned's templates have no way to write every quote and backslash
+    let plain = safe(text).replace('\\', "/").replace('"', "'");
+    shortened(&plain)
+}
+
 /// A line about one VM. The text is cut to what users get to see.
 #[must_use]
 pub fn about_vm(level: &str, vm: VmId, text: &str) -> String {

@@ -122,6 +122,7 @@ struct RawVm {
     avoid: First,
     monitoring: Option<Vector>,
     error: First,
+    sched_message: First,
     last: Option<Record>,
     /// With their SEQ.
     stays: Vec<(i64, Stay)>,
@@ -176,6 +177,7 @@ impl RawVm {
             name if name.eq_ignore_ascii_case("ONEAIO_PREFER") => self.prefer.fill(w),
             name if name.eq_ignore_ascii_case("ONEAIO_AVOID") => self.avoid.fill(w),
             "ERROR" => self.error.fill(w),
+            "SCHED_MESSAGE" => self.sched_message.fill(w),
             tag if tag.eq_ignore_ascii_case("FLAVOURS") => self.flavours.fill(w),
             _ => w.skip(),
         })
@@ -269,6 +271,7 @@ impl RawVm {
             last_run: self.last.map(|last| last.run),
             stays: self.latest_stays(),
             error: self.error.text().to_owned(),
+            sched_message: self.sched_message.text().to_owned(),
             blocked: number::yes(self.blocked.text()),
             likings: self.likings(odd),
             monitoring: self.monitoring.as_ref().and_then(|values| sample::read(id, values)).map(Box::new),

@@ -7,6 +7,7 @@ use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
 use super::foresee::{Ahead, Waiting, foresee, listed};
 use super::memory::Memory;
+use super::messages::Messages;
 use super::metrics::Metrics;
 use super::view::View;
 use crate::config::Settings;
@@ -51,6 +52,7 @@ pub struct After {
     decided: Arc<Decided>,
     policy: Policy,
     request: String,
+    mm_sched: bool,
     now: i64,
 }
 
@@ -78,6 +80,7 @@ pub struct Decider {
     metrics: Arc<Metrics>,
     log: Log,
     board: Arc<Board>,
+    messages: Option<Arc<Messages>>,
     past: Mutex<Past>,
 }
 
@@ -100,7 +103,12 @@ impl Decider {
         log: Log,
         board: Arc<Board>,
     ) -> Self {
-        Self { settings, choice, view, memory, metrics, log, board, past: Mutex::default() }
+        Self { settings, choice, view, memory, metrics, log, board, messages: None, past: Mutex::default() }
+    }
+
+    /// The same, that hands over why VMs of mm_sched wait.
+    pub fn telling(self, messages: Option<Arc<Messages>>) -> Self {
+        Self { messages, ..self }
     }
 
     /// Decides a batch, until it is told to stop; the store takes at most its own deadline.
@@ -172,7 +180,16 @@ impl Decider {
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         let refused = report.refusals.clone();
         let outcome = Outcome { placed: placed(&decided), refused, held: waiting.held, left_out, oned_age };
-        (outcome, Some(After { decided: Arc::new(decided), policy, request: asker.request.to_owned(), now }))
+        (
+            outcome,
+            Some(After {
+                decided: Arc::new(decided),
+                policy,
+                request: asker.request.to_owned(),
+                mm_sched: asker.mm_sched,
+                now,
+            }),
+        )
     }
 
     /// One line for each cause.
@@ -199,7 +216,7 @@ impl Decider {
 
     /// Tells why, and remembers what was `answered`; before the next decision.
     pub fn finish(&self, after: &After, answered: bool) {
-        let After { decided, policy, request, now } = after;
+        let After { decided, policy, request, mm_sched, now } = after;
         let mut past = lock(&self.past);
         if answered {
             for action in &decided.planned.plan.actions {
@@ -210,6 +227,9 @@ impl Decider {
             self.memory.remember(decided, *now);
             (self.log)(decided, *now);
             self.board.put(Shown { decided: decided.clone(), policy: policy.clone() }, *now);
+            if let Some(messages) = self.messages.as_ref().filter(|_| *mm_sched) {
+                messages.put(&decided.planned.report.refusals);
+            }
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
     }

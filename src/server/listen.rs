@@ -7,6 +7,7 @@ use super::chosen::{Choice, Chosen};
 use super::decider::{Decider, Log};
 use super::heads::{Heads, Watched};
 use super::memory::Memory;
+use super::messages::Messages;
 use super::metrics::Metrics;
 use super::service::{Line, Service};
 use super::view::View;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub draw: Draw,
     /// `None` never asks oned.
     pub oned: Option<Oned>,
+    /// Who writes why VMs wait; `None` for nobody.
+    pub writer: Option<Oned>,
     /// A socket that is open already.
     pub socket: Option<TcpListener>,
 }
@@ -77,7 +80,7 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()) -> Result<(), ServeError> {
-    let Parts { settings, chosen, changers, memory, log, draw, oned, socket } = parts;
+    let Parts { settings, chosen, changers, memory, log, draw, oned, writer, socket } = parts;
     let board = Arc::new(Board::new(draw));
     let mut serve = settings.serve.clone();
     serve.max_connections = within_files(serve.max_connections);
@@ -97,22 +100,32 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         }
         _ => None,
     };
+    let messages = writer.map(|oned| (Arc::new(Messages::new(view.clone())), oned));
+    let messages = match messages {
+        Some((messages, oned)) => {
+            let writing = messages.clone();
+            std::thread::Builder::new().name("messages".to_owned()).spawn(move || writing.write(&oned))?;
+            Some(messages)
+        }
+        None => None,
+    };
     let metrics = Arc::new(Metrics::default());
     let choice = Arc::new(Choice::new(chosen, serve.state_file.clone()));
+    let decider = Decider::new(
+        settings.clone(),
+        choice.clone(),
+        view.clone(),
+        memory.clone(),
+        metrics.clone(),
+        log,
+        board.clone(),
+    );
     let service = Arc::new(Service {
         brief: settings.brief,
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),
-        decider: Arc::new(Decider::new(
-            settings,
-            choice.clone(),
-            view.clone(),
-            memory.clone(),
-            metrics.clone(),
-            log,
-            board.clone(),
-        )),
+        decider: Arc::new(decider.telling(messages.clone())),
         board,
         choice,
         memory,
@@ -143,6 +156,7 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         Ok(())
     });
     view.stop();
+    messages.iter().for_each(|messages| messages.stop());
     // a decision that nobody waits for any more, or a look that hangs, does not hold us
     runtime.shutdown_timeout(Duration::from_millis(200));
     drop(watcher);

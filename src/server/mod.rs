@@ -13,6 +13,7 @@
 //! | `foresee` | what mm_sched will do with an answer |
 //! | `compose`, `booked` | a batch and what is known of the cloud to a snapshot |
 //! | `memory` | the store, as far as decisions need it |
+//! | `messages` | why VMs wait, written to their SCHED_MESSAGE |
 //! | `view` | what oned knows, looked at in the background |
 //! | `chosen` | what was set over REST |
 //! | `board` | the page of the last decision |
@@ -37,6 +38,7 @@ mod heads;
 mod health;
 mod listen;
 mod memory;
+mod messages;
 mod metrics;
 mod openapi;
 mod peer;

@@ -82,6 +82,13 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "serve.sched_message",
+        default: "no",
+        help: "Whether why VMs of mm_sched wait is written to USER_TEMPLATE/SCHED_MESSAGE, after the answer, by\n\
+               the user of ONE_AUTH, who must be allowed to (oneadmin): yes or no.",
+        set: |s, text| yes_no(text).map(|value| s.serve.sched_message = value),
+    },
+    Key {
         name: "serve.oned_refresh",
         default: "10",
         help: "Seconds between two looks at hosts and pending VMs of oned (ONED_ADDR, ONE_AUTH), in the\n\

@@ -5,6 +5,9 @@ use super::envelope::{Envelope, Step};
 use super::error::{AnswerError, in_a_sentence};
 use std::io::{self, BufRead, Read};
 
+/// What a payload may be.
+const PAYLOADS: [&str; 5] = ["string", "i4", "int", "i8", "boolean"];
+
 /// An answer that says success, and its payload, unescaped, as a reader. At most one
 /// buffer of `R` is held. The payload's end is reported only after the rest of the
 /// answer has been found whole.
@@ -41,7 +44,14 @@ impl<R: BufRead> Answer<R> {
         }
         envelope.enter(&["param", "value", "array", "data"])?;
         match envelope.value(&["boolean"])?.trim_ascii() {
-            b"1" => envelope.enter(&["value", "string"])?,
+            b"1" => {
+                envelope.enter(&["value"])?;
+                // documents are text; who changes something gets the object's ID
+                let kind = envelope.any()?;
+                if !PAYLOADS.contains(&kind.as_str()) {
+                    return Err(envelope.unexpected(&format!("<{kind}> in place of <string>")));
+                }
+            }
             b"0" => return Err(refused(&mut envelope)?),
             _ => return Err(envelope.unexpected("a boolean that is none")),
         }

@@ -6,6 +6,7 @@ use crate::model::brief::{Brief, Waits};
 use crate::model::ids::listed;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
+use crate::model::units::{Cpu, Memory};
 use crate::placement::ledger::Ledger;
 use crate::placement::ledger::unit::Unit;
 use crate::placement::rules::reason::{Reason, Told as Room};
@@ -207,7 +208,14 @@ impl Told<'_, '_> {
                 format!("only {label} is allowed ({})", names.join(", "))
             }
         };
-        (format!("{why}: {}", self.it_has(reason, only.host)), Brief::Full(reason.lack()))
+        let text = match reason {
+            // what is asked for goes first: the holders of devices are a long list
+            Reason::Pci(want) | Reason::Numa(want) => {
+                format!("needs {}; {why}: {}", want.need, self.it(reason, only.host))
+            }
+            _ => format!("{why}: {}", self.it_has(reason, only.host)),
+        };
+        (text, Brief::Full(reason.lack()))
     }
 
     /// Allowed hosts have no room as things stand.
@@ -259,10 +267,14 @@ impl Told<'_, '_> {
         let after = self.after(near.host);
         match reason {
             Reason::Cpu { need, free } if lacks.len() == 1 => {
-                format!("needs {}; the best of {of} ({label}) has {} free{after}", need.text(), free.cores())
+                format!(
+                    "needs {}; the best of {of} ({label}) has {} free{after}",
+                    need.text(),
+                    (*free).max(Cpu(0)).cores()
+                )
             }
             Reason::Memory { need, free } if lacks.len() == 1 => {
-                let (need, free) = need.texts(*free);
+                let (need, free) = need.texts((*free).max(Memory(0)));
                 format!("needs {need} of memory; the best of {of} ({label}) has {free} free{after}")
             }
             _ if of_host && lacks.len() == 1 => {
@@ -284,10 +296,7 @@ impl Told<'_, '_> {
     fn it_has(&self, reason: &Reason, host: usize) -> String {
         let need = reason.need();
         let needed = if need.is_empty() || !reason.is_shortage() { String::new() } else { format!(", {need} needed") };
-        match reason {
-            Reason::Pci(_) | Reason::Numa(_) => format!("{}, {need} needed", self.it(reason, host)),
-            _ => format!("{}{needed}", self.it(reason, host)),
-        }
+        format!("{}{needed}", self.it(reason, host))
     }
 
     /// What a host has, `after this batch` where that has taken some.

@@ -42,7 +42,7 @@ fn why(
     let count = unit.hosts.len();
     let mut text = if count == 1 {
         "the only candidate host".to_owned()
-    } else if context.ranks.of_request(unit.members[0]).is_some() {
+    } else if context.ranks.decides(unit.members[0]) {
         format!("best SCHED_RANK of {count} hosts")
     } else if unit.members.iter().any(|&member| context.groups.domains.is_wished(member)) {
         format!("best by its wishes, then least interference, of {count} hosts")

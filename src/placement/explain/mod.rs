@@ -4,10 +4,11 @@
 
 mod remedy;
 
+use crate::model::brief::Waits;
 use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
-use crate::model::report::Planned;
+use crate::model::report::{Planned, Refusal};
 use crate::model::sketch::Sketch;
 use crate::model::snapshot::Snapshot;
 use crate::placement::deploy::draft::{PlanningInput, Prepared};
@@ -75,7 +76,8 @@ fn standing<T>(
     request: usize,
     look: impl FnOnce(&Unit, &mut Ledger<'_>) -> T,
 ) -> Option<T> {
-    Prepared::new(input, policy).with(input, policy, &HashMap::new(), |context| {
+    let staying = staying(input.snapshot, planned, request);
+    Prepared::new(input, policy).with(input, policy, &staying, |context| {
         let (units, _) = units(context, input.retries);
         let unit = units.iter().find(|unit| unit.members.contains(&request))?;
         let mut ledger = Ledger::new(context, false);
@@ -86,6 +88,17 @@ fn standing<T>(
         }
         Some(look(unit, &mut ledger))
     })
+}
+
+/// Other VMs with RESCHED that the plan leaves where they are, with the reason: rules see them there.
+fn staying(snapshot: &Snapshot, planned: &Planned, request: usize) -> HashMap<usize, Waits> {
+    let refusals = planned.report.refusals.iter();
+    let found = refusals.filter_map(|refusal| Some((request_of(snapshot, refusal.vm)?, refusal)));
+    let stays = |&(other, _): &(usize, &Refusal)| {
+        let vm = &snapshot.vms[snapshot.candidates[other].vm];
+        other != request && vm.resched && vm.host.is_some()
+    };
+    found.filter(stays).map(|(other, refusal)| (other, Waits::new(refusal.text.clone(), refusal.brief))).collect()
 }
 
 /// The plan as seats, in its order.
@@ -112,7 +125,12 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
     for &host in unit.hosts.iter() {
         let host = host as usize;
         let verdict = match unit.seats(ledger, host) {
-            Err(reason) => Err(format!("{}: {}", reason.rule(), reason.text())),
+            Err(reason) => {
+                // the same rule with what is left once the plan's VMs have theirs
+                let all = unit.objections(ledger, host);
+                let told = all.into_iter().find(|other| other.rule() == reason.rule()).unwrap_or(reason);
+                Err(format!("{}: {}", told.rule(), told.text()))
+            }
             Ok(_) => {
                 let share = context.space.scaled(&unit.amount, host);
                 let mut terms = ledger.load().terms(host, &share);

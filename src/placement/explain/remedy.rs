@@ -163,7 +163,12 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             format!("add an address to virtual network {vnet}")
         }
         Reason::Elsewhere(_) | Reason::OtherDatastore { .. } => return None,
-        Reason::NoDatastore | Reason::NoNetwork(_) | Reason::SameNetwork(_) | Reason::Pci(_) | Reason::Numa(_) => {
+        Reason::NoDatastore
+        | Reason::NoDatastoreOffered
+        | Reason::NoNetwork(_)
+        | Reason::SameNetwork { .. }
+        | Reason::Pci(_)
+        | Reason::Numa(_) => {
             return None;
         }
     })

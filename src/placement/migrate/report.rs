@@ -87,7 +87,12 @@ fn why(scene: &Scene<'_>, before: &State<'_>, after: &State<'_>, request: usize)
         return format!("host {id} is closed: all its capacity is reserved");
     }
     if before.load().is_overfull(home) {
-        return format!("host {id} has more allocated than it has");
+        let allocated = &before.load().used(home).allocated;
+        let real = allocated.cpu > 1.0 || allocated.memory > 1.0;
+        return match real {
+            true => format!("host {id} has more allocated than it has"),
+            false => format!("host {id} is expected to use more than it has"),
+        };
     }
     if after.count(home) == 0 {
         return format!("empties host {id}");

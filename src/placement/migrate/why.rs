@@ -162,6 +162,9 @@ fn stays(state: &State<'_>, migrated: &Migrated, unit: usize, looks: &[Look]) ->
         return format!("{told}would gain {:.3} on {}, but {why}", look.gain.gain, label(look));
     }
     let free = looks.iter().filter(|look| look.rule.is_none());
+    if scene.context.policy.optimize.policy == DrsPolicy::Pack && free.clone().next().is_some() {
+        return format!("{told}is left alone: POLICY pack moves only what empties a host");
+    }
     match free.max_by(|a, b| a.gain.gain.total_cmp(&b.gain.gain).then(b.to.cmp(&a.to))) {
         Some(best) => format!("{told}{}", no_gain(&best.gain, &label(best))),
         None if looks.is_empty() => format!("{told}is offered no other host by oned"),
@@ -186,12 +189,16 @@ fn no_gain(gain: &Gain, label: &str) -> String {
     format!("gains too little: {:.3} on {label}, less than 1 % of the distance", gain.gain)
 }
 
-/// Which limit on migrations is used up.
-fn limit_reached(scene: &Scene<'_>, migrated: &Migrated) -> Option<String> {
+/// The tightest limit on migrations, by its name.
+fn limit(scene: &Scene<'_>) -> Option<(&'static str, u32)> {
     let optimize = &scene.context.policy.optimize;
     let named = [("MIGRATION_THRESHOLD", optimize.migrations), ("HOST_MIGRATION_THRESHOLD", optimize.host_migrations)];
-    let (name, limit) =
-        named.into_iter().filter_map(|(name, limit)| Some((name, limit?))).min_by_key(|(_, limit)| *limit)?;
+    named.into_iter().filter_map(|(name, limit)| Some((name, limit?))).min_by_key(|(_, limit)| *limit)
+}
+
+/// Which limit on migrations is used up.
+fn limit_reached(scene: &Scene<'_>, migrated: &Migrated) -> Option<String> {
+    let (name, limit) = limit(scene)?;
     if limit == 0 {
         return Some(format!("may not move: {name} is 0"));
     }
@@ -217,6 +224,9 @@ pub fn idle(scene: &Scene<'_>) -> String {
     }
     let mut state = State::new(scene);
     state.aim();
+    if scene.context.policy.optimize.policy == DrsPolicy::Pack {
+        return not_emptied(&mut state);
+    }
     let mut blocked: Vec<(usize, Look)> = Vec::new();
     let mut best: Option<(usize, Look)> = None;
     let mut refused: Vec<(usize, Look)> = Vec::new();
@@ -277,6 +287,39 @@ pub fn idle(scene: &Scene<'_>) -> String {
             None => "oned offers no VM any other host".to_owned(),
         },
     }
+}
+
+/// Why `POLICY pack` empties no host: the host with fewest VMs, and what is in its way.
+fn not_emptied(state: &mut State<'_>) -> String {
+    let scene = state.scene();
+    let snapshot = scene.context.snapshot;
+    let in_use: Vec<usize> = (0..snapshot.hosts.len()).filter(|&host| state.count(host) > 0).collect();
+    let host = match in_use.as_slice() {
+        [] => return "POLICY pack: no host is in use".to_owned(),
+        [only] => return format!("POLICY pack: all VMs are on {} already", label(scene, *only)),
+        _ => in_use.iter().copied().min_by_key(|&host| (state.count(host), host)).unwrap_or_default(),
+    };
+    let head = format!("POLICY pack: no host can be emptied; on {}", label(scene, host));
+    if let Some((name, limit)) = limit(scene).filter(|(_, limit)| state.count(host) > *limit as usize) {
+        return format!("{head}, {} VMs are more than the {limit} that {name} allows to migrate", state.count(host));
+    }
+    let there = |vm: VmId| snapshot.vm(vm).and_then(|vm| vm.host) == Some(snapshot.hosts[host].id);
+    if let Some((vm, reason)) = scene.staying.iter().find(|(vm, _)| there(*vm)) {
+        return format!("{head}, VM {vm} {reason}");
+    }
+    let mut units = state.units(host).to_vec();
+    units.sort_by(|&a, &b| scene.unit(a).larger_first(scene.unit(b)).then(a.cmp(&b)));
+    for unit in units {
+        let used = |look: &Look| in_use.contains(&look.to);
+        let looks: Vec<Look> = looks(state, unit).into_iter().filter(used).collect();
+        if looks.iter().all(|look| look.rule.is_some()) {
+            let vm = scene.vm(scene.unit(unit).members[0]).id;
+            let rules = by_rule(scene, looks.iter());
+            return format!("{head}, VM {vm} fits no other host in use ({rules})");
+        }
+    }
+    let limit = scene.context.policy.optimize.pack_limit;
+    format!("{head}, VMs do not fit together into the others with at most {:.0} % used", limit * 100.0)
 }
 
 /// `datastore 12, CPU 3`: which rules are in the way, how often.

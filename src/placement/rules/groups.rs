@@ -57,6 +57,9 @@ pub struct Company {
     pub runs: usize,
 }
 
+/// Hosts that members of an affined set leave to the others, and who runs on which.
+type Joined = (BTreeSet<HostId>, Vec<(VmId, HostId)>);
+
 /// What group rules mean for one request.
 #[derive(Clone, Debug, Default)]
 pub struct GroupRules {
@@ -65,7 +68,7 @@ pub struct GroupRules {
     /// Cannot be placed at all, with the reason.
     pub refused: Option<Waits>,
     /// Hosts of its members that run, for affinity; with whom.
-    joins: Option<(BTreeSet<HostId>, Vec<VmId>)>,
+    joins: Option<Joined>,
     /// Affined sets of it that are torn apart already: it goes where most of them are.
     torn: Vec<Arc<Torn>>,
     /// HOST_AFFINED lists.
@@ -94,7 +97,10 @@ impl GroupRules {
         if let Some((hosts, with)) = &self.joins
             && !hosts.contains(&host.id)
         {
-            return Err(Reason::Join { with: with.clone(), hosts: hosts.iter().copied().collect() });
+            // those of a torn set that run elsewhere are not met there
+            let there = |host: &HostId| hosts.is_empty() || hosts.contains(host);
+            let with = with.iter().filter(|(_, host)| there(host)).map(|(vm, _)| *vm);
+            return Err(Reason::Join { with: with.collect(), hosts: hosts.iter().copied().collect() });
         }
         if self.only.iter().any(|list| !list.contains(&host.id)) {
             return Err(Reason::Role("HOST_AFFINED"));
@@ -312,12 +318,11 @@ impl<'a> Builder<'a> {
             let mut on: BTreeMap<HostId, Vec<VmId>> = BTreeMap::new();
             running.iter().for_each(|(host, vm)| on.entry(*host).or_default().push(*vm));
             let hosts: BTreeSet<HostId> = on.keys().copied().collect();
-            let with: Vec<VmId> = running.iter().map(|(_, vm)| *vm).collect();
             for &request in &schedulable {
                 let joins = &mut self.rules[request].joins;
                 let common = joins.as_ref().map_or(hosts.clone(), |(known, _)| known & &hosts);
                 let mut all = joins.take().map_or(Vec::new(), |(_, known)| known);
-                all.extend(&with);
+                all.extend(running.iter().map(|(host, vm)| (*vm, *host)));
                 all.sort_unstable();
                 all.dedup();
                 self.rules[request].joins = Some((common, all));

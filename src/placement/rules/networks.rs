@@ -121,7 +121,7 @@ impl Networks<'_> {
         // more NICs than all their networks serve: no way needs to be looked for
         let all: BTreeSet<usize> = orders.values().flat_map(|order| order.iter().copied()).collect();
         let room = all.iter().fold(0_usize, |sum, vnet| sum.saturating_add(places(*vnet)));
-        let refused = Reason::SameNetwork(nics.len());
+        let refused = Reason::SameNetwork { nics: nics.len(), networks: all.len(), differ };
         if room < nics.len() {
             return Err(refused);
         }

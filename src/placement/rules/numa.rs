@@ -183,7 +183,12 @@ impl Nodes {
     fn lack(&self, host: &Host, vm_memory: Memory, topology: &Topology) -> Want {
         let want = |need: String, has: String, never: bool| Want { need, has, never };
         if self.nodes.is_empty() {
-            return want("NUMA nodes".to_owned(), "reports none".to_owned(), true);
+            // oned makes no NUMA_NODE without pinning, hugepages or NODE_AFFINITY, but looks at one that is there
+            let plain = topology.pin_policy == PinPolicy::None
+                && topology.node_affinity.is_none()
+                && topology.hugepage == Memory(0);
+            let need = if plain { "NUMA nodes (it has NUMA_NODE, though no PIN_POLICY)" } else { "NUMA nodes" };
+            return want(need.to_owned(), "reports none".to_owned(), true);
         }
         let loose = topology.node_affinity.is_some() || topology.pin_policy == PinPolicy::None;
         let nodes = || self.nodes.iter().filter(|node| topology.node_affinity.is_none_or(|id| id == node.id));
@@ -212,33 +217,42 @@ impl Nodes {
         };
         let (widest, at) = most(&|node| i64::from(width(node.id)));
         if i64::from(cpus) > widest {
-            let has = format!("has at most {widest} in a node (node {at})");
+            let wide = |of: u32| nodes().filter(|node| width(node.id) >= of).count();
+            // as many nodes as would do if the VM had as many virtual ones
+            let parts = (2..=nodes().count()).find(|&parts| {
+                let part = u32::try_from(parts).ok().map(|parts| cpus.div_ceil(parts));
+                part.is_some_and(|part| wide(part) >= parts)
+            });
+            let parts = parts.filter(|_| topology.nodes.len() == 1);
+            let more = parts.map_or(format!(" (node {at})"), |parts| format!("; SOCKETS = {parts} would do"));
+            let has = format!("has at most {widest} in a node{more}");
             return want(format!("{cpus} {what} in {one}"), has, true);
-        }
-        let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));
-        if i64::from(cpus) > free {
-            let has = format!("has at most {free} free in a node (node {at})");
-            return want(format!("{cpus} {what} in {one}"), has, false);
         }
         let (largest, at) = most(&|node| whole(node.id).map_or(0, |node| node.memory.0));
         if memory.0 > largest && largest > 0 {
             let has = format!("has at most {} in a node (node {at})", Memory(largest).text());
             return want(format!("{} in {one}", memory.text()), has, true);
         }
+        let (size, pages) = (topology.hugepage, memory.0 / topology.hugepage.0.max(1));
+        let need_pages = format!("{pages} hugepages of {} in {one}", size.text());
+        let known = || nodes().any(|node| node.pages.iter().any(|(known, _)| *known == size));
+        if size > Memory(0) && !known() {
+            return want(need_pages, "has no pages of that size".to_owned(), true);
+        }
+        let (free, at) = most(&|node| i64::from(node.free_cpus(1, dedicated)));
+        if i64::from(cpus) > free {
+            let has = format!("has at most {free} free in a node (node {at})");
+            return want(format!("{cpus} {what} in {one}"), has, false);
+        }
         let (free, at) = most(&|node| node.memory);
         if memory.0 > free {
             let (need, free) = memory.texts(Memory(free.max(0)));
             return want(format!("{need} in {one}"), format!("has at most {free} free in a node (node {at})"), false);
         }
-        if topology.hugepage > Memory(0) {
-            let (size, pages) = (topology.hugepage, memory.0 / topology.hugepage.0.max(1));
-            let need = format!("{pages} hugepages of {} in {one}", size.text());
-            if !nodes().any(|node| node.pages.iter().any(|(known, _)| *known == size)) {
-                return want(need, "has no pages of that size".to_owned(), true);
-            }
+        if size > Memory(0) {
             let (free, at) = most(&|node| node.free_pages(size).max(0));
             if free < pages.max(1) {
-                return want(need, format!("has at most {free} free in a node (node {at})"), false);
+                return want(need_pages, format!("has at most {free} free in a node (node {at})"), false);
             }
         }
         let stand = nodes().take(4).map(|node| {

@@ -17,7 +17,7 @@ pub fn serve<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), W
             let found = (0..taken.len()).find(|&i| is_free(i) && request.matches(&host.pci[i]));
             match found {
                 Some(device) => taken[device] = Some(vm.id),
-                None => return Err(lack(host, request, &taken)),
+                None => return Err(lack(host, vm, request, &taken)),
             }
         }
     }
@@ -30,21 +30,22 @@ pub fn enough<'v>(host: &Host, vms: impl Iterator<Item = &'v Vm>) -> Result<(), 
     let (mut asked, mut last) = (0, None);
     for vm in vms {
         asked += vm.pci.len();
-        last = vm.pci.last().or(last);
+        last = vm.pci.last().map(|request| (vm, request)).or(last);
     }
     match last {
-        Some(request) if asked > free => Err(lack(host, request, &vec![None; host.pci.len()])),
+        Some((vm, request)) if asked > free => Err(lack(host, vm, request, &vec![None; host.pci.len()])),
         _ => Ok(()),
     }
 }
 
 /// What the host has of a request: nothing, or devices that others hold.
-fn lack(host: &Host, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
+fn lack(host: &Host, vm: &Vm, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
     let (mut count, mut held, mut excluded, mut free) = (0, 0, 0, 0);
     let mut holders = Vec::new();
     for (device, taken) in host.pci.iter().zip(taken).filter(|(device, _)| request.matches(device)) {
         count += 1;
-        match device.holder.or(*taken) {
+        // what it was given itself, for a request before this one, is free for it
+        match device.holder.or(taken.filter(|holder| *holder != vm.id)) {
             Some(holder) => {
                 held += 1;
                 holders.push(holder);
@@ -55,7 +56,11 @@ fn lack(host: &Host, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
     }
     holders.sort_unstable();
     holders.dedup();
-    let need = format!("PCI device {}", request.text());
+    let asked = vm.pci.iter().filter(|other| *other == request).count();
+    let need = match asked {
+        0 | 1 => format!("PCI device {}", request.text()),
+        _ => format!("{asked} PCI devices {}", request.text()),
+    };
     let mut parts = Vec::new();
     if !holders.is_empty() {
         let verb = if holders.len() == 1 { "holds" } else { "hold" };
@@ -67,14 +72,14 @@ fn lack(host: &Host, request: &PciRequest, taken: &[Option<VmId>]) -> Want {
     if excluded > 0 {
         parts.push(format!("{excluded} excluded by the operator"));
     }
-    if free > 0 {
-        parts.push(format!("{free} free, for more requests than that"));
-    }
-    let has = match count {
-        0 => "has no such device".to_owned(),
-        _ => format!("has none free: {}", parts.join(", ")),
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    let has = match (count, free) {
+        (0, _) => "has no such device".to_owned(),
+        _ if count < asked => format!("has only {count} in all{parts}"),
+        (_, 0) => format!("has none free{parts}"),
+        _ => format!("has {free} of {count} free{parts}"),
     };
-    Want { need, has, never: count == 0 }
+    Want { need, has, never: count < asked.max(1) }
 }
 
 /// VMs that want one certain device go first, so that nobody takes it by chance.

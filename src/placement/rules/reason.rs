@@ -71,6 +71,8 @@ pub enum Reason {
     CurrentVmsOf(VmId),
     /// No system datastore of its list serves the host's cluster.
     NoDatastore,
+    /// oned offers no system datastore, or none that can be judged.
+    NoDatastoreOffered,
     /// It is to be moved and must stay on its datastore, which oned does not offer.
     OtherDatastore {
         /// Where its disks are, by its HISTORY.
@@ -106,7 +108,14 @@ pub enum Reason {
         vnet: VnetId,
     },
     /// There are leases, but not on different networks for each NIC.
-    SameNetwork(usize),
+    SameNetwork {
+        /// NICs in auto mode.
+        nics: usize,
+        /// Networks with a free lease that any of them may use.
+        networks: usize,
+        /// Each NIC has to have its own.
+        differ: bool,
+    },
     /// No free device for a request, or none at all.
     Pci(Want),
     /// The virtual nodes do not fit the host's NUMA nodes.
@@ -140,10 +149,11 @@ impl Reason {
             Self::Domain(_) => rule::DOMAIN,
             Self::CurrentVms(_) | Self::CurrentVmsOf(_) => rule::CURRENT_VMS,
             Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => rule::DATASTORE,
-            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => rule::NETWORK,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork { .. } => rule::NETWORK,
             Self::Pci(_) => rule::PCI,
             Self::Numa(_) => rule::NUMA,
         }
@@ -164,10 +174,11 @@ impl Reason {
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_) => Lack::Affinity,
             Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. } => Lack::Storage,
-            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork(_) => Lack::Network,
+            Self::NoNetwork(_) | Self::Leases { .. } | Self::SameNetwork { .. } => Lack::Network,
             Self::Pci(_) => Lack::Pci,
             Self::Numa(_) => Lack::Numa,
         }
@@ -212,6 +223,7 @@ impl Reason {
             | Self::CurrentVms(_)
             | Self::CurrentVmsOf(_)
             | Self::NoDatastore
+            | Self::NoDatastoreOffered
             | Self::OtherDatastore { .. }
             | Self::NoNetwork(_) => true,
             Self::Pci(want) => want.never,
@@ -221,7 +233,7 @@ impl Reason {
             | Self::SystemDatastore { .. }
             | Self::ImageDatastore { .. }
             | Self::Leases { .. }
-            | Self::SameNetwork(_)
+            | Self::SameNetwork { .. }
             | Self::Numa(_) => false,
         }
     }
@@ -234,6 +246,8 @@ impl Reason {
             Self::SystemDatastore { need, best: (_, free), .. } => format!("{} of disk", need.texts(*free).0),
             Self::ImageDatastore { need, free, .. } => format!("{} for images", need.texts(*free).0),
             Self::Pci(want) | Self::Numa(want) => want.need.clone(),
+            Self::SameNetwork { nics, differ: true, .. } => format!("{nics} different networks"),
+            Self::SameNetwork { nics, .. } => format!("{nics} free leases"),
             _ => String::new(),
         }
     }
@@ -241,8 +255,9 @@ impl Reason {
     /// What the host has of what is asked for, as in "it has 6.5 cores free".
     pub fn has(&self) -> String {
         match self {
-            Self::Cpu { free, .. } => format!("has {} free", free.text()),
-            Self::Memory { need, free } => format!("has {} of memory free", need.texts(*free).1),
+            // an overfull host has none free, not less
+            Self::Cpu { free, .. } => format!("has {} free", (*free).max(Cpu(0)).text()),
+            Self::Memory { need, free } => format!("has {} of memory free", need.texts((*free).max(Memory(0))).1),
             Self::SystemDatastore { best: (id, _), told, .. } => match told {
                 Told::Shared => format!("would use datastore {id}, which has {} free", self.free()),
                 Told::ByHost => format!("has {} free on datastore {id}", self.free()),
@@ -293,6 +308,7 @@ impl Reason {
             Self::Apart(vm) => format!("VM {vm} is there, and they must be apart"),
             Self::CurrentVms(rule) => format!("{rule} is false there"),
             Self::CurrentVmsOf(vm) => format!("VM {vm}, placed there, refuses it by CURRENT_VMS"),
+            Self::NoDatastoreOffered => "oned offers it no system datastore that is usable now".to_owned(),
             Self::NoDatastore => "none of the system datastores that it may use serves the cluster".to_owned(),
             Self::OtherDatastore { own: Some(own), offered } => {
                 let offered: Vec<String> = offered.iter().take(3).map(ToString::to_string).collect();
@@ -306,9 +322,13 @@ impl Reason {
             }
             Self::NoNetwork(nic) => format!("none of the networks that NIC {nic} may use serves the cluster"),
             Self::Leases { nic, vnet } => format!("no free lease for NIC {nic} (network {vnet} and all others full)"),
-            Self::SameNetwork(nics) => {
-                format!("its {nics} NICs cannot all have a network of their own with a free lease")
+            Self::SameNetwork { nics, networks, differ: true } if networks < nics => {
+                format!("its cluster has {networks} with a free lease for its {nics} auto NICs")
             }
+            Self::SameNetwork { nics, differ: true, .. } => {
+                format!("too few of its {nics} auto NICs may use others than the rest")
+            }
+            Self::SameNetwork { nics, .. } => format!("its cluster has too few for its {nics} auto NICs"),
             Self::Cpu { .. } | Self::Memory { .. } => format!("it {}", self.has()),
             Self::Pci(want) | Self::Numa(want) => format!("it {}; {} needed", want.has, want.need),
         }

@@ -91,7 +91,10 @@ impl Storage<'_> {
                 best: (self.context.snapshot.datastores[datastore].id, self.free(case, datastore)),
                 told: self.told(case, datastore),
             },
-            None => self.other_datastore(case).unwrap_or(Reason::NoDatastore),
+            None => self.other_datastore(case).unwrap_or(match self.context.candidates(case.request).datastores[..] {
+                [] => Reason::NoDatastoreOffered,
+                _ => Reason::NoDatastore,
+            }),
         })
     }
 

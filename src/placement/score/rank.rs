@@ -10,7 +10,7 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::{Attributes, Datastore, Host, Notice, Snapshot, Subject, Vnet};
 use crate::model::units::{Cpu, Memory};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the plan has brought to a host so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Ranks {
     of_vnets: RefCell<HashMap<(usize, VnetId), f64>>,
     /// Ranks that were looked at for divisions by zero, with what there is to say.
     divided: HashMap<usize, Option<String>>,
+    /// Those that are a number on no host.
+    nowhere: BTreeSet<usize>,
 }
 
 /// At most so many distinct ranks are looked at for divisions by zero.
@@ -46,42 +48,47 @@ const DIVIDED: usize = 64;
 /// Ranks of one owner that differ are read up to so many bytes in a request, where there are other owners.
 const OWNERS_RANKS: usize = 16_000;
 
-/// What is wrong with ranks: each cause once, with the VMs that it concerns.
-#[derive(Default)]
-struct Causes(BTreeMap<(String, String, Speaks), Vec<VmId>>);
-
-/// What a cause speaks of.
+/// What is wrong with a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Speaks {
-    OfItsText,
-    OfHosts,
+enum Cause {
+    Unreadable,
+    DividesByZero,
+    BeyondShare,
+}
+
+/// What is wrong with ranks: each cause once, whatever the ranks are, with the VMs that it concerns.
+#[derive(Default)]
+struct Causes(BTreeMap<(Cause, String), Vec<Fault>>);
+
+/// A rank that is odd.
+struct Fault {
+    vm: VmId,
+    rank: String,
+    what: String,
 }
 
 impl Causes {
-    fn add(&mut self, cause: &str, name: &str, text: &str, speaks: Speaks, vm: VmId) {
-        let vms = self.0.entry((format!("{name} {cause}"), text.to_owned(), speaks)).or_default();
-        if vms.last() != Some(&vm) {
-            vms.push(vm);
-        }
+    fn add(&mut self, cause: Cause, name: &str, fault: Fault) {
+        self.0.entry((cause, name.to_owned())).or_default().push(fault);
     }
 
     fn notices(self) -> impl Iterator<Item = Notice> {
-        self.0.into_iter().map(|((cause, text, speaks), vms)| match vms[..] {
-            [vm] => Notice {
-                subject: if speaks == Speaks::OfHosts { Subject::VmAndHosts(vm) } else { Subject::Vm(vm) },
-                text: cause,
-            },
-            _ => {
-                let text: String = text.chars().take(40).collect();
-                Notice {
-                    subject: Subject::Request,
-                    text: if text.is_empty() {
-                        format!("{}: {cause}", listed(&vms))
-                    } else {
-                        format!("{} ask for {text:?}: {cause}", listed(&vms))
-                    },
-                }
+        self.0.into_iter().filter_map(|((cause, name), faults)| {
+            let Fault { vm, rank, what } = faults.first()?;
+            let mut vms: Vec<VmId> = faults.iter().map(|fault| fault.vm).collect();
+            vms.dedup();
+            if let [vm] = vms[..] {
+                let of_hosts = cause == Cause::DividesByZero;
+                let subject = if of_hosts { Subject::VmAndHosts(vm) } else { Subject::Vm(vm) };
+                return Some(Notice { subject, text: format!("{name} {what}") });
             }
+            let same = faults.iter().all(|fault| fault.rank == *rank);
+            let short: String = rank.chars().take(40).collect();
+            let text = match same {
+                true => format!("{} ask for {short:?}: {name} {what}", listed(&vms)),
+                false => format!("{} have odd ranks; that of VM {vm}, {short:?}: {name} {what}", listed(&vms)),
+            };
+            Some(Notice { subject: Subject::Request, text })
         })
     }
 }
@@ -124,27 +131,22 @@ impl Ranks {
                 let sum = read_of.entry(vm.identity.owner).or_default();
                 if !ranks.known.contains_key(text) {
                     if *sum + text.len() > bytes {
-                        let cause =
+                        let what =
                             format!("is ignored: its owner's ranks that differ have more than {bytes} characters");
-                        causes.add(&cause, name, "", Speaks::OfItsText, vm.id);
+                        causes.add(Cause::BeyondShare, name, Fault { vm: vm.id, rank: text.to_owned(), what });
                         return None;
                     }
                     *sum += text.len();
                 }
                 if let Err(error) = ranks.learn(text) {
-                    causes.add(
-                        &format!("cannot be read ({error}); it is ignored"),
-                        name,
-                        text,
-                        Speaks::OfItsText,
-                        vm.id,
-                    );
+                    let what = format!("cannot be read ({error}); it is ignored");
+                    causes.add(Cause::Unreadable, name, Fault { vm: vm.id, rank: text.to_owned(), what });
                 }
                 let rank = ranks.known.get(text).copied();
                 if let Some(rank) = rank.filter(|_| of_host) {
                     ranks.compile(rank, &snapshot.hosts);
-                    if let Some(cause) = ranks.by_zero(rank, snapshot.hosts.len()) {
-                        causes.add(&cause, name, text, Speaks::OfHosts, vm.id);
+                    if let Some(what) = ranks.by_zero(rank, snapshot.hosts.len()) {
+                        causes.add(Cause::DividesByZero, name, Fault { vm: vm.id, rank: text.to_owned(), what });
                     }
                 }
                 rank
@@ -171,12 +173,22 @@ impl Ranks {
             return None;
         }
         let lost = (0..hosts).filter(|&host| self.of_host(rank, host, Brought::default()) == whole(f64::NAN)).count();
+        if lost == hosts {
+            self.nowhere.insert(rank);
+        }
         let told = (lost > 0).then(|| match lost == hosts {
             true => "divides by zero on every host: it decides nothing".to_owned(),
             false => format!("divides by zero on {lost} of {hosts} hosts: these come last"),
         });
         self.divided.insert(rank, told.clone());
         told
+    }
+
+    /// Whether a request has a host rank that is a number on some host, and not the same everywhere by its text.
+    pub fn decides(&self, request: usize) -> bool {
+        let nothing =
+            |rank: usize| self.nowhere.contains(&rank) || matches!(self.compiled[rank].steps[..], [Step::Number(_)]);
+        self.of_request[request].is_some_and(|rank| !nothing(rank))
     }
 
     /// No ranks: a running VM is not moved for its SCHED_RANK.

@@ -89,6 +89,14 @@ fn a_start_that_failed_is_tried_elsewhere() {
     }
     // once it failed on host 1 there is host 2, which is equal and free
     assert_eq!(hosts[1..], [2, 2, 2], "{hosts:?}");
+    // how long ago that was is told by the request: decided again months later, it is the same
+    for turn in 1..4 {
+        let snapshot = decide::read(request(&format!("failed-{turn}.xml"))).unwrap();
+        let now = snapshot.taken_at + 100 * 86_400;
+        let recall = Recall { now, moment: now * 1000, ..Recall::default() };
+        let decided = decide::place_snapshot(snapshot, &recall, &Policy::default());
+        assert_eq!(host_of(&decided.planned.plan, 2200), Some(2), "turn {turn}");
+    }
 }
 
 /// VMs of a request that wait.

@@ -1,7 +1,7 @@
 //! The living cloud is asked through oned: it runs the driver, which hands its request over.
 
 use crate::support::cluster::{cluster, resident};
-use crate::support::server::{Mood, ScriptedOned, eventually, hosts, success};
+use crate::support::server::{Mood, ScriptedOned, changed, eventually, hosts, success};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -28,7 +28,7 @@ fn front_end() -> (tempfile::TempDir, ScriptedOned) {
     let oned = ScriptedOned::start(&[
         ("one.hostpool.info", pool),
         ("one.clusterpool.info", success(clusters)),
-        ("one.cluster.optimize", success("5")),
+        ("one.cluster.optimize", changed(5)),
     ]);
     (folder, oned)
 }

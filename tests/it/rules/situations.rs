@@ -1,7 +1,7 @@
 //! Situations that people who run schedulers have reported: what is right, and what the VM that waits is told.
 //! One line each, so that a kind of fault is a few lines.
 
-use crate::support::request::{Decision, Host, Request, Vm, datastore, group, host, request, running, vm};
+use crate::support::request::{Decision, Host, Request, Vm, datastore, group, host, request, running, vm, vnet};
 use oneaio::decide;
 use oneaio::model::policy::Policy;
 
@@ -137,6 +137,9 @@ fn gpus(devices: &[(&str, i32)]) -> String {
     format!("<PCI_DEVICES>{}</PCI_DEVICES>", devices.iter().map(device).collect::<String>())
 }
 
+/// One more device for [`gpus`].
+const TWO: &str = "<PCI><VENDOR>10de</VENDOR><DEVICE>20b5</DEVICE></PCI>";
+
 #[test]
 fn a_device_that_a_vm_holds_is_not_given_out_and_who_holds_it_is_told() {
     let asks = |id: i32| vm(id, &[1]).template("<PCI><VENDOR>10de</VENDOR><DEVICE>20b5</DEVICE></PCI>");
@@ -184,6 +187,36 @@ fn a_device_that_a_vm_holds_is_not_given_out_and_who_holds_it_is_told() {
             warned: &[],
         },
         Situation {
+            what: "two are asked for, one is there",
+            request: with(&[("81:00:0", 777)], &[], &[asks(1).template(TWO)]),
+            right: &[(1, None)],
+            told: &[(
+                1,
+                "cannot go to its only candidate, host 1, node1: it has only 1 in all: VM 777, not on the host's list, holds 1",
+            )],
+            warned: &[],
+        },
+        Situation {
+            what: "two are asked for, one of two is free",
+            request: with(&[("81:00:0", 777), ("82:00:0", -1)], &[], &[asks(1).template(TWO)]),
+            right: &[(1, None)],
+            told: &[(1, "needs 2 PCI devices 10de:20b5:*; its only candidate, host 1, node1, has 1 of 2 free: VM 777")],
+            warned: &[],
+        },
+        Situation {
+            what: "only one host has as many",
+            request: request(
+                &[host(1).share(&gpus(&[("81:00:0", 777), ("82:00:0", -2)])), host(2).share(&gpus(&[("81:00:0", -1)]))],
+                &[Vm { hosts: Some(vec![1, 2]), ..asks(1).template(TWO) }],
+            ),
+            right: &[(1, None)],
+            told: &[(
+                1,
+                "needs 2 PCI devices 10de:20b5:*; only host 1, node1 is allowed (PCI): it has none free: VM 777",
+            )],
+            warned: &[],
+        },
+        Situation {
             what: "held by the batch itself",
             request: with(&[("81:00:0", -1)], &[], &[asks(1), asks(2)]),
             right: &[(1, Some(1)), (2, None)],
@@ -219,6 +252,17 @@ fn a_torn_set_grows_where_most_of_it_is() {
             warned,
         ),
         case("to the other part once that is full", torn(100, &[1, 2]), &[(1, Some(2)), (2, Some(1))], warned),
+        Situation {
+            what: "who is told of, of those that run",
+            request: request(
+                &[host(1).vms(&[11]), host(2).vms(&[12, 13]), host(3)],
+                &[member(11, 1), member(12, 2), member(13, 2), Vm { hosts: Some(vec![2]), ..new(1).cpu("9") }],
+            )
+            .group(group(7, &[("r", "AFFINED", "", "")], "")),
+            right: &[(1, None)],
+            told: &[(1, "needs 9 cores")],
+            warned,
+        },
         case("nobody new, nothing to say", torn(300, &[]), &[], &[]),
         case("of two equal parts all go to one", even(&[1, 2, 3]), &[(1, Some(2)), (2, Some(2)), (3, Some(2))], &[]),
     ]);
@@ -343,6 +387,11 @@ fn what_no_numa_node_could_hold_is_told_apart_from_what_is_taken() {
             &[pinned(1, thread, 1, 10_240)],
             &[(1, "needs 10 GiB in one NUMA node; host 1, node1 has at most 8 GiB in a node")],
         ),
+        case(
+            "more memory than any node, whatever is taken",
+            &[pinned(1, thread, 4, 1024), pinned(3, thread, 2, 1024), pinned(2, thread, 4, 10_240)],
+            &[(2, "needs 10 GiB in one NUMA node; host 1, node1 has at most 8 GiB in a node")],
+        ),
         case("pages of no such size", &[pinned(1, &pages("1024"), 1, 2048)], &[(1, "needs 2 hugepages of 1 GiB")]),
         case(
             "too few pages",
@@ -413,6 +462,16 @@ fn three_states_have_three_sentences() {
             &[(1, "only host 2, node2 holds its affined VMs 8 and 9: it has 1 core free, 2 cores needed")],
         ),
         case(
+            "overfull: none is free, not less",
+            request(&[host(1).cpu(800, 1600), host(2).cpu(800, 1700)], &[vm(1, &[1, 2])]),
+            &[(1, "needs 1 core; the best of 2 candidate hosts (host 1, node1) has 0 free")],
+        ),
+        case(
+            "overfull in memory, and the only one that is allowed",
+            request(&[host(1).memory(1 << 20, 4 << 20), host(2).cluster(7)], &[vm(1, &[1, 2])]),
+            &[(1, "only host 1, node1 is allowed (datastore): it has 0 KiB of memory free, 1 GiB of memory needed")],
+        ),
+        case(
             "bound to a host: no other is told",
             bound(vm(1, &ids).cpu("3")),
             &[(1, "only host 2, node2 is allowed (host affinity): it has 1 core free, 3 cores needed")],
@@ -464,6 +523,17 @@ fn storage_is_told_by_what_counts() {
             &[(1, "needs 50 GB of disk; datastore 100, the best for it, has 20 GB free")],
         ),
         case(
+            "the only datastore is in the request twice, and differs",
+            request(&hosts(free), &[disk(100)]).datastore(datastore(100, 1, &[0], 900_000, "")).datastore(datastore(
+                100,
+                1,
+                &[0],
+                800_000,
+                "",
+            )),
+            &[(1, "is allowed on none of 2 candidate hosts: oned offers it no system datastore that is usable now")],
+        ),
+        case(
             "HISTORY and offer name different datastores",
             request(&hosts(free), &[moving(100)]).datastore(local(100)),
             &[(1, "its disks are on datastore 100 by its HISTORY, oned offers 0")],
@@ -498,7 +568,149 @@ fn odd_ranks_are_told_once_for_each_cause() {
             &["VMs 1 and 2 ask for \"FREE_CPU +\": SCHED_RANK cannot be read"],
         ),
         plain("no division", by_zero(&[ranked(1, "FREE_CPU")]), &[]),
+        plain(
+            "another rank each, one cause",
+            by_zero(&[ranked(1, "1 / RUNNING_VMS"), ranked(2, "2 / RUNNING_VMS"), ranked(3, "3 / 0")]),
+            &["VMs 1, 2 and 3 have odd ranks; that of VM 1, \"1 / RUNNING_VMS\": SCHED_RANK divides by zero on 1 of 2"],
+        ),
+        plain(
+            "unreadable in many ways",
+            by_zero(&[ranked(1, "FREE_CPU +"), ranked(2, ")"), ranked(3, "FREE_CPU")]),
+            &["VMs 1 and 2 have odd ranks; that of VM 1, \"FREE_CPU +\": SCHED_RANK cannot be read"],
+        ),
+        plain(
+            "too long, of many",
+            by_zero(&[1, 2, 3, 4].map(|id| ranked(id, &"1+".repeat(600)))),
+            &["VMs 1, 2 and 2 more: SCHED_RANK has 1200 characters, more than 1000; it is ignored"],
+        ),
     ]);
+    // what is a number nowhere has tipped nothing
+    let why = |rank: &str| by_zero(&[ranked(1, rank)]).decide().0.planned.report.decisions[0].why.clone();
+    assert!(!why("1 / 0").contains("SCHED_RANK"), "{}", why("1 / 0"));
+    assert!(!why("7 * 2").contains("SCHED_RANK"), "{}", why("7 * 2"));
+    assert!(why("1 / RUNNING_VMS").contains("SCHED_RANK"), "{}", why("1 / RUNNING_VMS"));
+}
+
+#[test]
+fn the_nodes_that_one_vm_asks_for_are_no_matter_of_another() {
+    let large = || vm(1, &[1]).cpu("20").template(&topology("", &[10, 10]));
+    let unpinned = || Host { template: String::new(), ..nodes(&[8, 8]) }.cpu(1600, 0);
+    let hosts = || [unpinned(), host(2).cpu(1600, 0)];
+    let beside = |one: Vm| request(&hosts(), &[large(), one, vm(3, &[2])]);
+    let case = |what, one: Vm, right: Option<i32>, told| Situation {
+        what,
+        request: beside(one),
+        right: match right {
+            Some(_) => &[(1, None), (2, Some(2)), (3, Some(2))],
+            None => &[(1, None), (2, None), (3, Some(2))],
+        },
+        told,
+        warned: &[],
+    };
+    let cpu: &[_] = &[(1, "needs 20 cores; its only candidate, host 1, node1, has 16")];
+    let odd: &[_] = &[(2, "needs NUMA nodes (it has NUMA_NODE, though no PIN_POLICY); host 2, node2 reports none")];
+    // what oned makes of a VM without pinning: a topology, and no nodes
+    let shape = "<CORES>2</CORES><SOCKETS>2</SOCKETS><THREADS>1</THREADS>";
+    all(vec![
+        case("plain", vm(2, &[2]), Some(2), cpu),
+        case("a topology for show", vm(2, &[2]).template(&format!("<TOPOLOGY>{shape}</TOPOLOGY>")), Some(2), cpu),
+        case(
+            "the same, with its policy",
+            vm(2, &[2]).template(&format!("<TOPOLOGY>{shape}<PIN_POLICY>NONE</PIN_POLICY></TOPOLOGY>")),
+            Some(2),
+            cpu,
+        ),
+        // oned itself refuses to deploy it there: HostShareNUMA looks for the nodes whatever the policy is
+        case("nodes without a policy", vm(2, &[2]).template(&topology(shape, &[1, 1])), None, odd),
+        case(
+            "hugepages without pinning, where there are none",
+            vm(2, &[2]).template(&topology("<HUGEPAGE_SIZE>2</HUGEPAGE_SIZE>", &[1])),
+            None,
+            &[(2, "needs NUMA nodes; host 2, node2 reports none")],
+        ),
+    ]);
+    // where there are nodes, they are used
+    let there = request(&[unpinned()], &[vm(2, &[1]).template(&topology(shape, &[1, 1]))]);
+    assert_eq!(there.decide().host(2), Some(1));
+}
+
+/// TOPOLOGY, and a NUMA_NODE of 512 MiB for each number of CPUs.
+fn topology(inside: &str, cpus: &[u32]) -> String {
+    let node = |cpus: &u32| format!("<NUMA_NODE><TOTAL_CPUS>{cpus}</TOTAL_CPUS><MEMORY>524288</MEMORY></NUMA_NODE>");
+    format!("<TOPOLOGY><THREADS>1</THREADS>{inside}</TOPOLOGY>{}", cpus.iter().map(node).collect::<String>())
+}
+
+#[test]
+fn a_node_that_is_too_wide_is_told_how_many_would_do() {
+    let case = |what, cores: &[usize], cpus, told| Situation {
+        what,
+        request: request(&[nodes(cores)], &[pinned(1, "<PIN_POLICY>THREAD</PIN_POLICY>", cpus, 1024)]),
+        right: &[(1, None)],
+        told,
+        warned: &[],
+    };
+    all(vec![
+        case("two", &[4, 4], 8, &[(1, "has at most 4 in a node; SOCKETS = 2 would do")]),
+        case("three", &[4, 4, 4], 12, &[(1, "has at most 4 in a node; SOCKETS = 3 would do")]),
+        case("nodes that differ", &[4, 2], 6, &[(1, "has at most 4 in a node (node 0)")]),
+    ]);
+}
+
+#[test]
+fn as_many_nics_as_there_are_networks() {
+    let wide = |nics: i32, nets: i32| {
+        let nets: Vec<i32> = (1..=nets).collect();
+        let one = (0..nics).fold(vm(1, &[1, 2]), |one, nic| one.auto_nic(nic, &nets));
+        let made = request(&[host(1), host(2)], &[one, vm(2, &[1, 2])]);
+        nets.iter().fold(made, |made, &net| made.vnet(vnet(net, &[0], &[10], 0)))
+    };
+    let case = |what, request, right, told| Situation { what, request, right, told, warned: &[] };
+    all(vec![
+        case("as many", wide(30, 30), &[(1, Some(1)), (2, Some(2))], &[]),
+        case(
+            "one more",
+            wide(31, 30),
+            &[(1, None), (2, Some(1))],
+            &[(
+                1,
+                "needs 31 different networks; the nearest of 2 candidate hosts is host 1, node1: its cluster has 30",
+            )],
+        ),
+        case("far more", wide(64, 3), &[(1, None), (2, Some(1))], &[(1, "needs 64 different networks")]),
+        // enough networks, but two NICs may use only the same one
+        case(
+            "the same for two",
+            request(&[host(1)], &[vm(1, &[1]).auto_nic(0, &[1]).auto_nic(1, &[1]).auto_nic(2, &[1, 2, 3])])
+                .vnet(vnet(1, &[0], &[10], 0))
+                .vnet(vnet(2, &[0], &[10], 0))
+                .vnet(vnet(3, &[0], &[10], 0)),
+            &[(1, None)],
+            &[(1, "needs 3 different networks; cannot go to its only candidate, host 1, node1: too few of its 3")],
+        ),
+    ]);
+}
+
+/// What `explain` says of each host is what the VM that waits is told: what is left after the batch.
+#[test]
+fn the_hosts_of_an_explanation_stand_as_the_batch_leaves_them() {
+    let explained = |made: &Request, vm: i32| {
+        let policy = Policy::default();
+        let decided = decide::place(made.xml().into_bytes(), &policy).unwrap();
+        let found = decided.explain(oneaio::model::ids::VmId(vm), &policy).unwrap();
+        found.hosts.into_iter().map(|host| host.verdict.err().unwrap_or_default()).collect::<Vec<_>>().join("; ")
+    };
+    let thread = "<PIN_POLICY>THREAD</PIN_POLICY>";
+    let full = request(&[nodes(&[4])], &[pinned(1, thread, 3, 1024), pinned(2, thread, 3, 1024)]);
+    assert!(explained(&full, 2).contains("NUMA: it has at most 1 free in a node (node 0)"), "{}", explained(&full, 2));
+    let asks = |id: i32| vm(id, &[1]).template("<PCI><VENDOR>10de</VENDOR><DEVICE>20b5</DEVICE></PCI>");
+    let devices = gpus(&[("81:00:0", -1)]);
+    let full = request(&[host(1).share(&devices)], &[asks(1), asks(2)]);
+    assert!(explained(&full, 2).contains("VM 1 holds 1"), "{}", explained(&full, 2));
+    // one that is flagged RESCHED and cannot leave is met where it is
+    let stuck = [vm(9, &[2]).resched(3, 0).group(5, "a"), vm(1, &[1]).group(5, "a")];
+    let stuck = request(&[host(1), host(2).cpu(800, 800), host(3).vms(&[9])], &stuck);
+    let stuck = stuck.group(group(5, &[("a", "AFFINED", "1,9", "")], ""));
+    assert!(explained(&stuck, 1).contains("affinity: it must join VM 9 on host 3"), "{}", explained(&stuck, 1));
 }
 
 /// Equal requests in another order of VMs, hosts and rules give equal plans and equal words.

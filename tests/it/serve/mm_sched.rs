@@ -1,6 +1,6 @@
 //! What mm_sched of OpenNebula 6 sends, against the real binary and an oned that fails.
 
-use crate::support::server::{Mood, ScriptedOned, Service, eventually, hosts, pending};
+use crate::support::server::{Mood, ScriptedOned, Service, changed, eventually, hosts, pending, refusal};
 use crate::support::skip::shared;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -331,4 +331,127 @@ fn who_has_to_wait_waits_and_takes_nobodys_room() {
         assert!(!service.log().contains("cannot be kept waiting"), "{}", service.log());
     }
     assert!(waited > 50 && held > 50 && robbed > 20, "nothing was tried: {waited} {held} {robbed}");
+}
+
+/// VM 1 has a place on host 4, VMs 2 and 3 have none.
+fn crowded() -> String {
+    batch(&[vm(1, &[4], 3.0), vm(2, &[4], 3.0), vm(3, &[4], 9.0)])
+}
+
+fn small_cloud() -> ScriptedOned {
+    let oned = ScriptedOned::start(&[("one.hostpool.info", hosts(&[(4, 4, 0, "", &[])]))]);
+    oned.set("one.vm.update", changed(2));
+    oned
+}
+
+/// VM, template and whether it is set beside what is there.
+fn updates(oned: &ScriptedOned) -> Vec<(i32, String, bool)> {
+    let value = |text: &str, kind: &str| {
+        let open = format!("<{kind}>");
+        text.split_once(&open).unwrap().1.split_once("</").unwrap().0.to_owned()
+    };
+    let read = |request: String| {
+        let params: Vec<&str> = request.split("<param>").skip(1).collect();
+        let vm = value(params[1], "i4").parse().unwrap();
+        (vm, value(params[2], "string"), value(params[3], "i4") == "1")
+    };
+    oned.requests("one.vm.update").into_iter().map(read).collect()
+}
+
+/// The pool as oned shows it once these messages are written.
+fn waiting_with(messages: &[(i32, &str)]) -> String {
+    let inside: Vec<String> =
+        messages.iter().map(|(_, text)| format!("<SCHED_MESSAGE><![CDATA[{text}]]></SCHED_MESSAGE>")).collect();
+    let vms: Vec<(i32, i64, &str)> =
+        messages.iter().zip(&inside).map(|((vm, _), inside)| (*vm, 3, inside.as_str())).collect();
+    pending(&vms)
+}
+
+#[test]
+fn why_vms_wait_is_written_to_them_where_that_is_wished() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = small_cloud();
+    let service = Service::start(folder.path(), Some(&oned), &["serve.sched_message=yes"]);
+    // the first cycle holds 1 on the host, the others wait
+    service.batch(&crowded());
+    eventually("both reasons are written", || updates(&oned).len() == 2);
+    let written = updates(&oned);
+    assert_eq!(written.iter().map(|(vm, ..)| *vm).collect::<Vec<_>>(), [2, 3]);
+    assert!(written.iter().all(|(.., append)| *append), "{written:?}");
+    let [two, three] = [&written[0].1, &written[1].1];
+    assert!(two.starts_with("SCHED_MESSAGE = \"needs 3 cores; its only candidate, host 4") || two.contains("3 cores"));
+    assert!(two.starts_with("SCHED_MESSAGE = \"") && two.ends_with('"'), "{two}");
+    assert!(three.contains("needs 9 cores"), "{three}");
+
+    // the same again: nothing is written, as far as anybody can tell
+    let text = |template: &str| template.split('"').nth(1).unwrap().to_owned();
+    let (two, three) = (text(two), text(three));
+    oned.set("one.vmpool.infoextended", waiting_with(&[(2, &two), (3, &three)]));
+    let looked = |more: usize| {
+        let looks = oned.asked("one.vmpool.infoextended");
+        eventually("oned is looked at", || oned.asked("one.vmpool.infoextended") > looks + more);
+    };
+    looked(1);
+    service.batch(&crowded());
+    // mm_sched has written over one of them: that one is written again, and no other
+    oned.set("one.vmpool.infoextended", waiting_with(&[(2, &two), (3, "Cannot dispatch VM to any Host.")]));
+    looked(1);
+    service.batch(&crowded());
+    eventually("it is written again", || updates(&oned).len() == 3);
+    assert_eq!(updates(&oned)[2].0, 3);
+
+    // a request of somebody else tells no VM anything
+    service.post("/api/place", "{\"ID\":77,\"HOST_IDS\":[4],\"CAPACITY\":{\"CPU\":64,\"MEMORY\":1024}}");
+    let (status, _) = service.stop();
+    assert_eq!((status, updates(&oned).len()), (Some(0), 3));
+}
+
+#[test]
+fn nothing_is_written_unless_it_is_wished() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = small_cloud();
+    let service = Service::start(folder.path(), Some(&oned), &[]);
+    service.batch(&crowded());
+    let looks = oned.asked("one.vmpool.infoextended");
+    eventually("oned is looked at for longer than a message takes", || {
+        oned.asked("one.vmpool.infoextended") > looks + 15
+    });
+    assert!(updates(&oned).is_empty());
+}
+
+#[test]
+fn who_may_not_write_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = small_cloud();
+    oned.set("one.vm.update", refusal(512, "Not authorized to perform MANAGE VM [2]."));
+    let service = Service::start(folder.path(), Some(&oned), &["serve.sched_message=yes"]);
+    let told = || service.log().matches("reasons are no longer written to VMs (serve.sched_message)").count();
+    service.batch(&crowded());
+    eventually("it is told", || told() == 1);
+    assert!(service.log().contains("use the ONE_AUTH of oneadmin"), "{}", service.log());
+    let answer = service.batch(&crowded());
+    assert_eq!(answer.get(&1), Some(&4), "placements go on: {answer:?}");
+    let (status, _) = service.stop();
+    assert_eq!((status, updates(&oned).len()), (Some(0), 1), "and it is not tried again");
+}
+
+#[test]
+fn a_vm_that_is_gone_costs_the_others_nothing_and_an_oned_that_hangs_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let oned = small_cloud();
+    oned.set("one.vm.update", refusal(1024, "Error getting virtual machine [2]."));
+    let service = Service::start(folder.path(), Some(&oned), &["serve.sched_message=yes"]);
+    service.batch(&crowded());
+    eventually("both are tried", || updates(&oned).len() == 2);
+    assert!(!service.log().contains("reasons are"), "{}", service.log());
+    // oned hangs: batches are answered, and so is the end
+    oned.mood(Mood::Holding);
+    let more = batch(&[vm(1, &[4], 3.0), vm(2, &[4], 3.5), vm(5, &[4], 9.5)]);
+    assert_eq!(service.batch(&more).get(&1), Some(&4));
+    eventually("a message is on its way", || updates(&oned).len() == 3);
+    assert_eq!(service.batch(&more).get(&1), Some(&4));
+    let (status, took) = service.stop();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    oned.mood(Mood::Well);
 }

@@ -77,8 +77,13 @@ impl ScriptedOned {
     }
 
     pub fn asked(&self, method: &str) -> usize {
+        self.requests(method).len()
+    }
+
+    /// The requests of a method, whole.
+    pub fn requests(&self, method: &str) -> Vec<String> {
         let name = format!("<methodName>{method}</methodName>");
-        self.asked.lock().unwrap().iter().filter(|request| request.contains(&name)).count()
+        self.asked.lock().unwrap().iter().filter(|request| request.contains(&name)).cloned().collect()
     }
 }
 
@@ -152,10 +157,16 @@ pub fn success(payload: &str) -> String {
     array(&format!("<value><boolean>1</boolean></value><value><string>{payload}</string></value>"))
 }
 
-fn refusal(code: i32, text: &str) -> String {
+/// A refusal of oned.
+pub fn refusal(code: i32, text: &str) -> String {
     array(&format!(
         "<value><boolean>0</boolean></value><value><string>{text}</string></value><value><i4>{code}</i4></value>"
     ))
+}
+
+/// What oned answers to a change: the ID of the object.
+pub fn changed(id: i32) -> String {
+    array(&format!("<value><boolean>1</boolean></value><value><i4>{id}</i4></value><value><i4>0</i4></value>"))
 }
 
 fn array(values: &str) -> String {

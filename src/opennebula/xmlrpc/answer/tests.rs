@@ -105,13 +105,22 @@ fn what_is_no_answer_is_shown() {
         "<methodResponse><params>text",
         "<methodResponse><nonsense/></methodResponse>",
         &success.replace("<boolean>1", "<boolean>2"),
-        &success.replace("string>", "i4>"),
+        &success.replace("string>", "struct>"),
         &success.replace("<value><boolean>1</boolean></value>", "<value><string>x</string></value>"),
         &format!("<methodResponse>{}", "<params>".repeat(100)),
     ] {
         let error = read(other, 64).expect_err("no answer");
         assert!(matches!(error, AnswerError::NotAnAnswer { .. }), "{other}: {error}");
         assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+/// Changes are answered with the ID of the object.
+#[test]
+fn a_payload_may_be_a_number() {
+    for kind in ["i4", "int", "i8", "boolean"] {
+        let text = read(&success("42").replace("string>", &format!("{kind}>")), 7).expect("an answer");
+        assert_eq!(text, "42", "{kind}");
     }
 }
 
