@@ -2,6 +2,7 @@
 //! takes this one path.
 
 use crate::demand::observed;
+use crate::model::brief::Brief;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
 use crate::model::history::{Attempts, Placement, Recall};
@@ -213,7 +214,7 @@ fn tell_dropped(report: &mut Report, dropped: &[Breach]) {
         report.decisions.retain(|decision| decision.vm != breach.vm);
         if report.decisions.len() < placed {
             let text = format!("was not placed: the plan broke a rule ({breach}); please report this");
-            report.refusals.push(Refusal { vm: breach.vm, text, lack: None });
+            report.refusals.push(Refusal { vm: breach.vm, text, lack: None, brief: Brief::Fault, set: false });
         }
     }
     report.refusals.sort_by_key(|refusal| refusal.vm);

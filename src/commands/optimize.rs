@@ -67,7 +67,7 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     if driver.is_shadow() {
         log::info!("in shadow mode; oneaio would have: {}", logger::summary(&optimized.migrated));
     } else {
-        logger::migrated(&optimized.migrated, driver.settings.log_placements);
+        logger::migrated(&optimized.migrated, &driver.settings);
     }
     let keep = || {
         if let Some(keeping) = keeping {

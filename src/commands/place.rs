@@ -26,7 +26,7 @@ fn answered(args: &AnswerArgs) -> Result<Exit, Exit> {
     if driver.is_shadow() {
         log::info!("in shadow mode; oneaio would have {}", decided.planned.report.summary());
     } else {
-        logger::report(&decided.planned, driver.settings.log_placements, driver.outdated);
+        logger::report(&decided.planned, &driver.settings, driver.outdated);
     }
     let remember = || {
         if let Some(history) = driver.history.as_ref().filter(|_| !driver.is_shadow()) {

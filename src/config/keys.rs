@@ -26,8 +26,18 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Keys, and sections of keys, that name files, addresses and services of one machine, or
 /// what is told there. All others say how to decide.
-const LOCAL: [&str; 9] =
-    ["history.", "record.", "shadow.", "serve.", "decision_log", "log", "log_placements", "metrics", "model"];
+const LOCAL: [&str; 10] = [
+    "history.",
+    "record.",
+    "shadow.",
+    "serve.",
+    "decision_log",
+    "log",
+    "log_placements",
+    "messages",
+    "metrics",
+    "model",
+];
 
 /// Whether a key belongs to the machine and not to decisions, so that a bundle does not carry it.
 #[must_use]
@@ -351,6 +361,22 @@ const KEYS: &[Key] = &[
                go where they go: oned digests such lines slowly. 0 is none.",
         set: |s, text| {
             s.log_placements = text.parse().map_err(|_| "a whole number, 0 for none")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "messages",
+        default: "full",
+        help: "What tenants are told in the logs and SCHED_MESSAGE of their VMs, and clients of `serve`. full:\n\
+               the number that decides, and the nearest host. brief: the kind of reason and what they can do,\n\
+               without names, ids or room of hosts, datastores and other VMs; the full reasons go to oned.log,\n\
+               the decision log and `oneaio explain`.",
+        set: |s, text| {
+            s.brief = match text {
+                "full" => false,
+                "brief" => true,
+                _ => return Err("full or brief"),
+            };
             Ok(())
         },
     },

@@ -26,6 +26,8 @@ pub struct Settings {
     pub log: LogLevel,
     /// At most so many lines tell of placed VMs, one each; beyond, only the summary.
     pub log_placements: usize,
+    /// Tenants are told nothing of hosts.
+    pub brief: bool,
     /// Where history is kept; `None` is the default place.
     pub history: Option<Store>,
     /// The model file; `None` is the default place.
@@ -67,6 +69,7 @@ impl Default for Settings {
             policy: Policy::default(),
             log: LogLevel::default(),
             log_placements: 200,
+            brief: false,
             history: None,
             model: None,
             history_deadline: 2.0,

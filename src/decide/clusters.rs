@@ -298,7 +298,7 @@ fn judged(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, polic
     migrated.migrations.retain(|one| kept.contains(&one.vm));
     for breach in &dropped {
         let text = format!("is not migrated: the plan broke a rule ({breach}); please report this");
-        migrated.notices.push(Notice { subject: Subject::Vm(breach.vm), text });
+        migrated.notices.push(Notice { subject: Subject::VmAndHosts(breach.vm), text });
     }
     dropped
 }

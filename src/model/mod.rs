@@ -4,6 +4,7 @@
 //! Nothing here knows XML, SQL, HTTP or files, and nothing here decides.
 
 pub mod advice;
+pub mod brief;
 pub mod chance;
 pub mod cluster;
 pub mod comparable;

@@ -1,12 +1,14 @@
 //! What the planner has to say: every choice, every refusal, and how the hosts
 //! stand before and after. Shells print it; nothing decides by it.
 
+use super::brief::Brief;
 use super::demand::{Basis, Class, Source};
 use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::snapshot::Notice;
 use super::units::{Cpu, Memory};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The planner's whole answer.
 #[derive(Clone, Debug, Default)]
@@ -239,6 +241,20 @@ pub struct Refusal {
     /// What most candidate hosts lack, where it is hosts that keep it waiting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lack: Option<Lack>,
+    /// Which kind of reason it is.
+    #[serde(skip)]
+    pub brief: Brief,
+    /// It is the whole affined set that waits.
+    #[serde(skip)]
+    pub set: bool,
+}
+
+impl Refusal {
+    /// What tenants are told where hosts are nothing to them.
+    #[must_use]
+    pub fn in_brief(&self) -> Cow<'_, str> {
+        self.brief.of(&self.text, self.set)
+    }
 }
 
 /// What a host lacks for a VM. In the order in which equal ones are told.

@@ -43,6 +43,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether VMs to be placed have different owners.
+    #[must_use]
+    pub fn has_several_owners(&self) -> bool {
+        let mut owners = self.candidates.iter().map(|candidates| self.vms[candidates.vm].identity.owner);
+        let first = owners.next();
+        owners.any(|owner| Some(owner) != first)
+    }
+
     /// Index of a host in `hosts`.
     #[must_use]
     pub fn host_index(&self, id: HostId) -> Option<usize> {
@@ -95,6 +103,8 @@ pub enum Subject {
     Request,
     /// A VM; its own log tells of it too.
     Vm(VmId),
+    /// A VM, in words that speak of hosts or of other VMs too.
+    VmAndHosts(VmId),
     /// A host.
     Host(HostId),
     /// A datastore.
@@ -134,7 +144,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request => write!(f, "the request"),
-            Self::Vm(id) => write!(f, "VM {id}"),
+            Self::Vm(id) | Self::VmAndHosts(id) => write!(f, "VM {id}"),
             Self::Host(id) => write!(f, "host {id}"),
             Self::Datastore(id) => write!(f, "datastore {id}"),
             Self::Vnet(id) => write!(f, "virtual network {id}"),

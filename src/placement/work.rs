@@ -20,6 +20,9 @@ const SEARCH_LEAST: u64 = 20_000;
 const SEARCH_MOST: u64 = 3_000_000;
 const SEARCH_TIMES: u64 = 3;
 
+/// A unit that took more than so many times the steps of half of the units counts as so many.
+const ODD_TIMES: u64 = 4;
+
 /// Steps between two looks at the stop.
 const POLL: u64 = 50_000;
 
@@ -85,12 +88,21 @@ impl<'a> Work<'a> {
     /// A pass over all VMs begins.
     pub fn begin_pass(&self) {
         self.limit.set(u64::MAX);
-        self.once.set(self.done.get());
     }
 
-    /// The pass is over.
-    pub fn end_pass(&self) {
-        self.once.set(self.done.get() - self.once.get());
+    /// The pass is over, and took these steps for one unit after another. One that cost many times what others
+    /// did counts as a few: by what few write the search for all does not become longer.
+    pub fn end_pass(&self, mut units: Vec<u64>) {
+        units.sort_unstable();
+        let median = units.get(units.len() / 2).copied().unwrap_or(0);
+        let most = median.saturating_mul(ODD_TIMES).max(1);
+        self.once.set(units.iter().map(|steps| (*steps).min(most)).sum());
+    }
+
+    /// Steps so far.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done.get()
     }
 
     /// What the attempt does for those that found no place is bounded.
@@ -103,6 +115,21 @@ impl<'a> Work<'a> {
         let pairs = (vms as u64).saturating_mul(vms as u64) / 2;
         let by_pairs = pairs.saturating_mul(SEARCH_PER_PAIR).clamp(SEARCH_LEAST, SEARCH_MOST);
         self.allow(by_pairs.max(self.once.get().saturating_mul(SEARCH_TIMES)));
+    }
+
+    /// What placing all VMs once took.
+    #[must_use]
+    pub fn pass(&self) -> u64 {
+        self.once.get()
+    }
+
+    /// Does a part of the present phase, which has to end after so many steps; with the steps that it took.
+    pub fn at_most<T>(&self, steps: u64, part: impl FnOnce() -> T) -> (T, u64) {
+        let (limit, begun) = (self.limit.get(), self.done.get());
+        self.limit.set(limit.min(begun.saturating_add(steps)));
+        let done = part();
+        self.limit.set(limit);
+        (done, self.done.get() - begun)
     }
 
     fn allow(&self, steps: u64) {

@@ -121,6 +121,7 @@ pub fn run(parts: Parts, ready: impl FnOnce(SocketAddr), stopping: impl FnOnce()
         board.clone(),
     );
     let service = Arc::new(Service {
+        brief: settings.brief,
         bodies: Bodies::new(serve.max_body),
         deadline: Duration::from_secs_f64(serve.deadline),
         policy: settings.policy.clone(),

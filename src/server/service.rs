@@ -41,6 +41,8 @@ pub type Answer = Response<Full<Bytes>>;
 /// What requests share.
 pub struct Service {
     pub board: Arc<Board>,
+    /// Clients are told nothing of hosts.
+    pub brief: bool,
     pub bodies: Bodies,
     pub choice: Arc<Choice>,
     pub deadline: Duration,
@@ -358,7 +360,7 @@ impl Service {
         // mm_sched reads nothing else, and not much of it
         if !mm_sched {
             external::append(&mut text, "LEFT_OUT", &told::left_out(&outcome.left_out, &odd));
-            external::append(&mut text, "WAITING", &told::waiting(&outcome));
+            external::append(&mut text, "WAITING", &told::waiting(&outcome, self.brief));
         }
         let note = format!(
             " vms={vms} placed={} waiting={} held={} left_out={}{}",
@@ -385,8 +387,9 @@ impl Service {
                 Ok(Content { note, ..Content::json(&rest::placed(*vm, *host)) })
             }
             None => {
-                let why = outcome.refused.first().map_or("finds no host", |refusal| refusal.text.as_str());
-                Err(Refused::field(StatusCode::CONFLICT, "HOST_IDS", format!("VM {vm} {why}")))
+                let why = |refusal| told::why(refusal, self.brief);
+                let error = outcome.refused.first().map_or_else(|| format!("VM {vm} finds no host"), why);
+                Err(Refused::field(StatusCode::CONFLICT, "HOST_IDS", error))
             }
         }
     }

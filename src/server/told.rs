@@ -2,6 +2,7 @@
 
 use super::compose::LeftOut;
 use super::decider::Outcome;
+use crate::model::report::Refusal;
 use crate::opennebula::external::BodyError;
 use serde_json::{Value, json};
 
@@ -16,9 +17,15 @@ pub fn left_out(out: &[LeftOut], odd: &[BodyError]) -> Vec<Value> {
 }
 
 /// VMs that wait, and why.
-pub fn waiting(outcome: &Outcome) -> Vec<Value> {
+pub fn waiting(outcome: &Outcome, brief: bool) -> Vec<Value> {
     let refused = outcome.refused.iter();
-    refused.map(|refusal| json!({ "ID": refusal.vm, "error": format!("VM {} {}", refusal.vm, refusal.text) })).collect()
+    refused.map(|refusal| json!({ "ID": refusal.vm, "error": why(refusal, brief) })).collect()
+}
+
+/// Why a VM waits, as clients are told.
+pub fn why(refusal: &Refusal, brief: bool) -> String {
+    let text = if brief { refusal.in_brief() } else { refusal.text.as_str().into() };
+    format!("VM {} {text}", refusal.vm)
 }
 
 /// For the log line: how old what is known of the cloud was.

@@ -7,7 +7,7 @@ use crate::opennebula::message;
 /// A notice as oned gets to see it.
 pub fn said(notice: &Notice) -> String {
     match notice.subject {
-        Subject::Vm(id) => message::about_vm("WARN", id, &notice.text),
+        Subject::Vm(id) | Subject::VmAndHosts(id) => message::about_vm("WARN", id, &notice.text),
         subject => message::general("WARN", &format!("{subject}: {}", notice.text)),
     }
 }

@@ -9,6 +9,8 @@ use super::priority;
 use super::refusal::Refusals;
 use super::report;
 use super::room::RoomSearch;
+use super::shares::Shares;
+use crate::model::brief::{Brief, Waits};
 use crate::model::ids::VmId;
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Refusal;
@@ -65,11 +67,11 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// One pass over all units but those without hope, then room for those that found none.
+    /// One pass over all units but those without hope.
     pub fn new(context: &'a Context<'a>, units: &[Unit], hopeless: &[usize], (order, preference): Way) -> Self {
         context.work.begin_pass();
         let mut ledger = Ledger::new(context, preference.follows_the_mean());
-        let mut waiting = Vec::new();
+        let (mut waiting, mut steps) = (Vec::new(), Vec::with_capacity(units.len()));
         let special = |unit: &Unit| unit.members.len() > 1 || unit.members.iter().any(|&m| is_special(context, m));
         let mut sequence = greedy::sequence(units, order, special);
         sequence.sort_by_key(|&index| units[index].late);
@@ -77,17 +79,19 @@ impl<'a> Attempt<'a> {
             if hopeless.binary_search(&index).is_ok() {
                 continue;
             }
+            let begun = context.work.done();
             let found =
                 if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
             match found {
                 Some(seats) => book(&mut ledger, seats),
                 None => waiting.push(index),
             }
+            steps.push(context.work.done() - begun);
         }
-        context.work.end_pass();
+        context.work.end_pass(steps);
         let quality = Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 };
         let mut attempt = Self { ledger, waiting, moved: Vec::new(), preference, quality };
-        attempt.seek_room(units);
+        attempt.judge(units);
         attempt
     }
 
@@ -105,8 +109,8 @@ impl<'a> Attempt<'a> {
         Some(attempt)
     }
 
-    /// Makes room for those that wait; true when some of them got some.
-    pub fn seek_room(&mut self, units: &[Unit]) -> bool {
+    /// Makes room for those that wait, as far as their owners' shares go; true when some of them got some.
+    pub fn seek_room(&mut self, units: &[Unit], shares: &Shares) -> bool {
         let context = self.ledger.context();
         context.work.allow_second_thoughts();
         let waited = self.waiting.len();
@@ -115,10 +119,14 @@ impl<'a> Attempt<'a> {
         // who could not join others before may do so now, and room that is made may serve more
         while !waiting.is_empty() && !context.work.spent() {
             let before = waiting.len();
-            waiting.retain(|&index| !search.retry(index, ledger));
-            waiting.retain(|&index| !search.place(index, ledger));
-            if waiting.len() == before && !search.trade(waiting, ledger) {
-                break;
+            let work = context.work;
+            waiting.retain(|&index| !shares.charge(&[index], work, || search.retry(index, ledger)).unwrap_or(false));
+            waiting.retain(|&index| !shares.charge(&[index], work, || search.place(index, ledger)).unwrap_or(false));
+            if waiting.len() == before {
+                let all = waiting.clone();
+                if !shares.charge(&all, work, || search.trade(waiting, ledger)).unwrap_or(false) {
+                    break;
+                }
             }
         }
         self.moved.append(&mut search.moved);
@@ -153,22 +161,31 @@ impl<'a> Attempt<'a> {
     }
 
     /// The attempt as it will be told.
-    pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, String)]) -> Draft {
+    pub fn finish(mut self, units: &[Unit], hopeless: &[usize], refused: &[(usize, Waits)]) -> Draft {
+        let is_wished = |&member: &usize| self.ledger.context().groups.domains.is_wished(member);
+        let hopeful =
+            !self.waiting.is_empty() || hopeless.iter().any(|&unit| units[unit].members.iter().any(is_wished));
         self.waiting.extend_from_slice(hopeless);
         let context = self.ledger.context();
         let snapshot = context.snapshot;
-        let refusal = |vm: VmId, text: &str, lack| Refusal { vm, text: text.to_owned(), lack };
-        let mut refusals: Vec<Refusal> =
-            snapshot.set_aside.iter().map(|(vm, reason)| refusal(*vm, reason, None)).collect();
-        refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None)));
+        let refusal =
+            |vm: VmId, why: &Waits, lack, set| Refusal { vm, text: why.text.clone(), lack, brief: why.brief, set };
+        let mut refusals: Vec<Refusal> = snapshot
+            .set_aside
+            .iter()
+            .map(|(vm, reason)| refusal(*vm, &Waits::new(reason, Brief::Own), None, false))
+            .collect();
+        refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None, false)));
         let mut sentences = Refusals::default();
         for &index in &self.waiting {
-            let (text, lack) = if context.work.stopped() {
-                ("waits: planning was stopped before its turn; it comes with the next request".to_owned(), None)
+            let (why, lack) = if context.work.stopped() {
+                let text = "waits: planning was stopped before its turn; it comes with the next request";
+                (Waits::new(text, Brief::Stopped), None)
             } else {
                 sentences.explain(&units[index], &mut self.ledger)
             };
-            refusals.extend(units[index].members.iter().map(|&m| refusal(context.vm(m).id, &text, lack)));
+            let members = &units[index].members;
+            refusals.extend(members.iter().map(|&m| refusal(context.vm(m).id, &why, lack, members.len() > 1)));
         }
         refusals.sort_by_key(|refusal| refusal.vm);
         let requests = 0..snapshot.candidates.len();
@@ -178,6 +195,7 @@ impl<'a> Attempt<'a> {
             why: report::whys(context, units, &self.moved, self.preference),
             refusals,
             quality: self.quality,
+            hopeful,
         }
     }
 }
@@ -199,7 +217,7 @@ fn wanted_first(context: &Context<'_>, units: &[Unit], sequence: Vec<usize>) -> 
                 done[unit] = true;
                 open.push((unit, true));
                 let wanted = units[unit].members.iter().flat_map(|&member| context.current_vms.wants(member));
-                open.extend(wanted.filter_map(|request| unit_of.get(&request)).map(|&wanted| (wanted, false)));
+                open.extend(wanted.filter_map(|request| unit_of.get(request)).map(|&wanted| (wanted, false)));
             }
         }
     }

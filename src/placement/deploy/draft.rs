@@ -1,6 +1,7 @@
 //! What goes into a plan and what comes out of one attempt at it.
 
 use super::retry::{NO_RETRIES, Retries};
+use crate::model::brief::{Brief, Waits};
 use crate::model::demand::Demands;
 use crate::model::policy::Policy;
 use crate::model::report::Refusal;
@@ -73,7 +74,7 @@ impl<'a> Prepared<'a> {
         &self,
         input: &PlanningInput<'_>,
         policy: &Policy,
-        staying: &HashMap<usize, String>,
+        staying: &HashMap<usize, Waits>,
         look: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
         let snapshot = input.snapshot;
@@ -81,10 +82,11 @@ impl<'a> Prepared<'a> {
         if !self.wishes {
             groups.domains.without_wishes();
         }
-        let (current_vms, unreadable) = CurrentVms::new(snapshot, staying);
+        let (current_vms, unreadable) =
+            CurrentVms::new(snapshot, staying, snapshot.has_several_owners().then_some(OWNERS_RULES));
         for (rules, candidates) in groups.rules.iter_mut().zip(&snapshot.candidates) {
             if let Some(reason) = unreadable.get(&snapshot.vms[candidates.vm].id) {
-                rules.refused.get_or_insert_with(|| reason.clone());
+                rules.refused.get_or_insert_with(|| Waits::new(reason.clone(), Brief::Own));
             }
         }
         look(&Context {
@@ -105,6 +107,9 @@ impl<'a> Prepared<'a> {
     }
 }
 
+/// Requirements with CURRENT_VMS of one owner that are looked at in a request, in bytes, where there are others.
+const OWNERS_RULES: usize = 16_000;
+
 /// A finished attempt, free of the borrowed state that made it.
 pub struct Draft {
     /// By request.
@@ -117,6 +122,8 @@ pub struct Draft {
     pub refusals: Vec<Refusal>,
     /// What makes one draft better than another.
     pub quality: Quality,
+    /// Some wait that might be placed in another plan, or without wishes.
+    pub hopeful: bool,
 }
 
 /// More VMs, those that failed to start counting last, then more of the asked capacity, then a

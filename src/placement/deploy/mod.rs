@@ -7,6 +7,7 @@
 //! | `attempt` | one way to a plan |
 //! | `greedy` | VMs one after another, each to the host where it interferes least |
 //! | `room` | makes room for a VM that does not fit, by moving others of the batch |
+//! | `shares` | what that may cost each owner |
 //! | `priority` | who goes first where not all find a place |
 //! | `exhaustive` | every way, for a tiny request of which some wait |
 //! | `improve` | what is placed is moved about by the search |
@@ -27,4 +28,5 @@ pub mod refusal;
 mod report;
 pub mod retry;
 pub mod room;
+pub mod shares;
 pub mod units;

@@ -14,7 +14,9 @@ use super::attempt::{self, Attempt};
 use super::draft::{Draft, PlanningInput, Prepared, better, compare};
 use super::report;
 use super::retry::Retries;
+use super::shares::Shares;
 use super::units::units;
+use crate::model::brief::{Brief, Waits};
 use crate::model::policy::{Objective, Policy, Scheduler};
 use crate::model::report::Planned;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
@@ -31,12 +33,12 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     notices.extend(green::notices(input.snapshot));
     let prepared = Prepared::new(input, policy);
     notices.extend(prepared.notices.iter().cloned());
-    let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, String>| {
+    let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, Waits>| {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
     let mut chosen = consistent(input.snapshot, |staying| draft(&prepared, staying));
-    // wishes keep nobody waiting
-    if !chosen.refusals.is_empty() && has_wishes(input.snapshot) {
+    // wishes keep nobody waiting; who would wait if he were alone waits without them too
+    if chosen.hopeful && has_wishes(input.snapshot) {
         let prepared = Prepared { wishes: false, ..Prepared::new(input, policy) };
         let without = consistent(input.snapshot, |staying| draft(&prepared, staying));
         let count = |draft: &Draft| (draft.quality.placed, draft.quality.late);
@@ -53,8 +55,8 @@ const REVISIONS: usize = 6;
 
 /// The best draft that holds although some VMs with RESCHED find no host: then they stay where they are, those
 /// who wait for them may join them there, and their affined VMs may not go elsewhere.
-fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, String>) -> Draft) -> Draft {
-    let mut staying: HashMap<usize, String> = HashMap::new();
+fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, Waits>) -> Draft) -> Draft {
+    let mut staying: HashMap<usize, Waits> = HashMap::new();
     let mut best: Option<Draft> = None;
     let mut revision = 0;
     loop {
@@ -81,7 +83,7 @@ fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, String>) -> Dr
         }
         revision += 1;
         if revision == REVISIONS {
-            let reason = || "stays where it is in this plan, for the sake of its group".to_owned();
+            let reason = || Waits::new("stays where it is in this plan, for the sake of its group", Brief::Stays);
             for request in (0..snapshot.candidates.len()).filter(|&request| vm(snapshot, request).resched) {
                 staying.entry(request).or_insert_with(reason);
             }
@@ -100,13 +102,20 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
     };
     let hopeless = attempt::hopeless(context, &units);
     let mut best = Attempt::new(context, &units, &hopeless, ways[0]);
+    let shares = Shares::new(context, &units, context.work.pass());
+    best.seek_room(&units, &shares);
     improve(&mut best);
     let mut is_improved = true;
     for way in &ways[1..] {
         if best.waiting.is_empty() || context.work.exhausted() {
             break;
         }
-        let next = Attempt::new(context, &units, &hopeless, *way);
+        if shares.left(&best.waiting) < context.work.pass() {
+            break;
+        }
+        let again = || Attempt::new(context, &units, &hopeless, *way);
+        let Some(mut next) = shares.charge(&best.waiting, context.work, again) else { break };
+        next.seek_room(&units, &shares);
         if compare(next.quality, best.quality) == Ordering::Greater {
             best = next;
             is_improved = false;
@@ -116,8 +125,11 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
         improve(&mut best);
     }
     // what moved may have left room for those that wait
-    while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units) {
-        improve(&mut best);
+    while joint && !best.waiting.is_empty() && !context.work.exhausted() && best.seek_room(&units, &shares) {
+        let waiting = best.waiting.clone();
+        if shares.charge(&waiting, context.work, || improve(&mut best)).is_none() {
+            break;
+        }
     }
     if joint && !best.waiting.is_empty() && !context.work.exhausted() {
         let placed = best.quality.placed + best.quality.late;
@@ -134,18 +146,23 @@ fn best_draft(context: &Context<'_>, retries: &Retries) -> Draft {
 }
 
 /// RESCHED requests that found no host, with the reason.
-fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, String> {
+fn stranded(snapshot: &Snapshot, draft: &Draft) -> HashMap<usize, Waits> {
     let reason = |request: usize| draft.refusals.iter().find(|refusal| refusal.vm == vm(snapshot, request).id);
     let bound = |request: usize| {
         let vm = vm(snapshot, request);
         vm.resched && matches!(vm.state, VmState::Active | VmState::Parked) && vm.host.is_some()
     };
     let stranded = waiting(snapshot, draft).filter(|&request| bound(request));
-    stranded.filter_map(|request| Some((request, reason(request)?.text.clone()))).collect()
+    stranded
+        .filter_map(|request| {
+            let reason = reason(request)?;
+            Some((request, Waits::new(reason.text.clone(), reason.brief)))
+        })
+        .collect()
 }
 
 /// Whether what a draft places keeps the rules of its groups when those in `staying` stay.
-fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, String>) -> bool {
+fn holds(snapshot: &Snapshot, draft: &Draft, staying: &HashMap<usize, Waits>) -> bool {
     let groups = Groups::new(snapshot, staying);
     draft
         .seats

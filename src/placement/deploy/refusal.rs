@@ -2,6 +2,7 @@
 //! comes first, and three states have three sentences: larger than any host, full now, and a rule. Only hosts
 //! that the rules allow count as near misses.
 
+use crate::model::brief::{Brief, Waits};
 use crate::model::ids::listed;
 use crate::model::report::Lack;
 use crate::model::snapshot::Host;
@@ -18,13 +19,13 @@ const KEPT: usize = 64;
 /// The sentences of one plan.
 #[derive(Default)]
 pub struct Refusals<'u> {
-    told: Vec<(&'u Unit, (String, Option<Lack>))>,
+    told: Vec<(&'u Unit, (Waits, Option<Lack>))>,
 }
 
 impl<'u> Refusals<'u> {
     /// The sentence for every VM of a unit that found no host, and what most of its hosts lack.
     /// O(candidate hosts x rules).
-    pub fn explain(&mut self, unit: &'u Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
+    pub fn explain(&mut self, unit: &'u Unit, ledger: &mut Ledger<'_>) -> (Waits, Option<Lack>) {
         if let Some((_, known)) = self.told.iter().find(|(other, _)| other.needs_the_same(unit, ledger)) {
             return known.clone();
         }
@@ -58,14 +59,15 @@ impl Miss {
     }
 }
 
-fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
+fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (Waits, Option<Lack>) {
     let mut misses: Vec<Miss> = Vec::with_capacity(unit.hosts.len());
     for &host in unit.hosts.iter() {
         let host = host as usize;
         let reasons = unit.objections(ledger, host);
         if reasons.is_empty() {
             // only possible when the search for a plan was given up early
-            return ("was left out to place more VMs; it will be tried again".to_owned(), None);
+            let text = "was left out to place more VMs; it will be tried again";
+            return (Waits::new(text, Brief::LeftOut), None);
         }
         let there = &ledger.context().snapshot.hosts[host];
         let never = |reason: &Reason| matches!(reason, Reason::Numa(want) if want.never);
@@ -75,23 +77,24 @@ fn explain(unit: &Unit, ledger: &mut Ledger<'_>) -> (String, Option<Lack>) {
     (sentence(unit, ledger, &misses), most_frequent(&misses))
 }
 
-fn sentence(unit: &Unit, ledger: &Ledger<'_>, misses: &[Miss]) -> String {
+fn sentence(unit: &Unit, ledger: &Ledger<'_>, misses: &[Miss]) -> Waits {
     let set = set_name(unit);
     let told = Told { unit, ledger, count: misses.len() };
     if misses.is_empty() {
-        return match unit.members.len() {
+        let text = match unit.members.len() {
             1 => "cannot be placed: oned offers no host for it that is usable now".to_owned(),
             _ => format!("{set}cannot be placed: no host is a candidate for all of them"),
         };
+        return Waits::new(text, Brief::NoHost);
     }
     let allowed: Vec<&Miss> = misses.iter().filter(|miss| miss.excluded().is_none()).collect();
-    let said = match allowed[..] {
+    let (said, brief) = match allowed[..] {
         [] => told.excluded_everywhere(misses),
         _ if allowed.iter().all(|miss| miss.too_small) => told.too_large(&allowed, misses),
         [only] if misses.len() > 1 => told.only_one(only, misses),
         _ => told.full_now(&allowed),
     };
-    format!("{set}{said}")
+    Waits::new(format!("{set}{said}"), brief)
 }
 
 /// What sentences are made from.
@@ -104,22 +107,23 @@ struct Told<'s, 'a> {
 
 impl Told<'_, '_> {
     /// No host is allowed by the rules.
-    fn excluded_everywhere(&self, misses: &[Miss]) -> String {
+    fn excluded_everywhere(&self, misses: &[Miss]) -> (String, Brief) {
         let by_rule = tally(misses.iter().filter_map(|miss| Some(miss.excluded()?.rule())));
-        let Some((first, most)) = by_rule.first() else { return String::new() };
+        let Some((first, most)) = by_rule.first() else { return (String::new(), Brief::NoHost) };
+        let brief = Brief::Rule(first);
         let of_most = |miss: &&Miss| miss.excluded().is_some_and(|reason| reason.rule() == *first);
         let example = misses.iter().find(of_most);
         let Some((example, reason)) = example.and_then(|miss| Some((miss, miss.excluded()?))) else {
-            return String::new();
+            return (String::new(), brief);
         };
         let label = self.label(example.host);
         if self.count == 1 {
-            return format!("cannot go to its only candidate, {label}: {} ({first})", reason.text());
+            return (format!("cannot go to its only candidate, {label}: {} ({first})", reason.text()), brief);
         }
         if let Reason::Pci(want) = reason
             && *most == self.count
         {
-            return format!("needs {}; none of {} candidate hosts has one ({first})", want.need, self.count);
+            return (format!("needs {}; none of {} candidate hosts has one ({first})", want.need, self.count), brief);
         }
         if let Reason::Join { with, hosts } = reason
             && *most == self.count
@@ -127,22 +131,29 @@ impl Told<'_, '_> {
         {
             let on: Vec<String> = hosts.iter().take(3).map(|host| format!("host {host}")).collect();
             let (with, on, count) = (listed(with), on.join(" or "), self.count);
-            return format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})");
+            return (
+                format!("must join {with} on {on}, which is none of its {count} candidate hosts ({first})"),
+                brief,
+            );
         }
         let same = misses.iter().all(|miss| miss.excluded().is_some_and(|other| other.text() == reason.text()));
         if same {
-            return format!("is allowed on none of {} candidate hosts: {} ({first})", self.count, reason.text());
+            return (
+                format!("is allowed on none of {} candidate hosts: {} ({first})", self.count, reason.text()),
+                brief,
+            );
         }
-        format!(
+        let text = format!(
             "is allowed on none of {} candidate hosts ({}); on {label}: {}",
             self.count,
             counts(&by_rule),
             reason.text()
-        )
+        );
+        (text, brief)
     }
 
     /// No allowed host could hold it if it were empty.
-    fn too_large(&self, allowed: &[&Miss], misses: &[Miss]) -> String {
+    fn too_large(&self, allowed: &[&Miss], misses: &[Miss]) -> (String, Brief) {
         let hosts = || allowed.iter().map(|miss| (miss.host, self.host(miss.host)));
         let scope = self.scope(allowed.len(), misses);
         let only = allowed.len() == 1;
@@ -150,12 +161,13 @@ impl Told<'_, '_> {
         let by_memory = hosts().max_by_key(|(index, host)| (host.memory, Reverse(*index)));
         if let Some((index, host)) = by_cpu.filter(|(_, host)| self.unit.cpu > host.cpu) {
             let largest = self.largest(only, &scope, index);
-            return format!("needs {}; {largest} has {}", self.unit.cpu.text(), host.cpu.cores());
+            let text = format!("needs {}; {largest} has {}", self.unit.cpu.text(), host.cpu.cores());
+            return (text, Brief::TooLarge(Lack::Cpu));
         }
         if let Some((index, host)) = by_memory.filter(|(_, host)| self.unit.memory > host.memory) {
             let largest = self.largest(only, &scope, index);
             let (need, whole) = self.unit.memory.texts(host.memory);
-            return format!("needs {need} of memory; {largest} has {whole}");
+            return (format!("needs {need} of memory; {largest} has {whole}"), Brief::TooLarge(Lack::Memory));
         }
         let numa = |miss: &&&Miss| miss.reasons.iter().any(|r| matches!(r, Reason::Numa(want) if want.never));
         let found = allowed.iter().find(numa).and_then(|miss| {
@@ -168,19 +180,21 @@ impl Told<'_, '_> {
         match found {
             Some((miss, want)) => {
                 let none = if only { String::new() } else { format!("none of {scope} has that: ") };
-                format!("needs {}; {none}{} {}", want.need, self.label(miss.host), want.has)
+                let text = format!("needs {}; {none}{} {}", want.need, self.label(miss.host), want.has);
+                (text, Brief::TooLarge(Lack::Numa))
             }
             None => {
                 let unit = self.unit;
-                format!("needs {} with {}; none of {scope} has both", unit.cpu.text(), unit.memory.text())
+                let text = format!("needs {} with {}; none of {scope} has both", unit.cpu.text(), unit.memory.text());
+                (text, Brief::TooLarge(Lack::State))
             }
         }
     }
 
     /// Rules leave one host, and it is full.
-    fn only_one(&self, only: &Miss, misses: &[Miss]) -> String {
+    fn only_one(&self, only: &Miss, misses: &[Miss]) -> (String, Brief) {
         let label = self.label(only.host);
-        let Some(reason) = only.worst() else { return String::new() };
+        let Some(reason) = only.worst() else { return (String::new(), Brief::NoHost) };
         let id = self.host(only.host).id;
         let joined = misses.iter().filter_map(Miss::excluded).find_map(|reason| match reason {
             Reason::Join { with, hosts } if hosts[..] == [id] => Some(with),
@@ -194,25 +208,33 @@ impl Told<'_, '_> {
                 format!("only {label} is allowed ({})", names.join(", "))
             }
         };
-        match reason {
+        let text = match reason {
             // what is asked for goes first: the holders of devices are a long list
             Reason::Pci(want) | Reason::Numa(want) => {
                 format!("needs {}; {why}: {}", want.need, self.it(reason, only.host))
             }
             _ => format!("{why}: {}", self.it_has(reason, only.host)),
-        }
+        };
+        (text, Brief::Full(reason.lack()))
     }
 
     /// Allowed hosts have no room as things stand.
-    fn full_now(&self, allowed: &[&Miss]) -> String {
-        let count = self.count;
+    fn full_now(&self, allowed: &[&Miss]) -> (String, Brief) {
         let large = allowed.iter().filter(|miss| !miss.too_small);
         // the one whose worst lack is least; of equal ones the first
         let near = large.min_by(|a, b| {
             let miss = |one: &Miss| one.worst().map_or(f64::INFINITY, Reason::miss);
             miss(a).total_cmp(&miss(b)).then(a.reasons.len().cmp(&b.reasons.len()))
         });
-        let Some((near, reason)) = near.and_then(|miss| Some((miss, miss.worst()?))) else { return String::new() };
+        let Some((near, reason)) = near.and_then(|miss| Some((miss, miss.worst()?))) else {
+            return (String::new(), Brief::NoHost);
+        };
+        (self.nearest(allowed, near, reason), Brief::Full(reason.lack()))
+    }
+
+    /// The nearest of the allowed hosts that are large enough, and what lacks most there.
+    fn nearest(&self, allowed: &[&Miss], near: &Miss, reason: &Reason) -> String {
+        let count = self.count;
         let label = self.label(near.host);
         let lacks = tally(allowed.iter().filter(|miss| !miss.too_small).filter_map(|miss| Some(miss.worst()?.rule())));
         let shared = match reason {

@@ -74,7 +74,8 @@ impl<'u> RoomSearch<'u> {
             && (self.join_wanted(unit, ledger) || self.try_hosts(unit, ledger, DEPTH, &mut vec![unit]));
         if found {
             self.hopeless.clear();
-        } else if self.hopeless.len() < KEPT {
+        } else if self.hopeless.len() < KEPT && !context.work.spent() {
+            // one whose time was up says nothing about others
             self.hopeless.push(unit);
         }
         found
@@ -133,7 +134,8 @@ impl<'u> RoomSearch<'u> {
 
     /// The unit asks by CURRENT_VMS for a VM of the batch: both move to a host for both.
     fn join_wanted(&mut self, unit: usize, ledger: &mut Ledger<'_>) -> bool {
-        let wanted = self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.wants(m));
+        let wanted =
+            self.units[unit].members.iter().flat_map(|&m| ledger.context().current_vms.wants(m).iter().copied());
         let mut wanted: Vec<usize> = wanted.filter_map(|request| self.unit_of[request]).collect();
         wanted.retain(|&other| other != unit);
         for other in wanted {

@@ -2,13 +2,14 @@
 //! whatever the host.
 
 use super::retry::Retries;
+use crate::model::brief::{Brief, Waits};
 use crate::model::snapshot::{Vm, VmState};
 use crate::placement::ledger::unit::{MeanHost, Unit};
 use crate::placement::rules::context::Context;
 use std::collections::HashSet;
 
 /// All units, by first member; and requests that cannot be placed, with the reason.
-pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize, String)>) {
+pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize, Waits)>) {
     let groups = context.groups;
     let in_set: HashSet<usize> = groups.sets.iter().flatten().copied().collect();
     let singles = (0..context.snapshot.candidates.len()).filter(|r| !in_set.contains(r)).map(|r| vec![r]);
@@ -17,8 +18,12 @@ pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize
     let mean = MeanHost::of(context.snapshot);
     let (mut units, mut refused) = (Vec::new(), Vec::new());
     for members in all {
-        let refusal =
-            |&member: &usize| groups.rules[member].refused.clone().or_else(|| wrong_state(context.vm(member)));
+        let refusal = |&member: &usize| {
+            groups.rules[member]
+                .refused
+                .clone()
+                .or_else(|| Some(Waits::new(wrong_state(context.vm(member))?, Brief::Own)))
+        };
         if let Some(&held) = members.iter().find(|&&member| retries.held(member).is_some()) {
             refused.extend(members.into_iter().map(|member| (member, waits_for(context, retries, member, held))));
             continue;
@@ -29,7 +34,10 @@ pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize
                 let text = match own {
                     Some(own) => own,
                     None if member == cause => reason.clone(),
-                    None => format!("waits for VM {} of its affined set, which {reason}", context.vm(cause).id),
+                    None => Waits::new(
+                        format!("waits for VM {} of its affined set, which {}", context.vm(cause).id, reason.text),
+                        Brief::Set,
+                    ),
                 };
                 (member, text)
             })),
@@ -43,12 +51,12 @@ pub fn units(context: &Context<'_>, retries: &Retries) -> (Vec<Unit>, Vec<(usize
 }
 
 /// Why a VM waits of whose affined set (or by itself) one is held back.
-fn waits_for(context: &Context<'_>, retries: &Retries, member: usize, held: usize) -> String {
+fn waits_for(context: &Context<'_>, retries: &Retries, member: usize, held: usize) -> Waits {
     let why = retries.held(held).unwrap_or_default();
     if member == held {
-        return why.to_owned();
+        return Waits::new(why, Brief::Paused);
     }
-    format!("waits for VM {} of its affined set, which {why}", context.vm(held).id)
+    Waits::new(format!("waits for VM {} of its affined set, which {why}", context.vm(held).id), Brief::Set)
 }
 
 /// oned would deploy a held or a running VM without a question.

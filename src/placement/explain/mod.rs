@@ -4,6 +4,7 @@
 
 mod remedy;
 
+use crate::model::brief::Waits;
 use crate::model::explanation::{Explanation, Outcome, Score, Verdict};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
@@ -90,14 +91,14 @@ fn standing<T>(
 }
 
 /// Other VMs with RESCHED that the plan leaves where they are, with the reason: rules see them there.
-fn staying(snapshot: &Snapshot, planned: &Planned, request: usize) -> HashMap<usize, String> {
+fn staying(snapshot: &Snapshot, planned: &Planned, request: usize) -> HashMap<usize, Waits> {
     let refusals = planned.report.refusals.iter();
     let found = refusals.filter_map(|refusal| Some((request_of(snapshot, refusal.vm)?, refusal)));
     let stays = |&(other, _): &(usize, &Refusal)| {
         let vm = &snapshot.vms[snapshot.candidates[other].vm];
         other != request && vm.resched && vm.host.is_some()
     };
-    found.filter(stays).map(|(other, refusal)| (other, refusal.text.clone())).collect()
+    found.filter(stays).map(|(other, refusal)| (other, Waits::new(refusal.text.clone(), refusal.brief))).collect()
 }
 
 /// The plan as seats, in its order.

@@ -145,7 +145,7 @@ fn notices(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Vec<Notice> {
         if used_up { "the migrations that are allowed went to others" } else { "no allowed host takes it" };
     for (request, rule) in broken(&schedule.state) {
         let vm = scene.vm(request);
-        let subject = vm.group.as_ref().map_or(Subject::Vm(vm.id), |(group, _)| Subject::Group(*group));
+        let subject = vm.group.as_ref().map_or(Subject::VmAndHosts(vm.id), |(group, _)| Subject::Group(*group));
         let text = format!("VM {} stays where a rule is broken, {in_the_way}: {rule}", vm.id);
         notices.push(Notice { subject, text });
     }

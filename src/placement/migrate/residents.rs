@@ -1,5 +1,6 @@
 //! Who may be moved: running VMs that oned would migrate, and the sets that move together.
 
+use crate::model::brief::{Brief, Waits};
 use crate::model::cluster::Cluster;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
@@ -32,15 +33,15 @@ impl Residents {
         purpose: Purpose,
         unreadable: &BTreeMap<VmId, String>,
     ) -> Self {
-        let mut staying: HashMap<usize, String> = HashMap::new();
+        let mut staying: HashMap<usize, Waits> = HashMap::new();
         for (request, candidates) in snapshot.candidates.iter().enumerate() {
             let vm = &snapshot.vms[candidates.vm];
             if let Some(reason) = reason_to_stay(vm, snapshot, cluster, policy, purpose) {
-                staying.insert(request, reason);
+                staying.insert(request, Waits::new(reason, Brief::Stays));
             }
         }
         let mut groups = Groups::new(snapshot, &staying);
-        let refused: Vec<(usize, String)> =
+        let refused: Vec<(usize, Waits)> =
             groups.rules.iter().enumerate().filter_map(|(r, rules)| Some((r, rules.refused.clone()?))).collect();
         if !refused.is_empty() {
             for (request, reason) in refused {
@@ -58,7 +59,7 @@ impl Residents {
             home[member] = host.zip(datastore).map(|(host, datastore)| Seat { datastore, ..Seat::on(host) });
         }
         let mut known: BTreeMap<VmId, String> = unreadable.clone();
-        known.extend(staying.into_iter().map(|(request, reason)| (vm(request).id, reason)));
+        known.extend(staying.into_iter().map(|(request, reason)| (vm(request).id, reason.text)));
         Self { units, home, staying: known.into_iter().collect(), groups }
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
         look: impl FnOnce(&Scene<'_>) -> T,
     ) -> T {
         let MigrationInput { snapshot, cluster, demands, stop, rules, costs } = *input;
-        let (current_vms, unreadable) = CurrentVms::new(snapshot, &HashMap::new());
+        let (current_vms, unreadable) = CurrentVms::new(snapshot, &HashMap::new(), None);
         let residents = Residents::new(snapshot, cluster, policy, purpose, &unreadable);
         let space = Space::of_cluster(snapshot, demands, policy);
         let work = Work::new(policy.deadline, stop);

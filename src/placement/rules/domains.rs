@@ -9,6 +9,7 @@ use super::context::{Context, Purpose};
 use super::reason::Reason;
 use super::standing::{Seat, Standing};
 use super::{Case, Rule};
+use crate::model::brief::Waits;
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Notice, Snapshot, Subject, VmGroup, VmState};
 use crate::model::wish::{Liking, Wishes};
@@ -62,7 +63,7 @@ impl Domains {
     /// Reads the wishes of all groups; `members` by (group, role), requests in `staying` stay where they are.
     pub fn new(
         snapshot: &Snapshot,
-        staying: &HashMap<usize, String>,
+        staying: &HashMap<usize, Waits>,
         members: &HashMap<(usize, usize), BTreeSet<VmId>>,
     ) -> Self {
         let mut domains = Self::default();
@@ -182,7 +183,7 @@ impl Domains {
 
 struct Reader<'a> {
     snapshot: &'a Snapshot,
-    staying: &'a HashMap<usize, String>,
+    staying: &'a HashMap<usize, Waits>,
     requests: HashMap<VmId, usize>,
 }
 

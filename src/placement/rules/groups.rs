@@ -7,6 +7,7 @@ use super::domains::Domains;
 use super::reason::Reason;
 use super::standing::Seat;
 use super::{Case, Rule};
+use crate::model::brief::{Brief, Waits};
 use crate::model::ids::{HostId, VmId, listed};
 use crate::model::snapshot::{Host, Notice, RolePolicy, Snapshot, Subject, VmGroup, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -65,7 +66,7 @@ pub struct GroupRules {
     /// Anti-affinity.
     pub tags: Vec<Tag>,
     /// Cannot be placed at all, with the reason.
-    pub refused: Option<String>,
+    pub refused: Option<Waits>,
     /// Hosts of its members that run, for affinity; with whom.
     joins: Option<Joined>,
     /// Affined sets of it that are torn apart already: it goes where most of them are.
@@ -147,7 +148,7 @@ impl Groups {
 
     /// Reads the rules. VMs in `staying` (requests with RESCHED that found no host,
     /// with the reason) count as running where they are.
-    pub fn new(snapshot: &Snapshot, staying: &HashMap<usize, String>) -> Self {
+    pub fn new(snapshot: &Snapshot, staying: &HashMap<usize, Waits>) -> Self {
         Builder::new(snapshot, staying).build()
     }
 }
@@ -230,7 +231,7 @@ impl<'a> Rule<'a> for Neighbours<'a> {
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
-    staying: &'a HashMap<usize, String>,
+    staying: &'a HashMap<usize, Waits>,
     request_of: HashMap<VmId, usize>,
     set_aside: HashSet<VmId>,
     rules: Vec<GroupRules>,
@@ -244,7 +245,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(snapshot: &'a Snapshot, staying: &'a HashMap<usize, String>) -> Self {
+    fn new(snapshot: &'a Snapshot, staying: &'a HashMap<usize, Waits>) -> Self {
         let requests = snapshot.candidates.len();
         let ids = snapshot.candidates.iter().enumerate();
         Self {
@@ -339,7 +340,7 @@ impl<'a> Builder<'a> {
         if let Some(missing) = missing {
             let text = format!("cannot be placed: VM {missing} of its affined set (group {}) cannot", group.name);
             for request in schedulable {
-                self.rules[request].refused.get_or_insert_with(|| text.clone());
+                self.rules[request].refused.get_or_insert_with(|| Waits::new(text.clone(), Brief::Set));
             }
         }
     }
@@ -405,7 +406,8 @@ impl<'a> Builder<'a> {
                 }
                 Some(_) => None,
             };
-            rules.refused = rules.refused.take().or(refused);
+            // both name nothing but the VM's own group
+            rules.refused = rules.refused.take().or(refused.map(|text| Waits::new(text, Brief::Own)));
         }
     }
 

@@ -10,10 +10,12 @@ use super::context::Context;
 use super::reason::Reason;
 use super::standing::{Seat, Standing};
 use super::{Case, Rule};
+use crate::model::brief::Waits;
 use crate::model::expression::{Facts, Requirement, parse_requirement};
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// The CURRENT_VMS rules of a request.
@@ -23,6 +25,8 @@ pub struct CurrentVms<'a> {
     rules: BTreeMap<VmId, Vec<Requirement>>,
     leavers: HashSet<VmId>,
     request_of: HashMap<VmId, usize>,
+    /// By VM: the requests whose VMs its rules ask for.
+    wants: BTreeMap<VmId, Vec<usize>>,
     /// By VM: whom its rules speak of.
     mentions: BTreeMap<VmId, BTreeSet<VmId>>,
     /// By host: who is there before the plan. Empty where nobody has such rules.
@@ -30,12 +34,17 @@ pub struct CurrentVms<'a> {
 }
 
 impl<'a> CurrentVms<'a> {
-    /// Parses all rules; the second part tells of those that cannot be read, by VM.
-    /// Requests in `staying` have RESCHED, but are known to stay where they are.
-    pub fn new(snapshot: &'a Snapshot, staying: &HashMap<usize, String>) -> (Self, BTreeMap<VmId, String>) {
-        let mut unreadable = BTreeMap::new();
+    /// Parses all rules; the second part tells of those that cannot be read, by VM. Requests in `staying` have
+    /// RESCHED, but are known to stay where they are. Of each owner so many `bytes` are read for VMs that are
+    /// to be placed.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        staying: &HashMap<usize, Waits>,
+        bytes: Option<usize>,
+    ) -> (Self, BTreeMap<VmId, String>) {
+        let mut unreadable = bytes.map_or_else(BTreeMap::new, |bytes| beyond(snapshot, bytes));
         let mut rules: BTreeMap<VmId, Vec<Requirement>> = BTreeMap::new();
-        for vm in &snapshot.vms {
+        for vm in snapshot.vms.iter().filter(|vm| !unreadable.contains_key(&vm.id)).collect::<Vec<_>>() {
             for text in &vm.current_vms_rules {
                 match parse_requirement(text) {
                     Ok(rule) => rules.entry(vm.id).or_default().push(rule),
@@ -48,7 +57,7 @@ impl<'a> CurrentVms<'a> {
         let ids = || snapshot.candidates.iter().enumerate().map(|(request, c)| (&snapshot.vms[c.vm], request));
         let leaves = |(vm, request): &(&Vm, usize)| vm.resched && !staying.contains_key(request);
         let leavers = ids().filter(leaves).map(|(vm, _)| vm.id).collect();
-        let request_of = ids().map(|(vm, request)| (vm.id, request)).collect();
+        let request_of: HashMap<VmId, usize> = ids().map(|(vm, request)| (vm.id, request)).collect();
         let present = if rules.is_empty() { Vec::new() } else { present(snapshot) };
         let mut mentions: BTreeMap<VmId, BTreeSet<VmId>> = BTreeMap::new();
         for (vm, rules) in &rules {
@@ -59,16 +68,17 @@ impl<'a> CurrentVms<'a> {
                 });
             });
         }
-        (Self { snapshot, rules, leavers, request_of, mentions, present }, unreadable)
+        let mut wants: BTreeMap<VmId, Vec<usize>> = BTreeMap::new();
+        for (vm, rules) in &rules {
+            let named = wants.entry(*vm).or_default();
+            rules.iter().for_each(|rule| rule.each_vm_wanted(&mut |vm| named.extend(request_of.get(&vm).copied())));
+        }
+        (Self { snapshot, rules, leavers, request_of, wants, mentions, present }, unreadable)
     }
 
     /// Requests whose VMs the rules of a request ask for.
-    pub fn wants(&self, request: usize) -> Vec<usize> {
-        let mut named = Vec::new();
-        for rule in self.of(self.id(request)) {
-            rule.each_vm_wanted(&mut |vm| named.extend(self.request_of.get(&vm)));
-        }
-        named
+    pub fn wants(&self, request: usize) -> &[usize] {
+        self.wants.get(&self.id(request)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a request has such rules.
@@ -98,6 +108,26 @@ impl<'a> CurrentVms<'a> {
     }
 }
 
+/// VMs to be placed whose rules come after as many bytes of their owner as are read.
+fn beyond(snapshot: &Snapshot, bytes: usize) -> BTreeMap<VmId, String> {
+    let mut read: HashMap<Option<i32>, usize> = HashMap::new();
+    let mut beyond = BTreeMap::new();
+    for vm in snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]) {
+        let own: usize = vm.current_vms_rules.iter().map(String::len).sum();
+        let sum = read.entry(vm.identity.owner).or_default();
+        if own > 0 && *sum + own > bytes {
+            let text = format!(
+                "waits: requirements with CURRENT_VMS of its owner's VMs have more than {bytes} characters; it comes \
+                 when those are placed"
+            );
+            beyond.insert(vm.id, text);
+        } else {
+            *sum += own;
+        }
+    }
+    beyond
+}
+
 /// Who is on each host, by the host's list and by the VMs' own word.
 fn present(snapshot: &Snapshot) -> Vec<HashSet<VmId>> {
     let mut present: Vec<HashSet<VmId>> = snapshot.hosts.iter().map(|h| h.vms.iter().copied().collect()).collect();
@@ -110,11 +140,28 @@ fn present(snapshot: &Snapshot) -> Vec<HashSet<VmId>> {
     present
 }
 
-/// As much of a term as a message has room for.
-fn shortened(text: &str) -> Arc<str> {
-    match text.char_indices().nth(TERM) {
-        Some((end, _)) => format!("{}...", &text[..end]).into(),
-        None => text.into(),
+/// As much of a term as a message has room for; the rest is not even written.
+fn shortened(term: &Requirement) -> Arc<str> {
+    let mut told = Shortened { text: String::new(), left: TERM };
+    let is_whole = write!(told, "{term}").is_ok();
+    if !is_whole {
+        told.text.push_str("...");
+    }
+    told.text.into()
+}
+
+/// A text that takes so many characters and no more.
+struct Shortened {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let end = more.char_indices().nth(self.left).map_or(more.len(), |(end, _)| end);
+        self.text.push_str(&more[..end]);
+        self.left -= more[..end].chars().count();
+        if end < more.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -223,8 +270,10 @@ impl Occupancy<'_> {
     /// The term of a rule that makes it false there.
     fn told(&self, vm: VmId, there: There<'_>, rule: usize) -> Arc<str> {
         let rule = &self.of.of(vm)[rule];
+        // each term is looked at once more
+        self.context.work.spend(2 * self.of.mentions.get(&vm).map_or(0, BTreeSet::len));
         let term = [false, true].into_iter().find_map(|gone| rule.false_part(&self.facts(vm, there, gone)));
-        shortened(&term.map_or_else(|| rule.to_string(), ToString::to_string))
+        shortened(term.unwrap_or(rule))
     }
 
     fn facts<'c>(&'c self, vm: VmId, there: There<'c>, leavers_gone: bool) -> HostFacts<'c> {

@@ -45,11 +45,15 @@ pub struct Ranks {
 /// At most so many distinct ranks are looked at for divisions by zero.
 const DIVIDED: usize = 64;
 
+/// Ranks of one owner that differ are read up to so many bytes in a request, where there are other owners.
+const OWNERS_RANKS: usize = 16_000;
+
 /// What is wrong with a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
     Unreadable,
     DividesByZero,
+    BeyondShare,
 }
 
 /// What is wrong with ranks: each cause once, whatever the ranks are, with the VMs that it concerns.
@@ -69,12 +73,14 @@ impl Causes {
     }
 
     fn notices(self) -> impl Iterator<Item = Notice> {
-        self.0.into_iter().filter_map(|((_, name), faults)| {
+        self.0.into_iter().filter_map(|((cause, name), faults)| {
             let Fault { vm, rank, what } = faults.first()?;
             let mut vms: Vec<VmId> = faults.iter().map(|fault| fault.vm).collect();
             vms.dedup();
             if let [vm] = vms[..] {
-                return Some(Notice { subject: Subject::Vm(vm), text: format!("{name} {what}") });
+                let of_hosts = cause == Cause::DividesByZero;
+                let subject = if of_hosts { Subject::VmAndHosts(vm) } else { Subject::Vm(vm) };
+                return Some(Notice { subject, text: format!("{name} {what}") });
             }
             let same = faults.iter().all(|fault| fault.rank == *rank);
             let short: String = rank.chars().take(40).collect();
@@ -114,11 +120,23 @@ impl Ranks {
     pub fn new(snapshot: &Snapshot, policy: &Policy, notices: &mut Vec<Notice>) -> Self {
         let mut ranks = Self::default();
         let mut causes = Causes::default();
+        let bytes = if snapshot.has_several_owners() { OWNERS_RANKS } else { usize::MAX };
+        let mut read_of: HashMap<Option<i32>, usize> = HashMap::new();
         for candidates in &snapshot.candidates {
             let vm = &snapshot.vms[candidates.vm];
             let mut read = |name: &str, text: &str, of_host: bool| {
                 if !policy.sched_rank || text.is_empty() {
                     return None;
+                }
+                let sum = read_of.entry(vm.identity.owner).or_default();
+                if !ranks.known.contains_key(text) {
+                    if *sum + text.len() > bytes {
+                        let what =
+                            format!("is ignored: its owner's ranks that differ have more than {bytes} characters");
+                        causes.add(Cause::BeyondShare, name, Fault { vm: vm.id, rank: text.to_owned(), what });
+                        return None;
+                    }
+                    *sum += text.len();
                 }
                 if let Err(error) = ranks.learn(text) {
                     let what = format!("cannot be read ({error}); it is ignored");

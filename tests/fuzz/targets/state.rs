@@ -1,5 +1,8 @@
 #![no_main]
 
-include!("../target.rs");
+#[path = "../target.rs"]
+mod target;
+// where the entries look for requests in the making
+use target::support;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::state(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target::entries::state(bytes));

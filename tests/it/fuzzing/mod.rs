@@ -154,3 +154,25 @@ fn the_judge_finds_nothing_to_drop_in_optimizations() {
     let told = Told("tight", seed);
     entries::tight(&damaged(b"tight", &mut Draw::seeded(told.1)));
 }
+
+/// Nobody builds the targets of cargo-fuzz on every run: at least the files that they are made of are there.
+#[test]
+fn each_entry_has_a_target_whose_files_are_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let shared = text("target.rs");
+    let paths: Vec<&str> =
+        shared.lines().filter_map(|line| line.strip_prefix("#[path = \"")?.split('"').next()).collect();
+    assert_eq!(paths.len(), 5);
+    for path in paths {
+        assert!(folder.join(path).is_file(), "{path} is not there");
+    }
+    let (manifest, run) = (text("Cargo.toml"), text("run"));
+    let all = run.lines().find_map(|line| line.split_once("|| targets=(")?.1.split(')').next()).unwrap();
+    for entry in ENTRIES {
+        let target = text(&format!("targets/{}.rs", entry.name));
+        assert!(target.contains(&format!("target::entries::{}(", entry.name)), "{target}");
+        assert!(manifest.contains(&format!("name = \"{}\"", entry.name)), "{} is not in the manifest", entry.name);
+        assert!(all.split(' ').any(|name| name == entry.name), "{} is not run", entry.name);
+    }
+}

@@ -95,6 +95,79 @@ fn no_tenant_makes_a_plan_cost_more_than_half_as_much_again() {
     }
 }
 
+/// A VM of somebody else than the innocent ones.
+fn of_another(vm: Vm) -> Vm {
+    Vm { more: format!("<UID>66</UID>{}", vm.more), ..vm }
+}
+
+/// VMs that nearly fit make the planner think twice, and again; for one owner it does that only so long.
+#[test]
+fn vms_of_one_owner_that_nearly_fit_take_no_more_than_his_share() {
+    let many = |count: i32, of: &dyn Fn(i32) -> Vm| (0..count).map(|n| of_another(of(5000 + n))).collect::<Vec<Vm>>();
+    let apart = |id: i32| vm(id, &everywhere()).memory(64).group(7, "web");
+    let any_of = |id: i32| {
+        let terms: Vec<String> = (0..140).map(|n| format!("CURRENT_VMS = {}", 5000 + n)).collect();
+        vm(id, &everywhere()).user("SCHED_REQUIREMENTS", &terms.join(" | "))
+    };
+    let in_a_ring =
+        |id: i32| vm(id, &everywhere()).user("SCHED_REQUIREMENTS", &format!("CURRENT_VMS = {}", 5000 + (id + 1) % 40));
+    let ranked = |id: i32| {
+        (0..20).fold(vm(id, &everywhere()), |vm, nic| {
+            let text = rank(100 * id + nic, 70);
+            let nic = format!(
+                "<NIC><NETWORK_MODE>auto</NETWORK_MODE><NIC_ID>{nic}</NIC_ID><SCHED_RANK>{text}</SCHED_RANK></NIC>"
+            );
+            vm.template(&nic)
+        })
+    };
+    let cases: Vec<(&str, Vec<Vm>)> = vec![
+        ("more that must be apart than hosts", many(HOSTS + 20, &apart)),
+        ("each asks for any of the others", many(40, &any_of)),
+        ("each asks for the next", many(40, &in_a_ring)),
+        (
+            "ranks of NICs",
+            many(10, &ranked)
+                .into_iter()
+                .map(|vm| Vm { nics: (0..20).map(|nic| (nic, (0..20).collect())).collect(), ..vm })
+                .collect(),
+        ),
+        ("large ones", many(60, &|id| vm(id, &everywhere()).cpu("8").memory(8000))),
+    ];
+    for (what, attackers) in cases {
+        let ids: Vec<String> = attackers.iter().map(|vm| vm.id.to_string()).collect();
+        let web = crate::support::request::group(7, &[("web", "ANTI_AFFINED", &ids.join(","), "")], "");
+        let more = attackers.len();
+        let (_, alone) = planned(&beside([], 20));
+        let (decided, looks) = planned(&beside(attackers, 20).group(web));
+        let vms = VMS as usize;
+        // those VMs in the proportion of all, and half as much again
+        let most = alone * ((vms + more) as u64) * 3 / (2 * vms as u64) + 20;
+        assert!(looks <= most, "{what}: {alone} looks become {looks}, more than {most}");
+        let waits = |id: i32| decided.planned.plan.actions.iter().all(|action| action.vm != VmId(id));
+        assert_eq!((1..=VMS).filter(|id| waits(*id)).count(), 0, "{what}: innocent VMs wait");
+    }
+}
+
+#[test]
+fn what_one_owner_writes_is_read_only_so_far_and_he_is_told() {
+    let ranked = (0..30).map(|n| of_another(vm(5000 + n, &everywhere()).user("SCHED_RANK", &rank(n, 70))));
+    let ruled = (0..20).map(|n| of_another(not_beside(6000 + n, 150)));
+    let (decided, _) = planned(&beside(ranked.chain(ruled), 0));
+    let notices: Vec<String> = decided.planned.report.notices.iter().map(|notice| notice.text.clone()).collect();
+    assert!(
+        notices.iter().any(|text| text.contains("ranks that differ have more than 16000 characters")),
+        "{notices:?}"
+    );
+    let waiting: Vec<i32> = decided.planned.report.refusals.iter().map(|refusal| refusal.vm.0).collect();
+    assert!(!waiting.is_empty() && waiting.iter().all(|vm| *vm > 6003), "{waiting:?}");
+    let told = &decided.planned.report.refusals[0].text;
+    assert!(told.contains("more than 16000 characters; it comes when those are placed"), "{told}");
+    // where all VMs have one owner, nobody is to be protected
+    let ruled = (0..20).map(|n| not_beside(6000 + n, 150));
+    let (decided, _) = planned(&beside(ruled, 0));
+    assert_eq!(decided.planned.report.refusals.len(), 0);
+}
+
 #[test]
 fn what_is_refused_for_its_length_or_number_is_told() {
     let request = beside(

@@ -1,5 +1,6 @@
 //! The hard rules, and the judge of them.
 
+mod brief;
 mod costs;
 mod domains;
 mod edges;
