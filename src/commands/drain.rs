@@ -22,7 +22,7 @@ pub struct DrainArgs {
     /// same time, and come back empty before the next.
     #[arg(value_name = "HOST", required = true)]
     pub hosts: Vec<String>,
-    /// At most so many hosts in a wave.
+    /// At most this many hosts in a wave.
     #[arg(long, value_name = "HOSTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub at_once: Option<u32>,
     /// A recorded optimize request of the host's cluster: a folder or a file. Without it the

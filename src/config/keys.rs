@@ -198,7 +198,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "max_per_host",
         default: "0",
-        help: "At most so many VMs of one request go to one host. 0 is no limit.",
+        help: "At most this many VMs of one request go to one host. 0 is no limit.",
         set: |s, text| {
             let value: u32 = text.parse().map_err(|_| "a whole number, 0 for no limit")?;
             s.policy.max_per_host = (value > 0).then_some(value);
@@ -357,7 +357,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "log_placements",
         default: "200",
-        help: "At most so many placed VMs of one request get a line in their log that says why they\n\
+        help: "At most this many placed VMs of one request get a line in their log that says why they\n\
                go where they go: oned digests such lines slowly. 0 is none.",
         set: |s, text| {
             s.log_placements = text.parse().map_err(|_| "a whole number, 0 for none")?;

@@ -24,7 +24,7 @@ pub struct Settings {
     pub policy: Policy,
     /// Which lines go to stderr.
     pub log: LogLevel,
-    /// At most so many lines tell of placed VMs, one each; beyond, only the summary.
+    /// At most this many lines tell of placed VMs, one each; beyond, only the summary.
     pub log_placements: usize,
     /// Tenants are told nothing of hosts.
     pub brief: bool,

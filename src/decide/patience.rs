@@ -20,7 +20,7 @@ const FREE: u32 = 2;
 const PAUSE: i64 = 3600;
 const LONGEST: i64 = 86_400;
 
-/// A plan is carried out after so many seconds; before that, nothing is known of its migrations.
+/// A plan is carried out after this many seconds; before that, nothing is known of its migrations.
 const SOON: i64 = 60;
 
 /// Who pauses, with the reason; these are kept where they are.

@@ -28,10 +28,10 @@ pub const SPACING: i64 = 5 * 3600;
 /// Of the five-hourly examples, every so-many-th has a window.
 const WINDOW_EVERY: i64 = 2;
 
-/// An example needs a history of so many seconds.
+/// An example needs a history of this many seconds.
 const SETTLED: i64 = 2 * 86_400;
 
-/// Young histories begin so many seconds apart: at all hours of a day.
+/// Young histories begin this many seconds apart: at all hours of a day.
 const YOUNG_EVERY: i64 = 41 * 3600;
 
 /// Of the samples of a time ahead, so many must be there for it to be known.

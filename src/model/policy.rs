@@ -35,7 +35,7 @@ pub struct Policy {
     pub seed: u64,
     /// Seconds of CPU that a plan may take.
     pub deadline: f64,
-    /// At most so many VMs of one request go to one host; `None` is no limit.
+    /// At most this many VMs of one request go to one host; `None` is no limit.
     pub max_per_host: Option<u32>,
     /// Whose VMs are to find a place on the other hosts if it fails.
     pub spare: Spare,
@@ -127,11 +127,11 @@ impl Default for Retry {
 pub struct Optimize {
     /// What is wanted.
     pub policy: DrsPolicy,
-    /// At most so many migrations in one plan; `None` is no limit.
+    /// At most this many migrations in one plan; `None` is no limit.
     pub migrations: Option<u32>,
-    /// At most so many to another host.
+    /// At most this many to another host.
     pub host_migrations: Option<u32>,
-    /// At most so many to another datastore.
+    /// At most this many to another datastore.
     pub datastore_migrations: Option<u32>,
     /// Weights of the resources in D; `None`: those of placement.
     pub weights: Option<Weights>,

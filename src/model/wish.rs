@@ -24,7 +24,7 @@ pub struct Wishes {
 pub struct Spread {
     /// The attribute, such as RACK; HOST and CLUSTER are the host and its cluster themselves.
     pub by: String,
-    /// ONEAIO_SPREAD_SKEW: at most so many VMs more in one domain than in another, at least 1.
+    /// ONEAIO_SPREAD_SKEW: at most this many VMs more in one domain than in another, at least 1.
     pub skew: u32,
     /// ONEAIO_SPREAD_SOFT: as far as possible.
     pub soft: bool,

@@ -60,7 +60,7 @@ pub struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Work of so many seconds of CPU.
+    /// Work of this many seconds of CPU.
     #[must_use]
     pub fn new(seconds: f64, stop: Stop<'a>) -> Self {
         Self {

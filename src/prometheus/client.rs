@@ -178,7 +178,7 @@ impl Client {
 
 /// Why there is no answer this time.
 enum Attempt {
-    /// It may be there later, perhaps after so many seconds.
+    /// It may be there later, perhaps after this many seconds.
     Later(String, Option<u64>),
     /// It never will.
     Hopeless(Fault),

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// Seconds between samples: the steps that windows and the last hour are made of.
 pub const STEP: i64 = 300;
 
-/// A page covers so many seconds: 288 points of each VM of a host, 2 MB for 200 VMs.
+/// A page covers this many seconds: 288 points of each VM of a host, 2 MB for 200 VMs.
 pub const PAGE: i64 = 86_400;
 
 /// A page that is too much for the server is halved until it covers so little.

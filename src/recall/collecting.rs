@@ -19,7 +19,7 @@ use anyhow::{Result, anyhow};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The first run looks back so many seconds; what oned keeps of a large cloud is gigabytes.
+/// The first run looks back this many seconds; what oned keeps of a large cloud is gigabytes.
 const FIRST_LOOK: i64 = 900;
 
 /// Where nothing says how far an earlier run came: oned keeps 12 hours by default.

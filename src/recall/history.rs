@@ -26,7 +26,7 @@ use std::time::Duration;
 /// How long a placement of ours is remembered, in seconds. By then monitoring shows it.
 const REMEMBERED: i64 = 900;
 
-/// Carbon intensity of a zone holds for so many seconds; series are by the hour.
+/// Carbon intensity of a zone holds for this many seconds; series are by the hour.
 pub const CARBON_AGE: i64 = 3 * 3600;
 
 /// The configured store, or the default file where its folder exists; `None` for none.

@@ -72,7 +72,7 @@ fn staying(optimized: &Optimized) -> Vec<Value> {
     staying.map(|(vm, text)| json!({ "vm": vm, "text": text })).collect()
 }
 
-/// At most so many VMs that stay are noted of one optimization.
+/// At most this many VMs that stay are noted of one optimization.
 const STAYING: usize = 200;
 
 /// Appends an object; a failure is told and changes nothing else.

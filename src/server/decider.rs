@@ -32,7 +32,7 @@ const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
 /// More VMs of one batch are not planned before all others.
 const FIRST: usize = 16;
 
-/// Keeps a decision, made so many seconds since 1970.
+/// Keeps a decision, made this many seconds since 1970.
 pub type Log = Box<dyn Fn(&Decided, i64) + Send + Sync>;
 
 /// Who asks.

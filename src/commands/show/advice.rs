@@ -98,7 +98,7 @@ fn idle(snapshot: &Snapshot, advice: &Advice) -> String {
     text
 }
 
-/// `42 drs0, 43 drs1`, in lines of at most so many columns.
+/// `42 drs0, 43 drs1`, in lines of at most this many columns.
 fn listed(snapshot: &Snapshot, hosts: &[HostId]) -> String {
     if hosts.is_empty() {
         return "none".to_owned();

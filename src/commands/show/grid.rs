@@ -52,7 +52,7 @@ impl Grid {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// In at most so many columns, or in those of the terminal where it has fewer.
+    /// In at most this many columns, or in those of the terminal where it has fewer.
     #[must_use]
     pub fn within(&self, columns: usize) -> String {
         let terminal = WIDTH.get().copied().flatten();

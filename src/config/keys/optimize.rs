@@ -22,7 +22,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "optimize.migrations",
         default: "-1",
-        help: "At most so many migrations in one plan, -1 for no limit. ONE_DRS/MIGRATION_THRESHOLD and\n\
+        help: "At most this many migrations in one plan, -1 for no limit. ONE_DRS/MIGRATION_THRESHOLD and\n\
                HOST_MIGRATION_THRESHOLD go over it.",
         set: |s, text| {
             s.policy.optimize.migrations = match text {

@@ -30,7 +30,7 @@ const LOCK: i64 = 0x6f6e_6561_696f;
 /// Written on our table of versions, so that it is known as ours.
 const MARK: &str = "history of VMs, kept by oneaio";
 
-/// A client that is frozen within a transaction gives its locks up after so many seconds.
+/// A client that is frozen within a transaction gives its locks up after this many seconds.
 const FROZEN: i64 = 60;
 
 /// A value and its type. Statements that name the types need no name themselves: named ones

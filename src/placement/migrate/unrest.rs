@@ -7,7 +7,7 @@
 
 use crate::model::snapshot::{Snapshot, Vm, VmState};
 
-/// Migrations of one VM count half as much after so many seconds, and this many times the price at first.
+/// Migrations of one VM count half as much after this many seconds, and this many times the price at first.
 const HALF_LIFE: f64 = 7200.0;
 const AGAIN: f64 = 12.0;
 
@@ -17,7 +17,7 @@ const WINDOW: i64 = 4 * 3600;
 /// With so many migrations per VM and day the price is twice the plain one; it grows by the square.
 const USUAL: f64 = 0.3;
 
-/// The price grows at most so many times.
+/// The price grows at most this many times.
 const MOST: f64 = 40.0;
 
 /// How much a cluster moves.

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 /// A wave that so many hosts in a row cannot join is full.
 const IN_VAIN: usize = 16;
 
-/// The next wave of the hosts that are still to be emptied, of at most so many; of none where none of them can be.
+/// The next wave of the hosts that are still to be emptied, of at most this many; of none where none of them can be.
 #[must_use]
 pub fn wave(input: &MigrationInput<'_>, policy: &Policy, open: &[HostId], most: usize) -> Wave {
     let policy = input.cluster.drs.over(policy);

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// What a set wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// At most so many VMs more in one domain than in another.
+    /// At most this many VMs more in one domain than in another.
     Spread(usize),
     /// All in one domain.
     Together,

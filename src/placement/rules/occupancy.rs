@@ -165,7 +165,7 @@ impl fmt::Write for Shortened {
     }
 }
 
-/// At most so many characters of a term are told.
+/// At most this many characters of a term are told.
 const TERM: usize = 60;
 
 /// The rule of one plan.

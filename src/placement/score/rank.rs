@@ -42,7 +42,7 @@ pub struct Ranks {
     nowhere: BTreeSet<usize>,
 }
 
-/// At most so many distinct ranks are looked at for divisions by zero.
+/// At most this many distinct ranks are looked at for divisions by zero.
 const DIVIDED: usize = 64;
 
 /// Ranks of one owner that differ are read up to so many bytes in a request, where there are other owners.

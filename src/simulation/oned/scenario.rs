@@ -203,7 +203,7 @@ pub enum Happening {
     FrontEnd(usize),
     /// oned restarts: plans and windows are gone.
     Restart,
-    /// The clock of the front-end is off by so many seconds from now on.
+    /// The clock of the front-end is off by this many seconds from now on.
     Clock(i64),
 }
 

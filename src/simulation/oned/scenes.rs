@@ -34,7 +34,7 @@ pub fn small(id: i32) -> VmSpec {
     }
 }
 
-/// So many small VMs within so many seconds, on empty hosts.
+/// A number of small VMs within some seconds, on empty hosts.
 #[must_use]
 pub fn burst(seed: u64, vms: i32, within: f64, on: i32) -> Scenario {
     let mut scenario = Scenario::quiet(seed, hosts(on, 8, 64), 2 * HOUR);
@@ -46,7 +46,7 @@ pub fn burst(seed: u64, vms: i32, within: f64, on: i32) -> Scenario {
     scenario.sorted()
 }
 
-/// One VM every so many seconds, on equal hosts that are measured every so many seconds.
+/// One VM every so often, on equal hosts that are measured every so often, in seconds.
 #[must_use]
 pub fn trickle(seed: u64, every: i64, samples: i64, lasts: Millis) -> Scenario {
     let mut scenario = Scenario::quiet(seed, hosts(8, 64, 256), lasts);

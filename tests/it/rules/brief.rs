@@ -133,7 +133,7 @@ fn cases() -> Vec<Case> {
             "one network for two NICs",
             plain(&[one().auto_nic(0, &[91]).auto_nic(1, &[91])]).vnet(vnet(91, &[0], &[10], 0)),
             "no free address in the networks",
-            "2 NICs",
+            "2 auto NICs",
         ),
         (
             "a role's hosts",

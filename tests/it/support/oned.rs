@@ -107,7 +107,16 @@ pub const PASSWORD: &str = "s3cr3t-W0rd";
 /// A client of a server, with little patience: 0.4 s per read, 1 s in all.
 pub fn client(address: SocketAddr) -> Oned {
     let milliseconds = Duration::from_millis;
-    let limits = Limits { connect: milliseconds(500), read: milliseconds(400), total: milliseconds(1000) };
+    client_with(address, Limits { connect: milliseconds(500), read: milliseconds(400), total: milliseconds(1000) })
+}
+
+/// One that waits longer than any answer takes, on a busy machine too.
+pub fn patient_client(address: SocketAddr) -> Oned {
+    let minute = Duration::from_secs(60);
+    client_with(address, Limits { connect: minute, read: minute, total: minute })
+}
+
+fn client_with(address: SocketAddr, limits: Limits) -> Oned {
     let credentials = Credentials::parse(&format!("oneadmin:{PASSWORD}")).unwrap();
     Oned::new(address.to_string().parse().unwrap(), credentials, limits, None).unwrap()
 }
