@@ -134,7 +134,7 @@ fn told(name: &str, outcome: &Outcome) {
 }
 
 fn churn() {
-    println!("a day of 16 hosts and 1,550 VMs that come and go, optimized every 600 s");
+    println!("a day of 16 hosts and 200 VMs that come and go, optimized every 600 s");
     println!(
         "| scheduler | migrations per VM and day | most of one VM | back | again in 30 min | into a full host | fullest \
          over mean | kWh | breaches |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"

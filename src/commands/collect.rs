@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How to collect.
 #[derive(Clone, Debug, Args)]
 pub struct CollectArgs {
-    /// Keep running, and collect every this many seconds.
+    /// Keep running, and collect again after this many seconds, each time.
     #[arg(long, value_name = "SECONDS")]
     pub watch: Option<u64>,
     /// Settings.
