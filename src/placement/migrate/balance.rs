@@ -42,8 +42,8 @@ impl Rules for Moves<'_, '_> {
         if let Some(less) = less.map(|less| scene.unit(self.units[less])) {
             (cpu, memory) = (cpu - less.cpu, memory - less.memory);
         }
-        let more = self.state.more_moved(self.units[piece], host);
-        self.state.has_room(host, cpu, memory) && (more <= 0 || self.state.moved() < scene.limit())
+        let free = || self.state.more_moved(self.units[piece], host) <= 0;
+        self.state.has_room(host, cpu, memory) && (self.state.moved() < scene.limit() || free())
     }
 
     /// One migration after another, in an order in which each has room.
