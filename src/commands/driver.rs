@@ -32,6 +32,15 @@ use std::time::{Duration, Instant};
 /// The share of the deadline that is left when the planner is asked to stop.
 const LAST_PART: f64 = 0.2;
 
+/// The share that is left when it is asked to stop in the midst of its first plan.
+const VERY_LAST_PART: f64 = 0.1;
+
+/// Seconds that a first plan is waited for, however short the deadline is: so many, and so many more for each MB of
+/// the request. A plan that comes late is better for oned than none in time. Slow machines read a MB in a
+/// tenth of that.
+const LEAST: f64 = 3.0;
+const LEAST_PER_MEGABYTE: f64 = 0.2;
+
 /// Tells what is wrong.
 pub fn failed(exit: Exit, error: &anyhow::Error) -> Exit {
     log::error!("{error:#}");
@@ -145,7 +154,8 @@ pub struct Driver {
     /// What it answered.
     theirs: RefCell<Option<Vec<u8>>>,
     begun: Instant,
-    until: Instant,
+    /// Seconds that a plan is waited for: the deadline, or as long as a first plan may take.
+    patience: f64,
     recording: Recording,
 }
 
@@ -169,7 +179,7 @@ impl Driver {
         let history = history::chosen(&settings).map(|store| known(History::start(store, patience), &settings));
         let request = request(command)?;
         let begun = Instant::now();
-        let until = begun + Duration::from_secs_f64(deadline);
+        let least = LEAST + LEAST_PER_MEGABYTE * request.len() as f64 / 1e6;
         let moment = now_in_milliseconds();
         let now = moment.div_euclid(1000);
         let other = RefCell::new(other(command, plan, &settings, &request));
@@ -186,7 +196,7 @@ impl Driver {
             other,
             theirs: RefCell::default(),
             begun,
-            until,
+            patience: deadline.max(least),
             recording,
         };
         match driver.work(Made::default(), move || decide::read(request))? {
@@ -206,9 +216,16 @@ impl Driver {
         Arc::clone(&self.recall)
     }
 
-    /// When a planner is asked to come to an end, so that there is time to print what it has.
-    pub fn soft_end(&self) -> Instant {
-        self.until - Duration::from_secs_f64(self.settings.operate.deadline * LAST_PART)
+    /// When a planner is asked to come to an end, so that there is time to print what it has; and when it is to end
+    /// although it has no plan yet.
+    pub fn ends(&self) -> (Instant, Instant) {
+        let after = |seconds: f64| self.begun + Duration::from_secs_f64(seconds);
+        (after(self.settings.operate.deadline * (1.0 - LAST_PART)), after(self.patience * (1.0 - VERY_LAST_PART)))
+    }
+
+    /// When nothing is waited for any more.
+    fn until(&self) -> Instant {
+        self.begun + Duration::from_secs_f64(self.patience)
     }
 
     /// Decides within the deadline.
@@ -220,7 +237,7 @@ impl Driver {
     }
 
     fn work<T: Send + 'static>(&self, made: Made<'_>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
-        within(self.until, work).map_err(|lost| self.nothing(lost, made))
+        within(self.until(), work).map_err(|lost| self.nothing(lost, made))
     }
 
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
@@ -279,7 +296,8 @@ impl Driver {
     /// Answers with a plan of ours, or with that of the scheduler in whose shadow we are.
     fn answer(&self, plan: &str) -> Exit {
         let Some(other) = self.other.take() else { return answer(plan.as_bytes()) };
-        let Answered { bytes, failure } = other.answer(self.until);
+        let Answered { bytes, failure } =
+            other.answer(self.begun + Duration::from_secs_f64(self.settings.operate.deadline));
         let exit = answer(&bytes);
         self.theirs.replace(Some(bytes));
         match failure {

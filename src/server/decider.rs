@@ -43,8 +43,8 @@ pub struct Asker<'a> {
     /// mm_sched decides itself whom an answer leaves out, and the size of each VM is known.
     /// The calls of AI-Orchestrator carry none: there a VM whose size nobody knows is placed all the same.
     pub mm_sched: bool,
-    /// Whether to come to an end with the best plan so far.
-    pub stop: &'a dyn Fn() -> bool,
+    /// When to come to an end with the best plan so far.
+    pub stop: Stop<'a>,
 }
 
 /// What is left to do when the answer is on its way.
@@ -140,7 +140,7 @@ impl Decider {
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
         let max_host = self.settings.serve.max_host;
-        let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, Stop::when(asker.stop));
+        let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, asker.stop);
         let mut decided = plan(snapshot);
         let mut waiting = Waiting::default();
         if asker.mm_sched && cloud.is_some() {
@@ -150,7 +150,7 @@ impl Decider {
             loop {
                 waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, max_host);
                 let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
-                let Some(next) = next.filter(|_| first.len() < FIRST && !(asker.stop)()) else { break };
+                let Some(next) = next.filter(|_| first.len() < FIRST && !asker.stop.is_told()) else { break };
                 // it will be started before the others: then the others are planned around it
                 let alone =
                     Batch { vms: left.vms.iter().filter(|vm| vm.vm == next).cloned().collect(), odd: Vec::new() };

@@ -12,9 +12,11 @@ use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
 use super::view::View;
 use super::{health, openapi, told};
+use crate::decide::Stop;
 use crate::machine::locks::lock;
 use crate::model::policy::Policy;
 use crate::opennebula::external::{self, Batch, BodyError};
+use crate::opennebula::message::safe_json;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -113,7 +115,12 @@ struct Content {
 
 impl Content {
     fn json(value: &Value) -> Self {
-        Self { status: StatusCode::OK, kind: "application/json", text: value.to_string(), note: String::new() }
+        Self {
+            status: StatusCode::OK,
+            kind: "application/json",
+            text: safe_json(&value.to_string()),
+            note: String::new(),
+        }
     }
 }
 
@@ -133,7 +140,8 @@ impl Service {
         let (content, extra, closes) = match outcome {
             Ok(content) => (content, None, chunked),
             Err(refused) => {
-                let text = json!({ "error": refused.error, "field": refused.field, "request": id }).to_string();
+                let text = json!({ "error": refused.error, "field": refused.field, "request": id });
+                let text = safe_json(&text.to_string());
                 let note = format!(" error={:?}", refused.error);
                 let content = Content { status: refused.status, kind: "application/json", text, note };
                 // what was not read to its end must not be taken for a request
@@ -420,8 +428,10 @@ impl Service {
         let turn = Arc::new(Mutex::new(Some(turn)));
         let (stopped, held) = (given_up.clone(), turn.clone());
         tokio::task::spawn_blocking(move || {
-            let stop = || stopped.load(Ordering::Acquire) || Instant::now() >= soft;
-            let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, stop: &stop });
+            let gone = || stopped.load(Ordering::Acquire);
+            let (stop, at_once) = (|| gone() || Instant::now() >= soft, || gone() || Instant::now() >= until);
+            let stop = Stop::when(&stop).or_at_once(&at_once);
+            let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, stop });
             // who has given up gets no answer: then nothing of it is remembered
             let heard = answer.send(outcome).is_ok();
             after.iter().for_each(|after| decider.finish(after, heard));

@@ -64,6 +64,10 @@ impl Rules for Moves<'_, '_> {
             let before = members.map(|&member| (member, self.state.at(member))).collect();
             if self.state.go_all(&order).is_ok() {
                 self.taken.push(before);
+                // where the mean moves, what is taken may yet be given up
+                if scene.context.space.mean_is_fixed() {
+                    scene.context.work.found();
+                }
                 return true;
             }
         }
@@ -80,6 +84,7 @@ impl Rules for Moves<'_, '_> {
 
     fn keep(&mut self) {
         self.taken.clear();
+        self.state.scene().context.work.found();
     }
 
     fn go_on(&mut self, steps: usize) -> bool {
