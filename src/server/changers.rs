@@ -15,6 +15,18 @@ pub enum Changers {
     Everybody,
 }
 
+/// Who asks for a placement. What is answered takes room on hosts for a while, and is told to oned, the store and
+/// the log; so it matters whether anybody will act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The account of the service, where mm_sched runs too, root, or whoever may change something.
+    Own,
+    /// Somebody on another machine, which the service listens to as it is told: perhaps mm_sched.
+    Elsewhere,
+    /// Another user of this machine.
+    Stranger,
+}
+
 /// Why somebody may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -38,6 +50,18 @@ impl Refusal {
 }
 
 impl Changers {
+    /// Who asks, by the Authorization and the ends of the connection.
+    pub fn asker(&self, authorization: Option<&[u8]>, peer: Option<SocketAddr>, here: Option<SocketAddr>) -> Origin {
+        let own = || Self::Own.allow(None, peer, here).is_ok();
+        if self.allow(authorization, peer, here).is_ok() || own() {
+            return Origin::Own;
+        }
+        match peer {
+            Some(peer) if !peer.ip().to_canonical().is_loopback() => Origin::Elsewhere,
+            _ => Origin::Stranger,
+        }
+    }
+
     /// Whether a request may change something, by its Authorization and the ends of its
     /// connection.
     pub fn allow(

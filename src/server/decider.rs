@@ -3,6 +3,7 @@
 
 use super::board::{Board, Shown};
 use super::booked::Booked;
+use super::changers;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
 use super::foresee::{Ahead, Waiting, foresee, listed};
@@ -43,6 +44,8 @@ pub struct Asker<'a> {
     /// mm_sched decides itself whom an answer leaves out, and the size of each VM is known.
     /// The calls of AI-Orchestrator carry none: there a VM whose size nobody knows is placed all the same.
     pub mm_sched: bool,
+    /// Who it is.
+    pub from: changers::Origin,
     /// When to come to an end with the best plan so far.
     pub stop: Stop<'a>,
 }
@@ -53,6 +56,8 @@ pub struct After {
     policy: Policy,
     request: String,
     mm_sched: bool,
+    /// Somebody may act on the answer.
+    counts: bool,
     now: i64,
 }
 
@@ -177,6 +182,17 @@ impl Decider {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
         let count = decided.planned.plan.actions.len();
+        let waits = |vm: &crate::model::snapshot::Vm| {
+            let known = cloud.as_ref().and_then(|cloud| cloud.vms.get(&vm.id));
+            known.is_some_and(|known| (known.cpu, known.memory) == (vm.cpu, vm.memory))
+        };
+        let counts = match asker.from {
+            changers::Origin::Own => true,
+            changers::Origin::Elsewhere => {
+                decided.snapshot.candidates.iter().all(|one| waits(&decided.snapshot.vms[one.vm]))
+            }
+            changers::Origin::Stranger => false,
+        };
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         self.metrics.spare(report.spare.as_ref());
         let refused = report.refusals.clone();
@@ -188,6 +204,7 @@ impl Decider {
                 policy,
                 request: asker.request.to_owned(),
                 mm_sched: asker.mm_sched,
+                counts,
                 now,
             }),
         )
@@ -217,9 +234,10 @@ impl Decider {
 
     /// Tells why, and remembers what was `answered`; before the next decision.
     pub fn finish(&self, after: &After, answered: bool) {
-        let After { decided, policy, request, mm_sched, now } = after;
+        let After { decided, policy, request, mm_sched, counts, now } = after;
         let mut past = lock(&self.past);
-        if answered {
+        // a stranger's question takes nobody's room, and is no decision
+        if answered && *counts {
             for action in &decided.planned.plan.actions {
                 if let Some(vm) = decided.snapshot.vm(action.vm) {
                     past.booked.add(vm, action.host, *now);
