@@ -81,3 +81,25 @@ impl Changers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_apart() {
+        let at = |text: &str| Some(text.parse::<SocketAddr>().expect("an address"));
+        let here = at("127.0.0.1:4567");
+        for (changers, peer, expected) in [
+            (Changers::Everybody, at("127.0.0.1:9"), Origin::Own),
+            (Changers::Everybody, at("192.0.2.7:9"), Origin::Own),
+            // nobody has this connection
+            (Changers::Own, at("127.0.0.1:9"), Origin::Stranger),
+            (Changers::Own, at("[::ffff:127.0.0.1]:9"), Origin::Stranger),
+            (Changers::Own, at("192.0.2.7:9"), Origin::Elsewhere),
+            (Changers::Own, None, Origin::Stranger),
+        ] {
+            assert_eq!(changers.asker(None, peer, here), expected, "{changers:?} {peer:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::foresee::{Ahead, Waiting, foresee, listed};
 use super::memory::Memory;
 use super::messages::Messages;
 use super::metrics::Metrics;
-use super::view::View;
+use super::view::{Cloud, View};
 use crate::config::Settings;
 use crate::decide::{self, Decided, Stop};
 use crate::machine::clock::now;
@@ -20,7 +20,7 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::plan::Action;
 use crate::model::policy::{Policy, Retry};
 use crate::model::report::{Decision, Lack, Planned, Refusal, Report};
-use crate::model::snapshot::{Candidates, Notice, Snapshot};
+use crate::model::snapshot::{Candidates, Notice, Snapshot, Vm};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -182,15 +182,14 @@ impl Decider {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
         let count = decided.planned.plan.actions.len();
-        let waits = |vm: &crate::model::snapshot::Vm| {
-            let known = cloud.as_ref().and_then(|cloud| cloud.vms.get(&vm.id));
-            known.is_some_and(|known| (known.cpu, known.memory) == (vm.cpu, vm.memory))
+        // an answer from elsewhere is believed to be acted on where oned shows that its VMs wait
+        let waits = |cloud: &Cloud, vm: &Vm| {
+            cloud.vms.get(&vm.id).is_some_and(|known| (known.cpu, known.memory) == (vm.cpu, vm.memory))
         };
+        let mut asked = decided.snapshot.candidates.iter().map(|one| &decided.snapshot.vms[one.vm]);
         let counts = match asker.from {
             changers::Origin::Own => true,
-            changers::Origin::Elsewhere => {
-                decided.snapshot.candidates.iter().all(|one| waits(&decided.snapshot.vms[one.vm]))
-            }
+            changers::Origin::Elsewhere => cloud.as_ref().is_none_or(|cloud| asked.all(|vm| waits(cloud, vm))),
             changers::Origin::Stranger => false,
         };
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());

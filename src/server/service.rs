@@ -442,7 +442,8 @@ impl Service {
         let turn = Arc::new(Mutex::new(Some(turn)));
         let (stopped, held) = (given_up.clone(), turn.clone());
         tokio::task::spawn_blocking(move || {
-            let gone = || stopped.load(Ordering::Acquire);
+            // who has hung up waits no more either
+            let gone = || stopped.load(Ordering::Acquire) || answer.is_closed();
             let (stop, at_once) = (|| gone() || Instant::now() >= soft, || gone() || Instant::now() >= until);
             let stop = Stop::when(&stop).or_at_once(&at_once);
             let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, from, stop });
