@@ -35,11 +35,23 @@ const LAST_PART: f64 = 0.2;
 /// The share that is left when it is asked to stop in the midst of its first plan.
 const VERY_LAST_PART: f64 = 0.1;
 
-/// Seconds that a first plan is waited for, however short the deadline is: so many, and so many more for each MB of
-/// the request. A plan that comes late is better for oned than none in time. Slow machines read a MB in a
-/// tenth of that.
-const LEAST: f64 = 3.0;
-const LEAST_PER_MEGABYTE: f64 = 0.2;
+/// How long is waited however short the deadline is: so many seconds, and so many more for each MB of the request. A
+/// plan that comes late is worth more to oned than none in time. A machine that does nothing else reads 100 MB and
+/// more in a second.
+struct Least(f64, f64);
+
+/// For a request to be read.
+const READING: Least = Least(5.0, 1.0);
+
+/// For a first plan of it, which has as much time again to be printed.
+const PLANNING: Least = Least(2.0, 0.1);
+
+impl Least {
+    fn of(&self, request: usize) -> Duration {
+        let Self(seconds, per_megabyte) = *self;
+        Duration::from_secs_f64(seconds + per_megabyte * request as f64 / 1e6)
+    }
+}
 
 /// Tells what is wrong.
 pub fn failed(exit: Exit, error: &anyhow::Error) -> Exit {
@@ -154,8 +166,8 @@ pub struct Driver {
     /// What it answered.
     theirs: RefCell<Option<Vec<u8>>>,
     begun: Instant,
-    /// Seconds that a plan is waited for: the deadline, or as long as a first plan may take.
-    patience: f64,
+    /// How long the request is, in bytes.
+    length: usize,
     recording: Recording,
 }
 
@@ -179,7 +191,7 @@ impl Driver {
         let history = history::chosen(&settings).map(|store| known(History::start(store, patience), &settings));
         let request = request(command)?;
         let begun = Instant::now();
-        let least = LEAST + LEAST_PER_MEGABYTE * request.len() as f64 / 1e6;
+        let length = request.len();
         let moment = now_in_milliseconds();
         let now = moment.div_euclid(1000);
         let other = RefCell::new(other(command, plan, &settings, &request));
@@ -196,10 +208,11 @@ impl Driver {
             other,
             theirs: RefCell::default(),
             begun,
-            patience: deadline.max(least),
+            length,
             recording,
         };
-        match driver.work(Made::default(), move || decide::read(request))? {
+        let until = driver.after(1.0).max(begun + READING.of(length));
+        match driver.work(until, Made::default(), move || decide::read(request))? {
             Ok(snapshot) => Ok((driver, snapshot)),
             Err(error) => Err(driver.unusable(&error.into())),
         }
@@ -216,28 +229,34 @@ impl Driver {
         Arc::clone(&self.recall)
     }
 
-    /// When a planner is asked to come to an end, so that there is time to print what it has; and when it is to end
-    /// although it has no plan yet.
+    /// When a planner that begins now is asked to come to an end, so that there is time to print what it has; and when
+    /// it is to end in the midst of its first plan.
     pub fn ends(&self) -> (Instant, Instant) {
-        let after = |seconds: f64| self.begun + Duration::from_secs_f64(seconds);
-        (after(self.settings.operate.deadline * (1.0 - LAST_PART)), after(self.patience * (1.0 - VERY_LAST_PART)))
+        let least = Instant::now() + PLANNING.of(self.length);
+        (self.after(1.0 - LAST_PART), self.after(1.0 - VERY_LAST_PART).max(least))
     }
 
-    /// When nothing is waited for any more.
-    fn until(&self) -> Instant {
-        self.begun + Duration::from_secs_f64(self.patience)
+    /// When so much of the deadline has passed.
+    fn after(&self, part: f64) -> Instant {
+        self.begun + Duration::from_secs_f64(self.settings.operate.deadline * part)
     }
 
-    /// Decides within the deadline.
+    /// Decides within the deadline, or what a first plan takes.
     ///
     /// # Errors
     /// The exit status, when there is nothing; then a plan of nothing is given.
     pub fn decide<T: Send + 'static>(&self, decide: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
-        self.work(Made { recall: Some(&self.recall), ..Made::default() }, decide)
+        let until = self.after(1.0).max(Instant::now() + 2 * PLANNING.of(self.length));
+        self.work(until, Made { recall: Some(&self.recall), ..Made::default() }, decide)
     }
 
-    fn work<T: Send + 'static>(&self, made: Made<'_>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
-        within(self.until(), work).map_err(|lost| self.nothing(lost, made))
+    fn work<T: Send + 'static>(
+        &self,
+        until: Instant,
+        made: Made<'_>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Exit> {
+        within(until, work).map_err(|lost| self.nothing(lost, made))
     }
 
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
@@ -296,8 +315,7 @@ impl Driver {
     /// Answers with a plan of ours, or with that of the scheduler in whose shadow we are.
     fn answer(&self, plan: &str) -> Exit {
         let Some(other) = self.other.take() else { return answer(plan.as_bytes()) };
-        let Answered { bytes, failure } =
-            other.answer(self.begun + Duration::from_secs_f64(self.settings.operate.deadline));
+        let Answered { bytes, failure } = other.answer(self.after(1.0));
         let exit = answer(&bytes);
         self.theirs.replace(Some(bytes));
         match failure {
