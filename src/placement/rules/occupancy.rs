@@ -52,6 +52,8 @@ struct Known {
 struct Ruled {
     written: Requirement,
     term: Term,
+    /// What is told where one of its parts is false, by the part's place.
+    told: RefCell<HashMap<usize, Arc<str>>>,
 }
 
 /// A rule whose VMs are looked up, without what is the same everywhere.
@@ -143,8 +145,11 @@ impl<'a> CurrentVms<'a> {
             let mut wants = Vec::new();
             let request = |vm: VmId| self.known[*self.index.get(&vm)?].request;
             rules.iter().for_each(|rule| rule.each_vm_wanted(&mut |vm| wants.extend(request(vm))));
-            let ruled =
-                rules.into_iter().map(|written| Ruled { term: self.looked_up(own, &written, &mut kept), written });
+            let ruled = rules.into_iter().map(|written| Ruled {
+                term: self.looked_up(own, &written, &mut kept),
+                written,
+                told: RefCell::default(),
+            });
             let ruled = ruled.collect();
             self.known[own].rules = ruled;
             self.known[own].wants = wants;
@@ -407,12 +412,28 @@ impl Occupancy<'_> {
     /// The term of a rule that makes it false there.
     fn told(&self, vm: usize, there: There<'_>, rule: usize) -> Arc<str> {
         let known = &self.of.known[vm];
-        let Some(Ruled { written, .. }) = known.rules.get(rule) else { return Arc::from("") };
-        // each term is looked at once more
-        self.context.work.spend(6 * known.mentions);
-        let facts = |leavers_gone| HostFacts { rule: self, there, myself: vm, leavers_gone };
-        let term = [false, true].into_iter().find_map(|gone| written.false_part(&facts(gone)));
-        shortened(term.unwrap_or(written))
+        let Some(ruled) = known.rules.get(rule) else { return Arc::from("") };
+        let mut steps = 1;
+        let mut first =
+            |all: &[Term], gone: bool| all.iter().position(|one| !self.is_met(one, there, gone, &mut steps));
+        let part = match &ruled.term {
+            // which part is false first, only the whole text tells
+            Term::Constant(_) => None,
+            Term::All(all) => [false, true].into_iter().find_map(|gone| first(all, gone)),
+            _ => Some(0),
+        };
+        self.context.work.spend(steps / 2);
+        let text = || {
+            // each term is looked at once more
+            self.context.work.spend(6 * known.mentions);
+            let facts = |leavers_gone| HostFacts { rule: self, there, myself: vm, leavers_gone };
+            let term = [false, true].into_iter().find_map(|gone| ruled.written.false_part(&facts(gone)));
+            shortened(term.unwrap_or(&ruled.written))
+        };
+        match part {
+            Some(part) => ruled.told.borrow_mut().entry(part).or_insert_with(text).clone(),
+            None => text(),
+        }
     }
 
     fn runs(&self, vm: usize, there: There<'_>, leavers_gone: bool) -> bool {
