@@ -223,7 +223,7 @@ fn rules_about_others_cost_an_optimization_no_more_than_half_as_much_again() {
     assert!(alone > 10, "{alone} looks are too few to compare");
     for rule in [rule(" & ", "!="), rule(" | ", "=")] {
         let ruled = looks(Some(&rule));
-        assert!(ruled * 2 <= alone * 3, "{alone} looks become {ruled}: {:.60}", rule);
+        assert!(ruled * 2 <= alone * 3, "{alone} looks become {ruled}: {rule:.60}");
     }
 }
 
