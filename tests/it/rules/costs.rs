@@ -190,43 +190,6 @@ fn what_is_refused_for_its_length_or_number_is_told() {
     assert!(decided.planned.plan.actions.iter().any(|action| action.vm == VmId(5001)));
 }
 
-/// VMs that run may have rules about all others: an optimization costs about what it does without the rules.
-#[test]
-fn rules_about_others_cost_an_optimization_no_more_than_half_as_much_again() {
-    let rule = |join: &str, sign: &str| {
-        let terms: Vec<String> = (0..180).map(|other| format!("CURRENT_VMS {sign} {other}")).collect();
-        terms.join(join)
-    };
-    let looks = |rule: Option<&str>| {
-        let residents: Vec<_> = (0..300)
-            .map(|id| {
-                let one = resident(id, 1 + id % 20, "0.3", 20.0 + f64::from(id % 7));
-                match rule.filter(|_| id >= 270) {
-                    Some(rule) => one.change(|vm| of_another(vm.user("SCHED_REQUIREMENTS", rule))),
-                    None => one,
-                }
-            })
-            .collect();
-        let snapshot = decide::read(cluster(40, &residents).request().xml().into_bytes()).unwrap();
-        let looks = Cell::new(0_u64);
-        let never = || {
-            looks.set(looks.get() + 1);
-            false
-        };
-        let policy = Policy::default();
-        let optimized =
-            decide::optimize_until(snapshot, None, &Recall::default(), &policy, Stop::when(&never)).unwrap();
-        assert!(optimized.dropped.is_empty() && !optimized.migrated.plan.actions.is_empty());
-        looks.get()
-    };
-    let alone = looks(None);
-    assert!(alone > 10, "{alone} looks are too few to compare");
-    for rule in [rule(" & ", "!="), rule(" | ", "=")] {
-        let ruled = looks(Some(&rule));
-        assert!(ruled * 2 <= alone * 3, "{alone} looks become {ruled}: {rule:.60}");
-    }
-}
-
 /// A stop at any look gives what was found so far, whole and lawful; a later one never less.
 #[test]
 fn an_optimization_that_has_to_end_answers_what_it_has() {
