@@ -203,7 +203,13 @@ impl Planning<'_> {
     /// All that is left waits for each other: the best detour to a third host, or one less.
     fn break_up(&mut self, pending: &mut Vec<Pending>) {
         let mut best: Option<(f64, usize, usize)> = None;
+        let work = self.scene.context.work;
         for (index, one) in pending.iter().enumerate() {
+            // each has all hosts and all that left to look at
+            work.spend(self.scene.unit(one.unit).hosts.len() * (2 + self.held.len() / 4));
+            if work.exhausted() {
+                break;
+            }
             let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
             for &to in self.scene.unit(one.unit).hosts.iter() {
                 let to = to as usize;
