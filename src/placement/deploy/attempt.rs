@@ -240,3 +240,6 @@ fn is_special(context: &Context<'_>, request: usize) -> bool {
         || vm.resched
         || context.groups.domains.waits_for_others(request)
 }
+
+#[cfg(test)]
+mod tests;

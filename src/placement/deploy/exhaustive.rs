@@ -70,3 +70,6 @@ impl Exhaustive<'_> {
         self.chosen.pop();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ fn displace(
     });
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,3 +293,6 @@ fn total_free(ledger: &Ledger<'_>) -> (Cpu, Memory) {
         .map(|host| ledger.free(host))
         .fold((Cpu(0), Memory(0)), |(cpu, memory), free| (cpu + free.0.max(Cpu(0)), memory + free.1.max(Memory(0))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,3 +238,6 @@ impl Planning<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ impl<R: Rules> Search<'_, R> {
     }
 
     /// The best allowed move or swap between a host and one that is no worse.
-    fn relieve(&mut self, host: usize) -> bool {
+    pub(super) fn relieve(&mut self, host: usize) -> bool {
         let since = self.checked[host];
         let fresh = self.changed[host] > since;
         let score = self.scores[host];
@@ -77,7 +77,7 @@ impl<R: Rules> Search<'_, R> {
     }
 
     /// The best allowed move, or with `swaps` move or swap, between a host and its partners.
-    fn relieve_by(&mut self, host: usize, partners: &[usize], swaps: bool) -> bool {
+    pub(super) fn relieve_by(&mut self, host: usize, partners: &[usize], swaps: bool) -> bool {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
         let nobody = (None, f64::INFINITY);
@@ -159,8 +159,7 @@ impl<R: Rules> Search<'_, R> {
 
     /// Whether neither such scores are better nor any that are larger.
     fn cannot_be_better(&self, before: [f64; 2], after: [f64; 2], price: f64, from: usize, to: usize) -> bool {
-        !pays(&before, &after, price)
-            && (price > 0.0 || is_worse(&before, &after) || !self.is_greener(to, from))
+        !pays(&before, &after, price) && (price > 0.0 || is_worse(&before, &after) || !self.is_greener(to, from))
     }
 
     fn is_greener(&self, one: usize, other: usize) -> bool {

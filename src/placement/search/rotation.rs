@@ -33,7 +33,7 @@ impl<R: Rules> Search<'_, R> {
         false
     }
 
-    fn rotate_over(&mut self, worst: usize) -> bool {
+    pub(super) fn rotate_over(&mut self, worst: usize) -> bool {
         let mut candidates = Candidates::default();
         let partners = self.partners(worst);
         'all: for &second in &partners {

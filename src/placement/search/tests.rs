@@ -1,5 +1,7 @@
 //! The search against exhaustive search, and what must hold at every step of it.
 
+mod operators;
+
 use super::{Change, Effort, Piece, Rules, Search};
 use crate::model::chance::Random;
 use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};

@@ -1,0 +1,94 @@
+//! Who goes first, when nothing else makes room.
+
+use super::*;
+use crate::model::ids::GroupId;
+use crate::model::policy::Policy;
+use crate::model::snapshot::{Role, RolePolicy, VmGroup};
+use crate::placement::testing::{ask, booked, cloud, hosts, placing};
+
+/// Whether one that waits gets a place where another one has it, and where both are then.
+fn preferred(asked: &Snapshot, there: usize, waits: usize) -> (bool, Vec<usize>, Vec<Option<usize>>) {
+    placing(asked, &Policy::default(), |context, units| {
+        let (mut ledger, mut waiting) = (booked(context, units, &[(there, 0)]), vec![waits]);
+        let changed = prefer(units, &mut waiting, &mut ledger, Preference::Spread);
+        (changed, waiting, hosts(units, &ledger))
+    })
+}
+
+/// One of owner `there` that has the only place, and one of owner `waits` that waits.
+fn two(there: i32, waits: i32) -> Snapshot {
+    let mut asked = cloud(&[2]);
+    for owner in [there, waits] {
+        let request = ask(&mut asked, 2, &[0]);
+        asked.vms[request].identity.owner = Some(owner);
+    }
+    asked
+}
+
+/// Makes VM 1 a member of the only role of a group.
+fn granted(asked: &mut Snapshot, priority: u32, by_administrator: bool) {
+    let id = GroupId(7);
+    let wishes = Wishes { priority, ..Wishes::default() };
+    let (hosts_affined, hosts_anti_affined) = (Vec::new(), Vec::new());
+    let vms = vec![asked.vms[1].id];
+    let (name, policy) = ("a".to_owned(), RolePolicy::None);
+    let role = Role { name, policy, vms, hosts_affined, hosts_anti_affined, wishes };
+    let (affined, anti_affined, wishes) = (Vec::new(), Vec::new(), Wishes::default());
+    let (name, roles) = ("g".to_owned(), vec![role]);
+    asked.groups = vec![VmGroup { id, name, roles, affined, anti_affined, wishes, by_administrator }];
+    asked.vms[1].group = Some((id, "a".to_owned()));
+}
+
+const TAKEN: (bool, [usize; 1], [Option<usize>; 2]) = (true, [0], [None, Some(0)]);
+const KEPT: (bool, [usize; 1], [Option<usize>; 2]) = (false, [1], [Some(0), None]);
+
+#[test]
+fn a_place_goes_to_who_is_more_urgent() {
+    type Expected = (bool, [usize; 1], [Option<usize>; 2]);
+    // owner of who has the place and its priority, owner of who waits and its priority
+    let table: [((i32, u32), (i32, u32), Expected); 5] = [
+        ((5, 0), (5, 1), TAKEN),
+        ((5, 1), (5, 1), KEPT),
+        ((5, 2), (5, 1), KEPT),
+        ((5, 0), (6, 100), KEPT),
+        ((5, 0), (5, 0), KEPT),
+    ];
+    for ((there, has), (waits, wants), (changed, waiting, at)) in table {
+        let mut asked = two(there, waits);
+        (asked.vms[0].priority, asked.vms[1].priority) = (has, wants);
+        assert_eq!(preferred(&asked, 0, 1), (changed, waiting.to_vec(), at.to_vec()), "{has} {wants}");
+    }
+    // a group of an administrator goes before others' VMs, whatever these say for themselves
+    for (by_administrator, (changed, waiting, at)) in [(true, TAKEN), (false, KEPT)] {
+        let mut asked = two(5, 6);
+        asked.vms[0].priority = 100;
+        granted(&mut asked, 1, by_administrator);
+        assert_eq!(preferred(&asked, 0, 1), (changed, waiting.to_vec(), at.to_vec()), "{by_administrator}");
+    }
+}
+
+#[test]
+fn who_gives_its_place_away_takes_another_one() {
+    let mut asked = cloud(&[2, 2]);
+    for (allowed, priority) in [(&[0, 1][..], 0), (&[0], 1)] {
+        let request = ask(&mut asked, 2, allowed);
+        asked.vms[request].identity.owner = Some(5);
+        asked.vms[request].priority = priority;
+    }
+    assert_eq!(preferred(&asked, 0, 1), (true, vec![], vec![Some(1), Some(0)]));
+}
+
+#[test]
+fn it_is_done_where_fewest_have_to_wait() {
+    let mut asked = cloud(&[2, 2]);
+    for cores in [1, 1, 2, 2] {
+        let request = ask(&mut asked, cores, &[0, 1]);
+        asked.vms[request].identity.owner = Some(5);
+    }
+    asked.vms[3].priority = 1;
+    placing(&asked, &Policy::default(), |context, units| {
+        let (mut ledger, mut waiting) = (booked(context, units, &[(0, 0), (1, 0), (2, 1)]), vec![3]);
+        assert!(prefer(units, &mut waiting, &mut ledger, Preference::Spread));
+        assert_eq!((waiting, hosts(units, &ledger)), (vec![2], vec![Some(0), Some(0), None, Some(1)]));
+    });
+}
