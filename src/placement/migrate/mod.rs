@@ -143,3 +143,6 @@ fn is_better(a: &State<'_>, b: &State<'_>) -> bool {
         Ordering::Greater => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

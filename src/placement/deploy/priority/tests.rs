@@ -92,3 +92,19 @@ fn it_is_done_where_fewest_have_to_wait() {
         assert_eq!((waiting, hosts(units, &ledger)), (vec![2], vec![Some(0), Some(0), None, Some(1)]));
     });
 }
+
+#[test]
+fn who_finds_another_place_does_not_count_as_waiting() {
+    // two on host 0 that find room on host 2, one on host 1 that finds none
+    let mut asked = cloud(&[2, 2, 2]);
+    for (cores, allowed) in [(1, &[0, 2][..]), (1, &[0, 2]), (2, &[1]), (2, &[0, 1])] {
+        let request = ask(&mut asked, cores, allowed);
+        asked.vms[request].identity.owner = Some(5);
+    }
+    asked.vms[3].priority = 1;
+    placing(&asked, &Policy::default(), |context, units| {
+        let (mut ledger, mut waiting) = (booked(context, units, &[(0, 0), (1, 0), (2, 1)]), vec![3]);
+        assert!(prefer(units, &mut waiting, &mut ledger, Preference::Spread));
+        assert_eq!((waiting, hosts(units, &ledger)), (vec![], vec![Some(2), Some(2), Some(1), Some(0)]));
+    });
+}

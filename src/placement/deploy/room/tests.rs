@@ -92,6 +92,17 @@ fn one_that_goes_elsewhere_moves_another_one_on_and_that_one_nobody() {
 }
 
 #[test]
+fn what_led_nowhere_is_not_told_as_moved() {
+    let mut asked = cloud(&[4, 2, 2]);
+    // the first one could go, and would move the third one on; the second one cannot
+    let (first, second) = (ask(&mut asked, 2, &[0, 1]), ask(&mut asked, 2, &[0]));
+    let third = ask(&mut asked, 2, &[1, 2]);
+    let comes = ask(&mut asked, 4, &[0]);
+    let expected = (false, vec![Some(0), Some(0), Some(1), None], vec![]);
+    assert_eq!(placed(&asked, &[(first, 0), (second, 0), (third, 1)], comes), expected);
+}
+
+#[test]
 fn who_asks_for_another_one_moves_it_to_a_host_for_both() {
     let mut asked = cloud(&[2, 4]);
     let (wanted, comes) = (ask(&mut asked, 2, &[0, 1]), ask(&mut asked, 2, &[0, 1]));

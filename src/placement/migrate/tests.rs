@@ -1,0 +1,136 @@
+//! What is done before hosts are evened out, each part by itself; and what goes first where only one VM may move.
+
+use super::scene::Scene;
+use super::*;
+use crate::model::cluster::Cluster;
+use crate::model::demand::Demands;
+use crate::model::ids::HostId;
+use crate::model::snapshot::Snapshot;
+use crate::placement::testing::{bind, cloud, demands, run};
+
+fn even() -> Policy {
+    Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() }
+}
+
+/// A cluster of all hosts.
+fn cluster(snapshot: &Snapshot) -> Cluster {
+    Cluster { hosts: snapshot.hosts.iter().map(|host| host.id).collect(), ..Cluster::default() }
+}
+
+/// Where all are after `act`.
+fn after(asked: &Snapshot, demands: &Demands, policy: &Policy, act: impl FnOnce(&mut State<'_>)) -> Vec<Option<usize>> {
+    Scene::with(&MigrationInput::new(asked, &cluster(asked), demands), policy, Purpose::Optimize, |scene| {
+        let mut state = State::new(scene);
+        act(&mut state);
+        state.all_at()
+    })
+}
+
+#[test]
+fn a_torn_set_comes_together_where_fewest_move() {
+    let mut asked = cloud(&[8, 8, 8]);
+    let set = [0, 1, 1].map(|on| run(&mut asked, 1, on, &[0, 1, 2]));
+    bind(&mut asked, &set);
+    let all = demands(&asked);
+    assert_eq!(after(&asked, &all, &even(), repair::repair), [Some(1); 3]);
+    // host 1 takes no more, so two have to go to host 0
+    asked.hosts[1].cpu_allocated = asked.hosts[1].cpu;
+    assert_eq!(after(&asked, &all, &even(), repair::repair), [Some(0); 3]);
+    // and with one migration at most nothing can be done
+    let mut policy = even();
+    policy.optimize.migrations = Some(1);
+    assert_eq!(after(&asked, &all, &policy, repair::repair), [Some(0), Some(1), Some(1)]);
+}
+
+#[test]
+fn who_shuns_its_host_leaves_it_for_the_best_of_the_others() {
+    let mut asked = cloud(&[8, 8, 8]);
+    let shuns = run(&mut asked, 1, 0, &[0, 1, 2]);
+    bind(&mut asked, &[shuns]);
+    asked.groups[0].roles[0].hosts_anti_affined = vec![HostId(0)];
+    let mut all = demands(&asked);
+    for (busy, expected) in [(1, 2), (2, 1)] {
+        all.hosts
+            .iter_mut()
+            .enumerate()
+            .for_each(|(host, uses)| uses.usage.cpu = if host == busy { 400.0 } else { 0.0 });
+        assert_eq!(after(&asked, &all, &even(), repair::repair), [Some(expected)]);
+    }
+}
+
+#[test]
+fn a_host_is_emptied_whole_or_not_at_all() {
+    let mut asked = cloud(&[8, 8]);
+    run(&mut asked, 1, 0, &[0, 1]);
+    run(&mut asked, 1, 0, &[0, 1]);
+    run(&mut asked, 4, 1, &[1]);
+    let all = demands(&asked);
+    assert_eq!(after(&asked, &all, &even(), pack::pack), [Some(1); 3]);
+    // one of them may not go
+    asked.candidates[1].hosts = [0].into();
+    assert_eq!(after(&asked, &all, &even(), pack::pack), [Some(0), Some(0), Some(1)]);
+}
+
+#[test]
+fn a_host_is_filled_up_to_the_limit_and_no_empty_host_is_used() {
+    let mut asked = cloud(&[8, 8, 8]);
+    run(&mut asked, 2, 0, &[0, 1, 2]);
+    run(&mut asked, 4, 1, &[0, 1, 2]);
+    let (all, mut policy) = (demands(&asked), even());
+    // six of eight cores
+    for (limit, expected) in [(0.76, [Some(1), Some(1)]), (0.74, [Some(0), Some(1)])] {
+        policy.optimize.pack_limit = limit;
+        assert_eq!(after(&asked, &all, &policy, pack::pack), expected, "{limit}");
+    }
+}
+
+#[test]
+fn the_fullest_host_takes_who_has_to_go() {
+    let mut asked = cloud(&[8, 8, 8]);
+    run(&mut asked, 1, 0, &[0, 1, 2]);
+    run(&mut asked, 4, 1, &[1]);
+    run(&mut asked, 5, 2, &[2]);
+    let (all, mut policy) = (demands(&asked), even());
+    policy.optimize.pack_limit = 0.9;
+    assert_eq!(after(&asked, &all, &policy, pack::pack), [Some(2), Some(1), Some(2)]);
+}
+
+#[test]
+fn a_host_with_more_allocated_than_it_has_goes_before_one_that_is_only_uneven() {
+    let mut asked = cloud(&[8, 8, 8]);
+    let idle = [(); 4].map(|()| run(&mut asked, 2, 0, &[0, 2]));
+    for _ in 0..4 {
+        run(&mut asked, 2, 1, &[1, 2]);
+    }
+    let mut all = demands(&asked);
+    for request in idle {
+        all.vms[request].level.cpu = 1.0;
+        all.vms[request].peak.cpu = 1.0;
+    }
+    all.hosts[0].usage.cpu = 4.0;
+    let mut policy = even();
+    policy.optimize.migrations = Some(1);
+    let first = |asked: &Snapshot| {
+        let migrated = plan(&MigrationInput::new(asked, &cluster(asked), &all), &policy);
+        migrated.migrations.iter().map(|one| (one.from.0, one.to.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(first(&asked), [(1, 2)], "the one that is used most");
+    // a quarter is more than there is, though next to nothing is used
+    asked.hosts[0].cpu.0 -= 200;
+    assert_eq!(first(&asked), [(0, 2)]);
+}
+
+#[test]
+fn only_hosts_with_too_much_are_relieved_where_that_is_asked() {
+    let mut asked = cloud(&[8, 8, 8]);
+    for _ in 0..4 {
+        run(&mut asked, 2, 1, &[1, 2]);
+    }
+    let all = demands(&asked);
+    let stays = [Some(1); 4];
+    assert_eq!(after(&asked, &all, &even(), |state| balance::balance(state, true)), stays);
+    assert_ne!(after(&asked, &all, &even(), |state| balance::balance(state, false)), stays);
+    asked.hosts[1].cpu.0 -= 1;
+    let relieved = after(&asked, &all, &even(), |state| balance::balance(state, true));
+    assert_eq!(relieved.iter().filter(|at| **at == Some(2)).count(), 1, "{relieved:?}");
+}
