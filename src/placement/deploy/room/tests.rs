@@ -93,7 +93,7 @@ fn one_that_goes_elsewhere_moves_another_one_on_and_that_one_nobody() {
 
 #[test]
 fn what_led_nowhere_is_not_told_as_moved() {
-    let mut asked = cloud(&[4, 2, 2]);
+    let mut asked = cloud(&[4, 2, 2, 9]);
     // the first one could go, and would move the third one on; the second one cannot
     let (first, second) = (ask(&mut asked, 2, &[0, 1]), ask(&mut asked, 2, &[0]));
     let third = ask(&mut asked, 2, &[1, 2]);
