@@ -54,3 +54,61 @@ pub fn moment(view: &View, memory: &dyn Memory) -> Moment {
         model_age: memory.model_age(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::StoreHealth;
+    use super::*;
+    use crate::decide::Decided;
+    use crate::model::history::Recall;
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::Snapshot;
+
+    /// A store that stands like this.
+    struct Stands(StoreHealth);
+
+    impl Memory for Stands {
+        fn recall(&self, _: &Snapshot, _: &Policy, _: i64) -> Recall {
+            Recall::default()
+        }
+
+        fn remember(&self, _: &Decided, _: i64) {}
+
+        fn health(&self) -> StoreHealth {
+            self.0.clone()
+        }
+
+        fn model_age(&self) -> Option<Duration> {
+            None
+        }
+    }
+
+    #[test]
+    fn it_is_ready_unless_it_starts_or_stops_and_a_lost_store_is_told() {
+        let none = StoreHealth::default();
+        let begins = StoreHealth { configured: true, ..StoreHealth::default() };
+        let well = StoreHealth { age: Some(Duration::from_secs(3)), ..begins.clone() };
+        let lost = StoreHealth { failure: Some("gone".to_owned()), failures: 2, ..well.clone() };
+        // whether oned is looked at, the store, whether it stops; ready, status, oned, store
+        for (watched, store, stopping, ready_then, status, oned, stored) in [
+            (false, &none, false, true, "ready", "none", "none"),
+            (false, &well, false, true, "ready", "none", "ok"),
+            (false, &begins, false, true, "degraded", "none", "starting"),
+            (false, &lost, false, true, "degraded", "none", "lost"),
+            (true, &well, false, false, "starting", "starting", "ok"),
+            (false, &well, true, false, "stopping", "none", "ok"),
+            (true, &well, true, false, "stopping", "starting", "ok"),
+            (false, &lost, true, false, "stopping", "none", "lost"),
+        ] {
+            let view = View::new(Duration::from_secs(60), watched);
+            let (is_ready, told) = ready(&view, &Stands(store.clone()), stopping);
+            assert_eq!(
+                (is_ready, &told["status"], &told["oned"]["state"], &told["store"]["state"]),
+                (ready_then, &status.into(), &oned.into(), &stored.into()),
+                "{told}"
+            );
+        }
+        let told = ready(&View::new(Duration::ZERO, false), &Stands(lost), false).1;
+        assert_eq!((&told["store"]["problem"], &told["store"]["failures"]), (&"gone".into(), &2.into()));
+    }
+}

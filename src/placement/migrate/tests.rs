@@ -1,5 +1,6 @@
 //! What is done before hosts are evened out, each part by itself; and what goes first where only one VM may move.
 
+use super::drain::Leaving;
 use super::scene::Scene;
 use super::*;
 use crate::model::cluster::Cluster;
@@ -133,4 +134,64 @@ fn only_hosts_with_too_much_are_relieved_where_that_is_asked() {
     asked.hosts[1].cpu.0 -= 1;
     let relieved = after(&asked, &all, &even(), |state| balance::balance(state, true));
     assert_eq!(relieved.iter().filter(|at| **at == Some(2)).count(), 1, "{relieved:?}");
+}
+
+/// Where all are after the first unit has left host 0, if it could; host `last` is emptied later.
+fn left(asked: &Snapshot, last: Option<usize>, by: fn(&mut State<'_>, usize, &Leaving) -> bool) -> (bool, Vec<usize>) {
+    let (demands, policy) = (demands(asked), even());
+    Scene::with(&MigrationInput::new(asked, &cluster(asked), &demands), &policy, Purpose::Drain, |scene| {
+        let (mut state, mut leaving) = (State::new(scene), Leaving::none(scene));
+        leaving.shut(Some(0));
+        leaving.last(last);
+        let found = by(&mut state, 0, &leaving);
+        (found, state.all_at().into_iter().flatten().collect())
+    })
+}
+
+#[test]
+fn who_leaves_goes_where_it_does_least_harm_and_to_a_host_that_is_emptied_later_only_at_last() {
+    let mut asked = cloud(&[8, 8, 8]);
+    run(&mut asked, 2, 0, &[0, 1, 2]);
+    run(&mut asked, 4, 1, &[1]);
+    assert_eq!(left(&asked, None, drain::leave), (true, vec![2, 1]));
+    assert_eq!(left(&asked, Some(2), drain::leave), (true, vec![1, 1]));
+    // host 1 has no room for it
+    asked.hosts[1].cpu_allocated = asked.hosts[1].cpu;
+    assert_eq!(left(&asked, Some(2), drain::leave), (true, vec![2, 1]));
+    asked.hosts[2].cpu_allocated = asked.hosts[2].cpu;
+    assert_eq!(left(&asked, None, drain::leave), (false, vec![0, 1]));
+}
+
+#[test]
+fn who_finds_no_room_goes_where_another_one_moves_on() {
+    let mut asked = cloud(&[4, 4, 4]);
+    run(&mut asked, 4, 0, &[0, 1]);
+    run(&mut asked, 4, 1, &[1, 2]);
+    assert_eq!(left(&asked, None, drain::leave), (false, vec![0, 1]));
+    assert_eq!(left(&asked, None, drain::leave_by_chain), (true, vec![1, 2]));
+    // it would have to go to the host that is being emptied
+    asked.candidates[1].hosts = [0, 1].into();
+    assert_eq!(left(&asked, None, drain::leave_by_chain), (false, vec![0, 1]));
+    // nobody leaves enough
+    let mut asked = cloud(&[4, 4, 4]);
+    run(&mut asked, 4, 0, &[0, 1]);
+    run(&mut asked, 2, 1, &[1, 2]);
+    run(&mut asked, 1, 1, &[1, 2]);
+    assert_eq!(left(&asked, None, drain::leave_by_chain), (false, vec![0, 1, 1]));
+}
+
+#[test]
+fn who_has_left_a_drained_host_does_not_move_again() {
+    let mut asked = cloud(&[6, 4, 2]);
+    // the second one leaves first, for host 1; the first one would need it to move on
+    run(&mut asked, 4, 0, &[0, 1]);
+    run(&mut asked, 2, 0, &[0, 1, 2]);
+    let (demands, policy) = (demands(&asked), even());
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &demands), &policy, Purpose::Drain, |scene| {
+        let (mut state, mut leaving) = (State::new(scene), Leaving::none(scene));
+        leaving.shut(Some(0));
+        assert!(state.go_all(&[(1, 1)]).is_ok());
+        assert!(!drain::leave_by_chain(&mut state, 0, &leaving));
+        assert_eq!(state.all_at(), [Some(0), Some(1)]);
+    });
 }

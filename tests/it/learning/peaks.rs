@@ -1,14 +1,15 @@
 //! One property of everything that makes an estimate: no peak lies below its level, and no
 //! number is negative or not a number, whatever was measured.
 
+use crate::support::cluster::{NOW, cluster, resident};
 use oneaio::demand::fitting::{Options, fit};
 use oneaio::demand::memory::Memory;
-use oneaio::demand::mix;
 use oneaio::demand::model::Model;
 use oneaio::demand::relatives::{self, Relatives};
 use oneaio::demand::study::{Case, Study};
-use oneaio::model::demand::{Demand, Usage};
-use oneaio::model::history::Estimate;
+use oneaio::demand::{mix, monitored};
+use oneaio::model::demand::{Demand, Source, Usage};
+use oneaio::model::history::{Estimate, Recall};
 use oneaio::model::ids::VmId;
 use oneaio::model::resource::Resource;
 use oneaio::model::sample::{VmIdentity, VmSample};
@@ -137,4 +138,46 @@ fn no_peak_lies_below_its_level_whoever_estimates() {
         }
     }
     assert!(asked > 15, "{asked}");
+}
+
+#[test]
+fn no_peak_lies_below_its_level_whatever_samples_and_forecasts_say() {
+    let mut next = chance(5);
+    let mut sources = std::collections::BTreeSet::new();
+    for round in 0..40 {
+        let mut value = |most: f64| if next() < 0.1 { 0.0 } else { (most * next()).round() };
+        let mut residents: Vec<_> = (1..=6).map(|id| resident(id, 1 + id % 2, "2", value(300.0))).collect();
+        for one in &mut residents {
+            one.memory = value(2000.0) as i64;
+            one.forecast = Some(value(400.0)).filter(|forecast| *forecast > 50.0);
+        }
+        // half of them are known by history, whose peaks lie anywhere above their levels
+        let known = |id: i32, level: f64, above: f64| {
+            let usage = |cpu: f64| Usage { cpu, memory: 3e3 * cpu, disk_io: Some(cpu), net_io: None };
+            let estimate = Estimate {
+                level: usage(level),
+                peak: usage(level + above),
+                usual: Default::default(),
+                cpu_deviation: above / 3.0,
+                sketch: Default::default(),
+                trust: 1.0,
+                class: None,
+                samples: 1000,
+                last_at: NOW,
+            };
+            (VmId(id), estimate)
+        };
+        let estimates = (1..=3).map(|id| known(id, value(200.0), value(200.0))).collect();
+        let recall = Recall { estimates, ..Recall::default() };
+        let snapshot = oneaio::decide::read(cluster(2, &residents).request().xml().into_bytes()).unwrap();
+        for predictive in [0.0, 0.3, 1.0] {
+            for (age, demands) in [600, 0].map(|age| (age, monitored::demands(&snapshot, &recall, age, predictive))) {
+                for demand in &demands.vms {
+                    sources.insert(demand.source);
+                    demand_holds(demand, &|| format!("round {round}, forecasts {predictive}, age {age}: {demand:?}"));
+                }
+            }
+        }
+    }
+    assert_eq!(sources.into_iter().collect::<Vec<_>>(), [Source::History, Source::Monitoring, Source::Request]);
 }
