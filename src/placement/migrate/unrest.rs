@@ -93,4 +93,17 @@ mod tests {
         let past = Unrest::of(&snapshot((0..100).map(|id| vm(id, (id < 20).then_some(50_000))).collect()));
         assert!((past.reluctance(&vm(1, None)) - 1.0).abs() < 1e-12);
     }
+
+    #[test]
+    fn a_stay_of_the_future_counts_as_one_of_now_and_prices_are_bounded() {
+        let still = Unrest::of(&snapshot((0..100).map(|id| vm(id, None)).collect()));
+        let now = still.reluctance(&vm(1, Some(100_000)));
+        assert!((still.reluctance(&vm(1, Some(900_000))) - now).abs() < 1e-9);
+        let wild = Unrest::of(&snapshot((0..100).map(|id| vm(id, Some(99_000))).collect()));
+        assert!((wild.reluctance(&vm(1, None)) - MOST).abs() < 1e-9);
+        // who was away between two hosts came by a placement
+        let stay = |host, began, ended| Stay { host: HostId(host), began, ended };
+        let again = Vm { stays: vec![stay(1, 10, 50_000), stay(2, 99_000, 0)], ..vm(1, None) };
+        assert!((still.reluctance(&again) - 1.0).abs() < 1e-9);
+    }
 }
