@@ -197,7 +197,7 @@ fn brief(entry: &Value, vm: Option<i32>) -> String {
     for one in list("waiting").iter().filter(|one| chosen(one)).take(200) {
         let _ = writeln!(text, "VM {} waits: it {}", one["vm"], said(&one["text"]));
     }
-    text.push_str("The request was not recorded: with `record.dir` set, all candidate hosts are told.\n");
+    text.push_str("The request is not recorded (any more): see record.dir; with it all candidate hosts are told.\n");
     terminal::lines(&text)
 }
 
