@@ -1,5 +1,7 @@
 //! `oneaio drain HOST`: whether a host can be emptied, by which migrations and in which
-//! order, or which VM and which rule is in the way; several hosts in waves. It only says; nothing is done.
+//! order, or which VM and which rule is in the way; several hosts in waves. It only says, unless `--apply` asks for more.
+
+mod apply;
 
 use super::driver::{self, failed};
 use super::show::{grid, migrations_table, terminal, waves};
@@ -13,6 +15,7 @@ use crate::opennebula::plan_xml;
 use crate::records::bundle::{Bundle, MOST_REQUEST};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Which host, and what is known.
@@ -33,6 +36,21 @@ pub struct DrainArgs {
     /// Print the migrations as a plan in oned's form; of several waves those of the first.
     #[arg(long)]
     pub plan: bool,
+    /// Carry the migrations out, after a question: in the living cloud, by oned and in the name of who ONE_AUTH
+    /// names, one after the other, each when the one before has arrived. Ends at the first that fails and says
+    /// what was done. Of several waves the first.
+    #[arg(long, conflicts_with_all = ["from", "plan", "json"])]
+    pub apply: bool,
+    /// With --apply: ask nothing.
+    #[arg(long, requires = "apply")]
+    pub yes: bool,
+    /// With --apply: how VMs that run are moved; without it as LIVE_RESCHEDS and COLD_MIGRATE_MODE of oned.conf say.
+    #[arg(long, value_name = "HOW", requires = "apply")]
+    pub how: Option<apply::How>,
+    /// With --apply: seconds that one migration may take.
+    #[arg(long, value_name = "SECONDS", requires = "apply", default_value = "3600",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: u32,
     /// Print JSON.
     #[arg(long, conflicts_with = "plan")]
     pub json: bool,
@@ -52,6 +70,11 @@ pub fn run(args: &DrainArgs) -> Exit {
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
     grid::fit(args.full);
+    if args.apply && !args.yes && !std::io::stdin().is_terminal() {
+        logger::start(LogLevel::default());
+        log::error!("--apply asks before it begins: run it on a terminal, or give --yes");
+        return Err(Exit::Usage);
+    }
     let Source { settings, snapshot, recall, hosts } = source(args)?;
     let hosts = hosts.map_or_else(|| args.hosts.iter().map(|host| named(&snapshot, host)).collect(), Ok);
     let hosts: Vec<HostId> = hosts.map_err(|error| failed(Exit::Unusable, &error))?;
@@ -92,7 +115,12 @@ fn one(
         terminal::lines(&table)
     };
     let outcome = if drained.blockers.is_empty() { Exit::Done } else { Exit::Different };
-    Ok(driver::print(&text).max(outcome))
+    let told = driver::print(&text).max(outcome);
+    // a host that keeps some VMs is not worth the migrations of the others
+    if args.apply && told == Exit::Done {
+        return apply::carry_out(args, snapshot, &[host], &drained.migrated.migrations);
+    }
+    Ok(told)
 }
 
 /// Hosts in waves.
@@ -121,7 +149,13 @@ fn several(
         terminal::lines(&waves::waves(snapshot, &rolling, &policy.drain))
     };
     let outcome = if rolling.blocked.is_empty() { Exit::Done } else { Exit::Different };
-    Ok(driver::print(&text).max(outcome))
+    let told = driver::print(&text).max(outcome);
+    match rolling.waves.first().filter(|_| args.apply && told <= Exit::Different) {
+        Some(wave) => {
+            apply::carry_out(args, snapshot, &wave.hosts, &wave.migrated.migrations).map(|exit| exit.max(told))
+        }
+        None => Ok(told),
+    }
 }
 
 /// The ID of a plan.
@@ -142,7 +176,7 @@ struct Source {
 fn source(args: &DrainArgs) -> Result<Source, Exit> {
     let Some(path) = &args.from else {
         let settings = driver::begin(&args.config)?.settings;
-        if asked::nothing_on_stdin() {
+        if args.apply || asked::nothing_on_stdin() {
             let (hosts, snapshot) = living(&args.hosts).map_err(|error| failed(Exit::Unusable, &error))?;
             let recall = recorded::known(&settings, &snapshot);
             return Ok(Source { settings, snapshot, recall, hosts: Some(hosts) });
