@@ -2,6 +2,7 @@
 
 use crate::commands::advise::AdviseArgs;
 use crate::commands::check::CheckArgs;
+use crate::commands::classes::ClassesArgs;
 use crate::commands::classify::ClassifyArgs;
 use crate::commands::collect::CollectArgs;
 use crate::commands::config::PrintArgs;
@@ -14,7 +15,7 @@ use crate::commands::optimize::OptimizeArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
-use crate::commands::{self, AnswerArgs, ConfigArgs, Exit};
+use crate::commands::{self, AnswerArgs, Exit};
 use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
@@ -52,7 +53,7 @@ enum Command {
     /// Show class and estimate of VMs, and where they come from.
     Classify(ClassifyArgs),
     /// Show the classes of the model in words and numbers.
-    Classes(ConfigArgs),
+    Classes(ClassesArgs),
     /// Show how good estimates are, on VMs and at times that nothing was fitted on.
     Evaluate(EvaluateArgs),
     /// Make, show or shorten the store of history.

@@ -5,7 +5,7 @@ mod apply;
 
 use super::driver::{self, failed};
 use super::show::{grid, migrations_table, terminal, waves};
-use super::{ConfigArgs, Exit, asked, logger, recorded};
+use super::{ConfigArgs, Exit, ShownArgs, asked, logger, recorded};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::model::history::Recall;
@@ -34,12 +34,12 @@ pub struct DrainArgs {
     #[arg(long, value_name = "BUNDLE")]
     pub from: Option<PathBuf>,
     /// Print the migrations as a plan in oned's form; of several waves those of the first.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
     pub plan: bool,
     /// Carry the migrations out, after a question: in the living cloud, by oned and in the name of who ONE_AUTH
     /// names, one after the other, each when the one before has arrived. Ends at the first that fails and says
     /// what was done. Of several waves the first.
-    #[arg(long, conflicts_with_all = ["from", "plan", "json"])]
+    #[arg(long, conflicts_with_all = ["from", "plan", "json", "csv"])]
     pub apply: bool,
     /// With --apply: ask nothing.
     #[arg(long, requires = "apply")]
@@ -51,12 +51,9 @@ pub struct DrainArgs {
     #[arg(long, value_name = "SECONDS", requires = "apply", default_value = "3600",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: u32,
-    /// Print JSON.
-    #[arg(long, conflicts_with = "plan")]
-    pub json: bool,
-    /// Do not cut what is wider than the terminal.
-    #[arg(long)]
-    pub full: bool,
+    /// In which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -69,7 +66,7 @@ pub fn run(args: &DrainArgs) -> Exit {
 }
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
-    grid::fit(args.full);
+    grid::fit(&args.shown);
     if args.apply && !args.yes && !std::io::stdin().is_terminal() {
         logger::start(LogLevel::default());
         log::error!("--apply asks before it begins: run it on a terminal, or give --yes");
@@ -89,7 +86,7 @@ fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
     }
     super::answering::rehearse();
     match hosts[..] {
-        [host] if !args.json => one(args, &settings, &snapshot, &recall, host),
+        [host] if !args.shown.json => one(args, &settings, &snapshot, &recall, host),
         _ => several(args, &settings, &snapshot, &recall, &hosts),
     }
 }
@@ -110,6 +107,9 @@ fn one(
             .iter()
             .for_each(|(vm, reason)| logger::vm(log::Level::Error, *vm, &format!("cannot leave: {reason}")));
         plan_xml::write(&drained.migrated.plan, cluster(snapshot))
+    } else if args.shown.csv {
+        drained.blockers.iter().for_each(|(vm, reason)| log::error!("VM {vm} cannot leave: {reason}"));
+        migrations_table::migrations(snapshot, &drained.migrated).csv()
     } else {
         let table = migrations_table::evacuation(snapshot, host.0, &drained);
         terminal::lines(&table)
@@ -143,8 +143,13 @@ fn several(
         }
         let first = rolling.waves.first().map(|wave| wave.migrated.plan.clone());
         plan_xml::write(&first.unwrap_or_default(), cluster(snapshot))
-    } else if args.json {
+    } else if args.shown.json {
         terminal::json(&format!("{}\n", waves::json(snapshot, &rolling, &policy.drain)))
+    } else if args.shown.csv {
+        for (host, blockers) in &rolling.blocked {
+            blockers.iter().for_each(|(vm, reason)| log::error!("VM {vm} cannot leave host {host}: {reason}"));
+        }
+        waves::all(snapshot, &rolling).csv()
     } else {
         terminal::lines(&waves::waves(snapshot, &rolling, &policy.drain))
     };

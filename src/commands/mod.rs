@@ -70,6 +70,20 @@ pub struct ConfigArgs {
     pub set: Vec<String>,
 }
 
+/// In which form a table is printed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ShownArgs {
+    /// Print JSON.
+    #[arg(short, long)]
+    pub json: bool,
+    /// Print the table as CSV, the cells as they are shown; nothing beside it.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
+}
+
 /// Settings of what answers OpenNebula.
 #[derive(Clone, Debug, Default, Args)]
 pub struct AnswerArgs {

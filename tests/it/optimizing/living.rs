@@ -118,6 +118,20 @@ fn a_cluster_is_optimized_for_show() {
     assert_eq!(said.status.code(), Some(0), "{told}{}", text(&said.stderr));
     assert!(told.contains("moves 2 of 4 movable VMs") && told.contains("host 1 node1"), "{told}");
     assert!(!text(&driven.stdout).contains("ACTION"));
+    let (said, _) = asked(folder.path(), &oned, &["optimize", "--dry-run", "test", "--csv"]);
+    let told = text(&said.stdout);
+    assert!(told.starts_with("step,VM,name,from,to,") && told.lines().count() == 3, "{told}");
+    // what a replay of the same request prints
+    let (said, _) = asked(folder.path(), &oned, &["optimize", "--dry-run", "5", "-j"]);
+    let told: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    fs::write(folder.path().join("request.xml"), request()).unwrap();
+    let args = ["replay", "--json", "request.xml"];
+    let replayed = oneaio(folder.path(), &oned, &args).current_dir(folder.path()).output().unwrap();
+    let mut replayed: serde_json::Value = serde_json::from_slice(&replayed.stdout).expect("JSON");
+    for only in ["bundle", "differences"] {
+        assert!(replayed.as_object_mut().unwrap().remove(only).is_some());
+    }
+    assert_eq!((told["migrations"].as_array().map(Vec::len), &told), (Some(2), &replayed));
 }
 
 #[test]
@@ -316,4 +330,68 @@ fn a_vm_that_left_by_itself_is_no_failure_and_one_that_went_elsewhere_is() {
         assert!(told.contains(part), "{part}: {told}");
         assert_eq!((said.status.code(), oned.asked("one.vm.migrate")), (Some(status), 0), "{told}");
     }
+}
+
+/// VMs 1 to 4 run on host 1 of cluster 5, VM 9 waits; two of them have the same name.
+fn known(oned: &ScriptedOned) {
+    let vm = |id: i64| {
+        let name = if id < 3 { format!("web{id}") } else { "twin".to_owned() };
+        let (state, lcm) = if id == 9 { (1, 0) } else { (3, 3) };
+        let record = "<HISTORY><SEQ>0</SEQ><HID>1</HID><CID>5</CID><RSTIME>5</RSTIME></HISTORY>";
+        let records = if id == 9 { "" } else { record };
+        format!(
+            "<VM><ID>{id}</ID><NAME>{name}</NAME><STATE>{state}</STATE><LCM_STATE>{lcm}</LCM_STATE>\
+             <HISTORY_RECORDS>{records}</HISTORY_RECORDS></VM>"
+        )
+    };
+    let pool: String = [9, 4, 3, 2, 1].map(vm).concat();
+    oned.set("one.vmpool.infoextended", success(&format!("<VM_POOL>{pool}</VM_POOL>")));
+    oned.play("one.vm.info", move |request| success(&vm(numbers(request)[0])));
+}
+
+#[test]
+fn vms_of_the_living_cloud_are_explained_by_id_and_name() {
+    let (folder, oned) = front_end();
+    known(&oned);
+    for vm in ["1", "web1"] {
+        let (said, driven) = asked(folder.path(), &oned, &["explain", vm]);
+        let told = text(&said.stdout);
+        assert_eq!(said.status.code(), Some(0), "{told}{}", text(&said.stderr));
+        assert!(told.contains("VM 1 ") && told.contains(" host 1 node1") && told.contains("| host | name "), "{told}");
+        assert!(!text(&driven.stdout).contains("ACTION"));
+    }
+    for (vm, part, status) in [
+        ("twin", "3 VMs are called twin: name one by its ID (9, 4, 3)", 3),
+        ("nobody", "oned knows no VM called nobody", 3),
+        ("9", "VM 9 is pending: oned sends VMs that wait by itself", 2),
+    ] {
+        let said = oneaio(folder.path(), &oned, &["explain", vm]).output().unwrap();
+        let told = text(&said.stderr);
+        assert_eq!((said.status.code(), told.contains(part)), (Some(status), true), "{vm}: {told}");
+    }
+    // what was decided goes first, unless the present is asked for
+    let planned = driver(folder.path(), &oned);
+    assert!(text(&planned.stdout).contains("<OPERATION>migrate</OPERATION>"), "{}", text(&planned.stderr));
+    let before = oned.asked("one.cluster.optimize");
+    let said = oneaio(folder.path(), &oned, &["explain", "web1"]).output().unwrap();
+    assert!(
+        text(&said.stdout).contains("decided at ") && text(&said.stdout).contains("VM 1 "),
+        "{}",
+        text(&said.stderr)
+    );
+    assert_eq!(oned.asked("one.cluster.optimize"), before);
+    let (said, _) = asked(folder.path(), &oned, &["explain", "web1", "--living", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!((&told["vm"], &told["from"]), (&1.into(), &1.into()), "{told}");
+}
+
+#[test]
+fn vms_of_a_bundle_are_explained_by_name() {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/first_look");
+    let explain = |vm: &str| Command::new(ONEAIO).args(["explain", vm, "--from", fixture]).output().unwrap();
+    let (by_name, by_id) = (explain("analytics"), explain("63"));
+    assert_eq!(text(&by_name.stdout), text(&by_id.stdout));
+    assert!(text(&by_name.stdout).starts_with("VM 63 analytics "), "{}", text(&by_name.stderr));
+    let said = explain("analytic");
+    assert_eq!((said.status.code(), text(&said.stderr).contains("knows no VM called analytic")), (Some(2), true));
 }
