@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         clap_complete::generate_to(shell, &mut command, "oneaio", folder)?;
     }
     keys_of_bash(&folder.join("oneaio.bash"))?;
+    names_of_bash(&folder.join("oneaio.bash"))?;
     // generate_to names the file of bash `oneaio.bash`, of zsh `_oneaio`
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
@@ -67,6 +68,22 @@ fn keys_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
         return Err("the completions of bash look otherwise: --set is not found".into());
     }
     fs::write(file, text.replace(files, &offered))?;
+    Ok(())
+}
+
+/// Lets bash offer the names of hosts and clusters, as OpenNebula's own tools tell them, where clap has a word
+/// for them only. Who completes an option does not wait for that.
+fn names_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
+    let mut text = fs::read_to_string(file)?;
+    for (word, tool) in [("<HOST>...", "onehost"), ("[CLUSTER]", "onecluster"), ("<CLUSTER_ID>", "onecluster")] {
+        let stands = format!(" {word}\"");
+        if !text.contains(&stands) {
+            return Err(format!("the completions of bash look otherwise: {word} is not found").into());
+        }
+        let names = format!("{tool} list --csv --no-header --list NAME 2>/dev/null");
+        text = text.replace(&stands, &format!(" $([[ ${{cur}} == -* ]] || {names})\""));
+    }
+    fs::write(file, text)?;
     Ok(())
 }
 

@@ -20,8 +20,8 @@ use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
 ///
-/// Exit status: 0 done; 1 a replay differs from what was expected, or a host cannot be emptied; 2 the command line
-/// or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
+/// Exit status: 0 done; 1 a replay differs from what was expected, or a host cannot be emptied, or was not to its
+/// end; 2 the command line or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
 /// written; 70 a fault of oneaio itself.
 #[derive(Debug, Parser)]
 #[command(name = "oneaio", version, max_term_width = 100)]

@@ -47,7 +47,7 @@ use std::path::PathBuf;
 pub enum Exit {
     /// As asked.
     Done = 0,
-    /// A replay differs from what was expected.
+    /// A replay differs from what was expected, or a host is not emptied.
     Different = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
