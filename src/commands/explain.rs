@@ -161,7 +161,7 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
         return living(args, &settings, vm);
     }
     match (logged(args, &settings, vm), vm) {
-        (Err((exit, error)), Some(vm)) if exit == Exit::Usage => living(args, &settings, vm).map_err(|(exit, now)| {
+        (Err((Exit::Usage, error)), Some(vm)) => living(args, &settings, vm).map_err(|(exit, now)| {
             let exit = if exit == Exit::Unusable { Exit::Usage } else { exit };
             (exit, anyhow!("{error:#}; and of the living cloud: {now:#}"))
         }),
