@@ -18,7 +18,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -145,9 +145,7 @@ impl Recording {
     fn fill(&self, bundle: &Path, request: Vec<u8>, made: Made<'_>) -> Result<()> {
         if self.redact {
             let document = envelope::open(request).context("nothing can be left out of it (record.redact)")?;
-            let xml = redact::redacted(&document.xml);
-            let xml = xml.context("it cannot be read to its end, so nothing can be left out of it (record.redact)")?;
-            put_compressed(&bundle.join("request.xml.gz"), xml.as_bytes())?;
+            put_redacted(&bundle.join("request.xml.gz"), &document.xml)?;
         } else {
             match envelope::open(request.clone()) {
                 Ok(document) if !document.repaired => {
@@ -217,6 +215,23 @@ fn put(file: &Path, bytes: &[u8]) -> Result<()> {
     let told = || format!("{} cannot be written", file.display());
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(told)?;
     open.write_all(bytes).with_context(told)
+}
+
+/// The part of a document that may be kept, without a copy of it in memory.
+fn put_redacted(file: &Path, xml: &str) -> Result<()> {
+    let told = || format!("{} cannot be written", file.display());
+    let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(told)?;
+    // pieces are short
+    let mut encoder = BufWriter::with_capacity(1 << 16, GzEncoder::new(open, Compression::fast()));
+    let mut written = Ok(());
+    let whole = redact::redacted(xml, &mut |piece| {
+        if written.is_ok() {
+            written = encoder.write_all(piece.as_bytes());
+        }
+    });
+    let encoder = written.and_then(|()| encoder.into_inner().map_err(IntoInnerError::into_error)).with_context(told)?;
+    encoder.finish().with_context(told)?;
+    if whole { Ok(()) } else { bail!("it cannot be read to its end, so nothing can be left out of it (record.redact)") }
 }
 
 fn put_compressed(file: &Path, bytes: &[u8]) -> Result<()> {
