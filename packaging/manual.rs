@@ -71,17 +71,19 @@ fn keys_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lets bash offer the names of hosts and clusters, as OpenNebula's own tools tell them, where clap has a word
-/// for them only. Who completes an option does not wait for that.
+/// Lets bash offer the names of hosts and clusters, as OpenNebula's own tools tell them, where clap offers options
+/// only. Who completes an option does not wait for that.
 fn names_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
     let mut text = fs::read_to_string(file)?;
-    for (word, tool) in [("<HOST>...", "onehost"), ("[CLUSTER]", "onecluster"), ("<CLUSTER_ID>", "onecluster")] {
-        let stands = format!(" {word}\"");
-        if !text.contains(&stands) {
-            return Err(format!("the completions of bash look otherwise: {word} is not found").into());
+    for (command, tool) in [("drain", "onehost"), ("advise", "onecluster"), ("optimize", "onecluster")] {
+        let options = format!("oneaio__subcmd__{command})\n            opts=\"");
+        if !text.contains(&options) {
+            return Err(
+                format!("the completions of bash look otherwise: the options of {command} are not found").into()
+            );
         }
         let names = format!("{tool} list --csv --no-header --list NAME 2>/dev/null");
-        text = text.replace(&stands, &format!(" $([[ ${{cur}} == -* ]] || {names})\""));
+        text = text.replace(&options, &format!("{options}$([[ ${{cur}} == -* ]] || {names}) "));
     }
     fs::write(file, text)?;
     Ok(())
