@@ -1,22 +1,42 @@
 //! `oneaio classes`: what the classes of the model are, in words and numbers.
 
+use super::show::grid::{self, Grid};
 use super::show::terminal;
-use super::{ConfigArgs, Exit, driver};
+use super::{ConfigArgs, Exit, ShownArgs, driver};
 use crate::demand::model::{ClassSummary, Header};
 use crate::recall::modelfile;
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Of which model, and in which form.
+#[derive(Clone, Debug, Args)]
+pub struct ClassesArgs {
+    /// In which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
 
 /// Prints the classes.
 #[must_use]
-pub fn run(args: &ConfigArgs) -> Exit {
-    let settings = match driver::begin(args) {
+pub fn run(args: &ClassesArgs) -> Exit {
+    let settings = match driver::begin(&args.config) {
         Ok(loaded) => loaded.settings,
         Err(exit) => return exit,
     };
+    grid::fit(&args.shown);
     let path = modelfile::path(&settings);
     match modelfile::read(&path) {
-        Ok(Some(model)) => driver::print(&terminal::lines(&text(&model.header))),
+        Ok(Some(model)) => {
+            let header = &model.header;
+            driver::print(&match &args.shown {
+                ShownArgs { json: true, .. } => terminal::json(&format!("{}\n", json(header))),
+                ShownArgs { csv: true, .. } => table(header).csv(),
+                _ => terminal::lines(&text(header)),
+            })
+        }
         Ok(None) => {
             log::error!("there is no model at {}: `oneaio train` makes one", path.display());
             Exit::Unusable
@@ -26,8 +46,17 @@ pub fn run(args: &ConfigArgs) -> Exit {
 }
 
 fn text(header: &Header) -> String {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
+    format!(
+        "{}\n\n{}, fitted on {} windows of {} VMs; CPU in percent of a VM's cores, memory of its memory\n",
+        table(header),
+        header.classifier,
+        header.windows,
+        header.vms
+    )
+}
+
+fn table(header: &Header) -> Grid {
+    let names = [
         "class",
         "what",
         "share",
@@ -39,12 +68,8 @@ fn text(header: &Header) -> String {
         "disk KiB/s",
         "net KiB/s",
         "CPU by hour, UTC",
-    ]);
-    (2..10).for_each(|column| {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    });
+    ];
+    let mut table = Grid::new(&names, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[9, 8, 7, 4, 3]);
     for (number, class) in header.classes.iter().enumerate() {
         table.add_row([
             number.to_string(),
@@ -60,10 +85,31 @@ fn text(header: &Header) -> String {
             curve(&class.day),
         ]);
     }
-    format!(
-        "{table}\n\n{}, fitted on {} windows of {} VMs; CPU in percent of a VM's cores, memory of its memory\n",
-        header.classifier, header.windows, header.vms
-    )
+    table
+}
+
+/// The classes in the units of the table; shares from 0 to 1.
+fn json(header: &Header) -> Value {
+    let class = |(number, class): (usize, &ClassSummary)| {
+        json!({
+            "class": number,
+            "what": words(class),
+            "share": class.share,
+            "cores": class.cores,
+            "memory_gib": class.memory,
+            "cpu": { "mean": class.cpu.0, "p95": class.cpu.1 },
+            "memory_used": class.memory_used,
+            "disk_kib_per_second": class.io.0,
+            "net_kib_per_second": class.io.1,
+            "cpu_by_hour": class.day,
+        })
+    };
+    json!({
+        "classifier": header.classifier,
+        "windows": header.windows,
+        "vms": header.vms,
+        "classes": header.classes.iter().enumerate().map(class).collect::<Vec<_>>(),
+    })
 }
 
 /// A class in a few words.
