@@ -2,10 +2,17 @@
 
 use super::show::terminal;
 use super::{ConfigArgs, Exit, driver};
+use crate::config::Settings;
 use crate::demand::model::{ClassSummary, Header};
-use crate::recall::modelfile;
+use crate::demand::pressure::Felt;
+use crate::recall::{history, modelfile, pressure};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a server may take to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the classes.
 #[must_use]
@@ -16,7 +23,7 @@ pub fn run(args: &ConfigArgs) -> Exit {
     };
     let path = modelfile::path(&settings);
     match modelfile::read(&path) {
-        Ok(Some(model)) => driver::print(&terminal::lines(&text(&model.header))),
+        Ok(Some(model)) => driver::print(&terminal::lines(&text(&model.header, &felt(&settings)))),
         Ok(None) => {
             log::error!("there is no model at {}: `oneaio train` makes one", path.display());
             Exit::Unusable
@@ -25,28 +32,33 @@ pub fn run(args: &ConfigArgs) -> Exit {
     }
 }
 
-fn text(header: &Header) -> String {
+/// What was measured of the VMs of each class, where there is a store that holds some.
+fn felt(settings: &Settings) -> BTreeMap<usize, Felt> {
+    let Some(chosen) = history::chosen(settings) else { return BTreeMap::new() };
+    let found = history::open_to_read(&chosen, PATIENCE).and_then(|mut store| pressure::by_class(store.as_mut()));
+    found.unwrap_or_else(|error| {
+        log::debug!("what VMs of a class felt is not known: {error}");
+        BTreeMap::new()
+    })
+}
+
+fn text(header: &Header, felt: &BTreeMap<usize, Felt>) -> String {
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
-        "class",
-        "what",
-        "share",
-        "cores",
-        "GiB",
-        "CPU",
-        "p95",
-        "memory",
-        "disk KiB/s",
-        "net KiB/s",
-        "CPU by hour, UTC",
-    ]);
-    (2..10).for_each(|column| {
+    let mut names = vec!["class", "what", "share", "cores", "GiB", "CPU", "p95", "memory", "disk KiB/s", "net KiB/s"];
+    let (pressed, stolen) =
+        (felt.values().any(|felt| felt.pressure.is_some()), felt.values().any(|felt| felt.steal.is_some()));
+    names.extend(pressed.then_some("pressure"));
+    names.extend(stolen.then_some("steal"));
+    let numbers = names.len();
+    names.push("CPU by hour, UTC");
+    table.load_style(ASCII_MARKDOWN).set_header(names);
+    (2..numbers).for_each(|column| {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     });
     for (number, class) in header.classes.iter().enumerate() {
-        table.add_row([
+        let mut row = vec![
             number.to_string(),
             words(class),
             format!("{:.0} %", 100.0 * class.share),
@@ -57,11 +69,26 @@ fn text(header: &Header) -> String {
             format!("{:.0} %", class.memory_used),
             format!("{:.0}", class.io.0),
             format!("{:.0}", class.io.1),
-            curve(&class.day),
-        ]);
+        ];
+        let felt = felt.get(&number);
+        let share = |share: f64| format!("{:.1} %", 100.0 * share);
+        row.extend(pressed.then(|| felt.and_then(|felt| felt.pressure).map_or("-".to_owned(), share)));
+        let percent = |steal: f64| format!("{steal:.1} %");
+        row.extend(stolen.then(|| felt.and_then(|felt| felt.steal).map_or("-".to_owned(), percent)));
+        row.push(curve(&class.day));
+        table.add_row(row);
     }
+    let measured = match (pressed, stolen) {
+        (false, false) => "",
+        (true, false) => "pressure: of the time, something waited for a CPU on the hosts of these VMs (measured)\n",
+        (false, true) => "steal: of a core, what these VMs' virtual CPUs waited for real ones (measured)\n",
+        (true, true) => {
+            "pressure: of the time, something waited for a CPU on the hosts of these VMs; steal: of a core, what their \
+             virtual CPUs waited for real ones (measured)\n"
+        }
+    };
     format!(
-        "{table}\n\n{}, fitted on {} windows of {} VMs; CPU in percent of a VM's cores, memory of its memory\n",
+        "{table}\n\n{}, fitted on {} windows of {} VMs; CPU in percent of a VM's cores, memory of its memory\n{measured}",
         header.classifier, header.windows, header.vms
     )
 }
@@ -97,6 +124,17 @@ fn curve(day: &[f64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_vms_of_a_class_felt_stands_beside_it() {
+        let header = Header { classes: vec![ClassSummary::default(); 2], ..Header::default() };
+        assert!(!text(&header, &BTreeMap::new()).contains("pressure"));
+        let felt = BTreeMap::from([(1, Felt { pressure: Some(0.123), steal: None })]);
+        let told = text(&header, &felt);
+        assert!(told.contains("12.3 %") && told.contains("(measured)") && !told.contains("steal"), "{told}");
+        let felt = BTreeMap::from([(0, Felt { pressure: None, steal: Some(4.0) })]);
+        assert!(text(&header, &felt).contains("4.0 %"));
+    }
 
     #[test]
     fn classes_are_told_in_words() {

@@ -4,8 +4,9 @@ use super::show::{grid, migrations_table, table, terminal};
 use super::{ConfigArgs, Exit, driver, logger, recorded};
 use crate::config::LogLevel;
 use crate::decide::{self, Optimized};
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
+use crate::recall::{history, pressure};
 use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow};
@@ -44,21 +45,24 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs) -> Exit {
     logger::start(LogLevel::Warn);
     grid::fit(args.full);
-    let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from) };
+    let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from, &|_| None) };
     match told {
         Ok(text) => driver::print(&text),
         Err((exit, error)) => driver::failed(exit, &error),
     }
 }
 
+/// What was measured of hosts, in words; a bundle of elsewhere has none.
+type Measured<'m> = &'m dyn Fn(&[HostId]) -> Option<String>;
+
 /// From a recorded request, decided again.
-fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow::Error)> {
+fn from_bundle(args: &ExplainArgs, path: &Path, measured: Measured<'_>) -> Result<String, (Exit, anyhow::Error)> {
     let bundle = Bundle::open(path).map_err(|error| (Exit::Usage, error))?;
     let (settings, snapshot, recall) = recorded::read(&bundle, &args.config)?;
     if bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize") {
         let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
         let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
-        return of_optimization(args, &optimized, &settings.policy);
+        return of_optimization(args, &optimized, &settings.policy, measured);
     }
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let report = &decided.planned.report;
@@ -67,7 +71,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
         None if report.refusals.is_empty() => report.decisions.iter().map(|decision| decision.vm).collect(),
         None => report.refusals.iter().map(|refusal| refusal.vm).collect(),
     };
-    let mut text = String::new();
+    let (mut text, mut hosts) = (String::new(), Vec::new());
     for &vm in vms.iter().take(if args.vm.is_some() { 1 } else { UNASKED }) {
         let Some(explanation) = decided.explain(vm, &settings.policy) else {
             let placed: Vec<String> = decided
@@ -85,10 +89,14 @@ fn from_bundle(args: &ExplainArgs, path: &Path) -> Result<String, (Exit, anyhow:
             let _ = writeln!(text, "{line}");
         } else {
             let _ = writeln!(text, "{}", table::explanation(&decided, &explanation));
+            hosts.extend(explanation.hosts.iter().map(|verdict| verdict.host));
         }
     }
     if vms.len() > UNASKED && !args.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
+    }
+    if let Some(measured) = measured(&hosts).filter(|_| !args.json) {
+        let _ = writeln!(text, "{measured}");
     }
     Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
@@ -98,6 +106,7 @@ fn of_optimization(
     args: &ExplainArgs,
     optimized: &Optimized,
     policy: &Policy,
+    measured: Measured<'_>,
 ) -> Result<String, (Exit, anyhow::Error)> {
     let Optimized { snapshot, migrated, .. } = optimized;
     let moved = migrated.migrations.iter().map(|one| one.vm);
@@ -130,6 +139,10 @@ fn of_optimization(
     if vms.len() > UNASKED && args.vm.is_none() && !args.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
     }
+    let hosts: Vec<HostId> = snapshot.hosts.iter().map(|host| host.id).collect();
+    if let Some(measured) = measured(&hosts).filter(|_| !args.json) {
+        let _ = writeln!(text, "{measured}");
+    }
     Ok(if args.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
 
@@ -147,15 +160,24 @@ fn last(args: &ExplainArgs) -> Result<String, (Exit, anyhow::Error)> {
     let whom = args.vm.map_or("decision".to_owned(), |vm| format!("decision about VM {vm}"));
     let entry = entry.with_context(|| format!("{} holds no {whom}", file.display()));
     let entry = entry.map_err(|error| (Exit::Usage, error))?;
+    let chosen = history::chosen(&settings);
+    let measured = |hosts: &[HostId]| pressure::told(chosen.as_ref()?, hosts);
     let bundle = entry["bundle"].as_str().map(Path::new).filter(|path| path.is_dir());
     match bundle {
-        Some(bundle) if args.json => from_bundle(args, bundle),
+        Some(bundle) if args.json => from_bundle(args, bundle, &|_| None),
         Some(bundle) => {
-            let text = from_bundle(args, bundle)?;
+            let text = from_bundle(args, bundle, &measured)?;
             Ok(format!("decided at {}, recorded in {}\n\n{text}", said(&entry["at"]), bundle.display()))
         }
         None if args.json => Ok(terminal::json(&format!("{entry}\n"))),
-        None => Ok(brief(&entry, args.vm)),
+        None => {
+            let chosen = |one: &&Value| args.vm.is_none_or(|vm| one["vm"] == vm);
+            let lists = ["placed", "migrations"].into_iter().filter_map(|list| entry[list].as_array());
+            let named = lists.flatten().filter(chosen).flat_map(|one| [&one["host"], &one["from"], &one["to"]]);
+            let hosts: Vec<HostId> = named.filter_map(|host| i32::try_from(host.as_i64()?).ok()).map(HostId).collect();
+            let told = measured(&hosts).map(|told| terminal::lines(&format!("{told}\n"))).unwrap_or_default();
+            Ok(brief(&entry, args.vm) + &told)
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! One question at a time over HTTP. A server that is busy or restarts is asked again, later and
 //! later, as it wishes; what stays wrong is said in one sentence.
 
-use super::answer::{self, Take};
+use super::answer::{self, Take, Whose};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 use thiserror::Error;
@@ -84,23 +85,39 @@ impl Client {
         &self.shown
     }
 
-    /// Hands each point of a range query to `take`.
+    /// Hands each point of a range query in steps of so many seconds to `take`.
     ///
     /// # Errors
     /// When the server cannot be asked, or refuses.
-    pub fn range(&self, query: &str, from: i64, to: i64, take: &mut Take<'_>) -> Result<(), Fault> {
-        let (from, to, step) = (from.to_string(), to.to_string(), super::STEP.to_string());
+    pub(super) fn range(
+        &self,
+        query: &str,
+        whose: Whose,
+        (from, to, step): (i64, i64, i64),
+        take: &mut Take<'_>,
+    ) -> Result<(), Fault> {
+        let (from, to, step) = (from.to_string(), to.to_string(), step.to_string());
         let params = [("query", query), ("start", from.as_str()), ("end", to.as_str()), ("step", step.as_str())];
-        self.ask("query_range", &params, &mut |body| answer::series(body, take))
+        self.ask("query_range", &params, &mut |body| answer::series(body, whose, take))
+    }
+
+    /// The labels of all series that a selector finds in a span of time.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or refuses.
+    pub(super) fn labels(&self, selector: &str, from: i64, to: i64) -> Result<Vec<BTreeMap<String, String>>, Fault> {
+        let (from, to) = (from.to_string(), to.to_string());
+        let params = [("match[]", selector), ("start", from.as_str()), ("end", to.as_str())];
+        self.ask("series", &params, &mut |body| answer::labels(body))
     }
 
     /// Hands each value of an instant query to `take`.
     ///
     /// # Errors
     /// When the server cannot be asked, or refuses.
-    pub fn instant(&self, query: &str, at: i64, take: &mut Take<'_>) -> Result<(), Fault> {
+    pub(super) fn instant(&self, query: &str, at: i64, take: &mut Take<'_>) -> Result<(), Fault> {
         let at = at.to_string();
-        self.ask("query", &[("query", query), ("time", &at)], &mut |body| answer::series(body, take))
+        self.ask("query", &[("query", query), ("time", &at)], &mut |body| answer::series(body, Whose::Vms, take))
     }
 
     /// A list of names.

@@ -76,6 +76,14 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
     }
 }
 
+/// Opens a store of ours that is there, to read it.
+pub fn open_to_read(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match store {
+        Store::Sqlite(path) => Ok(Box::new(SqliteStore::open_read_only(path, patience)?)),
+        Store::Postgres(_) | Store::None => open_as_it_is(store, patience),
+    }
+}
+
 /// Opens a store, or a database that is only read, to tell what it is.
 pub fn open_to_describe(store: &Store, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
     match store {

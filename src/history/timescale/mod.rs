@@ -5,6 +5,7 @@
 pub mod ai_orchestrator;
 mod collecting;
 mod hypertable;
+mod measuring;
 mod password;
 mod placing;
 mod tls;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use tls::Mode;
 
 /// Version of the schema below.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -62,6 +63,12 @@ CREATE TABLE IF NOT EXISTS oneaio.carbon (
 CREATE TABLE IF NOT EXISTS oneaio.progress (source text PRIMARY KEY, until bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.leases (
     name text PRIMARY KEY, holder text NOT NULL, since bigint NOT NULL, until bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.host_measures (
+    host int NOT NULL, at bigint NOT NULL, cpu float8, busy float8, watts float8, pressure float8, waiting float8,
+    PRIMARY KEY (host, at));
+CREATE TABLE IF NOT EXISTS oneaio.companies (
+    vm int NOT NULL, day bigint NOT NULL, host int NOT NULL, steps int NOT NULL, pressure float8, steal float8,
+    PRIMARY KEY (vm, day, host));
 ";
 
 /// Columns that came with versions 3 and 6; the other versions only added tables.

@@ -5,12 +5,14 @@ use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
 use oneaio::history::{
-    Batch, Claim, Collecting, Described, HistoryStore, Kind, Known, LEASE, Placing, Sent, StoreError, Training,
+    Batch, Claim, Collecting, Described, HistoryStore, Kind, Known, LEASE, Measuring, Placing, Sent, StoreError,
+    Training,
 };
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::{Attempts, Placement};
 use oneaio::model::ids::{HostId, VmId};
+use oneaio::model::measure::{Company, HostMeasure, Pressure};
 use oneaio::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use std::time::Duration;
 
@@ -99,6 +101,31 @@ fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     assert_eq!(store.prune(600).unwrap(), gone);
     assert_eq!(store.status().unwrap().samples, left);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
+
+    // what was measured of hosts: the last word counts, and days end with their samples
+    assert_eq!((store.measured().unwrap(), store.pressures(0).unwrap()), (vec![], vec![]));
+    let measure = |host, at, watts, pressure| HostMeasure {
+        host: HostId(host),
+        at,
+        cpu: Some(3200.0),
+        busy: None,
+        watts,
+        pressure,
+        waiting: None,
+    };
+    let company = |host, day, steal| Company { vm: VmId(7), host: HostId(host), day, steps: 3, pressure: None, steal };
+    let steps =
+        [measure(3, 1800, None, Some(0.5)), measure(3, 300, Some(99.5), Some(0.1)), measure(4, 900, Some(1.0), None)];
+    store.keep_measures(&steps, &[company(3, 0, None), company(4, 86_400, Some(2.0))]).unwrap();
+    store.keep_measures(&[measure(3, 1800, None, Some(0.3))], &[company(3, 0, Some(1.0))]).unwrap();
+    assert_eq!(other.measured().unwrap(), [HostId(3), HostId(4)]);
+    assert_eq!(other.measures(HostId(3)).unwrap(), [steps[1], measure(3, 1800, None, Some(0.3))]);
+    let pressure = Pressure { host: HostId(3), pressure: Some(0.2), waiting: None, last_at: 1800 };
+    assert_eq!(other.pressures(0).unwrap(), [pressure]);
+    assert_eq!(other.pressures(900).unwrap()[0].pressure, Some(0.3));
+    assert_eq!(other.companies().unwrap(), [company(3, 0, Some(1.0)), company(4, 86_400, Some(2.0))]);
+    store.prune(600).unwrap();
+    assert_eq!((other.measures(HostId(3)).unwrap().len(), other.companies().unwrap().len()), (1, 1));
 
     // carbon by zone: the newest that is not too old and not yet to come
     assert_eq!(store.carbon(9_000, 3_600).unwrap(), []);
@@ -377,6 +404,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
         "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
          ALTER TABLE estimates DROP COLUMN vector; ALTER TABLE estimates DROP COLUMN outlook; DROP TABLE progress; DROP TABLE leases;
+         DROP TABLE host_measures; DROP TABLE companies;
          PRAGMA application_id = 0; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
     .unwrap();
@@ -385,6 +413,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     assert_eq!(as_it_is.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
     assert_eq!(as_it_is.relatives(&["everyone".to_owned()]).unwrap(), []);
     assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
+    assert_eq!(as_it_is.companies().unwrap(), []);
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
     store.remember(&Sent { attempts: &tried, until: 9, ..Sent::default() }).unwrap();
@@ -473,13 +502,15 @@ fn a_store_of_version_4_gets_the_tables_of_collecting_and_the_mark() {
     assert_eq!(mark, 0x6f61_696f);
     let Some(server) = Server::start() else { return };
     drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
-    let older = "DROP TABLE oneaio.progress, oneaio.leases; COMMENT ON TABLE oneaio.meta IS NULL;
+    let older = "DROP TABLE oneaio.progress, oneaio.leases, oneaio.host_measures, oneaio.companies; COMMENT ON TABLE oneaio.meta IS NULL;
                  UPDATE oneaio.meta SET version = 4";
     server.client().batch_execute(older).unwrap();
     // the placement path meets it as it is
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
     let sent = Sent { attempts: &tried, until: 9, ..Sent::default() };
-    TimescaleStore::connect(&server.address(), PATIENCE).unwrap().remember(&sent).unwrap();
+    let mut as_it_is = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
+    as_it_is.remember(&sent).unwrap();
+    assert_eq!((as_it_is.measured().unwrap(), as_it_is.companies().unwrap()), (vec![], vec![]));
     let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
     assert_eq!(store.progress("oned").unwrap().complete, None);
     assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
