@@ -25,12 +25,9 @@ fn sample(vm: i32, at: i64, cpu: f64) -> VmSample {
 
 /// What every engine must do, on an empty store that `open` opens anew each time.
 fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
-    exercise_with(open, false);
-}
-
-/// The same; with TimescaleDB whole days are dropped, and the samples here are of one.
-fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     let mut store = open();
+    // there whole days are dropped, and the samples here are of one
+    let whole_days = store.status().unwrap().engine.contains("TimescaleDB");
     assert_eq!(store.estimates(&[VmId(1)]).unwrap(), []);
     let samples: Vec<VmSample> = (0..100).map(|i| sample(7, 300 * i, 20.0)).chain([sample(8, 5, 50.0)]).collect();
     let counters = [(Kind::Vm, Counters { id: 7, at: 9, cpu: Some(1.0), ..Counters::default() })];
@@ -214,7 +211,7 @@ fn a_pool_in_transaction_mode_does_what_a_server_does() {
     exercise(&|| Box::new(TimescaleStore::open(&pool.address(), PATIENCE).unwrap()));
     let mut store = TimescaleStore::open(&pool.address(), PATIENCE).unwrap();
     assert_eq!(store.known().unwrap(), [VmId(7), VmId(8)]);
-    assert_eq!(store.samples(VmId(8)).unwrap().len(), 1);
+    assert_eq!(store.samples(VmId(8)).unwrap().last().map(|sample| sample.at), Some(605));
     // nothing of ours is left on that connection: no limit, no statement, no lock
     let mut stranger = pool.client();
     let mut one = |sql: &str| {
@@ -278,7 +275,7 @@ fn timescaledb_does_what_a_store_must() {
         .client()
         .batch_execute("CREATE SCHEMA \"The Times\"; CREATE EXTENSION timescaledb SCHEMA \"The Times\"")
         .unwrap();
-    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
     let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
     assert!(status.engine.contains("TimescaleDB") && status.engine.contains("1 chunks of a day"), "{status:?}");
     assert!(status.bytes > 0 && status.remarks.is_empty(), "{status:?}");
@@ -307,7 +304,7 @@ fn a_plain_store_becomes_a_hypertable_on_request() {
 fn timescaledb_under_the_apache_licence_keeps_chunks_without_compression() {
     let Some(server) = Server::start_with_timescaledb(&["-c", "timescaledb.license=apache"]) else { return };
     server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
-    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
     let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
     assert!(status.engine.contains("chunks of a day, 0 compressed"), "{status:?}");
     assert!(status.remarks[0].contains("not compressed"), "{status:?}");

@@ -51,9 +51,19 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 impl Server {
-    /// Starts one; `None`, said aloud, where PostgreSQL is not installed.
+    /// Starts one; `None`, said aloud, where PostgreSQL is not installed. With `ONEAIO_TIMESCALEDB` set, all
+    /// its databases have TimescaleDB.
     pub fn start() -> Option<Self> {
-        Self::start_as(false, &[])
+        if std::env::var_os("ONEAIO_TIMESCALEDB").is_none() {
+            return Self::start_as(false, &[]);
+        }
+        let server = Self::start_with_timescaledb(&[])?;
+        for database in ["template1", "postgres"] {
+            let address = server.address().replace("dbname=postgres", &format!("dbname={database}"));
+            let mut client = postgres::Client::connect(&address, postgres::NoTls).unwrap();
+            client.batch_execute("CREATE EXTENSION timescaledb").unwrap();
+        }
+        Some(server)
     }
 
     /// One that also listens on 127.0.0.1 with a certificate for `localhost`, signed by a
