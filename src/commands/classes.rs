@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_vms_of_a_class_felt_stands_beside_it() {
-        let header = Header { classes: vec![ClassSummary::default(); 2], ..Header::default() };
+        let mut header = Header::default();
+        header.classes = vec![ClassSummary::default(); 2];
         assert!(!text(&header, &BTreeMap::new()).contains("pressure"));
         let felt = BTreeMap::from([(1, Felt { pressure: Some(0.123), steal: None })]);
         let told = text(&header, &felt);

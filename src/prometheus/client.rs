@@ -58,25 +58,24 @@ impl Client {
     /// Nothing is sent yet. `url` is that of its web pages, such as `http://fe1:9090`.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .user_agent(concat!("oneaio/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(ANSWER))
-            .build();
         let base = url.trim_end_matches('/').to_owned();
         let shown = match base.split_once("://") {
             Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
             None => base.clone(),
         };
-        Self { agent: Agent::new_with_config(config), base, shown, pause: Duration::from_secs(PAUSE) }
+        Self { agent: agent(ANSWER), base, shown, pause: Duration::from_secs(PAUSE) }
     }
 
     /// The same with another first pause.
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same with another time to wait for each answer.
+    #[must_use]
+    pub fn with_patience(self, answer: Duration) -> Self {
+        Self { agent: agent(answer), ..self }
     }
 
     /// The server's address, for messages and as the name of a source.
@@ -191,6 +190,18 @@ impl Client {
             status => Attempt::Hopeless(Fault::Refused(self.shown.clone(), status, told)),
         })
     }
+}
+
+/// What asks, and waits so long for an answer.
+fn agent(answer: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("oneaio/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(CONNECT))
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(answer))
+        .build();
+    Agent::new_with_config(config)
 }
 
 /// Why there is no answer this time.

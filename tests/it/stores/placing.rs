@@ -6,7 +6,7 @@ use crate::support::skip::skip;
 use crate::support::store::{AI_ORCHESTRATOR_TABLES, Database, Pool, Server};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Batch, Placing, Sent, Training};
+use oneaio::history::{Batch, Collecting, Placing, Sent, Training};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -360,13 +360,20 @@ fn who_may_only_read_is_told_once_that_nothing_is_remembered() {
                   CREATE ROLE standby LOGIN SUPERUSER; ALTER ROLE standby SET default_transaction_read_only = on";
     server.client().batch_execute(grants).unwrap();
     let xml = request(&[host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)], &[vm(5, &[1, 2])]).xml();
-    for role in ["reader", "standby"] {
-        let address = server.address().replace("user=oneaio", &format!("user={role}"));
+    let of_role = |role: &str| server.address().replace("user=oneaio", &format!("user={role}"));
+    let standby = server.standby();
+    for (role, address) in
+        [("reader", of_role("reader")), ("standby", of_role("standby")), ("a standby", standby.address())]
+    {
         let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
         assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is known is used: {messages}");
         let warnings = messages.matches("WARN: ").count();
         assert!(warnings == 1 && messages.contains("WARN: placements are not remembered"), "{role}: {messages}");
     }
+    let Err(error) = TimescaleStore::connect(&standby.address(), PATIENCE).unwrap().claim_collection("x") else {
+        panic!("collects")
+    };
+    assert!(error.to_string().starts_with("nothing can be kept there"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub enum Trouble {
     Status(u16),
     /// Half an answer.
     Cut,
+    /// No answer until the client gives up.
+    Silent,
 }
 
 /// A cloud and its memory.
@@ -88,6 +90,11 @@ pub fn serve(cloud: &Arc<Mutex<Cloud>>) -> SocketAddr {
             // connections are kept
             while let Some(target) = read_target(&mut stream) {
                 let (status, body, cut) = answer(&mut cloud.lock().unwrap(), &target);
+                if status == 0 {
+                    // until it hangs up
+                    let _ = stream.read(&mut [0]);
+                    break;
+                }
                 let head = format!(
                     "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nRetry-After: 0\r\nContent-Length: {}\r\n\r\n",
                     body.len()
@@ -178,6 +185,7 @@ fn answer(cloud: &mut Cloud, target: &str) -> (u16, String, bool) {
             }
             match cloud.trouble.pop() {
                 Some(Trouble::Status(status)) => (status, "busy".to_owned(), false),
+                Some(Trouble::Silent) => (0, String::new(), true),
                 Some(Trouble::Cut) => (200, series(cloud, &question, (from, to, step)), true),
                 None => (200, series(cloud, &question, (from, to, step)), false),
             }
