@@ -253,7 +253,7 @@ mod tests {
                     VmSample { vm: VmId(vm), at: 300 * step, usage }
                 })
                 .collect();
-            let companies = [company(vm, vm, 0, 0.001), company(vm, vm, 1, cpu / 1000.0)];
+            let companies = [company(vm, vm, 0, cpu / 1e4), company(vm, vm, 1, 3.0 * cpu / 1e4)];
             days.add(Some(&asked), &samples, &companies, None);
         }
         let of = |host: i32, day: i64| days.days[&(HostId(host), day * DAY)];
@@ -263,7 +263,7 @@ mod tests {
         let compared = days.compared(&cpu).unwrap();
         assert_eq!((compared.days, compared.hosts, compared.young), (6, 3, 0.5));
         assert!((compared.rows[3].mean - 2.0 * 116.666_666 / 1000.0).abs() < 1e-3, "{compared:?}");
-        assert!(compared.rows[3].rank.unwrap() > 0.9 && compared.rows[0].rank.is_none(), "{compared:?}");
+        assert!(compared.rows[3].rank.unwrap() > 0.999 && compared.rows[0].rank.is_none(), "{compared:?}");
         assert_eq!(Days::default().compared(&cpu), None);
     }
 

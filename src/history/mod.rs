@@ -217,6 +217,23 @@ pub trait Known {
 /// What placing reads, and what a plan leaves. It takes a bounded number of round trips,
 /// whatever the number of VMs, and never touches samples.
 pub trait Placing: Known {
+    /// Answers what is asked until [`Self::end_reading`] from one state of the store, where that
+    /// spares a server the to and fro of a transaction for each question. Nothing is written meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn begin_reading(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Ends that, also after a question that failed.
+    ///
+    /// # Errors
+    /// When the store is lost.
+    fn end_reading(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Placements made at or after a moment, by VM.
     ///
     /// # Errors

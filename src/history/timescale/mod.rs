@@ -86,6 +86,8 @@ pub struct TimescaleStore {
     patience: Duration,
     /// The name of this process while it is the one that collects.
     holder: Option<String>,
+    /// Whether a transaction of questions is open.
+    reading: bool,
 }
 
 /// Opens what is there for the placement path: our tables, or those of the ai-orchestrator.
@@ -161,7 +163,7 @@ impl TimescaleStore {
         {
             config.password(password);
         }
-        Ok(Self { client: secured(config, &address)?, patience, holder: None })
+        Ok(Self { client: secured(config, &address)?, patience, holder: None, reading: false })
     }
 
     fn ai_orchestrator(&mut self) -> Result<Option<ai_orchestrator::Tables>, StoreError> {
@@ -309,6 +311,16 @@ fn lock(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
 impl TimescaleStore {
     /// What is selected; nothing where the table is not there, without a round trip of its own.
     fn rows_if_any(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        if self.reading {
+            return match self.client.query_typed(sql, values) {
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    // a transaction ends with its first error
+                    self.client.batch_execute("ROLLBACK")?;
+                    self.begin_questions().map(|()| Vec::new())
+                }
+                rows => Ok(rows?),
+            };
+        }
         self.short(|transaction| match transaction.query_typed(sql, values) {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
             rows => Ok(rows?),
@@ -317,7 +329,20 @@ impl TimescaleStore {
 
     /// What is selected.
     fn rows(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        if self.reading {
+            return Ok(self.client.query_typed(sql, values)?);
+        }
         self.short(|transaction| Ok(transaction.query_typed(sql, values)?))
+    }
+
+    fn begin_questions(&mut self) -> Result<(), StoreError> {
+        let most = self.patience.as_millis().max(1);
+        self.client.batch_execute(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {most};
+             SET LOCAL lock_timeout = {most}; SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
+        ))?;
+        self.reading = true;
+        Ok(())
     }
 
     /// A transaction whose statements may take as long as the caller has patience.

@@ -83,6 +83,9 @@ pub fn learn_all(
     fresh: &[VmSample],
     learn: &mut Learn<'_>,
 ) -> Result<usize, postgres::Error> {
+    if fresh.is_empty() {
+        return Ok(0);
+    }
     let of_each: Vec<&[VmSample]> = fresh.chunk_by(|a, b| a.vm == b.vm).collect();
     let ids: Vec<i32> = of_each.iter().map(|samples| samples[0].vm.0).collect();
     let rows = transaction
@@ -156,6 +159,9 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
 
 /// The newest counters; older ones replace nothing.
 pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.counters.is_empty() {
+        return Ok(());
+    }
     let kinds: Vec<i32> = batch.counters.iter().map(|(kind, _)| *kind as i32).collect();
     let ids: Vec<i32> = batch.counters.iter().map(|(_, c)| c.id).collect();
     let times: Vec<i64> = batch.counters.iter().map(|(_, c)| c.at).collect();
@@ -181,6 +187,9 @@ pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Re
 
 /// Samples of hosts; those that are known are passed over.
 pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.hosts.is_empty() {
+        return Ok(());
+    }
     let hosts: Vec<i32> = batch.hosts.iter().map(|sample| sample.host.0).collect();
     let times: Vec<i64> = batch.hosts.iter().map(|sample| sample.at).collect();
     let cpu: Vec<f64> = batch.hosts.iter().map(|sample| sample.usage.cpu).collect();
@@ -202,6 +211,9 @@ pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Resul
 
 /// Who VMs are; the newest word counts.
 pub fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.identities.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<i32> = batch.identities.iter().map(|(vm, _)| vm.0).collect();
     let texts: Vec<String> =
         batch.identities.iter().map(|(_, who)| ascii(&serde_json::to_string(who).unwrap_or_default())).collect();

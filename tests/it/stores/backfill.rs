@@ -106,8 +106,8 @@ fn a_busy_or_narrow_server_is_asked_again_and_for_less() {
     assert!(found.samples.is_sorted_by_key(|sample| (sample.vm, sample.at)));
     assert!(shared.lock().unwrap().trouble.is_empty());
     // one that does not answer is asked again too
-    let impatient = Client::new(&url).with_pause(Duration::ZERO).with_patience(Duration::from_secs(2));
-    shared.lock().unwrap().trouble = vec![Trouble::Silent];
+    let (_silent, url) = cloud(Cloud { trouble: vec![Trouble::Silent], ..Cloud::default() });
+    let impatient = Client::new(&url).with_pause(Duration::ZERO).with_patience(Duration::from_secs(3));
     assert_eq!(page(&impatient, 0, 0, 3600).unwrap().samples.len(), 3 * 12);
     // one that stays busy is told
     shared.lock().unwrap().trouble = vec![Trouble::Status(503); 50];
