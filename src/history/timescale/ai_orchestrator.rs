@@ -38,6 +38,9 @@ const MANY: i64 = 500_000;
 /// Columns of `prod_vms`.
 const VMS: [&str; 2] = ["vmid", "total_cpu"];
 
+/// Names (quoted) and types of the columns of metrics.
+type Columns = [(String, String); 9];
+
 /// The two tables, as they are named and typed here.
 pub struct Tables {
     /// `schema.name`, quoted.
@@ -45,10 +48,9 @@ pub struct Tables {
     /// The extension, where the metrics are a hypertable.
     hypertable: Option<Extension>,
     /// A continuous aggregate of the metrics, and its columns as of the metrics.
-    aggregate: Option<(String, [(String, String); 9])>,
+    aggregate: Option<(String, Columns)>,
     vms: String,
-    /// Names (quoted) and types.
-    columns: [(String, String); 9],
+    columns: Columns,
     of_vms: [(String, String); 2],
 }
 
@@ -120,10 +122,7 @@ fn hypertable_of(transaction: &mut Transaction<'_>, table: u32) -> Result<Option
 }
 
 /// The continuous aggregate of a hypertable that has its columns; none where several have.
-fn aggregate(
-    transaction: &mut Transaction<'_>,
-    table: u32,
-) -> Result<Option<(String, [(String, String); 9])>, StoreError> {
+fn aggregate(transaction: &mut Transaction<'_>, table: u32) -> Result<Option<(String, Columns)>, StoreError> {
     let sql = "SELECT quote_ident(v.nspname) || '.' || quote_ident(a.relname), a.oid
                FROM timescaledb_information.continuous_aggregates t
                JOIN pg_class m ON m.oid = $1 JOIN pg_namespace n ON n.oid = m.relnamespace
@@ -178,7 +177,7 @@ impl Tables {
         Self::moment_of(&self.columns, row)
     }
 
-    fn moment_of(columns: &[(String, String); 9], row: &str) -> String {
+    fn moment_of(columns: &Columns, row: &str) -> String {
         let (name, typed) = &columns[2];
         if typed.starts_with("timestamp") {
             format!("{row}.{name}")
