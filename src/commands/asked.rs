@@ -12,9 +12,9 @@ use crate::model::snapshot::Host;
 use crate::oned::{Limits, Oned};
 use crate::opennebula::plan_xml;
 use anyhow::{Context, Result, anyhow, bail};
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -69,7 +69,8 @@ pub fn cluster(oned: &Oned, asked: &str) -> Result<ClusterId> {
 pub fn of_cluster(oned: &Oned, cluster: ClusterId) -> Result<Vec<u8>> {
     let [marker, request] = files(cluster);
     let folder = marker.parent().context("a marker lies in a folder")?;
-    if let Err(error) = fs::create_dir(folder)
+    // who else can write there can answer in oned's place
+    if let Err(error) = DirBuilder::new().mode(0o750).create(folder)
         && error.kind() != io::ErrorKind::AlreadyExists
     {
         return Err(error).with_context(|| format!("{} cannot be made: run this as oneadmin", folder.display()));

@@ -32,6 +32,27 @@ use std::time::{Duration, Instant};
 /// The share of the deadline that is left when the planner is asked to stop.
 const LAST_PART: f64 = 0.2;
 
+/// The share that is left when it is asked to stop in the midst of its first plan.
+const VERY_LAST_PART: f64 = 0.1;
+
+/// How long is waited however short the deadline is: so many seconds, and so many more for each MB of the request. A
+/// plan that comes late is worth more to oned than none in time. A machine that does nothing else reads 100 MB and
+/// more in a second.
+struct Least(f64, f64);
+
+/// For a request to be read.
+const READING: Least = Least(5.0, 1.0);
+
+/// For a first plan of it, which has as much time again to be printed.
+const PLANNING: Least = Least(2.0, 0.1);
+
+impl Least {
+    fn of(&self, request: usize) -> Duration {
+        let Self(seconds, per_megabyte) = *self;
+        Duration::from_secs_f64(seconds + per_megabyte * request as f64 / 1e6)
+    }
+}
+
 /// Tells what is wrong.
 pub fn failed(exit: Exit, error: &anyhow::Error) -> Exit {
     log::error!("{error:#}");
@@ -145,7 +166,8 @@ pub struct Driver {
     /// What it answered.
     theirs: RefCell<Option<Vec<u8>>>,
     begun: Instant,
-    until: Instant,
+    /// How long the request is, in bytes.
+    length: usize,
     recording: Recording,
 }
 
@@ -169,7 +191,7 @@ impl Driver {
         let history = history::chosen(&settings).map(|store| known(History::start(store, patience), &settings));
         let request = request(command)?;
         let begun = Instant::now();
-        let until = begun + Duration::from_secs_f64(deadline);
+        let length = request.len();
         let moment = now_in_milliseconds();
         let now = moment.div_euclid(1000);
         let other = RefCell::new(other(command, plan, &settings, &request));
@@ -186,10 +208,11 @@ impl Driver {
             other,
             theirs: RefCell::default(),
             begun,
-            until,
+            length,
             recording,
         };
-        match driver.work(Made::default(), move || decide::read(request))? {
+        let until = driver.after(1.0).max(begun + READING.of(length));
+        match driver.work(until, Made::default(), move || decide::read(request))? {
             Ok(snapshot) => Ok((driver, snapshot)),
             Err(error) => Err(driver.unusable(&error.into())),
         }
@@ -206,21 +229,34 @@ impl Driver {
         Arc::clone(&self.recall)
     }
 
-    /// When a planner is asked to come to an end, so that there is time to print what it has.
-    pub fn soft_end(&self) -> Instant {
-        self.until - Duration::from_secs_f64(self.settings.operate.deadline * LAST_PART)
+    /// When a planner that begins now is asked to come to an end, so that there is time to print what it has; and when
+    /// it is to end in the midst of its first plan.
+    pub fn ends(&self) -> (Instant, Instant) {
+        let least = Instant::now() + PLANNING.of(self.length);
+        (self.after(1.0 - LAST_PART), self.after(1.0 - VERY_LAST_PART).max(least))
     }
 
-    /// Decides within the deadline.
+    /// When so much of the deadline has passed.
+    fn after(&self, part: f64) -> Instant {
+        self.begun + Duration::from_secs_f64(self.settings.operate.deadline * part)
+    }
+
+    /// Decides within the deadline, or what a first plan takes.
     ///
     /// # Errors
     /// The exit status, when there is nothing; then a plan of nothing is given.
     pub fn decide<T: Send + 'static>(&self, decide: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
-        self.work(Made { recall: Some(&self.recall), ..Made::default() }, decide)
+        let until = self.after(1.0).max(Instant::now() + 2 * PLANNING.of(self.length));
+        self.work(until, Made { recall: Some(&self.recall), ..Made::default() }, decide)
     }
 
-    fn work<T: Send + 'static>(&self, made: Made<'_>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Exit> {
-        within(self.until, work).map_err(|lost| self.nothing(lost, made))
+    fn work<T: Send + 'static>(
+        &self,
+        until: Instant,
+        made: Made<'_>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Exit> {
+        within(until, work).map_err(|lost| self.nothing(lost, made))
     }
 
     /// The answer when there is no plan: one of nothing, so that oned goes on, and what to do.
@@ -279,7 +315,7 @@ impl Driver {
     /// Answers with a plan of ours, or with that of the scheduler in whose shadow we are.
     fn answer(&self, plan: &str) -> Exit {
         let Some(other) = self.other.take() else { return answer(plan.as_bytes()) };
-        let Answered { bytes, failure } = other.answer(self.until);
+        let Answered { bytes, failure } = other.answer(self.after(1.0));
         let exit = answer(&bytes);
         self.theirs.replace(Some(bytes));
         match failure {

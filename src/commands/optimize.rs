@@ -58,10 +58,10 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let known = driver.recall(&snapshot);
     // kept while we plan; what is not kept in time comes again with the next request
     let keeping = driver.history.as_ref().map(|history| history.absorb(&snapshot, driver.now));
-    let (policy, cluster, soft) = (driver.settings.policy.clone(), ClusterId(id), driver.soft_end());
+    let (policy, cluster, (soft, hard)) = (driver.settings.policy.clone(), ClusterId(id), driver.ends());
     let optimized = driver.decide(move || {
-        let stop = || Instant::now() >= soft;
-        decide::optimize_until(snapshot, Some(cluster), &known, &policy, Stop::when(&stop))
+        let (stop, at_once) = (|| Instant::now() >= soft, || Instant::now() >= hard);
+        decide::optimize_until(snapshot, Some(cluster), &known, &policy, Stop::when(&stop).or_at_once(&at_once))
     })?;
     let optimized = optimized.map_err(|error| driver.unusable(&error.into()))?;
     if driver.is_shadow() {

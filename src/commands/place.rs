@@ -20,9 +20,11 @@ pub fn run(args: &AnswerArgs) -> Exit {
 fn answered(args: &AnswerArgs) -> Result<Exit, Exit> {
     let (mut driver, snapshot) =
         Driver::begin("place", args, plan_xml::PLACEMENT, |history, settings| history.with_classes(&settings.policy))?;
-    let (known, policy, soft) = (driver.recall(&snapshot), driver.settings.policy.clone(), driver.soft_end());
-    let decided = driver
-        .decide(move || decide::place_until(snapshot, &known, &policy, Stop::when(&|| Instant::now() >= soft)))?;
+    let (known, policy, (soft, hard)) = (driver.recall(&snapshot), driver.settings.policy.clone(), driver.ends());
+    let decided = driver.decide(move || {
+        let (stop, at_once) = (|| Instant::now() >= soft, || Instant::now() >= hard);
+        decide::place_until(snapshot, &known, &policy, Stop::when(&stop).or_at_once(&at_once))
+    })?;
     if driver.is_shadow() {
         log::info!("in shadow mode; oneaio would have {}", decided.planned.report.summary());
     } else {

@@ -201,7 +201,7 @@ fn draw(paths: impl Iterator<Item = PathBuf>, file: &Path, config: &ConfigArgs) 
         }
     }
     sections.insert(0, page::trend(&course));
-    match write_whole(file, page::page(&sections).as_bytes(), 0o644, Sync::No) {
+    match write_whole(file, page::page(&sections).as_bytes(), 0o640, Sync::No) {
         Ok(()) => worst,
         Err(error) => {
             log::error!("{} cannot be written: {error}", file.display());

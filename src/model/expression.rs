@@ -89,13 +89,28 @@ pub trait Facts {
 
 const CURRENT_VMS: &str = "CURRENT_VMS";
 
+/// What a CURRENT_VMS term asks: it reads as a VM's id where that runs and as -1 where it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The VM is there.
+    Here(VmId),
+    /// It is not.
+    Away(VmId),
+    /// What never is.
+    Never,
+}
+
 impl Requirement {
     /// Whether the object of `facts` meets the requirement.
     pub fn holds(&self, facts: &dyn Facts) -> bool {
         match self {
             Self::Always => true,
-            Self::Term(name, op, value) if name == CURRENT_VMS => current_vms(*op, value, facts),
-            Self::Term(name, op, value) => compare(name, *op, value, facts),
+            Self::Term(name, op, value) => match self.presence() {
+                Some(Presence::Here(vm)) => facts.runs(vm),
+                Some(Presence::Away(vm)) => !facts.runs(vm),
+                Some(Presence::Never) => false,
+                None => compare(name, *op, value, facts),
+            },
             Self::Not(inner) => !inner.holds(facts),
             Self::And(a, b) => a.holds(facts) && b.holds(facts),
             Self::Or(a, b) => a.holds(facts) || b.holds(facts),
@@ -132,6 +147,23 @@ impl Requirement {
                 b.each_vm_named(visit);
             }
         }
+    }
+
+    /// What a CURRENT_VMS term asks of its object; `None` for any other part.
+    #[must_use]
+    pub fn presence(&self) -> Option<Presence> {
+        let Self::Term(name, op, value) = self else { return None };
+        if name != CURRENT_VMS {
+            return None;
+        }
+        let Some(vm) = vm_of(value) else { return Some(Presence::Never) };
+        Some(match op {
+            Comparison::Equal | Comparison::Contains => Presence::Here(vm),
+            Comparison::NotEqual => Presence::Away(vm),
+            Comparison::Less if vm.0 > -1 => Presence::Away(vm),
+            Comparison::Greater if vm.0 < -1 => Presence::Away(vm),
+            Comparison::Less | Comparison::Greater => Presence::Never,
+        })
     }
 
     fn wanted(&self, negated: bool, visit: &mut dyn FnMut(VmId)) {
@@ -192,18 +224,6 @@ fn vm_of(value: &Literal) -> Option<VmId> {
         Literal::Integer(id) => i32::try_from(*id).ok().map(VmId),
         Literal::Text(text) => text.trim().parse().ok().map(VmId),
         Literal::Float(_) => None,
-    }
-}
-
-/// CURRENT_VMS reads as the VM's id where it runs and as -1 where it does not.
-fn current_vms(op: Comparison, value: &Literal, facts: &dyn Facts) -> bool {
-    let Some(vm) = vm_of(value) else { return false };
-    let here = facts.runs(vm);
-    match op {
-        Comparison::Equal | Comparison::Contains => here,
-        Comparison::NotEqual => !here,
-        Comparison::Less => !here && vm.0 > -1,
-        Comparison::Greater => !here && vm.0 < -1,
     }
 }
 

@@ -34,7 +34,7 @@ impl Sketch {
     /// The squared length: the variance of what it is the sketch of, (percent of a core)^2.
     #[must_use]
     pub fn squared(&self) -> f64 {
-        self.0.iter().map(|x| x * x).sum()
+        sum(|index| self.0[index] * self.0[index])
     }
 
     /// The covariance with another, (percent of a core)^2.
@@ -113,6 +113,16 @@ impl SubAssign for Sketch {
     }
 }
 
+/// A sum over the numbers of a sketch, four at a time: searches ask this millions of times, and one after
+/// another each addition waits for the one before.
+fn sum(of: impl Fn(usize) -> f64) -> f64 {
+    let mut lanes = [0.0; 4];
+    for start in (0..WIDTH).step_by(4) {
+        lanes.iter_mut().enumerate().for_each(|(lane, sum)| *sum += of(start + lane));
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+}
+
 /// How far the CPU of some VMs together may be from its expected level: what they do together,
 /// and what each does for itself. Additive: that of a host is the sum over its VMs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -147,9 +157,12 @@ impl Spread {
     #[must_use]
     pub fn deviation_changed(&self, less: &Self, more: &Self, factor: f64, sketched: bool) -> f64 {
         let alone = self.alone + (more.alone - less.alone) * factor * factor;
-        let numbers = self.together.0.iter().zip(less.together.0.iter().zip(&more.together.0));
-        let squared = |(have, (less, more)): (&f64, (&f64, &f64))| (have + (more - less) * factor).powi(2);
-        let together = if sketched { numbers.map(squared).sum() } else { 0.0 };
+        let (have, less, more) = (&self.together.0, &less.together.0, &more.together.0);
+        let squared = |index: usize| {
+            let number = have[index] + (more[index] - less[index]) * factor;
+            number * number
+        };
+        let together = if sketched { sum(squared) } else { 0.0 };
         (together + alone.max(0.0)).sqrt()
     }
 

@@ -2,6 +2,7 @@
 //! `LEVEL: [VM id] text`, where the id files the text under that VM.
 
 use crate::model::ids::VmId;
+use std::fmt::Write;
 
 /// What SCHED_MESSAGE shows of a text; the rest is cut by oned.
 pub const MAX_TEXT: usize = 150;
@@ -46,6 +47,24 @@ pub fn is_obeyed(c: char) -> bool {
 pub fn safe(text: &str) -> String {
     let flat: String = text.chars().map(|c| if is_obeyed(c) { ' ' } else { c }).collect();
     if flat.contains("]]>") { flat.replace("]]>", "]] >") } else { flat }
+}
+
+/// A JSON document with the same meaning, without what a terminal would obey: logs and answers are looked at in
+/// terminals too.
+#[must_use]
+pub fn safe_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // outside of texts JSON has none but ends of lines; writing to a String cannot fail
+        if c != '\n' && is_obeyed(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// At most [`MAX_TEXT`] characters, cut at a word where one ends near.

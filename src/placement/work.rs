@@ -2,7 +2,8 @@
 //! and equal input must give equal plans. A step is about ten nanoseconds of CPU.
 //!
 //! Who needs a bound in real time brings a [`Stop`] along; only when it tells to stop does
-//! a plan depend on it.
+//! a plan depend on it. It ends the search for something better. The first plan is finished
+//! all the same, so that there is one, unless it is told to end at once.
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,21 +27,36 @@ const ODD_TIMES: u64 = 4;
 /// Steps between two looks at the stop.
 const POLL: u64 = 50_000;
 
-/// Asked now and then whether to stop at once, with the best plan so far.
+/// Asked now and then whether to stop, with the best plan so far.
 #[derive(Clone, Copy, Default)]
-pub struct Stop<'a>(Option<&'a dyn Fn() -> bool>);
+pub struct Stop<'a> {
+    asked: Option<&'a dyn Fn() -> bool>,
+    at_once: Option<&'a dyn Fn() -> bool>,
+}
 
 impl<'a> Stop<'a> {
-    /// Stops when `asked` says so.
+    /// Stops when `asked` says so: as soon as there is a first plan, which has each VM tried once.
     #[must_use]
     pub fn when(asked: &'a dyn Fn() -> bool) -> Self {
-        Self(Some(asked))
+        Self { asked: Some(asked), at_once: None }
+    }
+
+    /// Whether it says so now.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.asked.is_some_and(|asked| asked())
+    }
+
+    /// Stops in the midst of the first plan as well, when `at_once` says so too.
+    #[must_use]
+    pub fn or_at_once(self, at_once: &'a dyn Fn() -> bool) -> Self {
+        Self { at_once: Some(at_once), ..self }
     }
 }
 
 impl fmt::Debug for Stop<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Stop(..)" } else { "Stop(never)" })
+        f.write_str(if self.asked.is_some() { "Stop(..)" } else { "Stop(never)" })
     }
 }
 
@@ -56,7 +72,14 @@ pub struct Work<'a> {
     once: Cell<u64>,
     stop: Stop<'a>,
     polled: Cell<u64>,
-    stopped: Cell<bool>,
+    /// There is no plan yet, so that the next pass, or the search for a first improvement, is finished.
+    needed: Cell<bool>,
+    /// So is the present pass.
+    whole: Cell<bool>,
+    /// Somebody told to stop.
+    told: Cell<bool>,
+    /// Somebody told to stop at once.
+    at_once: Cell<bool>,
 }
 
 impl<'a> Work<'a> {
@@ -71,7 +94,10 @@ impl<'a> Work<'a> {
             once: Cell::new(0),
             stop,
             polled: Cell::new(0),
-            stopped: Cell::new(false),
+            needed: Cell::new(true),
+            whole: Cell::new(false),
+            told: Cell::new(false),
+            at_once: Cell::new(false),
         }
     }
 
@@ -81,13 +107,32 @@ impl<'a> Work<'a> {
         self.done.set(done);
         if done.saturating_sub(self.polled.get()) >= POLL {
             self.polled.set(done);
-            self.stopped.set(self.stopped.get() || self.stop.0.is_some_and(|stop| stop()));
+            self.told.set(self.told.get() || self.stop.is_told());
+            if self.told.get() {
+                self.at_once.set(self.at_once.get() || self.stop.at_once.is_some_and(|stop| stop()));
+            }
         }
+    }
+
+    /// Whether there is no plan yet: the next pass is finished then, although somebody tells to stop.
+    pub fn need(&self, needed: bool) {
+        self.needed.set(needed);
+    }
+
+    /// Something is found that is better than nothing.
+    pub fn found(&self) {
+        self.needed.set(false);
     }
 
     /// A pass over all VMs begins.
     pub fn begin_pass(&self) {
         self.limit.set(u64::MAX);
+        self.whole.set(self.needed.replace(false));
+    }
+
+    /// Whether the pass has to end.
+    pub fn ends_pass(&self) -> bool {
+        self.at_once.get() || (self.told.get() && !self.whole.get())
     }
 
     /// The pass is over, and took these steps for one unit after another. One that cost many times what others
@@ -143,11 +188,21 @@ impl<'a> Work<'a> {
 
     /// Whether everything has to end.
     pub fn exhausted(&self) -> bool {
-        self.done.get() >= self.deadline || self.stopped.get()
+        self.done.get() >= self.deadline || self.ends()
+    }
+
+    /// Whether somebody from outside ends everything.
+    pub fn ends(&self) -> bool {
+        self.at_once.get() || (self.told.get() && !self.needed.get())
     }
 
     /// Whether somebody from outside told to stop.
-    pub fn stopped(&self) -> bool {
-        self.stopped.get()
+    pub fn told(&self) -> bool {
+        self.told.get()
+    }
+
+    /// Whether somebody from outside told to stop at once.
+    pub fn at_once(&self) -> bool {
+        self.at_once.get()
     }
 }

@@ -35,5 +35,5 @@ pub fn or_without(settings: &Settings) -> Option<Model> {
 
 /// Keeps a model: a reader finds the old one or the new one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes, 0o644, Sync::Yes).with_context(|| format!("{} cannot be written", path.display()))
+    write_whole(path, bytes, 0o640, Sync::Yes).with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -8,6 +8,7 @@ use crate::decide::{Decided, Optimized};
 use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::model::moment::utc;
+use crate::opennebula::message::safe_json;
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -85,7 +86,7 @@ pub fn append(settings: &Settings, entry: &Value) {
 
 fn write(file: &Path, entry: &Value) -> std::io::Result<()> {
     let open = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(file)?;
-    let mut line = format!("{entry}\n");
+    let mut line = safe_json(&format!("{entry}\n"));
     let _lock = Lock::of(&open);
     if cut(&open)? {
         line.insert(0, '\n');

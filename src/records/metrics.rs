@@ -9,7 +9,7 @@
 use crate::config::Settings;
 use crate::config::operate::Destination;
 use crate::decide::{Decided, Optimized};
-use crate::machine::files::{Sync, own_as_folder, write_whole};
+use crate::machine::files::{Sync, own_as_folder, text, write_whole};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
@@ -18,6 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,7 +101,9 @@ pub fn count(file: &Path, around: &Around<'_>, outcome: &Outcome<'_>) {
 
 /// One change at a time: two front ends may answer at once.
 fn locked(file: &Path, change: impl FnOnce(&mut Numbers)) -> io::Result<()> {
-    let lock = File::options().create(true).write(true).truncate(false).open(file.with_extension("lock"))?;
+    // whoever can open it can hold it
+    let lock =
+        File::options().create(true).write(true).truncate(false).mode(0o640).open(file.with_extension("lock"))?;
     own_as_folder(&file.with_extension("lock"));
     let (mut left, pause) = PATIENCE;
     while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -110,7 +113,7 @@ fn locked(file: &Path, change: impl FnOnce(&mut Numbers)) -> io::Result<()> {
         left -= 1;
         std::thread::sleep(pause);
     }
-    let mut numbers = Numbers::parse(&std::fs::read_to_string(file).unwrap_or_default());
+    let mut numbers = Numbers::parse(&text(file).unwrap_or_default());
     change(&mut numbers);
     write_whole(file, numbers.text().as_bytes(), 0o644, Sync::No)
 }

@@ -15,6 +15,18 @@ pub enum Changers {
     Everybody,
 }
 
+/// Who asks for a placement. What is answered takes room on hosts for a while, and is told to oned, the store and
+/// the log; so it matters whether anybody will act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The account of the service, where mm_sched runs too, root, or whoever may change something.
+    Own,
+    /// Somebody on another machine, which the service listens to as it is told: perhaps mm_sched.
+    Elsewhere,
+    /// Another user of this machine.
+    Stranger,
+}
+
 /// Why somebody may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -38,6 +50,18 @@ impl Refusal {
 }
 
 impl Changers {
+    /// Who asks, by the Authorization and the ends of the connection.
+    pub fn asker(&self, authorization: Option<&[u8]>, peer: Option<SocketAddr>, here: Option<SocketAddr>) -> Origin {
+        let own = || Self::Own.allow(None, peer, here).is_ok();
+        if self.allow(authorization, peer, here).is_ok() || own() {
+            return Origin::Own;
+        }
+        match peer {
+            Some(peer) if !peer.ip().to_canonical().is_loopback() => Origin::Elsewhere,
+            _ => Origin::Stranger,
+        }
+    }
+
     /// Whether a request may change something, by its Authorization and the ends of its
     /// connection.
     pub fn allow(
@@ -54,6 +78,28 @@ impl Changers {
                 let own = rustix::process::geteuid().as_raw();
                 user.filter(|user| *user == own || *user == 0).map(drop).ok_or(Refusal::Stranger)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_apart() {
+        let at = |text: &str| Some(text.parse::<SocketAddr>().expect("an address"));
+        let here = at("127.0.0.1:4567");
+        for (changers, peer, expected) in [
+            (Changers::Everybody, at("127.0.0.1:9"), Origin::Own),
+            (Changers::Everybody, at("192.0.2.7:9"), Origin::Own),
+            // nobody has this connection
+            (Changers::Own, at("127.0.0.1:9"), Origin::Stranger),
+            (Changers::Own, at("[::ffff:127.0.0.1]:9"), Origin::Stranger),
+            (Changers::Own, at("192.0.2.7:9"), Origin::Elsewhere),
+            (Changers::Own, None, Origin::Stranger),
+        ] {
+            assert_eq!(changers.asker(None, peer, here), expected, "{changers:?} {peer:?}");
         }
     }
 }

@@ -3,13 +3,14 @@
 
 use super::board::{Board, Shown};
 use super::booked::Booked;
+use super::changers;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
 use super::foresee::{Ahead, Waiting, foresee, listed};
 use super::memory::Memory;
 use super::messages::Messages;
 use super::metrics::Metrics;
-use super::view::View;
+use super::view::{Cloud, View};
 use crate::config::Settings;
 use crate::decide::{self, Decided, Stop};
 use crate::machine::clock::now;
@@ -19,7 +20,7 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::plan::Action;
 use crate::model::policy::{Policy, Retry};
 use crate::model::report::{Decision, Lack, Planned, Refusal, Report};
-use crate::model::snapshot::{Candidates, Notice, Snapshot};
+use crate::model::snapshot::{Candidates, Notice, Snapshot, Vm};
 use crate::model::units::{Cpu, Memory as Size};
 use crate::opennebula::external::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -43,8 +44,10 @@ pub struct Asker<'a> {
     /// mm_sched decides itself whom an answer leaves out, and the size of each VM is known.
     /// The calls of AI-Orchestrator carry none: there a VM whose size nobody knows is placed all the same.
     pub mm_sched: bool,
-    /// Whether to come to an end with the best plan so far.
-    pub stop: &'a dyn Fn() -> bool,
+    /// Who it is.
+    pub from: changers::Origin,
+    /// When to come to an end with the best plan so far.
+    pub stop: Stop<'a>,
 }
 
 /// What is left to do when the answer is on its way.
@@ -53,6 +56,8 @@ pub struct After {
     policy: Policy,
     request: String,
     mm_sched: bool,
+    /// Somebody may act on the answer.
+    counts: bool,
     now: i64,
 }
 
@@ -140,7 +145,7 @@ impl Decider {
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
         let max_host = self.settings.serve.max_host;
-        let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, Stop::when(asker.stop));
+        let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, asker.stop);
         let mut decided = plan(snapshot);
         let mut waiting = Waiting::default();
         if asker.mm_sched && cloud.is_some() {
@@ -150,7 +155,7 @@ impl Decider {
             loop {
                 waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, max_host);
                 let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
-                let Some(next) = next.filter(|_| first.len() < FIRST && !(asker.stop)()) else { break };
+                let Some(next) = next.filter(|_| first.len() < FIRST && !asker.stop.is_told()) else { break };
                 // it will be started before the others: then the others are planned around it
                 let alone =
                     Batch { vms: left.vms.iter().filter(|vm| vm.vm == next).cloned().collect(), odd: Vec::new() };
@@ -177,6 +182,16 @@ impl Decider {
             self.metrics.refused(refusal.lack.map_or("other", Lack::name));
         }
         let count = decided.planned.plan.actions.len();
+        // an answer from elsewhere is believed to be acted on where oned shows that its VMs wait
+        let waits = |cloud: &Cloud, vm: &Vm| {
+            cloud.vms.get(&vm.id).is_some_and(|known| (known.cpu, known.memory) == (vm.cpu, vm.memory))
+        };
+        let mut asked = decided.snapshot.candidates.iter().map(|one| &decided.snapshot.vms[one.vm]);
+        let counts = match asker.from {
+            changers::Origin::Own => true,
+            changers::Origin::Elsewhere => cloud.as_ref().is_none_or(|cloud| asked.all(|vm| waits(cloud, vm))),
+            changers::Origin::Stranger => false,
+        };
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         self.metrics.spare(report.spare.as_ref());
         let refused = report.refusals.clone();
@@ -188,6 +203,7 @@ impl Decider {
                 policy,
                 request: asker.request.to_owned(),
                 mm_sched: asker.mm_sched,
+                counts,
                 now,
             }),
         )
@@ -217,9 +233,10 @@ impl Decider {
 
     /// Tells why, and remembers what was `answered`; before the next decision.
     pub fn finish(&self, after: &After, answered: bool) {
-        let After { decided, policy, request, mm_sched, now } = after;
+        let After { decided, policy, request, mm_sched, counts, now } = after;
         let mut past = lock(&self.past);
-        if answered {
+        // a stranger's question takes nobody's room, and is no decision
+        if answered && *counts {
             for action in &decided.planned.plan.actions {
                 if let Some(vm) = decided.snapshot.vm(action.vm) {
                     past.booked.add(vm, action.host, *now);

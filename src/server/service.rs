@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use super::body::{Bodies, NoBody, may_be_json};
-use super::changers::{Changers, Refusal as Locked};
+use super::changers::{self, Changers, Refusal as Locked};
 use super::chosen::Choice;
 use super::decider::{Asker, Decider, Outcome};
 use super::heads::Heads;
@@ -12,9 +12,11 @@ use super::rest::{self, PlaceOrSet};
 use super::routes::{Found, Route, What, find};
 use super::view::View;
 use super::{health, openapi, told};
+use crate::decide::Stop;
 use crate::machine::locks::lock;
 use crate::model::policy::Policy;
 use crate::opennebula::external::{self, Batch, BodyError};
+use crate::opennebula::message::safe_json;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -113,7 +115,12 @@ struct Content {
 
 impl Content {
     fn json(value: &Value) -> Self {
-        Self { status: StatusCode::OK, kind: "application/json", text: value.to_string(), note: String::new() }
+        Self {
+            status: StatusCode::OK,
+            kind: "application/json",
+            text: safe_json(&value.to_string()),
+            note: String::new(),
+        }
     }
 }
 
@@ -133,7 +140,8 @@ impl Service {
         let (content, extra, closes) = match outcome {
             Ok(content) => (content, None, chunked),
             Err(refused) => {
-                let text = json!({ "error": refused.error, "field": refused.field, "request": id }).to_string();
+                let text = json!({ "error": refused.error, "field": refused.field, "request": id });
+                let text = safe_json(&text.to_string());
                 let note = format!(" error={:?}", refused.error);
                 let content = Content { status: refused.status, kind: "application/json", text, note };
                 // what was not read to its end must not be taken for a request
@@ -252,6 +260,11 @@ impl Service {
         })
     }
 
+    fn asker(&self, headers: &HeaderMap, of: &Line) -> changers::Origin {
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.changers.asker(given, of.peer, of.here)
+    }
+
     /// The page of the last decision: names of VMs and hosts are for this machine alone.
     async fn page(self: &Arc<Self>, headers: &HeaderMap, of: &Line) -> Result<Content, Refused> {
         // a name of somebody else that leads here must not let his pages read ours
@@ -305,11 +318,13 @@ impl Service {
         match route.what {
             What::Batch => {
                 let batch = external::read(bytes).map_err(malformed)?;
-                self.place_batch(batch, is_mm_sched(headers), id, until).await
+                self.place_batch(batch, is_mm_sched(headers), self.asker(headers, of), id, until).await
             }
-            What::Place => self.place_one(rest::placement(bytes).map_err(malformed)?, id, until).await,
+            What::Place => {
+                self.place_one(rest::placement(bytes).map_err(malformed)?, self.asker(headers, of), id, until).await
+            }
             What::SetClassifier => match rest::placement_or_classifier(bytes).map_err(malformed)? {
-                PlaceOrSet::Place(asked) => self.place_one(asked, id, until).await,
+                PlaceOrSet::Place(asked) => self.place_one(asked, self.asker(headers, of), id, until).await,
                 PlaceOrSet::Set(name) => {
                     self.allow(headers, of)?;
                     self.set(id, "classifier", &name.clone(), |chosen| chosen.classifier = Some(name))?;
@@ -344,12 +359,13 @@ impl Service {
         self: &Arc<Self>,
         batch: Batch,
         mm_sched: bool,
+        from: changers::Origin,
         id: &str,
         until: Instant,
     ) -> Result<Content, Refused> {
         let vms = batch.vms.len() + batch.odd.len();
         let odd = batch.odd.clone();
-        let outcome = self.decide(batch, true, id, until).await?;
+        let outcome = self.decide(batch, (true, from), id, until).await?;
         let mut answered: Vec<_> = outcome.placed.iter().chain(&outcome.held).copied().collect();
         answered.sort_unstable();
         let most = if mm_sched { MM_SCHED_READS } else { usize::MAX };
@@ -373,10 +389,16 @@ impl Service {
         Ok(Content { text, note, ..Content::json(&Value::Null) })
     }
 
-    async fn place_one(self: &Arc<Self>, asked: external::Asked, id: &str, until: Instant) -> Result<Content, Refused> {
+    async fn place_one(
+        self: &Arc<Self>,
+        asked: external::Asked,
+        from: changers::Origin,
+        id: &str,
+        until: Instant,
+    ) -> Result<Content, Refused> {
         let vm = asked.vm;
         let batch = Batch { vms: vec![asked], odd: Vec::new() };
-        let outcome = self.decide(batch, false, id, until).await?;
+        let outcome = self.decide(batch, (false, from), id, until).await?;
         if let Some(out) = outcome.left_out.first() {
             let error = format!("{}: VM {vm} {}", out.why.field(), out.why.text());
             return Err(Refused::field(StatusCode::BAD_REQUEST, out.why.field(), error));
@@ -398,7 +420,7 @@ impl Service {
     async fn decide(
         self: &Arc<Self>,
         batch: Batch,
-        mm_sched: bool,
+        (mm_sched, from): (bool, changers::Origin),
         id: &str,
         until: Instant,
     ) -> Result<Outcome, Refused> {
@@ -420,8 +442,11 @@ impl Service {
         let turn = Arc::new(Mutex::new(Some(turn)));
         let (stopped, held) = (given_up.clone(), turn.clone());
         tokio::task::spawn_blocking(move || {
-            let stop = || stopped.load(Ordering::Acquire) || Instant::now() >= soft;
-            let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, stop: &stop });
+            // who has hung up waits no more either
+            let gone = || stopped.load(Ordering::Acquire) || answer.is_closed();
+            let (stop, at_once) = (|| gone() || Instant::now() >= soft, || gone() || Instant::now() >= until);
+            let stop = Stop::when(&stop).or_at_once(&at_once);
+            let (outcome, after) = decider.decide(&batch, Asker { request: &request, mm_sched, from, stop });
             // who has given up gets no answer: then nothing of it is remembered
             let heard = answer.send(outcome).is_ok();
             after.iter().for_each(|after| decider.finish(after, heard));

@@ -7,6 +7,7 @@ use crate::model::ids::VmId;
 use crate::model::moment::utc;
 use crate::model::policy::Policy;
 use crate::model::report::SpareRoom;
+use crate::opennebula::message::is_obeyed;
 use crate::server::{Point, Shown};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -123,6 +124,8 @@ pub fn page(sections: &[Markup]) -> String {
         }
     }
     .into_string()
+    // marks of direction show a page in another order as well
+    .replace(|c: char| c != '\n' && is_obeyed(c), " ")
 }
 
 /// One request; `name` is where it lies.

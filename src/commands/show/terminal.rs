@@ -1,8 +1,7 @@
 //! Text on its way to a terminal. Names come from users: what a terminal would obey, or what
 //! would show a line in another order than it has, is taken out.
 
-use crate::opennebula::message::{is_obeyed, safe};
-use std::fmt::Write;
+use crate::opennebula::message::{safe, safe_json};
 
 /// Lines, each safe.
 pub fn lines(text: &str) -> String {
@@ -11,23 +10,13 @@ pub fn lines(text: &str) -> String {
 
 /// A JSON document with the same meaning.
 pub fn json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        // outside of texts JSON has none but ends of lines; writing to a String cannot fail
-        if c != '\n' && is_obeyed(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    safe_json(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opennebula::message::is_obeyed;
 
     #[test]
     fn nothing_is_obeyed_and_json_means_the_same() {

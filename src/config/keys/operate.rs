@@ -11,12 +11,12 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "deadline",
         default: "30",
-        help: "Seconds for one request of `place` or `optimize`, history included. oned waits for ever; we\n\
-               give an empty plan then and say so, and the VMs come with the next request. A number\n\
-               from 0.1 to 3600.",
+        help: "Seconds for one request of `place` or `optimize`, history included. oned waits for ever. After\n\
+               four fifths of it the best plan so far is given. There is a first plan however short it is: it\n\
+               has at least 2 s, and 0.1 s for each MB of the request. A number from 0.001 to 3600.",
         set: |s, text| {
-            let value = number(text, 3600.0).filter(|value| *value >= 0.1);
-            value.map(|value| s.operate.deadline = value).ok_or("a number from 0.1 to 3600")
+            let value = number(text, 3600.0).filter(|value| *value >= 0.001);
+            value.map(|value| s.operate.deadline = value).ok_or("a number from 0.001 to 3600")
         },
     },
     Key {

@@ -52,7 +52,7 @@ pub fn hopeless(context: &Context<'_>, units: &[Unit]) -> Vec<usize> {
             || unit.members.iter().any(|&member| context.groups.domains.waits_for_others(member))
             || unit.hosts.iter().any(|&host| unit.seats(&mut ledger, host as usize).is_ok())
     };
-    (0..units.len()).filter(|&index| !context.work.stopped() && !may_go(&units[index])).collect()
+    (0..units.len()).filter(|&index| !context.work.ends() && !may_go(&units[index])).collect()
 }
 
 /// One way through all units, while it may still be the best.
@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
             }
             let begun = context.work.done();
             let found =
-                if context.work.stopped() { None } else { greedy::best(&units[index], &mut ledger, preference) };
+                if context.work.ends_pass() { None } else { greedy::best(&units[index], &mut ledger, preference) };
             match found {
                 Some(seats) => book(&mut ledger, seats),
                 None => waiting.push(index),
@@ -178,8 +178,14 @@ impl<'a> Attempt<'a> {
         refusals.extend(refused.iter().map(|(request, reason)| refusal(context.vm(*request).id, reason, None, false)));
         let mut sentences = Refusals::default();
         for &index in &self.waiting {
-            let (why, lack) = if context.work.stopped() {
-                let text = "waits: planning was stopped before its turn; it comes with the next request";
+            // sentences take time as well
+            let (why, lack) = if context.work.told() {
+                let text = match context.work.at_once() {
+                    true => "waits: planning was stopped before its turn; it comes with the next request",
+                    false => {
+                        "waits: planning was stopped before room could be made for it; it comes with the next request"
+                    }
+                };
                 (Waits::new(text, Brief::Stopped), None)
             } else {
                 sentences.explain(&units[index], &mut self.ledger)

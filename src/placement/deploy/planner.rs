@@ -9,6 +9,7 @@
 //!
 //! All of this is one path, the same for every deadline, which only says how far along it
 //! a plan may go. The best plan on the path so far is taken, so more time is never worse.
+//! Its first pass is always finished, so that there is a plan.
 
 use super::attempt::{self, Attempt};
 use super::draft::{Draft, PlanningInput, Prepared, better, compare};
@@ -23,6 +24,7 @@ use crate::model::snapshot::{Snapshot, Vm, VmState};
 use crate::placement::rules::context::Context;
 use crate::placement::rules::groups::{Groups, torn_sets};
 use crate::placement::score::green;
+use crate::placement::work::Work;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -36,11 +38,11 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
     let draft = |prepared: &Prepared<'_>, staying: &HashMap<usize, Waits>| {
         prepared.with(input, policy, staying, |context| best_draft(context, input.retries))
     };
-    let mut chosen = consistent(input.snapshot, |staying| draft(&prepared, staying));
+    let mut chosen = consistent(input.snapshot, &prepared.work, true, |staying| draft(&prepared, staying));
     // wishes keep nobody waiting; who would wait if he were alone waits without them too
-    if chosen.hopeful && has_wishes(input.snapshot) {
+    if chosen.hopeful && has_wishes(input.snapshot) && !prepared.work.told() {
         let prepared = Prepared { wishes: false, ..Prepared::new(input, policy) };
-        let without = consistent(input.snapshot, |staying| draft(&prepared, staying));
+        let without = consistent(input.snapshot, &prepared.work, false, |staying| draft(&prepared, staying));
         let count = |draft: &Draft| (draft.quality.placed, draft.quality.late);
         if count(&without) > count(&chosen) {
             chosen = without;
@@ -54,12 +56,19 @@ pub fn plan(input: &PlanningInput<'_>, policy: &Policy) -> Planned {
 const REVISIONS: usize = 6;
 
 /// The best draft that holds although some VMs with RESCHED find no host: then they stay where they are, those
-/// who wait for them may join them there, and their affined VMs may not go elsewhere.
-fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, Waits>) -> Draft) -> Draft {
+/// who wait for them may join them there, and their affined VMs may not go elsewhere. Where it is `needed`, each
+/// pass is finished until there is one.
+fn consistent(
+    snapshot: &Snapshot,
+    work: &Work<'_>,
+    needed: bool,
+    draft: impl Fn(&HashMap<usize, Waits>) -> Draft,
+) -> Draft {
     let mut staying: HashMap<usize, Waits> = HashMap::new();
     let mut best: Option<Draft> = None;
     let mut revision = 0;
     loop {
+        work.need(needed && best.is_none());
         let next = draft(&staying);
         let mut stuck = stranded(snapshot, &next);
         stuck.retain(|request, _| !staying.contains_key(request));
@@ -76,7 +85,7 @@ fn consistent(snapshot: &Snapshot, draft: impl Fn(&HashMap<usize, Waits>) -> Dra
                 Some(best) => better(best, next),
                 None => next,
             };
-            if !others_wait {
+            if !others_wait || work.told() {
                 return next;
             }
             best = Some(next);

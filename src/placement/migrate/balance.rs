@@ -21,7 +21,7 @@ pub fn balance(state: &mut State<'_>, only_overfull: bool) {
     let pieces: Vec<Piece<'_>> = units.iter().map(piece).collect();
     let at = units.iter().filter_map(|&unit| state.home(unit)).collect();
     let load = state.load().clone();
-    let mut rules = Moves { state, units: &units, taken: Vec::new() };
+    let mut rules = Moves { state, units: &units, only_overfull, taken: Vec::new() };
     let effort = Effort { only_overfull, ..Effort::MIGRATING };
     Search::new(scene.context.space, &pieces, at, load, &mut rules, effort).run();
 }
@@ -30,6 +30,7 @@ pub fn balance(state: &mut State<'_>, only_overfull: bool) {
 struct Moves<'s, 'a> {
     state: &'s mut State<'a>,
     units: &'s [usize],
+    only_overfull: bool,
     /// By change: where its VMs were, in the order in which they moved.
     taken: Vec<Vec<(usize, Option<usize>)>>,
 }
@@ -42,8 +43,8 @@ impl Rules for Moves<'_, '_> {
         if let Some(less) = less.map(|less| scene.unit(self.units[less])) {
             (cpu, memory) = (cpu - less.cpu, memory - less.memory);
         }
-        let more = self.state.more_moved(self.units[piece], host);
-        self.state.has_room(host, cpu, memory) && (more <= 0 || self.state.moved() < scene.limit())
+        let free = || self.state.more_moved(self.units[piece], host) <= 0;
+        self.state.has_room(host, cpu, memory) && (self.state.moved() < scene.limit() || free())
     }
 
     /// One migration after another, in an order in which each has room.
@@ -64,6 +65,10 @@ impl Rules for Moves<'_, '_> {
             let before = members.map(|&member| (member, self.state.at(member))).collect();
             if self.state.go_all(&order).is_ok() {
                 self.taken.push(before);
+                // where the mean moves, what is taken may yet be given up
+                if scene.context.space.mean_is_fixed() && !self.only_overfull {
+                    scene.context.work.found();
+                }
                 return true;
             }
         }
@@ -80,6 +85,10 @@ impl Rules for Moves<'_, '_> {
 
     fn keep(&mut self) {
         self.taken.clear();
+        // to relieve one overfull host of several is not always better than nothing
+        if !self.only_overfull {
+            self.state.scene().context.work.found();
+        }
     }
 
     fn go_on(&mut self, steps: usize) -> bool {

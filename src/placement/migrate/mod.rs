@@ -66,6 +66,7 @@ fn optimized(scene: &Scene<'_>) -> Migrated {
     let mut best = Schedule { steps: Vec::new(), state: State::new(scene), dropped: Vec::new() };
     for _ in 0..ROUNDS {
         let next = improved(scene, &best.state);
+        scene.context.work.found();
         let Some(next) = next.filter(|next| is_better(&next.state, &best.state)) else { break };
         best = next;
         if scene.context.work.spent() {

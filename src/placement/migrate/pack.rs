@@ -14,8 +14,9 @@ pub fn pack(state: &mut State<'_>) {
     let spare = Spare::new(state.scene());
     loop {
         let order = order(state);
-        let emptied = order.into_iter().filter(|&host| empty(state, host, spare.as_ref())).count();
-        if emptied == 0 || state.scene().context.work.spent() {
+        let work = state.scene().context.work;
+        let emptied = order.into_iter().filter(|&host| !work.spent() && empty(state, host, spare.as_ref())).count();
+        if emptied == 0 || work.spent() {
             return;
         }
     }
@@ -73,6 +74,7 @@ fn empty(state: &mut State<'_>, host: usize, spare: Option<&Spare<'_>>) -> bool 
     });
     let leaves_room = |state: &State<'_>| spare.map(|spare| spare.homeless(state)) <= homeless;
     if all && state.moved() <= scene.limit() && leaves_room(state) {
+        scene.context.work.found();
         return true;
     }
     for unit in units {

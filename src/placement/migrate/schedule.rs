@@ -39,7 +39,7 @@ pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<
     let mut planning = Planning {
         scene,
         state: State::new(scene),
-        held: Vec::new(),
+        held: vec![Held::default(); scene.context.snapshot.hosts.len()],
         carried: Vec::new(),
         steps: Vec::new(),
         dropped: Vec::new(),
@@ -65,18 +65,18 @@ fn pending(scene: &Scene<'_>, target: &[Option<usize>]) -> Vec<Pending> {
     found
 }
 
-/// Room on a source that a migration may still hold.
+/// Room on a host that those may still hold that leave it.
+#[derive(Clone, Default)]
 struct Held {
-    source: usize,
     cpu: Cpu,
     memory: Memory,
-    request: usize,
+    requests: Vec<usize>,
 }
 
 struct Planning<'a> {
     scene: &'a Scene<'a>,
     state: State<'a>,
-    /// What migrations may still hold on their source.
+    /// By host: what migrations may still hold there.
     held: Vec<Held>,
     /// Members of sets that have yet to follow to a host.
     carried: Vec<(usize, usize)>,
@@ -147,7 +147,10 @@ impl Planning<'_> {
     fn hold(&mut self, request: usize) {
         let vm = self.scene.vm(request);
         if let Some(source) = self.scene.context.home(request) {
-            self.held.push(Held { source, cpu: vm.cpu, memory: vm.memory, request });
+            let held = &mut self.held[source];
+            held.cpu += vm.cpu;
+            held.memory += vm.memory;
+            held.requests.push(request);
         }
     }
 
@@ -155,16 +158,16 @@ impl Planning<'_> {
     fn release(&mut self) {
         if self.scene.context.purpose == Purpose::Drain {
             // the operator goes from round to round
-            self.held.clear();
+            self.held.fill(Held::default());
         }
     }
 
     /// Room on the target even while all sources still hold what may not have left them.
     fn has_room(&self, one: &Pending) -> bool {
-        let held = || self.held.iter().filter(|held| held.source == one.to);
+        let held = &self.held[one.to];
         let movers = || one.movers.iter().map(|&mover| self.scene.vm(mover));
-        let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held().map(|held| held.cpu).sum();
-        let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held().map(|held| held.memory).sum();
+        let cpu = movers().map(|vm| vm.cpu).sum::<Cpu>() + held.cpu;
+        let memory = movers().map(|vm| vm.memory).sum::<Memory>() + held.memory;
         self.state.has_room(one.to, cpu, memory)
     }
 
@@ -174,8 +177,8 @@ impl Planning<'_> {
         if !self.all_fit(movers, to) {
             return false;
         }
-        let left = self.held.iter().filter(|held| held.source == to).map(|held| held.request);
-        let left: Vec<(usize, Option<usize>)> = left.map(|request| (request, self.state.at(request))).collect();
+        let left = self.held[to].requests.iter();
+        let left: Vec<(usize, Option<usize>)> = left.map(|&request| (request, self.state.at(request))).collect();
         left.iter().for_each(|(request, _)| self.state.put(*request, Some(to)));
         let fits = left.is_empty() || self.all_fit(movers, to);
         left.into_iter().rev().for_each(|(request, at)| self.state.put(request, at));
@@ -200,7 +203,13 @@ impl Planning<'_> {
     /// All that is left waits for each other: the best detour to a third host, or one less.
     fn break_up(&mut self, pending: &mut Vec<Pending>) {
         let mut best: Option<(f64, usize, usize)> = None;
+        let work = self.scene.context.work;
         for (index, one) in pending.iter().enumerate() {
+            // each has all hosts and all that left to look at
+            work.spend(self.scene.unit(one.unit).hosts.len() * (2 + self.held.len() / 4));
+            if work.exhausted() {
+                break;
+            }
             let Some(from) = self.state.home(one.unit).filter(|_| one.movers.len() == 1) else { continue };
             for &to in self.scene.unit(one.unit).hosts.iter() {
                 let to = to as usize;

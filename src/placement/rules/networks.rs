@@ -58,7 +58,7 @@ impl<'a> Rule<'a> for Networks<'a> {
         let key = (case.request, case.there.cluster);
         let known = self.known.borrow().get(&key).filter(|(state, _)| *state == self.state).map(|(_, c)| c.clone());
         let chosen = known.unwrap_or_else(|| {
-            let chosen = self.choose(vm, nics, case.there.cluster);
+            let chosen = self.choose(case.request, nics, case.there.cluster);
             self.known.borrow_mut().insert(key, (self.state, chosen.clone()));
             chosen
         });
@@ -95,12 +95,13 @@ impl Networks<'_> {
 
     /// By a maximum matching of NICs to networks, best network first; where they must differ
     /// each network serves one, else as many as it has leases. O(NICs^2 x networks) at most.
-    fn choose(&self, vm: &Vm, nics: &[NicCandidates], cluster: ClusterId) -> Chosen {
+    fn choose(&self, request: usize, nics: &[NicCandidates], cluster: ClusterId) -> Chosen {
+        let vm = self.context.vm(request);
         // most NICs may go to the same networks
-        let mut orders: HashMap<(*const u32, &str), Rc<[usize]>> = HashMap::new();
+        let mut orders: HashMap<(*const u32, Option<usize>), Rc<[usize]>> = HashMap::new();
         let mut options: Vec<Rc<[usize]>> = Vec::with_capacity(nics.len());
         for nic in nics {
-            let rank = vm.auto_nics.iter().find(|auto| auto.id == nic.nic).map_or("", |auto| auto.rank.as_str());
+            let rank = self.context.ranks.of_nic(request, nic.nic);
             let key = (nic.vnets.as_ptr(), rank);
             let order = match orders.get(&key) {
                 Some(order) => order.clone(),
@@ -130,15 +131,16 @@ impl Networks<'_> {
     }
 
     /// Networks of one NIC that serve the cluster and have a lease, best first.
-    fn options(&self, vm: &Vm, nic: &NicCandidates, rank: &str, cluster: ClusterId) -> Chosen {
+    fn options(&self, vm: &Vm, nic: &NicCandidates, rank: Option<usize>, cluster: ClusterId) -> Chosen {
         let vnets = &self.context.snapshot.vnets;
         self.context.work.spend(4 * nic.vnets.len());
         let serving = nic.vnets.iter().map(|&vnet| vnet as usize);
         let serving: Vec<usize> =
             serving.filter(|&vnet| vnets[vnet].clusters.binary_search(&cluster).is_ok()).collect();
         let free = serving.iter().copied().filter(|&vnet| vm.resume || self.leases[vnet] > 0);
-        let mut free: Vec<(f64, usize)> =
-            free.map(|vnet| (self.context.ranks.of_vnet(rank, &vnets[vnet]), vnet)).collect();
+        let values = rank.map(|rank| self.context.ranks.of_vnets(rank, vnets));
+        let value = |vnet: usize| values.as_ref().map_or(0.0, |values| values[vnet]);
+        let mut free: Vec<(f64, usize)> = free.map(|vnet| (value(vnet), vnet)).collect();
         if free.is_empty() {
             return Err(match serving.first() {
                 Some(&vnet) => Reason::Leases { nic: nic.nic, vnet: vnets[vnet].id },

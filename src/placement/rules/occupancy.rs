@@ -11,27 +11,66 @@ use super::reason::Reason;
 use super::standing::{Seat, Standing};
 use super::{Case, Rule};
 use crate::model::brief::Waits;
-use crate::model::expression::{Facts, Requirement, parse_requirement};
+use crate::model::expression::{Facts, Presence, Requirement, parse_requirement};
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Snapshot, Vm, VmState};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// The CURRENT_VMS rules of a request.
 pub struct CurrentVms<'a> {
     snapshot: &'a Snapshot,
-    /// By VM: of those to be placed and of those that run.
-    rules: BTreeMap<VmId, Vec<Requirement>>,
-    leavers: HashSet<VmId>,
-    request_of: HashMap<VmId, usize>,
-    /// By VM: the requests whose VMs its rules ask for.
-    wants: BTreeMap<VmId, Vec<usize>>,
-    /// By VM: whom its rules speak of.
-    mentions: BTreeMap<VmId, BTreeSet<VmId>>,
-    /// By host: who is there before the plan. Empty where nobody has such rules.
-    present: Vec<HashSet<VmId>>,
+    /// VMs that have rules, and those that rules speak of, by id.
+    known: Vec<Known>,
+    index: HashMap<VmId, usize>,
+    /// By request: which of them its VM is. Empty where nobody has such rules.
+    of_request: Vec<Option<usize>>,
+    /// By host: whether one of them is about to leave it.
+    leaving: Vec<bool>,
 }
+
+/// A VM that has rules, or that rules speak of.
+struct Known {
+    id: VmId,
+    request: Option<usize>,
+    /// It has RESCHED, and is not known to stay.
+    leaves: bool,
+    /// Hosts that it is on before the plan, mostly one.
+    present: Vec<usize>,
+    rules: Vec<Ruled>,
+    /// Requests whose VMs its rules ask for.
+    wants: Vec<usize>,
+    /// How many VMs its rules speak of.
+    mentions: usize,
+    /// Whose rules speak of it, by id: nobody else cares whether it comes or goes.
+    spoken_of_by: Vec<usize>,
+}
+
+/// A rule as it was written, for messages, and as it is looked at.
+struct Ruled {
+    written: Requirement,
+    term: Term,
+    /// What is told where one of its parts is false, by the part's place.
+    told: RefCell<HashMap<usize, Arc<str>>>,
+}
+
+/// A rule whose VMs are looked up, without what is the same everywhere.
+enum Term {
+    Constant(bool),
+    /// Whether a VM, by its place among those known, is there.
+    Vm(usize, bool),
+    /// Any other attribute of the host, which a plan does not change; by host, once it was looked at, where that
+    /// is kept.
+    Attribute(Requirement, Option<RefCell<Vec<Option<bool>>>>),
+    Not(Box<Term>),
+    All(Vec<Term>),
+    Any(Vec<Term>),
+}
+
+/// So many values of terms on hosts are kept: about 1 MB.
+const KEPT: usize = 1 << 20;
 
 impl<'a> CurrentVms<'a> {
     /// Parses all rules; the second part tells of those that cannot be read, by VM. Requests in `staying` have
@@ -54,57 +93,149 @@ impl<'a> CurrentVms<'a> {
                 }
             }
         }
-        let ids = || snapshot.candidates.iter().enumerate().map(|(request, c)| (&snapshot.vms[c.vm], request));
-        let leaves = |(vm, request): &(&Vm, usize)| vm.resched && !staying.contains_key(request);
-        let leavers = ids().filter(leaves).map(|(vm, _)| vm.id).collect();
-        let request_of: HashMap<VmId, usize> = ids().map(|(vm, request)| (vm.id, request)).collect();
-        let present = if rules.is_empty() { Vec::new() } else { present(snapshot) };
-        let mut mentions: BTreeMap<VmId, BTreeSet<VmId>> = BTreeMap::new();
+        let none =
+            Self { snapshot, known: Vec::new(), index: HashMap::new(), of_request: Vec::new(), leaving: Vec::new() };
+        (if rules.is_empty() { none } else { none.with(rules, staying) }, unreadable)
+    }
+
+    fn with(mut self, rules: BTreeMap<VmId, Vec<Requirement>>, staying: &HashMap<usize, Waits>) -> Self {
+        let snapshot = self.snapshot;
+        let mut named: BTreeMap<VmId, Vec<VmId>> = rules.keys().map(|vm| (*vm, Vec::new())).collect();
         for (vm, rules) in &rules {
-            let named = mentions.entry(*vm).or_default();
-            rules.iter().for_each(|rule| {
-                rule.each_vm_named(&mut |vm| {
-                    named.insert(vm);
-                });
+            let mut mentioned = Vec::new();
+            rules.iter().for_each(|rule| rule.each_vm_named(&mut |vm| mentioned.push(vm)));
+            mentioned.sort_unstable();
+            mentioned.dedup();
+            mentioned.into_iter().for_each(|other| named.entry(other).or_default().push(*vm));
+        }
+        self.index = named.keys().enumerate().map(|(index, vm)| (*vm, index)).collect();
+        let known = |id: VmId| Known {
+            id,
+            request: None,
+            leaves: false,
+            present: Vec::new(),
+            rules: Vec::new(),
+            wants: Vec::new(),
+            mentions: 0,
+            spoken_of_by: Vec::new(),
+        };
+        self.known = named.keys().map(|id| known(*id)).collect();
+        for (spoken_of, by) in named.values().enumerate() {
+            self.known[spoken_of].spoken_of_by = by.iter().filter_map(|vm| self.index.get(vm).copied()).collect();
+            for speaker in self.known[spoken_of].spoken_of_by.clone() {
+                self.known[speaker].mentions += 1;
+            }
+        }
+        let request_vm = |request: usize| &snapshot.vms[snapshot.candidates[request].vm];
+        self.of_request = (0..snapshot.candidates.len()).map(|r| self.index.get(&request_vm(r).id).copied()).collect();
+        for (request, index) in self.of_request.iter().enumerate() {
+            if let Some(index) = *index {
+                self.known[index].request = Some(request);
+                self.known[index].leaves = request_vm(request).resched && !staying.contains_key(&request);
+            }
+        }
+        self.are_present();
+        self.leaving = vec![false; snapshot.hosts.len()];
+        for one in self.known.iter().filter(|one| one.leaves) {
+            one.present.iter().for_each(|&host| self.leaving[host] = true);
+        }
+        let mut kept = 0;
+        for (vm, rules) in rules {
+            let Some(own) = self.index.get(&vm).copied() else { continue };
+            let mut wants = Vec::new();
+            let request = |vm: VmId| self.known[*self.index.get(&vm)?].request;
+            rules.iter().for_each(|rule| rule.each_vm_wanted(&mut |vm| wants.extend(request(vm))));
+            let ruled = rules.into_iter().map(|written| Ruled {
+                term: self.looked_up(own, &written, &mut kept),
+                written,
+                told: RefCell::default(),
             });
+            let ruled = ruled.collect();
+            self.known[own].rules = ruled;
+            self.known[own].wants = wants;
         }
-        let mut wants: BTreeMap<VmId, Vec<usize>> = BTreeMap::new();
-        for (vm, rules) in &rules {
-            let named = wants.entry(*vm).or_default();
-            rules.iter().for_each(|rule| rule.each_vm_wanted(&mut |vm| named.extend(request_of.get(&vm).copied())));
+        self
+    }
+
+    /// Who is on each host, by the host's list and by the VMs' own word.
+    fn are_present(&mut self) {
+        let snapshot = self.snapshot;
+        let by_host = snapshot.hosts.iter().enumerate().flat_map(|(host, h)| h.vms.iter().map(move |vm| (*vm, host)));
+        let bound = |vm: &&Vm| matches!(vm.state, VmState::Active | VmState::Parked);
+        let by_vm = snapshot.vms.iter().filter(bound).filter_map(|vm| Some((vm.id, snapshot.host_index(vm.host?)?)));
+        for (vm, host) in by_host.chain(by_vm) {
+            if let Some(known) = self.index.get(&vm).map(|&index| &mut self.known[index])
+                && !known.present.contains(&host)
+            {
+                known.present.push(host);
+            }
         }
-        (Self { snapshot, rules, leavers, request_of, wants, mentions, present }, unreadable)
+    }
+
+    /// A part of a rule of `own`, with its VMs looked up. Those that are nowhere, and will be nowhere, are away.
+    fn looked_up(&self, own: usize, part: &Requirement, kept: &mut usize) -> Term {
+        let vm = |id: VmId, here: bool| match self.index.get(&id).copied() {
+            Some(index) if index != own => {
+                let known = &self.known[index];
+                let nowhere = known.request.is_none() && known.present.is_empty();
+                if nowhere { Term::Constant(!here) } else { Term::Vm(index, here) }
+            }
+            _ => Term::Constant(!here),
+        };
+        match (part, part.presence()) {
+            (_, Some(Presence::Here(id))) => vm(id, true),
+            (_, Some(Presence::Away(id))) => vm(id, false),
+            (_, Some(Presence::Never)) => Term::Constant(false),
+            (Requirement::Always, _) => Term::Constant(true),
+            (Requirement::Term(..), _) => {
+                *kept += self.snapshot.hosts.len();
+                Term::Attribute(part.clone(), (*kept <= KEPT).then(RefCell::default))
+            }
+            (Requirement::Not(inner), _) => match self.looked_up(own, inner, kept) {
+                Term::Constant(holds) => Term::Constant(!holds),
+                inner => Term::Not(Box::new(inner)),
+            },
+            (Requirement::And(a, b), _) => {
+                let mut all = Vec::new();
+                for part in [a, b] {
+                    match self.looked_up(own, part, kept) {
+                        Term::Constant(true) => {}
+                        Term::Constant(false) => return Term::Constant(false),
+                        Term::All(mut more) if all.is_empty() => std::mem::swap(&mut all, &mut more),
+                        Term::All(more) => all.extend(more),
+                        one => all.push(one),
+                    }
+                }
+                if all.is_empty() { Term::Constant(true) } else { Term::All(all) }
+            }
+            (Requirement::Or(a, b), _) => {
+                let mut any = Vec::new();
+                for part in [a, b] {
+                    match self.looked_up(own, part, kept) {
+                        Term::Constant(false) => {}
+                        Term::Constant(true) => return Term::Constant(true),
+                        Term::Any(mut more) if any.is_empty() => std::mem::swap(&mut any, &mut more),
+                        Term::Any(more) => any.extend(more),
+                        one => any.push(one),
+                    }
+                }
+                if any.is_empty() { Term::Constant(false) } else { Term::Any(any) }
+            }
+        }
     }
 
     /// Requests whose VMs the rules of a request ask for.
     pub fn wants(&self, request: usize) -> &[usize] {
-        self.wants.get(&self.id(request)).map_or(&[], Vec::as_slice)
+        self.of(request).map_or(&[], |index| &self.known[index].wants)
     }
 
     /// Whether a request has such rules.
     pub fn concerns(&self, request: usize) -> bool {
-        !self.of(self.id(request)).is_empty()
+        self.of(request).is_some_and(|index| !self.known[index].rules.is_empty())
     }
 
-    /// Whether a VM's rules speak of another: all else may come and go.
-    fn speaks_of(&self, vm: VmId, other: VmId) -> bool {
-        self.mentions.get(&vm).is_some_and(|named| named.contains(&other))
-    }
-
-    fn present(&self, host: usize) -> impl Iterator<Item = &VmId> {
-        self.present.get(host).into_iter().flatten()
-    }
-
-    fn is_present(&self, vm: VmId, host: usize) -> bool {
-        self.present.get(host).is_some_and(|vms| vms.contains(&vm))
-    }
-
-    fn of(&self, vm: VmId) -> &[Requirement] {
-        self.rules.get(&vm).map_or(&[], Vec::as_slice)
-    }
-
-    fn id(&self, request: usize) -> VmId {
-        self.snapshot.vms[self.snapshot.candidates[request].vm].id
+    fn of(&self, request: usize) -> Option<usize> {
+        self.of_request.get(request).copied().flatten()
     }
 }
 
@@ -126,18 +257,6 @@ fn beyond(snapshot: &Snapshot, bytes: usize) -> BTreeMap<VmId, String> {
         }
     }
     beyond
-}
-
-/// Who is on each host, by the host's list and by the VMs' own word.
-fn present(snapshot: &Snapshot) -> Vec<HashSet<VmId>> {
-    let mut present: Vec<HashSet<VmId>> = snapshot.hosts.iter().map(|h| h.vms.iter().copied().collect()).collect();
-    for vm in &snapshot.vms {
-        let bound = matches!(vm.state, VmState::Active | VmState::Parked);
-        if let Some(index) = vm.host.filter(|_| bound).and_then(|host| snapshot.host_index(host)) {
-            present[index].insert(vm.id);
-        }
-    }
-    present
 }
 
 /// As much of a term as a message has room for; the rest is not even written.
@@ -179,13 +298,13 @@ struct Occupancy<'a> {
     of: &'a CurrentVms<'a>,
 }
 
-/// Who is on a host, if one more came or one went.
+/// Who is on a host, if one more came or one went, by their places among those known.
 #[derive(Clone, Copy)]
 struct There<'c> {
     host: usize,
     standing: &'c Standing,
-    more: Option<VmId>,
-    less: Option<VmId>,
+    more: Option<usize>,
+    less: Option<usize>,
 }
 
 impl<'a> Rule<'a> for Occupancy<'a> {
@@ -194,35 +313,32 @@ impl<'a> Rule<'a> for Occupancy<'a> {
     }
 
     fn ask(&self, case: &Case<'_>, _seat: &mut Seat) -> Result<(), Reason> {
-        if self.of.rules.is_empty() {
-            return Ok(());
-        }
+        let Some(vm) = self.of.of(case.request) else { return Ok(()) };
         let before = There { host: case.host, standing: case.standing, more: None, less: None };
-        let after = There { more: Some(case.vm.id), ..before };
-        if let Some(rule) = self.broken(case.vm.id, after) {
-            return Err(Reason::CurrentVms(self.told(case.vm.id, after, rule)));
+        let after = There { more: Some(vm), ..before };
+        if let Some(rule) = self.broken(vm, after) {
+            return Err(Reason::CurrentVms(self.told(vm, after, rule)));
         }
-        self.undisturbed(case.vm.id, before, after)
+        self.undisturbed(vm, before, after)
     }
 
     fn release(&self, case: &Case<'_>) -> Result<(), Reason> {
-        if self.of.rules.is_empty() {
-            return Ok(());
-        }
+        let Some(vm) = self.of.of(case.request) else { return Ok(()) };
         let before = There { host: case.host, standing: case.standing, more: None, less: None };
-        self.undisturbed(case.vm.id, before, There { less: Some(case.vm.id), ..before })
+        self.undisturbed(vm, before, There { less: Some(vm), ..before })
     }
 
     fn holds(&self, host: usize, standing: &Standing) -> bool {
         let there = There { host, standing, more: None, less: None };
-        let guests = || standing.guests(host).iter().map(|&guest| self.of.id(guest));
-        self.of.rules.is_empty() || guests().all(|guest| self.broken(guest, there).is_none())
+        let guests = || standing.guests(host).iter().filter_map(|&guest| self.of.of(guest));
+        self.of.known.is_empty() || guests().all(|guest| self.broken(guest, there).is_none())
     }
 
     fn kept(&self, case: &Case<'_>) -> Result<(), Reason> {
+        let Some(vm) = self.of.of(case.request) else { return Ok(()) };
         let there = There { host: case.host, standing: case.standing, more: None, less: None };
-        match self.broken(case.vm.id, there) {
-            Some(rule) => Err(Reason::CurrentVms(self.told(case.vm.id, there, rule))),
+        match self.broken(vm, there) {
+            Some(rule) => Err(Reason::CurrentVms(self.told(vm, there, rule))),
             None => Ok(()),
         }
     }
@@ -239,76 +355,131 @@ impl<'a> Rule<'a> for Occupancy<'a> {
 impl Occupancy<'_> {
     /// Nobody's rule that holds before is broken after, but for that of `mover`. A placement
     /// looks at the VMs that it brings: what oned has let those do that run is oned's.
-    fn undisturbed(&self, mover: VmId, before: There<'_>, after: There<'_>) -> Result<(), Reason> {
-        let others: BTreeSet<VmId> = if self.context.migrates() {
-            self.of.rules.keys().copied().filter(|vm| self.runs(*vm, before, false)).collect()
-        } else {
-            let guests = before.standing.guests(before.host).iter().map(|&guest| self.of.id(guest));
-            guests.filter(|vm| self.of.rules.contains_key(vm)).collect()
+    fn undisturbed(&self, mover: usize, before: There<'_>, after: There<'_>) -> Result<(), Reason> {
+        let migrates = self.context.migrates();
+        let speakers = &self.of.known[mover].spoken_of_by;
+        self.context.work.spend(speakers.len());
+        let concerned = |vm: &usize| {
+            let comes = || self.of.known[*vm].request.and_then(|request| before.standing.host(request));
+            if migrates { self.runs(*vm, before, false) } else { comes() == Some(before.host) }
         };
-        let disturbed = |vm: &VmId| {
-            self.broken(*vm, after).is_some() && (!self.context.migrates() || self.broken(*vm, before).is_none())
-        };
-        let concerned = others.into_iter().filter(|vm| *vm != mover && self.of.speaks_of(*vm, mover));
-        match concerned.into_iter().find(disturbed) {
-            Some(other) => Err(Reason::CurrentVmsOf(other)),
+        let disturbed =
+            |vm: &usize| self.broken(*vm, after).is_some() && (!migrates || self.broken(*vm, before).is_none());
+        match speakers.iter().find(|vm| **vm != mover && concerned(vm) && disturbed(vm)) {
+            Some(other) => Err(Reason::CurrentVmsOf(self.of.known[*other].id)),
             None => Ok(()),
         }
     }
 
     /// The first rule of a VM that is false there, by its place.
-    fn broken(&self, vm: VmId, there: There<'_>) -> Option<usize> {
-        let holds = |rule: &Requirement, leavers_gone: bool| rule.holds(&self.facts(vm, there, leavers_gone));
-        let moving = !self.of.leavers.is_empty() && self.of.present(there.host).any(|vm| self.of.leavers.contains(vm));
-        // each term is a look or two into a set
-        let terms = self.of.mentions.get(&vm).map_or(0, BTreeSet::len);
-        self.context.work.spend(1 + terms * if moving { 12 } else { 6 });
-        let both = |rule: &Requirement| holds(rule, false) && (!moving || holds(rule, true));
-        self.of.of(vm).iter().position(|rule| !both(rule))
+    fn broken(&self, vm: usize, there: There<'_>) -> Option<usize> {
+        let mut steps = 1;
+        let moving = self.of.leaving[there.host];
+        let mut holds = |rule: &Ruled, leavers_gone: bool| self.is_met(&rule.term, there, leavers_gone, &mut steps);
+        let mut both = |rule: &Ruled| holds(rule, false) && (!moving || holds(rule, true));
+        let broken = self.of.known[vm].rules.iter().position(|rule| !both(rule));
+        // each look takes some nanoseconds
+        self.context.work.spend(1 + steps / 2);
+        broken
+    }
+
+    fn is_met(&self, term: &Term, there: There<'_>, leavers_gone: bool, steps: &mut usize) -> bool {
+        *steps += 1;
+        match term {
+            Term::Constant(holds) => *holds,
+            Term::Vm(vm, here) => self.runs(*vm, there, leavers_gone) == *here,
+            Term::Attribute(written, None) => self.is_so(written, there.host, steps),
+            Term::Attribute(written, Some(known)) => {
+                let mut known = known.borrow_mut();
+                if known.is_empty() {
+                    known.resize(self.of.snapshot.hosts.len(), None);
+                }
+                *known[there.host].get_or_insert_with(|| self.is_so(written, there.host, steps))
+            }
+            Term::Not(inner) => !self.is_met(inner, there, leavers_gone, steps),
+            Term::All(all) => all.iter().all(|one| self.is_met(one, there, leavers_gone, steps)),
+            Term::Any(any) => any.iter().any(|one| self.is_met(one, there, leavers_gone, steps)),
+        }
+    }
+
+    /// Whether a term about an attribute is true of a host.
+    fn is_so(&self, written: &Requirement, host: usize, steps: &mut usize) -> bool {
+        // a pattern is compared letter by letter
+        *steps += 50;
+        written.holds(&Attributes(&self.of.snapshot.hosts[host]))
     }
 
     /// The term of a rule that makes it false there.
-    fn told(&self, vm: VmId, there: There<'_>, rule: usize) -> Arc<str> {
-        let rule = &self.of.of(vm)[rule];
-        // each term is looked at once more
-        self.context.work.spend(2 * self.of.mentions.get(&vm).map_or(0, BTreeSet::len));
-        let term = [false, true].into_iter().find_map(|gone| rule.false_part(&self.facts(vm, there, gone)));
-        shortened(term.unwrap_or(rule))
+    fn told(&self, vm: usize, there: There<'_>, rule: usize) -> Arc<str> {
+        let known = &self.of.known[vm];
+        let Some(ruled) = known.rules.get(rule) else { return Arc::from("") };
+        let mut steps = 1;
+        let mut first =
+            |all: &[Term], gone: bool| all.iter().position(|one| !self.is_met(one, there, gone, &mut steps));
+        let part = match &ruled.term {
+            // which part is false first, only the whole text tells
+            Term::Constant(_) => None,
+            Term::All(all) => [false, true].into_iter().find_map(|gone| first(all, gone)),
+            _ => Some(0),
+        };
+        self.context.work.spend(steps / 2);
+        let text = || {
+            // each term is looked at once more
+            self.context.work.spend(6 * known.mentions);
+            let facts = |leavers_gone| HostFacts { rule: self, there, myself: vm, leavers_gone };
+            let term = [false, true].into_iter().find_map(|gone| ruled.written.false_part(&facts(gone)));
+            shortened(term.unwrap_or(&ruled.written))
+        };
+        match part {
+            Some(part) => ruled.told.borrow_mut().entry(part).or_insert_with(text).clone(),
+            None => text(),
+        }
     }
 
-    fn facts<'c>(&'c self, vm: VmId, there: There<'c>, leavers_gone: bool) -> HostFacts<'c> {
-        HostFacts { rule: self, host: &self.of.snapshot.hosts[there.host], there, myself: vm, leavers_gone }
-    }
-
-    fn runs(&self, vm: VmId, there: There<'_>, leavers_gone: bool) -> bool {
+    fn runs(&self, vm: usize, there: There<'_>, leavers_gone: bool) -> bool {
         if there.more == Some(vm) {
             return true;
         }
         if there.less == Some(vm) {
             return false;
         }
-        let request = self.of.request_of.get(&vm).copied();
-        let is_guest = request.is_some_and(|request| there.standing.host(request) == Some(there.host));
-        let has_left = request.is_some_and(|request| self.context.home(request) == Some(there.host));
-        let stays = self.of.is_present(vm, there.host) && !has_left && !(leavers_gone && self.of.leavers.contains(&vm));
-        is_guest || stays
+        let known = &self.of.known[vm];
+        if known.request.is_some_and(|request| there.standing.host(request) == Some(there.host)) {
+            return true;
+        }
+        known.present.contains(&there.host)
+            && !(leavers_gone && known.leaves)
+            && known.request.is_none_or(|request| self.context.home(request) != Some(there.host))
+    }
+}
+
+/// What a host says of itself.
+struct Attributes<'h>(&'h Host);
+
+impl Facts for Attributes<'_> {
+    fn any_value(&self, name: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.0.attributes.values(name).any(visit)
+    }
+
+    fn runs(&self, _: VmId) -> bool {
+        false
     }
 }
 
 struct HostFacts<'c> {
     rule: &'c Occupancy<'c>,
-    host: &'c Host,
     there: There<'c>,
-    myself: VmId,
+    myself: usize,
     leavers_gone: bool,
 }
 
 impl Facts for HostFacts<'_> {
     fn any_value(&self, name: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.host.attributes.values(name).any(visit)
+        Attributes(&self.rule.of.snapshot.hosts[self.there.host]).any_value(name, visit)
     }
 
     fn runs(&self, vm: VmId) -> bool {
-        vm != self.myself && self.rule.runs(vm, self.there, self.leavers_gone)
+        let index = self.rule.of.index.get(&vm).copied();
+        index.is_some_and(|vm| vm != self.myself && self.rule.runs(vm, self.there, self.leavers_gone))
     }
 }

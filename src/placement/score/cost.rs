@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// What a host costs beside its distance.
 pub trait Cost: Debug + Send + Sync {
     /// The score of a host (index in the snapshot) whose distance, with the costs before this
-    /// one, is `distance`, and whose CPU utilisation, 1 being full use, is `cpu`.
+    /// one, is `distance`, and whose CPU utilisation, 1 being full use, is `cpu`. Never less for a larger
+    /// distance.
     fn adjusted(&self, _host: usize, distance: f64, _cpu: f64) -> f64 {
         distance
     }

@@ -237,10 +237,22 @@ impl Load {
         self.costs.adjusted(host, signed, used.cpu)
     }
 
-    /// Badness of a host if `less` left it and `more` came, both in the units of the dimensions: searches ask
-    /// this millions of times.
+    /// Badness of a host if `less` left it and `more` came, both in the units of the dimensions.
     #[must_use]
     pub fn badness_changed(&self, space: &Space, host: usize, less: Option<&Share>, more: Option<&Share>) -> f64 {
+        self.changed(space, host, (less, more), |_| false).unwrap_or(f64::INFINITY)
+    }
+
+    /// The same, or `None` where it would be at least a badness that is `hopeless`. Searches ask this millions
+    /// of times: what hosts deviate is looked at only where the rest leaves hope.
+    #[must_use]
+    pub fn changed(
+        &self,
+        space: &Space,
+        host: usize,
+        (less, more): (Option<&Share>, Option<&Share>),
+        hopeless: impl FnOnce(f64) -> bool,
+    ) -> Option<f64> {
         let (less, more) = (less.unwrap_or(&self.nothing), more.unwrap_or(&self.nothing));
         let (used, scale, mean, target) = (&self.used[host], space.scale(host), &self.mean, self.target[host]);
         let mut distance = 0.0;
@@ -256,9 +268,16 @@ impl Load {
             cpu: used.allocated.cpu + change(less_of.cpu, more_of.cpu, scale_of.cpu),
             memory: used.allocated.memory + change(less_of.memory, more_of.memory, scale_of.memory),
         };
-        let spread = || used.spread.deviation_changed(&less.spread, &more.spread, scale.cpu, self.sketched);
-        let deviation = if self.deviation_counts() { spread() } else { 0.0 };
-        self.badness_at(host, distance, cpu, memory, deviation, &allocated)
+        if !self.deviation_counts() {
+            return Some(self.badness_at(host, distance, cpu, memory, 0.0, &allocated));
+        }
+        // deviations only add to it
+        let least = self.costs.adjusted(host, distance, cpu) + OVERFULL * self.too_much(host, cpu, memory, &allocated);
+        if hopeless(least) {
+            return None;
+        }
+        let deviation = used.spread.deviation_changed(&less.spread, &more.spread, scale.cpu, self.sketched);
+        Some(self.badness_at(host, distance, cpu, memory, deviation, &allocated))
     }
 
     /// D_green of every host against the mean as it is, whatever was aimed at.

@@ -97,6 +97,12 @@ pub fn cannot_pay(before: &[f64], after: f64, price: f64) -> bool {
     price > 0.0 && gain(before, &[after]) <= price + SAME || cube(after) >= (1.0 - LEAST_GAIN) * unevenness(before)
 }
 
+/// Whether scores are more uneven than others.
+#[must_use]
+pub fn is_worse(before: &[f64], after: &[f64]) -> bool {
+    unevenness(after) - unevenness(before) > NOTHING
+}
+
 /// Whether two sets of scores are as uneven.
 #[must_use]
 pub fn same(before: &[f64], after: &[f64]) -> bool {

@@ -5,12 +5,13 @@
 //! the host that was emptiest before it.
 
 use crate::model::expression::{Rank, numeric, parse_rank, reckoned, whole};
-use crate::model::ids::{DatastoreId, VmId, VnetId, listed};
+use crate::model::ids::{DatastoreId, NicId, VmId, listed};
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Attributes, Datastore, Host, Notice, Snapshot, Subject, Vnet};
 use crate::model::units::{Cpu, Memory};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// What the plan has brought to a host so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +36,10 @@ pub struct Ranks {
     column_of: HashMap<String, usize>,
     /// By rank and id: what was worked out already.
     of_datastores: RefCell<HashMap<(usize, DatastoreId), f64>>,
-    of_vnets: RefCell<HashMap<(usize, VnetId), f64>>,
+    /// By rank: its values on all networks, by index; each worked out when it is first asked for.
+    of_vnets: RefCell<HashMap<usize, Rc<[f64]>>>,
+    /// By request: ranks of its NICs, by the NIC's number.
+    of_nics: Vec<Vec<(NicId, usize)>>,
     /// Ranks that were looked at for divisions by zero, with what there is to say.
     divided: HashMap<usize, Option<String>>,
     /// Those that are a number on no host.
@@ -153,10 +157,12 @@ impl Ranks {
             };
             let host = read("SCHED_RANK", &vm.rank, true);
             read("SCHED_DS_RANK", &vm.datastore_rank, false);
+            let mut nics = Vec::new();
             for nic in &vm.auto_nics {
-                read("the SCHED_RANK of a NIC", &nic.rank, false);
+                nics.extend(read("the SCHED_RANK of a NIC", &nic.rank, false).map(|rank| (nic.id, rank)));
             }
             ranks.of_request.push(host);
+            ranks.of_nics.push(nics);
         }
         notices.extend(causes.notices());
         ranks
@@ -296,11 +302,16 @@ impl Ranks {
         *known.entry((rank, datastore.id)).or_insert_with(|| self.of_attributes(rank, &datastore.attributes))
     }
 
-    /// The value of a text on a network; 0 for no or an unreadable text.
-    pub fn of_vnet(&self, text: &str, vnet: &Vnet) -> f64 {
-        let Some(&rank) = self.known.get(text) else { return 0.0 };
+    /// The number of the rank of a request's NIC, if it has one that can be read.
+    pub fn of_nic(&self, request: usize, nic: NicId) -> Option<usize> {
+        self.of_nics.get(request)?.iter().find(|(id, _)| *id == nic).map(|(_, rank)| *rank)
+    }
+
+    /// The values of rank number `rank` on all networks, by index.
+    pub fn of_vnets(&self, rank: usize, vnets: &[Vnet]) -> Rc<[f64]> {
         let mut known = self.of_vnets.borrow_mut();
-        *known.entry((rank, vnet.id)).or_insert_with(|| self.of_attributes(rank, &vnet.attributes))
+        let all = || vnets.iter().map(|vnet| self.of_attributes(rank, &vnet.attributes)).collect();
+        known.entry(rank).or_insert_with(all).clone()
     }
 
     fn of_attributes(&self, rank: usize, attributes: &Attributes) -> f64 {

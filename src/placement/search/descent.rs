@@ -2,7 +2,7 @@
 
 use super::{Change, Piece, Rules, Search};
 use crate::placement::score::load::SAME;
-use crate::placement::score::objective::{cannot_pay, gain, pays, same};
+use crate::placement::score::objective::{cannot_pay, gain, is_worse, pays, same};
 
 /// This many of the best changes are tried against the rules: where they are tight, the first
 /// ones mostly fail.
@@ -113,8 +113,12 @@ impl<R: Rules> Search<'_, R> {
             }
             // nothing to gain with a price, whatever becomes of the other host
             if price <= 0.0 || !cannot_pay(&before, without, price) {
-                let after = [without, self.load.badness_changed(self.space, other, None, more)];
-                if self.is_better(before, after, price, host, other) && self.rules.has_room(change.piece, other, None) {
+                let hopeless = |there| self.cannot_be_better(before, [without, there], price, host, other);
+                let there = self.load.changed(self.space, other, (None, more), hopeless);
+                let after = there.map(|there| [without, there]);
+                if let Some(after) = after.filter(|after| self.is_better(before, *after, price, host, other))
+                    && self.rules.has_room(change.piece, other, None)
+                {
                     candidates.offer(&before, &after, cost, &[change]);
                 }
             }
@@ -126,12 +130,15 @@ impl<R: Rules> Search<'_, R> {
             looks += 1;
             let comes = Some(self.amount(back));
             let price = self.price(out.into_iter().chain([back]));
-            let here = self.load.badness_changed(self.space, host, more, comes);
-            if cannot_pay(&before, here, price) {
+            let hopeless = |here| cannot_pay(&before, here, price);
+            let Some(here) = self.load.changed(self.space, host, (more, comes), hopeless) else { continue };
+            if hopeless(here) {
                 continue;
             }
             looks += 1;
-            let after = [here, self.load.badness_changed(self.space, other, comes, more)];
+            let too_bad = |there| !pays(&before, &[here, there], price);
+            let Some(there) = self.load.changed(self.space, other, (comes, more), too_bad) else { continue };
+            let after = [here, there];
             if pays(&before, &after, price)
                 && self.may_go(back, host)
                 && self.rules.has_room(back, host, out)
@@ -147,7 +154,16 @@ impl<R: Rules> Search<'_, R> {
 
     /// Scores that pay, or equal ones on greener hosts.
     fn is_better(&self, before: [f64; 2], after: [f64; 2], price: f64, from: usize, to: usize) -> bool {
-        pays(&before, &after, price)
-            || price <= 0.0 && same(&before, &after) && self.load.brownness(to) + SAME < self.load.brownness(from)
+        pays(&before, &after, price) || price <= 0.0 && same(&before, &after) && self.is_greener(to, from)
+    }
+
+    /// Whether neither such scores are better nor any that are larger.
+    fn cannot_be_better(&self, before: [f64; 2], after: [f64; 2], price: f64, from: usize, to: usize) -> bool {
+        !pays(&before, &after, price)
+            && (price > 0.0 || is_worse(&before, &after) || !self.is_greener(to, from))
+    }
+
+    fn is_greener(&self, one: usize, other: usize) -> bool {
+        self.load.brownness(one) + SAME < self.load.brownness(other)
     }
 }

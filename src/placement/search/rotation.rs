@@ -76,7 +76,7 @@ impl<R: Rules> Search<'_, R> {
             let backs = self.on[third].iter().copied().map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
                 let more = back.map(|piece| self.amount(piece));
-                let score = self.load.badness_changed(self.space, worst, moves, more);
+                let score = self.load.changed(self.space, worst, (moves, more), |least| least >= limit)?;
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
                 (score < limit && may).then_some((back, score))
             });
@@ -87,18 +87,22 @@ impl<R: Rules> Search<'_, R> {
             }
             for &middle in &self.on[second] {
                 looks += 1;
-                let score_second = self.load.badness_changed(self.space, second, Some(self.amount(middle)), moves);
-                if score_second >= limit || !self.may_go(middle, third) {
+                let change = (Some(self.amount(middle)), moves);
+                let score_second = self.load.changed(self.space, second, change, |least| least >= limit);
+                let Some(score_second) = score_second.filter(|score| *score < limit) else { continue };
+                if !self.may_go(middle, third) {
                     continue;
                 }
                 let more = Some(self.amount(middle));
                 for &(back, score_worst) in &backs {
                     looks += 1;
                     let less = back.map(|piece| self.amount(piece));
-                    let score_third = self.load.badness_changed(self.space, third, less, more);
                     let links = [out.map(|piece| (piece, second)), Some((middle, third)), back.map(|p| (p, worst))];
-                    let after = [score_worst, score_second, score_third];
                     let price = self.price(links.iter().flatten().map(|(piece, _)| *piece));
+                    let too_bad = |least| !pays(&before, &[score_worst, score_second, least], price);
+                    let score_third = self.load.changed(self.space, third, (less, more), too_bad);
+                    let Some(score_third) = score_third else { continue };
+                    let after = [score_worst, score_second, score_third];
                     if pays(&before, &after, price) && self.links_have_room(links, [worst, second, third]) {
                         let changes: Vec<Change> =
                             links.into_iter().flatten().map(|(piece, to)| Change { piece, to }).collect();

@@ -4,6 +4,7 @@ use super::{Change, Effort, Piece, Rules, Search};
 use crate::model::chance::Random;
 use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};
 use crate::model::policy::Policy;
+use crate::model::sketch::Sketch;
 use crate::model::snapshot::Snapshot;
 use crate::placement::score::bound::lower_bound;
 use crate::placement::score::load::Load;
@@ -222,4 +223,40 @@ fn many_known_demands_are_spread_almost_evenly() {
         let fullest = 1.0 + found(&case, 3_000_000).largest() / 2.0 / mean;
         assert!(fullest < 1.01, "fullest over mean is {fullest}");
     }
+}
+
+#[test]
+fn what_is_told_before_the_deviation_is_never_more_than_the_whole() {
+    let mut random = Random::new(4);
+    let (mut apart, mut looked) = (0, 0);
+    for _ in 0..60 {
+        let mut case = case(&mut random);
+        for demand in &mut case.demands.vms {
+            let length = demand.cpu_deviation * 0.7;
+            demand.sketch = Sketch::from_fn(|index| if index == random.below(3) { length } else { 0.0 });
+        }
+        let space = Space::new(&case.snapshot, &case.demands, &case.policy);
+        let at: Vec<usize> = case.allowed.iter().map(|hosts| hosts[random.below(hosts.len())] as usize).collect();
+        let before = load(&case, &space, &at);
+        for (leaves, &host) in at.iter().enumerate() {
+            let comes = random.below(at.len());
+            let comes = Some(comes).filter(|&comes| at[comes] != host);
+            let change = (Some(space.amount_of(leaves)), comes.map(|comes| space.amount_of(comes)));
+            let mut least = f64::NAN;
+            let told = before.changed(&space, host, change, |first| {
+                least = first;
+                false
+            });
+            let told = told.expect("not hopeless");
+            let mut after = before.clone();
+            after.remove(host, &space.share(leaves, host));
+            comes.into_iter().for_each(|comes| after.add(host, &space.share(comes, host)));
+            assert!((told - after.badness(host)).abs() < 1e-9, "{told}, in truth {}", after.badness(host));
+            assert!(least <= told + 1e-12, "{least} was told before {told}");
+            assert_eq!(before.changed(&space, host, change, |first| first >= least), None);
+            apart += usize::from(least < told - 1e-6);
+            looked += 1;
+        }
+    }
+    assert!(looked > 100 && apart * 4 > looked, "deviations counted in {apart} of {looked}");
 }

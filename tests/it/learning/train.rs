@@ -6,6 +6,7 @@ use crate::support::skip::skip;
 use crate::support::training::{BEGIN, Bench, Ran, STEPS, fixture, made_up, said, shared_traces};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// A cell of a table's row that begins with these two cells.
 fn cell(table: &str, history: &str, estimate: &str, column: usize) -> f64 {
@@ -78,6 +79,8 @@ fn the_same_data_and_seed_give_the_same_bytes() {
     let again = bench.path("again.safetensors");
     let ran = bench.run(&["train", "--output", again.to_str().unwrap()]);
     assert_eq!(ran.status, 0, "{}", ran.said);
+    // what VMs do is for the account of the service
+    assert_eq!(fs::metadata(&again).unwrap().permissions().mode() & 0o027, 0);
     assert!(fs::read(again).unwrap() == bytes(&bench));
 }
 

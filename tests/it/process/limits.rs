@@ -4,6 +4,7 @@
 use crate::support::request::{host, request, vm};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -100,6 +101,52 @@ fn a_configuration_that_is_no_file_is_told_at_once() {
     }
 }
 
+/// What is under a folder, with its rights.
+fn rights(folder: &Path) -> Vec<(PathBuf, u32)> {
+    let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let metadata = fs::symlink_metadata(&entry).unwrap();
+            found.push((entry.clone(), metadata.permissions().mode() & 0o777));
+            open.extend(Some(entry).filter(|_| metadata.is_dir()));
+        }
+    }
+    found
+}
+
+#[test]
+fn others_read_and_write_nothing_whatever_the_umask() {
+    let front_end = FrontEnd::new();
+    fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
+    fs::write(front_end.path("etc/schedulers/oneaio.conf"), "s_green: 2\n").unwrap();
+    let before: Vec<PathBuf> = rights(&front_end.path("")).into_iter().map(|(path, _)| path).collect();
+    let record = format!("record.dir={}", front_end.path("var/records").display());
+    let place = front_end.after("umask 000", &["place", "--set", &record]);
+    assert_eq!(run(place, &sample()).status.code(), Some(0));
+    let mut faulty = front_end.after("umask 000", &["place"]);
+    faulty.env("ONEAIO_FAULT", "panic");
+    run(faulty, &sample());
+    let bundle = front_end.path("bundle.xml");
+    fs::write(&bundle, sample()).unwrap();
+    let page = front_end.path("var/page.html");
+    let names = [bundle.to_str().unwrap(), page.to_str().unwrap()];
+    run(front_end.after("umask 000", &["replay", names[0], "--html", names[1]]), "");
+    let made = rights(&front_end.path("var")).into_iter().filter(|(path, _)| !before.contains(path));
+    let (mut names, mut wrong) = (Vec::new(), Vec::new());
+    for (path, mode) in made {
+        // what a collector of another account reads tells numbers of requests and hosts only
+        let most = if path.ends_with("oneaio.prom") { 0o644 } else { 0o750 };
+        if mode & !most != 0 || (path.is_file() && mode & 0o111 != 0) {
+            wrong.push(format!("{} {mode:o}", path.display()));
+        }
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    assert_eq!(wrong, [] as [&str; 0]);
+    for name in ["history.db", "oneaio-decisions.log", "oneaio.prom", "oneaio.lock", "last-good.conf", "page.html"] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+}
+
 #[test]
 fn fifty_writers_leave_whole_lines() {
     let front_end = FrontEnd::new();
@@ -165,5 +212,13 @@ fn nothing_that_a_terminal_obeys_is_printed() {
             let found: Vec<char> = printed.chars().filter(|c| obeyed(*c)).collect();
             assert!(found.is_empty(), "{args:?} prints {found:?}: {printed}");
         }
+    }
+    let page = front_end.path("page.html");
+    let shown = run(front_end.after(":", &["replay", file, "--html", page.to_str().unwrap()]), "");
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    for written in [page, front_end.path("var/oneaio-decisions.log")] {
+        let text = fs::read_to_string(&written).unwrap();
+        let found: Vec<char> = text.chars().filter(|c| obeyed(*c)).collect();
+        assert!(found.is_empty() && text.contains("2J"), "{} holds {found:?}", written.display());
     }
 }

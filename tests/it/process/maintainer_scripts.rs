@@ -64,6 +64,10 @@ impl Root {
 
     /// A maintainer script, with an account that this machine has in place of oneadmin.
     fn script(&self, name: &str, argument: &str) -> Output {
+        self.command(name, argument).output().unwrap()
+    }
+
+    fn command(&self, name: &str, argument: &str) -> Command {
         let bin = self.path("bin");
         fs::create_dir_all(&bin).unwrap();
         for program in ["chown", "install", "setpriv"] {
@@ -75,14 +79,10 @@ impl Root {
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/scripts").join(name);
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        Command::new("sh")
-            .arg(script)
-            .arg(argument)
-            .env("DPKG_ROOT", self.0.path())
-            .env("PATH", path)
-            .env_remove("ONE_LOCATION")
-            .output()
-            .unwrap()
+        let mut command = Command::new("sh");
+        command.arg(script).arg(argument).env("DPKG_ROOT", self.0.path()).env("PATH", path);
+        command.env_remove("ONE_LOCATION");
+        command
     }
 
     /// What a package has unpacked.
@@ -155,6 +155,29 @@ fn maintainer_scripts_follow_no_links() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_oned_conf_holds_up_nothing() {
+    if !can_try() {
+        return;
+    }
+    for (name, argument) in [("postinst", "configure")] {
+        let root = Root::new();
+        root.unpacked();
+        fs::create_dir_all(root.path("one/etc")).unwrap();
+        fs::remove_file(root.path("etc/one/oned.conf")).unwrap();
+        for pipe in ["etc/one/oned.conf", "one/etc/oned.conf"] {
+            assert!(Command::new("mkfifo").arg(root.path(pipe)).status().unwrap().success());
+        }
+        let mut script = root.command(name, argument);
+        script.env("ONE_LOCATION", root.path("one"));
+        let mut ended = Command::new("timeout");
+        ended.args(["20", "sh"]).args(script.get_args());
+        ended.envs(script.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let output = ended.output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
 fn one_location_follows_no_links_beyond_its_owners_power() {
     if !can_try() {
         return;
@@ -210,6 +233,13 @@ fn one_location_follows_no_links_beyond_its_owners_power() {
         root.is_untouched();
         assert!(!root.path("outside/nowhere").exists(), "{from}");
     }
+    // what it reads as root is not where oneadmin can write
+    let text = fs::read_to_string(&script).unwrap();
+    let read = text.split("${ONEAIO_WRAPPERS:-").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    assert!(!read.starts_with("/var/lib/one") && !read.contains("remotes"), "{read}");
+    let packages = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let shipped = packages.lines().filter(|line| line.contains(&format!("{}/\"", &read[1..])));
+    assert_eq!(shipped.count(), 2, "both packages ship {read}");
     // a folder of root's in a place of somebody else's
     let root = plain();
     chown(root.path("one/var"), Some(0), Some(0)).unwrap();

@@ -176,9 +176,25 @@ fn shortly_before_the_deadline_the_best_plan_so_far_is_given() {
     let ran = ran(command, &request);
     assert_eq!(ran.status, Some(0), "{}", ran.said);
     assert!(!ran.said.contains("the deadline of"), "{}", ran.said);
-    assert!(ran.said.contains("waits: planning was stopped before its turn; it comes with the next request"));
+    // the first plan is finished, but for what would take longer than nine tenths of the deadline
     let placed = ran.out.matches("<ACTION>").count();
-    assert!((1..300).contains(&placed) && ran.out.trim_end().ends_with("</PLAN>"), "{placed}");
+    let stopped = ran.said.contains("waits: planning was stopped before its turn; it comes with the next request");
+    assert!(placed == 300 || (placed > 0 && stopped), "{placed}: {}", ran.said);
+    assert!(ran.out.trim_end().ends_with("</PLAN>"), "{placed}");
+}
+
+#[test]
+fn a_deadline_shorter_than_reading_takes_yields_a_plan_all_the_same() {
+    let front_end = FrontEnd::new("deadline: 0.001\n");
+    let ran = front_end.run(&["place"], &sample());
+    assert_eq!((ran.status, ran.out.matches("<ACTION>").count()), (Some(0), 2), "{}", ran.said);
+    assert!(!ran.said.contains("the deadline of"), "{}", ran.said);
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20/request.xml");
+    let request = fs::read_to_string(fixture).unwrap();
+    let id = request.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let optimized = front_end.run(&["optimize", id], &request);
+    assert_eq!(optimized.status, Some(0), "{}", optimized.said);
+    assert!(optimized.out.contains("<OPERATION>migrate</OPERATION>"), "{}", optimized.out);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod brief;
 mod costs;
+mod deadlines;
 mod domains;
 mod edges;
 mod groups;

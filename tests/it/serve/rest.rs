@@ -159,6 +159,49 @@ fn without_a_token_only_its_user_changes_what_is_set() {
     assert!(open.log().contains("whoever reaches this port may change"), "{}", open.log());
 }
 
+/// Two hosts of eight cores each; a VM that fills one of them.
+#[test]
+fn what_strangers_ask_takes_no_room() {
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !root || Command::new("setpriv").arg("--version").output().is_err() {
+        skip("root", "another user needs root and setpriv");
+        return;
+    }
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(1, 8, 0, "", &[]), (2, 8, 0, "", &[])])),
+        ("one.vmpool.infoextended", pending(&[(7, 8, "")])),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), Some(&oned), &[]);
+    let body =
+        |id: i32| format!("{{\"VMS\":[{{\"ID\":{id},\"HOST_IDS\":[1,2],\"CAPACITY\":{{\"CPU\":8,\"MEMORY\":1}}}}]}}");
+    let ask = |body: &str| {
+        let script = format!(
+            "exec 3<>/dev/tcp/{}/{}; printf '%s' \"$1\" >&3; timeout 20 cat <&3",
+            service.address.ip(),
+            service.address.port()
+        );
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let words = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "bash", "-c", &script, "bash", &request];
+        String::from_utf8(Command::new("setpriv").args(words).output().unwrap().stdout).unwrap()
+    };
+    // VMs that nobody has, and one that waits
+    for id in [901, 902, 903, 7] {
+        let answer = ask(&body(id));
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&format!("\"ID\":{id}")), "{answer}");
+    }
+    assert_eq!(service.batch(&body(8)).len(), 1);
+    assert_eq!(service.batch(&body(9)).len(), 1);
+    // what the service's own account has asked for takes room, on both hosts now
+    assert!(service.batch(&body(10)).is_empty(), "{}", service.log());
+    let log = folder.path().join("var/oneaio-decisions.log");
+    let logged = std::fs::read_to_string(log).unwrap_or_default();
+    assert!(!logged.contains("901"), "{logged}");
+}
+
 #[test]
 fn every_route_of_the_document_answers() {
     let folder = tempfile::tempdir().unwrap();
