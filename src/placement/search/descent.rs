@@ -159,8 +159,7 @@ impl<R: Rules> Search<'_, R> {
 
     /// Whether neither such scores are better nor any that are larger.
     fn cannot_be_better(&self, before: [f64; 2], after: [f64; 2], price: f64, from: usize, to: usize) -> bool {
-        !pays(&before, &after, price)
-            && (price > 0.0 || is_worse(&before, &after) || !self.is_greener(to, from))
+        !pays(&before, &after, price) && (price > 0.0 || is_worse(&before, &after) || !self.is_greener(to, from))
     }
 
     fn is_greener(&self, one: usize, other: usize) -> bool {
