@@ -61,6 +61,7 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("classify", &[("Two VMs", "oneaio classify 42 43")]),
     ("classes", &[("The classes of the model", "oneaio classes")]),
     ("evaluate", &[("With a plot", "oneaio evaluate --plot fit.svg")]),
+    ("power", &[("POWER_CURVE of every measured host", "oneaio power")]),
     ("db", &[("How the store stands", "oneaio db status")]),
     ("db-init", &[("Make the tables", "oneaio db init")]),
     ("db-status", &[("How the store stands", "oneaio db status")]),

@@ -12,6 +12,7 @@ use crate::commands::evaluate::EvaluateArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
+use crate::commands::power::PowerArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
@@ -56,6 +57,8 @@ enum Command {
     Classes(ClassesArgs),
     /// Show how good estimates are, on VMs and at times that nothing was fitted on.
     Evaluate(EvaluateArgs),
+    /// Show what hosts draw by their use of CPU, fitted to measured power, as lines for their templates.
+    Power(PowerArgs),
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
@@ -96,6 +99,7 @@ pub fn run() -> Exit {
         Command::Classify(args) => commands::classify::run(&args),
         Command::Classes(args) => commands::classes::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Power(args) => commands::power::run(&args),
         Command::Db(command) => commands::db::run(&command),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Check(args) => commands::check::run(&args),

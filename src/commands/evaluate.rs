@@ -10,10 +10,11 @@ use crate::config::{LogLevel, Store};
 use crate::demand::coverage::{Coverage, DEVIATIONS};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
+use crate::demand::pressure::Compared;
 use crate::demand::study::Study;
 use crate::model::policy::Policy;
 use crate::model::resource::Resource;
-use crate::recall::{history, study};
+use crate::recall::{history, modelfile, pressure, study};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -117,6 +118,22 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Measured pressure beside what was expected; of a store that holds some.
+    fn pressed(&self, args: &EvaluateArgs, progress: &dyn Fn(&str)) -> Option<Compared> {
+        let (Self::Store(chosen), About::Cpu) = (self, args.resource) else { return None };
+        let model = modelfile::or_without(&driver::load(&args.config).ok()?);
+        let mut store = history::open_as_it_is(chosen, Duration::from_secs(60)).ok()?;
+        match pressure::compared(store.as_mut(), model.as_ref(), progress) {
+            Ok(compared) => compared,
+            Err(error) => {
+                log::warn!("measured pressure is not compared: {error}");
+                None
+            }
+        }
+    }
+}
+
 impl About {
     fn resource(self) -> Resource {
         match self {
@@ -176,13 +193,15 @@ pub fn run(args: &EvaluateArgs) -> Exit {
             Err(error) => worst = driver::failed(Exit::Unusable, &error.context(source.name())),
         }
     }
+    let pressed = sources.iter().find_map(|source| source.pressed(args, &progress));
     let text = if args.shown.json {
-        terminal::json(&json(&found, args))
+        terminal::json(&json(&found, pressed.as_ref(), args))
     } else if args.shown.csv {
         let part = |(name, evaluation): &(String, Evaluation)| (name.clone(), table(evaluation, args.resource, true));
         Grid::stacked("cloud", found.iter().map(part).collect()).csv()
     } else {
-        terminal::lines(&words(&found, args))
+        let measured = pressed.as_ref().map(told).unwrap_or_default();
+        terminal::lines(&(words(&found, args) + &measured))
     };
     if driver::print(&text) != Exit::Done {
         return Exit::Output;
@@ -213,8 +232,28 @@ fn words(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
     text
 }
 
+/// Measured pressure beside loads.
+fn told(compared: &Compared) -> String {
+    let mut table = Grid::new(&["share of a host's CPU", "mean", "rank correlation with its pressure"], &[1, 2], &[]);
+    for row in &compared.rows {
+        let rank = row.rank.map_or("-".to_owned(), |rank| format!("{rank:.2}"));
+        table.add_row([row.name.to_owned(), format!("{:.0} %", 100.0 * row.mean), rank]);
+    }
+    format!(
+        "\n{table}\n\nPressure: the share of the time in which something waited for a CPU, measured on {} hosts over {} days \
+         of hosts; {:.1} % on average, {:.1} % on the worst day. What was expected is by the estimates at the beginning of \
+         each day; {:.0} % of the VMs had no history then and count as what they ask for. 1 means that hosts with more load \
+         had more pressure, always; 0 that the one tells nothing of the other.\n",
+        compared.hosts,
+        compared.days,
+        100.0 * compared.mean,
+        100.0 * compared.most,
+        100.0 * compared.young
+    )
+}
+
 /// All numbers, by cloud.
-fn json(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
+fn json(found: &[(String, Evaluation)], pressed: Option<&Compared>, args: &EvaluateArgs) -> String {
     let (unit, amount) = args.resource.unit();
     let target = |evaluation: &Evaluation, row, (horizon, peak): (usize, bool)| {
         evaluation.score(row, horizon, peak, args.resource.resource()).map(|score| {
@@ -257,7 +296,22 @@ fn json(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
             })
         })
         .collect();
-    format!("{:#}\n", serde_json::json!({ "clouds": clouds }))
+    let pressed = pressed.map(|compared| {
+        let rows: Vec<_> = compared
+            .rows
+            .iter()
+            .map(|row| serde_json::json!({ "load": row.name, "mean": row.mean, "rank_correlation": row.rank }))
+            .collect();
+        serde_json::json!({
+            "hosts": compared.hosts, "days": compared.days, "mean": compared.mean, "most": compared.most,
+            "young": compared.young, "rows": rows,
+        })
+    });
+    let mut all = serde_json::json!({ "clouds": clouds });
+    if let Some(pressed) = pressed {
+        all["pressure"] = pressed;
+    }
+    format!("{all:#}\n")
 }
 
 /// Horizon, and whether it is the peak: the columns of the table.

@@ -5,10 +5,11 @@ use super::show::{grid, migrations_table, table, terminal};
 use super::{ConfigArgs, Exit, ShownArgs, asked, driver, logger, recorded};
 use crate::config::{LogLevel, Settings};
 use crate::decide::{self, Optimized};
-use crate::model::ids::{ClusterId, VmId};
+use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use crate::oned::Oned;
+use crate::recall::{history, pressure};
 use crate::records::bundle::Bundle;
 use crate::records::decision_log;
 use anyhow::{Context, Result, anyhow, bail};
@@ -52,15 +53,24 @@ pub fn run(args: &ExplainArgs) -> Exit {
         log::error!("--csv is the table of one VM's hosts: name the VM");
         return Exit::Usage;
     }
-    let told = if args.from == Path::new("last") { last(args) } else { from_bundle(args, &args.from, None) };
+    let from = &args.from;
+    let told = if from == Path::new("last") { last(args) } else { from_bundle(args, from, None, &|_| None) };
     match told {
         Ok(text) => driver::print(&text),
         Err((exit, error)) => driver::failed(exit, &error),
     }
 }
 
+/// What was measured of hosts, in words; a bundle of elsewhere has none.
+type Measured<'m> = &'m dyn Fn(&[HostId]) -> Option<String>;
+
 /// From a recorded request, decided again. `vm` where its ID is known already.
-fn from_bundle(args: &ExplainArgs, path: &Path, vm: Option<VmId>) -> Result<String, (Exit, anyhow::Error)> {
+fn from_bundle(
+    args: &ExplainArgs,
+    path: &Path,
+    vm: Option<VmId>,
+    measured: Measured<'_>,
+) -> Result<String, (Exit, anyhow::Error)> {
     let bundle = Bundle::open(path).map_err(|error| (Exit::Usage, error))?;
     let (settings, snapshot, recall) = recorded::read(&bundle, &args.config)?;
     let vm = match (vm, &args.vm) {
@@ -70,7 +80,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path, vm: Option<VmId>) -> Result<Stri
     if bundle.first_word().map_or(!snapshot.clusters.is_empty(), |word| word == "optimize") {
         let optimized = decide::optimize(snapshot, None, &recall, &settings.policy);
         let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
-        return of_optimization(args, vm, &optimized, &settings.policy);
+        return of_optimization(args, vm, &optimized, &settings.policy, measured);
     }
     let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
     let report = &decided.planned.report;
@@ -79,7 +89,7 @@ fn from_bundle(args: &ExplainArgs, path: &Path, vm: Option<VmId>) -> Result<Stri
         None if report.refusals.is_empty() => report.decisions.iter().map(|decision| decision.vm).collect(),
         None => report.refusals.iter().map(|refusal| refusal.vm).collect(),
     };
-    let mut text = String::new();
+    let (mut text, mut hosts) = (String::new(), Vec::new());
     for &vm in vms.iter().take(UNASKED) {
         let Some(explanation) = decided.explain(vm, &settings.policy) else {
             let placed: Vec<String> = decided
@@ -100,10 +110,14 @@ fn from_bundle(args: &ExplainArgs, path: &Path, vm: Option<VmId>) -> Result<Stri
             let _ = writeln!(text, "{line}");
         } else {
             let _ = writeln!(text, "{}", table::explanation(&decided, &explanation));
+            hosts.extend(explanation.hosts.iter().map(|verdict| verdict.host));
         }
     }
     if vms.len() > UNASKED && !args.shown.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
+    }
+    if let Some(measured) = measured(&hosts).filter(|_| !args.shown.json) {
+        let _ = writeln!(text, "{measured}");
     }
     Ok(if args.shown.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
@@ -114,6 +128,7 @@ fn of_optimization(
     vm: Option<VmId>,
     optimized: &Optimized,
     policy: &Policy,
+    measured: Measured<'_>,
 ) -> Result<String, (Exit, anyhow::Error)> {
     let Optimized { snapshot, migrated, .. } = optimized;
     let moved = migrated.migrations.iter().map(|one| one.vm);
@@ -148,6 +163,10 @@ fn of_optimization(
     }
     if vms.len() > UNASKED && args.vm.is_none() && !args.shown.json {
         let _ = writeln!(text, "and {} more; name one: oneaio explain VM", vms.len() - UNASKED);
+    }
+    let hosts: Vec<HostId> = snapshot.hosts.iter().map(|host| host.id).collect();
+    if let Some(measured) = measured(&hosts).filter(|_| !args.shown.json) {
+        let _ = writeln!(text, "{measured}");
     }
     Ok(if args.shown.json { terminal::json(&text) } else { terminal::lines(&text) })
 }
@@ -216,7 +235,9 @@ fn living(args: &ExplainArgs, settings: &Settings, vm: VmId) -> Result<String, (
     let known = recorded::known(settings, &snapshot);
     let optimized = decide::optimize(snapshot, Some(cluster), &known, &settings.policy);
     let optimized = optimized.map_err(|error| (Exit::Unusable, error.into()))?;
-    of_optimization(args, Some(vm), &optimized, &settings.policy)
+    let chosen = history::chosen(settings);
+    let measured = |hosts: &[HostId]| pressure::told(chosen.as_ref()?, hosts);
+    of_optimization(args, Some(vm), &optimized, &settings.policy, &measured)
 }
 
 /// From the decision log alone.
@@ -232,11 +253,13 @@ fn logged(args: &ExplainArgs, settings: &Settings, vm: Option<VmId>) -> Result<S
     let whom = vm.map_or("decision".to_owned(), |vm| format!("decision about VM {vm}"));
     let entry = entry.with_context(|| format!("{} holds no {whom}", file.display()));
     let entry = entry.map_err(|error| (Exit::Usage, error))?;
+    let chosen = history::chosen(settings);
+    let measured = |hosts: &[HostId]| pressure::told(chosen.as_ref()?, hosts);
     let bundle = entry["bundle"].as_str().map(Path::new).filter(|path| path.is_dir());
     match bundle {
-        Some(bundle) if args.shown.json || args.shown.csv => from_bundle(args, bundle, vm),
+        Some(bundle) if args.shown.json || args.shown.csv => from_bundle(args, bundle, vm, &|_| None),
         Some(bundle) => {
-            let text = from_bundle(args, bundle, vm)?;
+            let text = from_bundle(args, bundle, vm, &measured)?;
             Ok(format!("decided at {}, recorded in {}\n\n{text}", said(&entry["at"]), bundle.display()))
         }
         None if args.shown.csv => {
@@ -245,7 +268,14 @@ fn logged(args: &ExplainArgs, settings: &Settings, vm: Option<VmId>) -> Result<S
             Err((Exit::Unusable, error))
         }
         None if args.shown.json => Ok(terminal::json(&format!("{entry}\n"))),
-        None => Ok(brief(&entry, vm.map(|vm| vm.0))),
+        None => {
+            let chosen = |one: &&Value| vm.is_none_or(|vm| one["vm"] == vm.0);
+            let lists = ["placed", "migrations"].into_iter().filter_map(|list| entry[list].as_array());
+            let named = lists.flatten().filter(chosen).flat_map(|one| [&one["host"], &one["from"], &one["to"]]);
+            let hosts: Vec<HostId> = named.filter_map(|host| i32::try_from(host.as_i64()?).ok()).map(HostId).collect();
+            let told = measured(&hosts).map(|told| terminal::lines(&format!("{told}\n"))).unwrap_or_default();
+            Ok(brief(&entry, vm.map(|vm| vm.0)) + &told)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! databases of OpenNebula's own probes, a Prometheus; and series of carbon intensity.
 
 mod backfill;
+mod measured;
 
 use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::Settings;
@@ -118,7 +119,9 @@ fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> 
         log::info!("the ai-orchestrator's database is read: new samples {fresh}");
     }
     if let Some(url) = &args.prometheus {
-        backfill::all(&Client::new(url), args.since, store, model.as_ref())?;
+        let client = Client::new(url);
+        backfill::all(&client, args.since, store, model.as_ref())?;
+        measured::all(&client, args.since, store)?;
     }
     learn::relate(store).map_err(told)?;
     Ok(())

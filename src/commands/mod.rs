@@ -25,6 +25,7 @@ pub mod explain;
 pub mod import;
 pub mod optimize;
 pub mod place;
+pub mod power;
 pub mod replay;
 pub mod serve;
 pub mod simulate;
