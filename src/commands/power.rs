@@ -118,5 +118,5 @@ fn json(found: &[Found]) -> String {
             })
         })
         .collect();
-    format!("{:#}\n", serde_json::json!({ "hosts": hosts }))
+    format!("{}\n", serde_json::json!({ "hosts": hosts }))
 }

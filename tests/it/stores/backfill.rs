@@ -192,6 +192,7 @@ fn power_and_pressure_of_hosts_are_kept_and_told() {
     assert!(curves.contains("POWER_CURVE = \"100,150,200,250,300\""), "{curves}");
     assert!(curves.contains("POWER_CURVE = \"101,151,201,251,301\"") && curves.contains("1.000"), "{curves}");
     let (_, one, _) = told(folder.path(), &["power", "1", "--json"], None);
+    crate::process::forms::agree("oneaio power --json", &one);
     let one: serde_json::Value = serde_json::from_str(&one).unwrap();
     assert_eq!((one["hosts"].as_array().unwrap().len(), &one["hosts"][0]["host"]), (1, &serde_json::json!(1)));
     assert_eq!(one["hosts"][0]["samples"].as_u64().unwrap(), measures.len() as u64);
