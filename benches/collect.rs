@@ -1,5 +1,5 @@
 //! Measures one collection of a large cloud as a whole process: `oneaio collect` against an
-//! oned that holds 20,000 VMs with two new samples each, into SQLite and into PostgreSQL.
+//! oned that holds 20,000 VMs with two new samples each, into SQLite, into PostgreSQL and, where it is installed, TimescaleDB.
 //!
 //! `cargo bench --bench collect` prints a table: time, CPU and peak memory of the process.
 
@@ -27,6 +27,10 @@ fn main() {
     measure("SQLite", &format!("sqlite:{}", folder.path().join("history.db").display()));
     if let Some(server) = server::Server::start() {
         measure("PostgreSQL", &server.address());
+    }
+    if let Some(server) = server::Server::start_with_timescaledb(&[]) {
+        server.client().batch_execute("CREATE EXTENSION timescaledb").expect("is installed");
+        measure("TimescaleDB", &server.address());
     }
 }
 

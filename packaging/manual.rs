@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         clap_complete::generate_to(shell, &mut command, "oneaio", folder)?;
     }
     keys_of_bash(&folder.join("oneaio.bash"))?;
+    names_of_bash(&folder.join("oneaio.bash"))?;
     // generate_to names the file of bash `oneaio.bash`, of zsh `_oneaio`
     command.build();
     pages(&command, "oneaio", &folder.join("man1"))?;
@@ -67,6 +68,24 @@ fn keys_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
         return Err("the completions of bash look otherwise: --set is not found".into());
     }
     fs::write(file, text.replace(files, &offered))?;
+    Ok(())
+}
+
+/// Lets bash offer the names of hosts and clusters, as OpenNebula's own tools tell them, where clap offers options
+/// only. Who completes an option does not wait for that.
+fn names_of_bash(file: &Path) -> Result<(), Box<dyn Error>> {
+    let mut text = fs::read_to_string(file)?;
+    for (command, tool) in [("drain", "onehost"), ("advise", "onecluster"), ("optimize", "onecluster")] {
+        let options = format!("oneaio__subcmd__{command})\n            opts=\"");
+        if !text.contains(&options) {
+            return Err(
+                format!("the completions of bash look otherwise: the options of {command} are not found").into()
+            );
+        }
+        let names = format!("{tool} list --csv --no-header --list NAME 2>/dev/null");
+        text = text.replace(&options, &format!("{options}$([[ ${{cur}} == -* ]] || {names}) "));
+    }
+    fs::write(file, text)?;
     Ok(())
 }
 

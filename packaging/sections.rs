@@ -4,11 +4,19 @@
 pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("", &[("Look whether all is well", "oneaio check"), ("Why does VM 58 wait?", "oneaio explain 58")]),
     ("place", &[("As one_sched runs it, by hand", "oneaio place --set history.store=none")]),
-    ("optimize", &[("Plan cluster 100 as oned asks for it", "oneaio optimize 100 --set optimize.policy=pack")]),
+    (
+        "optimize",
+        &[
+            ("What would be migrated, nothing done", "oneaio optimize --dry-run production"),
+            ("Plan cluster 100 as oned asks for it", "oneaio optimize 100 --set optimize.policy=pack"),
+        ],
+    ),
     (
         "drain",
         &[
-            ("Can host 43 be emptied?", "oneaio drain 43 --from /var/lib/one/oneaio/bundles/last"),
+            ("Can this host be emptied?", "oneaio drain node7"),
+            ("Empty it, after a question", "oneaio drain node7 --apply"),
+            ("From a recorded request", "oneaio drain 43 --from fixtures/j_optimize20"),
             (
                 "A rolling reboot of three hosts, such that one more may fail",
                 "oneaio drain node1 node2 node3 --set spare=1",
@@ -53,6 +61,7 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("classify", &[("Two VMs", "oneaio classify 42 43")]),
     ("classes", &[("The classes of the model", "oneaio classes")]),
     ("evaluate", &[("With a plot", "oneaio evaluate --plot fit.svg")]),
+    ("power", &[("POWER_CURVE of every measured host", "oneaio power")]),
     ("db", &[("How the store stands", "oneaio db status")]),
     ("db-init", &[("Make the tables", "oneaio db init")]),
     ("db-status", &[("How the store stands", "oneaio db status")]),
@@ -61,6 +70,7 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "explain",
         &[
             ("The last decision about VM 58", "oneaio explain 58"),
+            ("Why does this VM stay where it runs?", "oneaio explain web-a --living"),
             ("Host by host, from a recorded request", "oneaio explain 63 --from fixtures/first_look"),
         ],
     ),
@@ -79,7 +89,7 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
 /// Files, and what they are.
 const FILES: &[(&str, &str)] = &[
     ("/etc/one/schedulers/oneaio.conf", "the configuration, see oneaio.conf(5)"),
-    ("/var/lib/one/oneaio", "history, model, faults, the last configuration that was good"),
+    ("/var/lib/one/oneaio", "history, model, recorded requests, faults, the last configuration that was good"),
     ("/var/log/one/oneaio-decisions.log", "a JSON object for each decision"),
     ("/usr/share/doc/oneaio", "README.md and more"),
 ];
@@ -95,7 +105,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 /// How commands end.
 const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "done"),
-    ("1", "a replay differs from what was expected, or a host cannot be emptied"),
+    ("1", "a replay differs from what was expected, or a host cannot be emptied, or was not to its end"),
     ("2", "the command line or the configuration is wrong"),
     ("3", "what was to be read cannot be used: request, store, oned"),
     ("4", "the answer cannot be written"),

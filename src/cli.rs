@@ -2,6 +2,7 @@
 
 use crate::commands::advise::AdviseArgs;
 use crate::commands::check::CheckArgs;
+use crate::commands::classes::ClassesArgs;
 use crate::commands::classify::ClassifyArgs;
 use crate::commands::collect::CollectArgs;
 use crate::commands::config::PrintArgs;
@@ -11,16 +12,17 @@ use crate::commands::evaluate::EvaluateArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::optimize::OptimizeArgs;
+use crate::commands::power::PowerArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::train::TrainArgs;
-use crate::commands::{self, AnswerArgs, ConfigArgs, Exit};
+use crate::commands::{self, AnswerArgs, Exit};
 use clap::{Parser, Subcommand};
 
 /// The AI-Orchestrator scheduler for OpenNebula.
 ///
-/// Exit status: 0 done; 1 a replay differs from what was expected, or a host cannot be emptied; 2 the command line
-/// or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
+/// Exit status: 0 done; 1 a replay differs from what was expected, or a host cannot be emptied, or was not to its
+/// end; 2 the command line or the configuration is wrong; 3 what was to be read cannot be used (request, store, oned); 4 the answer cannot be
 /// written; 70 a fault of oneaio itself.
 #[derive(Debug, Parser)]
 #[command(name = "oneaio", version, max_term_width = 100)]
@@ -52,9 +54,11 @@ enum Command {
     /// Show class and estimate of VMs, and where they come from.
     Classify(ClassifyArgs),
     /// Show the classes of the model in words and numbers.
-    Classes(ConfigArgs),
+    Classes(ClassesArgs),
     /// Show how good estimates are, on VMs and at times that nothing was fitted on.
     Evaluate(EvaluateArgs),
+    /// Show what hosts draw by their use of CPU, fitted to measured power, as lines for their templates.
+    Power(PowerArgs),
     /// Make, show or shorten the store of history.
     #[command(subcommand)]
     Db(DbCommand),
@@ -95,6 +99,7 @@ pub fn run() -> Exit {
         Command::Classify(args) => commands::classify::run(&args),
         Command::Classes(args) => commands::classes::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Power(args) => commands::power::run(&args),
         Command::Db(command) => commands::db::run(&command),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Check(args) => commands::check::run(&args),

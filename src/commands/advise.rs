@@ -3,7 +3,7 @@
 
 use super::driver::{self, failed};
 use super::show::{advice, grid, terminal};
-use super::{ConfigArgs, Exit, asked, logger, recorded};
+use super::{ConfigArgs, Exit, ShownArgs, asked, logger, recorded};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::demand::memory::Memory;
@@ -31,12 +31,9 @@ pub struct AdviseArgs {
     /// A recorded optimize request instead: a folder or a file.
     #[arg(long, value_name = "BUNDLE", conflicts_with = "cluster")]
     pub from: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// All VMs, as wide as it takes; without this the first twenty of each table, in 80 columns.
-    #[arg(long)]
-    pub full: bool,
+    /// In which form; with --full all VMs, as wide as it takes, and not the first twenty of each table in 80 columns.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -58,18 +55,20 @@ pub fn run(args: &AdviseArgs) -> Exit {
 }
 
 fn told(args: &AdviseArgs) -> Result<Exit, Exit> {
-    grid::fit(args.full);
+    grid::fit(&args.shown);
     let Source { settings, snapshot, cluster, recall, histories } = match &args.from {
         Some(path) => recorded(args, path)?,
         None => living(args)?,
     };
     let report = decide::advise(&snapshot, cluster, &recall, &histories, &settings.policy);
     let report = report.map_err(|error| failed(Exit::Unusable, &error.into()))?;
-    let text = if args.json {
+    let text = if args.shown.csv {
+        advice::sizes(&report).csv()
+    } else if args.shown.json {
         let line = serde_json::to_string(&report).map_err(|error| failed(Exit::Fault, &error.into()))?;
         terminal::json(&format!("{line}\n"))
     } else {
-        terminal::lines(&advice::report(&snapshot, &report, args.full))
+        terminal::lines(&advice::report(&snapshot, &report, args.shown.full))
     };
     Ok(driver::print(&text))
 }

@@ -3,7 +3,7 @@
 //! which oned then runs, hands its request over instead of planning. Its answer is an empty
 //! plan, which oned drops: nothing is carried out, and a plan that waits there stays.
 
-use super::{Exit, driver};
+use super::{Exit, driver, logger};
 use crate::machine::files::{Sync, own_as_folder, write_whole};
 use crate::machine::installation::Installation;
 use crate::model::ids::ClusterId;
@@ -87,8 +87,9 @@ pub fn of_cluster(oned: &Oned, cluster: ClusterId) -> Result<Vec<u8>> {
 }
 
 fn wait_for(request: &Path) -> Result<Vec<u8>> {
-    let until = Instant::now() + PATIENCE;
+    let (tell, until) = (logger::progress(), Instant::now() + PATIENCE);
     loop {
+        tell("waiting for oned to ask");
         match fs::read(request) {
             Ok(bytes) => return Ok(bytes),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -31,7 +31,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub offline: bool,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
     /// Print one line as a plugin of Nagios or Icinga does. Exit status: 0 OK, 1 WARNING,
     /// 2 CRITICAL, 3 UNKNOWN (wrong use).
@@ -89,6 +89,7 @@ impl Findings {
 #[must_use]
 pub fn run(args: &CheckArgs) -> Exit {
     logger::start(LogLevel::Error);
+    terminal::colours();
     let mut findings = Findings::default();
     let settings = configuration(args, &mut findings);
     let installation = Installation::here();

@@ -2,7 +2,7 @@
 //! effect and from where; what other schedulers were configured to do, in our words.
 
 use super::show::grid::{self, Grid};
-use super::{ConfigArgs, Exit, driver, logger};
+use super::{ConfigArgs, Exit, ShownArgs, driver, logger};
 use crate::config::{LogLevel, foreign, keys, origins, reference};
 use crate::machine::settings;
 use anyhow::{Context, Result, anyhow};
@@ -13,20 +13,17 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub struct PrintArgs {
     /// Print a reference in Markdown instead of the file.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
     pub reference: bool,
     /// Print what is in effect, key by key, and from where. Implied by --config and --set.
     #[arg(long, conflicts_with = "reference")]
     pub effective: bool,
     /// Print a configuration with the policies of rank.conf, one_drs.conf or sched.conf.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["reference", "effective"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["reference", "effective", "json", "csv"])]
     pub from: Vec<PathBuf>,
-    /// Print JSON, one line per key.
-    #[arg(long, conflicts_with_all = ["reference", "from"])]
-    pub json: bool,
-    /// Do not cut what is wider than the terminal.
-    #[arg(long)]
-    pub full: bool,
+    /// What is in effect in another form: JSON is one line per key.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings to show.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -36,7 +33,11 @@ pub struct PrintArgs {
 #[must_use]
 pub fn run(args: &PrintArgs) -> Exit {
     logger::start(LogLevel::Warn);
-    let effective = args.effective || args.json || args.config.config.is_some() || !args.config.set.is_empty();
+    let effective = args.effective
+        || args.shown.json
+        || args.shown.csv
+        || args.config.config.is_some()
+        || !args.config.set.is_empty();
     let text = match (args.reference, args.from.is_empty(), effective) {
         (true, ..) => Ok(reference::markdown()),
         (_, false, _) => from(&args.from),
@@ -66,16 +67,16 @@ fn in_effect(args: &PrintArgs) -> Result<String> {
     let mut overrides: Vec<String> = settings::store_of_environment().into_iter().collect();
     overrides.extend(args.config.set.iter().cloned());
     let rows = origins(read.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), &overrides);
-    if args.json {
+    if args.shown.json {
         let line = |(key, value, from): &(&str, String, String)| {
             format!("{}\n", serde_json::json!({ "key": key, "value": value, "from": from }))
         };
         return Ok(rows.iter().map(line).collect());
     }
-    grid::fit(args.full);
+    grid::fit(&args.shown);
     let mut table = Grid::new(&["key", "value", "from"], &[], &[]);
     for (key, value, from) in rows {
         table.add_row([key.to_owned(), value, from]);
     }
-    Ok(format!("{table}\n"))
+    Ok(if args.shown.csv { table.csv() } else { format!("{table}\n") })
 }

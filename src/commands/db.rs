@@ -8,6 +8,7 @@ use crate::machine::clock::now;
 use crate::model::moment;
 use crate::recall::history;
 use clap::Subcommand;
+use serde_json::json;
 use std::time::Duration;
 
 /// How long a server may take to be there.
@@ -19,7 +20,14 @@ pub enum DbCommand {
     /// Make the tables where they are missing.
     Init(ConfigArgs),
     /// Show what is in there.
-    Status(ConfigArgs),
+    Status {
+        /// Print JSON.
+        #[arg(short, long)]
+        json: bool,
+        /// Settings.
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Drop samples that are older than so many days; estimates stay.
     Prune {
         /// Days to keep, instead of `history.keep`.
@@ -39,9 +47,10 @@ pub fn run(command: &DbCommand) -> Exit {
             let what = history::init(chosen, PATIENCE)?;
             Ok(format!("the store is ready: {what}\n"))
         }),
-        DbCommand::Status(config) => {
-            with_store(config, history::open_to_describe, |store, _| store.status().map(|status| told(&status)))
-        }
+        DbCommand::Status { json, config } => with_store(config, history::open_to_describe, |store, _| {
+            let told = if *json { document } else { told };
+            store.status().map(|status| told(&status))
+        }),
         DbCommand::Prune { days, config } => with_store(config, history::open_as_it_is, |store, settings| {
             let before = now() - i64::from(days.unwrap_or(settings.history_keep)) * 86_400;
             store.prune(before).map(|gone| format!("{gone} samples dropped\n"))
@@ -73,9 +82,29 @@ fn told_by(config: &ConfigArgs, work: impl FnOnce(&Store, &Settings) -> Result<S
     }
 }
 
+/// The same for programs; moments are seconds since 1970.
+fn document(status: &StoreStatus) -> String {
+    let zone = |(zone, newest): &(String, i64)| json!({ "zone": zone, "newest": newest });
+    let document = json!({
+        "engine": status.engine,
+        "vms": status.vms,
+        "estimates": status.estimates,
+        "samples": status.samples,
+        "host_samples": status.host_samples,
+        "first": status.span.map(|(first, _)| first),
+        "last": status.span.map(|(_, last)| last),
+        "gaps": status.gaps,
+        "bytes": status.bytes,
+        "carbon": status.carbon.iter().map(zone).collect::<Vec<_>>(),
+        "remarks": status.remarks,
+    });
+    format!("{document}\n")
+}
+
 fn told(status: &StoreStatus) -> String {
     let span = status.span.map_or("no samples".to_owned(), |(first, last)| {
-        format!("{:.1} days, {first} to {last} (seconds since 1970)", (last - first) as f64 / 86_400.0)
+        let days = (last - first) as f64 / 86_400.0;
+        format!("{days:.1} days, {} to {}", moment::utc(first), moment::utc(last))
     });
     let mut text = format!(
         "engine     {}\nVMs        {}\nestimates  {}\nsamples    {}, and {} of hosts\nspan       {span}\ngaps       {} longer than an hour\nsize       {:.1} MB\n",

@@ -1,9 +1,11 @@
 //! `oneaio drain HOST`: whether a host can be emptied, by which migrations and in which
-//! order, or which VM and which rule is in the way; several hosts in waves. It only says; nothing is done.
+//! order, or which VM and which rule is in the way; several hosts in waves. It only says, unless `--apply` asks for more.
+
+mod apply;
 
 use super::driver::{self, failed};
 use super::show::{grid, migrations_table, terminal, waves};
-use super::{ConfigArgs, Exit, asked, logger, recorded};
+use super::{ConfigArgs, Exit, ShownArgs, asked, logger, recorded};
 use crate::config::{LogLevel, Settings};
 use crate::decide;
 use crate::model::history::Recall;
@@ -13,6 +15,7 @@ use crate::opennebula::plan_xml;
 use crate::records::bundle::{Bundle, MOST_REQUEST};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Which host, and what is known.
@@ -31,14 +34,26 @@ pub struct DrainArgs {
     #[arg(long, value_name = "BUNDLE")]
     pub from: Option<PathBuf>,
     /// Print the migrations as a plan in oned's form; of several waves those of the first.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
     pub plan: bool,
-    /// Print JSON.
-    #[arg(long, conflicts_with = "plan")]
-    pub json: bool,
-    /// Do not cut what is wider than the terminal.
-    #[arg(long)]
-    pub full: bool,
+    /// Carry the migrations out, after a question: in the living cloud, by oned and in the name of who ONE_AUTH
+    /// names, one after the other, each when the one before has arrived. Ends at the first that fails and says
+    /// what was done. Of several waves the first.
+    #[arg(long, conflicts_with_all = ["from", "plan", "json", "csv"])]
+    pub apply: bool,
+    /// With --apply: ask nothing.
+    #[arg(long, requires = "apply")]
+    pub yes: bool,
+    /// With --apply: how VMs that run are moved; without it as LIVE_RESCHEDS and COLD_MIGRATE_MODE of oned.conf say.
+    #[arg(long, value_name = "HOW", requires = "apply")]
+    pub how: Option<apply::How>,
+    /// With --apply: seconds that one migration may take.
+    #[arg(long, value_name = "SECONDS", requires = "apply", default_value = "3600",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: u32,
+    /// In which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -51,7 +66,12 @@ pub fn run(args: &DrainArgs) -> Exit {
 }
 
 fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
-    grid::fit(args.full);
+    grid::fit(&args.shown);
+    if args.apply && !args.yes && !std::io::stdin().is_terminal() {
+        logger::start(LogLevel::default());
+        log::error!("--apply asks before it begins: run it on a terminal, or give --yes");
+        return Err(Exit::Usage);
+    }
     let Source { settings, snapshot, recall, hosts } = source(args)?;
     let hosts = hosts.map_or_else(|| args.hosts.iter().map(|host| named(&snapshot, host)).collect(), Ok);
     let hosts: Vec<HostId> = hosts.map_err(|error| failed(Exit::Unusable, &error))?;
@@ -66,7 +86,7 @@ fn answered(args: &DrainArgs) -> Result<Exit, Exit> {
     }
     super::answering::rehearse();
     match hosts[..] {
-        [host] if !args.json => one(args, &settings, &snapshot, &recall, host),
+        [host] if !args.shown.json => one(args, &settings, &snapshot, &recall, host),
         _ => several(args, &settings, &snapshot, &recall, &hosts),
     }
 }
@@ -87,12 +107,20 @@ fn one(
             .iter()
             .for_each(|(vm, reason)| logger::vm(log::Level::Error, *vm, &format!("cannot leave: {reason}")));
         plan_xml::write(&drained.migrated.plan, cluster(snapshot))
+    } else if args.shown.csv {
+        drained.blockers.iter().for_each(|(vm, reason)| log::error!("VM {vm} cannot leave: {reason}"));
+        migrations_table::migrations(snapshot, &drained.migrated).csv()
     } else {
         let table = migrations_table::evacuation(snapshot, host.0, &drained);
         terminal::lines(&table)
     };
     let outcome = if drained.blockers.is_empty() { Exit::Done } else { Exit::Different };
-    Ok(driver::print(&text).max(outcome))
+    let told = driver::print(&text).max(outcome);
+    // a host that keeps some VMs is not worth the migrations of the others
+    if args.apply && told == Exit::Done {
+        return apply::carry_out(args, snapshot, &[host], &drained.migrated.migrations);
+    }
+    Ok(told)
 }
 
 /// Hosts in waves.
@@ -115,13 +143,24 @@ fn several(
         }
         let first = rolling.waves.first().map(|wave| wave.migrated.plan.clone());
         plan_xml::write(&first.unwrap_or_default(), cluster(snapshot))
-    } else if args.json {
+    } else if args.shown.json {
         terminal::json(&format!("{}\n", waves::json(snapshot, &rolling, &policy.drain)))
+    } else if args.shown.csv {
+        for (host, blockers) in &rolling.blocked {
+            blockers.iter().for_each(|(vm, reason)| log::error!("VM {vm} cannot leave host {host}: {reason}"));
+        }
+        waves::all(snapshot, &rolling).csv()
     } else {
         terminal::lines(&waves::waves(snapshot, &rolling, &policy.drain))
     };
     let outcome = if rolling.blocked.is_empty() { Exit::Done } else { Exit::Different };
-    Ok(driver::print(&text).max(outcome))
+    let told = driver::print(&text).max(outcome);
+    match rolling.waves.first().filter(|_| args.apply && told <= Exit::Different) {
+        Some(wave) => {
+            apply::carry_out(args, snapshot, &wave.hosts, &wave.migrated.migrations).map(|exit| exit.max(told))
+        }
+        None => Ok(told),
+    }
 }
 
 /// The ID of a plan.
@@ -142,7 +181,7 @@ struct Source {
 fn source(args: &DrainArgs) -> Result<Source, Exit> {
     let Some(path) = &args.from else {
         let settings = driver::begin(&args.config)?.settings;
-        if asked::nothing_on_stdin() {
+        if args.apply || asked::nothing_on_stdin() {
             let (hosts, snapshot) = living(&args.hosts).map_err(|error| failed(Exit::Unusable, &error))?;
             let recall = recorded::known(&settings, &snapshot);
             return Ok(Source { settings, snapshot, recall, hosts: Some(hosts) });

@@ -2,21 +2,21 @@
 //! From the store, or straight from tables.
 
 use super::fitting::FittingArgs;
+use super::show::grid::{self, Grid};
 use super::show::plot;
 use super::show::terminal;
-use super::{ConfigArgs, Exit, driver, logger};
+use super::{ConfigArgs, Exit, ShownArgs, driver, logger};
 use crate::config::{LogLevel, Store};
 use crate::demand::coverage::{Coverage, DEVIATIONS};
 use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
+use crate::demand::pressure::Compared;
 use crate::demand::study::Study;
 use crate::model::policy::Policy;
 use crate::model::resource::Resource;
-use crate::recall::{history, study};
+use crate::recall::{history, modelfile, pressure, study};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ pub struct EvaluateArgs {
     /// What the table is about.
     #[arg(long, value_enum, default_value_t = About::Cpu)]
     pub resource: About,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// In which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Write a plot of estimated against used there (SVG); of one cloud.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -118,6 +118,22 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Measured pressure beside what was expected; of a store that holds some.
+    fn pressed(&self, args: &EvaluateArgs, progress: &dyn Fn(&str)) -> Option<Compared> {
+        let (Self::Store(chosen), About::Cpu) = (self, args.resource) else { return None };
+        let model = modelfile::or_without(&driver::load(&args.config).ok()?);
+        let mut store = history::open_as_it_is(chosen, Duration::from_secs(60)).ok()?;
+        match pressure::compared(store.as_mut(), model.as_ref(), progress) {
+            Ok(compared) => compared,
+            Err(error) => {
+                log::warn!("measured pressure is not compared: {error}");
+                None
+            }
+        }
+    }
+}
+
 impl About {
     fn resource(self) -> Resource {
         match self {
@@ -164,6 +180,7 @@ pub fn run(args: &EvaluateArgs) -> Exit {
         let error = anyhow!("--plot draws one cloud; there are {}", sources.len());
         return driver::failed(Exit::Usage, &error);
     }
+    grid::fit(&args.shown);
     let progress = logger::progress();
     let (mut found, mut worst) = (Vec::with_capacity(sources.len()), Exit::Done);
     for source in &sources {
@@ -176,8 +193,17 @@ pub fn run(args: &EvaluateArgs) -> Exit {
             Err(error) => worst = driver::failed(Exit::Unusable, &error.context(source.name())),
         }
     }
-    let text = if args.json { json(&found, args) } else { words(&found, args) };
-    if driver::print(&terminal::lines(&text)) != Exit::Done {
+    let pressed = sources.iter().find_map(|source| source.pressed(args, &progress));
+    let text = if args.shown.json {
+        terminal::json(&json(&found, pressed.as_ref(), args))
+    } else if args.shown.csv {
+        let part = |(name, evaluation): &(String, Evaluation)| (name.clone(), table(evaluation, args.resource, true));
+        Grid::stacked("cloud", found.iter().map(part).collect()).csv()
+    } else {
+        let measured = pressed.as_ref().map(told).unwrap_or_default();
+        terminal::lines(&(words(&found, args) + &measured))
+    };
+    if driver::print(&text) != Exit::Done {
         return Exit::Output;
     }
     if let (Some(path), Some((_, evaluation))) = (&args.plot, found.first()) {
@@ -198,7 +224,7 @@ fn words(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
         if found.len() > 1 {
             text.push_str(&format!("{}{name}\n\n", if index > 0 { "\n" } else { "" }));
         }
-        text.push_str(&format!("{}\n{}", table(evaluation, args.resource), explained(evaluation, args)));
+        text.push_str(&format!("{}\n{}", table(evaluation, args.resource, false), explained(evaluation, args)));
         if args.resource == About::Cpu {
             text.push_str(&format!("\n{}\n\n{}\n", young(evaluation), coverage(evaluation)));
         }
@@ -206,8 +232,28 @@ fn words(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
     text
 }
 
+/// Measured pressure beside loads.
+fn told(compared: &Compared) -> String {
+    let mut table = Grid::new(&["share of a host's CPU", "mean", "rank correlation with its pressure"], &[1, 2], &[]);
+    for row in &compared.rows {
+        let rank = row.rank.map_or("-".to_owned(), |rank| format!("{rank:.2}"));
+        table.add_row([row.name.to_owned(), format!("{:.0} %", 100.0 * row.mean), rank]);
+    }
+    format!(
+        "\n{table}\n\nPressure: the share of the time in which something waited for a CPU, measured on {} hosts over {} days \
+         of hosts; {:.1} % on average, {:.1} % on the worst day. What was expected is by the estimates at the beginning of \
+         each day; {:.0} % of the VMs had no history then and count as what they ask for. 1 means that hosts with more load \
+         had more pressure, always; 0 that the one tells nothing of the other.\n",
+        compared.hosts,
+        compared.days,
+        100.0 * compared.mean,
+        100.0 * compared.most,
+        100.0 * compared.young
+    )
+}
+
 /// All numbers, by cloud.
-fn json(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
+fn json(found: &[(String, Evaluation)], pressed: Option<&Compared>, args: &EvaluateArgs) -> String {
     let (unit, amount) = args.resource.unit();
     let target = |evaluation: &Evaluation, row, (horizon, peak): (usize, bool)| {
         evaluation.score(row, horizon, peak, args.resource.resource()).map(|score| {
@@ -250,7 +296,22 @@ fn json(found: &[(String, Evaluation)], args: &EvaluateArgs) -> String {
             })
         })
         .collect();
-    format!("{:#}\n", serde_json::json!({ "clouds": clouds }))
+    let pressed = pressed.map(|compared| {
+        let rows: Vec<_> = compared
+            .rows
+            .iter()
+            .map(|row| serde_json::json!({ "load": row.name, "mean": row.mean, "rank_correlation": row.rank }))
+            .collect();
+        serde_json::json!({
+            "hosts": compared.hosts, "days": compared.days, "mean": compared.mean, "most": compared.most,
+            "young": compared.young, "rows": rows,
+        })
+    });
+    let mut all = serde_json::json!({ "clouds": clouds });
+    if let Some(pressed) = pressed {
+        all["pressure"] = pressed;
+    }
+    format!("{all:#}\n")
 }
 
 /// Horizon, and whether it is the peak: the columns of the table.
@@ -269,13 +330,12 @@ fn covered(evaluation: &Evaluation) -> [(&'static str, Coverage); 3] {
 
 /// How often levels stayed within their deviations.
 fn coverage(evaluation: &Evaluation) -> String {
-    let mut table = Table::new();
-    let header = DEVIATIONS.iter().map(|(deviations, _)| format!("{deviations} deviations"));
-    table.load_style(ASCII_MARKDOWN).set_header(
-        std::iter::once(format!("CPU level {} at most its estimate and", HORIZON_NAMES[0]))
-            .chain(header)
-            .chain(std::iter::once("count".to_owned())),
-    );
+    let first = format!("CPU level {} at most its estimate and", HORIZON_NAMES[0]);
+    let deviations = DEVIATIONS.map(|(deviations, _)| format!("{deviations} deviations"));
+    let header: Vec<&str> =
+        std::iter::once(first.as_str()).chain(deviations.iter().map(String::as_str)).chain(["count"]).collect();
+    let numbers: Vec<usize> = (1..header.len()).collect();
+    let mut table = Grid::new(&header, &numbers, &[]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let bell = DEVIATIONS.iter().map(|(_, share)| percent(*share));
     table.add_row(std::iter::once("a bell curve".to_owned()).chain(bell).chain(std::iter::once(String::new())));
@@ -284,17 +344,7 @@ fn coverage(evaluation: &Evaluation) -> String {
         let count = std::iter::once(of.count.to_string());
         table.add_row(std::iter::once(name.to_owned()).chain(shares).chain(count));
     }
-    right(&mut table, 1..DEVIATIONS.len() + 2);
     table.to_string()
-}
-
-/// Numbers stand at the right.
-fn right(table: &mut Table, columns: std::ops::Range<usize>) {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
 }
 
 /// What is configured; tables need no configuration, and ask for one only when it is named.
@@ -305,21 +355,22 @@ fn configured(args: &EvaluateArgs) -> Result<Policy> {
     Ok(driver::load(&args.config)?.policy)
 }
 
-/// One row per estimator; per horizon, level and peak: R2, mean and 95th percentile of the
+/// One row per estimator (in CSV each column is named by itself); per horizon, level and peak: R2, mean and 95th percentile of the
 /// absolute error, share underestimated.
 #[must_use]
-pub fn table(evaluation: &Evaluation, about: About) -> String {
+pub fn table(evaluation: &Evaluation, about: About, is_csv: bool) -> Grid {
     let (_, unit) = about.unit();
-    let mut table = Table::new();
     let mut header = vec!["history".to_owned(), "estimate".to_owned()];
     for (horizon, peak) in TARGETS {
         let what = if peak { "peak" } else { "level" };
         header.push(format!("{what} {}: R2", HORIZON_NAMES[horizon]));
-        header.extend(["MAE", "p95", "under"].map(str::to_owned));
+        let target = if is_csv { format!("{what} {}: ", HORIZON_NAMES[horizon]) } else { String::new() };
+        header.extend(["MAE", "p95", "under"].map(|name| format!("{target}{name}")));
     }
-    let columns = header.len();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
-    right(&mut table, 2..columns);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let numbers: Vec<usize> = (2..header.len()).collect();
+    // of each target the details go first
+    let mut table = Grid::new(&header, &numbers, &[4, 8, 12, 16, 5, 9, 13, 17, 3, 7, 11, 15]);
     for row in 0..ROWS {
         let mut cells = vec![history_of(row).to_owned(), evaluation::name(row).to_owned()];
         for (horizon, peak) in TARGETS {
@@ -335,21 +386,20 @@ pub fn table(evaluation: &Evaluation, about: About) -> String {
         }
         table.add_row(cells);
     }
-    table.to_string()
+    table
 }
 
 /// R2 of young VMs' CPU levels by length of history.
 fn young(evaluation: &Evaluation) -> String {
-    let mut table = Table::new();
-    let header = SPANS.iter().map(|span| format!("{} h", *span as f64 / 3600.0));
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_header(std::iter::once(format!("R2 of the level {}, history of", HORIZON_NAMES[0])).chain(header));
+    let first = format!("R2 of the level {}, history of", HORIZON_NAMES[0]);
+    let spans = SPANS.map(|span| format!("{} h", span as f64 / 3600.0));
+    let header: Vec<&str> = std::iter::once(first.as_str()).chain(spans.iter().map(String::as_str)).collect();
+    let numbers: Vec<usize> = (1..header.len()).collect();
+    let mut table = Grid::new(&header, &numbers, &[]);
     for (row, name) in YOUNG.iter().enumerate() {
         let cell = |span| evaluation.young(row, span).map_or("-".to_owned(), |score| format!("{:.3}", score.r2));
         table.add_row(std::iter::once((*name).to_owned()).chain((0..SPANS.len()).map(cell)));
     }
-    right(&mut table, 1..SPANS.len() + 1);
     table.to_string()
 }
 

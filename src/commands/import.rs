@@ -2,8 +2,9 @@
 //! databases of OpenNebula's own probes, a Prometheus; and series of carbon intensity.
 
 mod backfill;
+mod measured;
 
-use super::{ConfigArgs, Exit, driver};
+use super::{ConfigArgs, Exit, driver, logger};
 use crate::config::Settings;
 use crate::demand::model::Model;
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
@@ -20,7 +21,7 @@ use crate::recall::modelfile;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::collections::HashSet;
-use std::io::{IsTerminal, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,7 +119,9 @@ fn all(args: &ImportArgs, settings: &Settings, store: &mut dyn HistoryStore) -> 
         log::info!("the ai-orchestrator's database is read: new samples {fresh}");
     }
     if let Some(url) = &args.prometheus {
-        backfill::all(&Client::new(url), args.since, store, model.as_ref())?;
+        let client = Client::new(url);
+        backfill::all(&client, args.since, store, model.as_ref())?;
+        measured::all(&client, args.since, store)?;
     }
     learn::relate(store).map_err(told)?;
     Ok(())
@@ -146,19 +149,14 @@ fn one(path: &Path, capacities: &Capacities, store: &mut dyn Collecting, model: 
         return probed(path, &name, store, model);
     }
     let mut sink = Sink { store, model, chunk: Vec::with_capacity(CHUNK), fresh: 0, failure: None };
-    let bar = std::io::stderr().is_terminal();
+    let tell = logger::progress();
     let mut progress = |at: crate::history::import::Progress| {
-        if bar {
-            let percent = at.bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
-            // a lost progress bar is no loss
-            let _ = write!(std::io::stderr(), "\r{name}: {percent:3} %, {} rows", at.lines);
-        }
+        let percent = at.bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
+        tell(&format!("{name}: {percent} %, {} rows", at.lines));
     };
     let summary = read_samples(open(path)?, &origin, &mut progress, &mut |sample| sink.take(sample))?;
     sink.flush();
-    if bar {
-        let _ = writeln!(std::io::stderr());
-    }
+    tell("");
     if let Some(error) = sink.failure {
         return Err(anyhow!("the store cannot be written: {error}"));
     }

@@ -6,9 +6,10 @@ use crate::model::migration::{HostChange, Migrated, Migration};
 use crate::model::report::{Planned, Report};
 use crate::model::snapshot::{Notice, Subject};
 use crate::opennebula::message;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use log::{Level, LevelFilter};
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::mem::discriminant;
 
 /// More notices of one kind (VMs, hosts, ...) than this are summed up.
@@ -110,13 +111,20 @@ fn notices(all: &[Notice], brief: bool) {
     }
 }
 
-/// Tells on a terminal what is being done, on one line; silent elsewhere.
+/// Tells on a terminal what is being done and for how long, on one line that goes when it is done; silent
+/// elsewhere. An empty text ends it.
 pub fn progress() -> impl Fn(&str) {
-    let terminal = std::io::stderr().is_terminal();
+    let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        bar.set_style(style);
+    }
     move |text: &str| {
-        if terminal {
-            // a lost progress line is no loss
-            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        if text.is_empty() {
+            bar.finish_and_clear();
+        } else {
+            // what comes from files and names goes to the terminal
+            bar.set_message(message::safe(text));
+            bar.tick();
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod explain;
 pub mod import;
 pub mod optimize;
 pub mod place;
+pub mod power;
 pub mod replay;
 pub mod serve;
 pub mod simulate;
@@ -47,7 +48,7 @@ use std::path::PathBuf;
 pub enum Exit {
     /// As asked.
     Done = 0,
-    /// A replay differs from what was expected.
+    /// A replay differs from what was expected, or a host is not emptied.
     Different = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
@@ -68,6 +69,20 @@ pub struct ConfigArgs {
     /// Set one key of the configuration, over the file. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// In which form a table is printed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ShownArgs {
+    /// Print JSON.
+    #[arg(short, long)]
+    pub json: bool,
+    /// Print the table as CSV, the cells as they are shown; nothing beside it.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Do not cut what is wider than the terminal.
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// Settings of what answers OpenNebula.

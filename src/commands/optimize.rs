@@ -3,8 +3,8 @@
 //! tells of its VMs also feeds the store of history.
 
 use super::driver::{self, Driver};
-use super::show::{grid, migrations_table, terminal};
-use super::{AnswerArgs, Exit, asked, logger, recorded};
+use super::show::{documents, grid, migrations_table, terminal};
+use super::{AnswerArgs, Exit, ShownArgs, asked, logger, recorded};
 use crate::config::LogLevel;
 use crate::decide::{self, Stop};
 use crate::machine::clock::now_in_milliseconds;
@@ -25,9 +25,9 @@ pub struct OptimizeArgs {
     /// carried out.
     #[arg(long)]
     pub dry_run: bool,
-    /// With --dry-run: do not cut what is wider than the terminal.
-    #[arg(long, requires = "dry_run")]
-    pub full: bool,
+    /// With --dry-run: in which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings.
     #[command(flatten)]
     pub config: AnswerArgs,
@@ -42,6 +42,11 @@ pub fn run(args: &OptimizeArgs) -> Exit {
 fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
     if args.dry_run {
         return dry_run(args);
+    }
+    if args.shown.json || args.shown.csv || args.shown.full {
+        logger::start(LogLevel::default());
+        log::error!("--json, --csv and --full go with --dry-run: oned gets its plan in one form only");
+        return Err(Exit::Usage);
     }
     let Some(id) = args.cluster.parse::<i32>().ok().filter(|id| *id >= 0) else {
         logger::start(LogLevel::default());
@@ -86,7 +91,7 @@ fn answered(args: &OptimizeArgs) -> Result<Exit, Exit> {
 /// What would be migrated in the living cluster.
 fn dry_run(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let settings = driver::begin(&args.config.config)?.settings;
-    grid::fit(args.full);
+    grid::fit(&args.shown);
     let living = || {
         let oned = asked::oned()?;
         let cluster = asked::cluster(&oned, &args.cluster)?;
@@ -96,6 +101,13 @@ fn dry_run(args: &OptimizeArgs) -> Result<Exit, Exit> {
     let known = recorded::known(&settings, &snapshot);
     let optimized = decide::optimize(snapshot, Some(cluster), &known, &settings.policy);
     let optimized = optimized.map_err(|error| driver::failed(Exit::Unusable, &error.into()))?;
-    let table = migrations_table::optimization(&optimized.snapshot, &optimized.migrated);
-    Ok(driver::print(&terminal::lines(&format!("{table}\n{}\n", logger::summary(&optimized.migrated)))))
+    let (snapshot, migrated) = (&optimized.snapshot, &optimized.migrated);
+    let text = if args.shown.json {
+        terminal::json(&format!("{}\n", documents::optimization(snapshot, migrated)))
+    } else if args.shown.csv {
+        migrations_table::migrations(snapshot, migrated).csv()
+    } else {
+        terminal::lines(&migrations_table::optimization(snapshot, migrated))
+    };
+    Ok(driver::print(&text))
 }

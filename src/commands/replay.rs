@@ -6,8 +6,8 @@ use super::recorded::read;
 use super::show::grid::{self, Grid};
 use super::show::messages::{messages, said};
 use super::show::page::{self, Section};
-use super::show::{migrations_table, table, terminal};
-use super::{ConfigArgs, Exit, logger};
+use super::show::{documents, migrations_table, table, terminal};
+use super::{ConfigArgs, Exit, ShownArgs, logger};
 use crate::config::LogLevel;
 use crate::decide::{self, Decided, Optimized};
 use crate::machine::files::{Sync, write_whole};
@@ -33,11 +33,8 @@ pub struct ReplayArgs {
     #[arg(required = true, value_name = "BUNDLE")]
     pub bundles: Vec<PathBuf>,
     /// Print the plan as oned would get it.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
     pub plan: bool,
-    /// Print one JSON document per bundle and line.
-    #[arg(long)]
-    pub json: bool,
     /// Print only a summary of all bundles: what is decided otherwise than expected, and with
     /// --set or --config what that would change.
     #[arg(long, conflicts_with_all = ["plan", "bless"])]
@@ -46,14 +43,14 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub bless: bool,
     /// Write a page to look at into this file (HTML, complete in itself).
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "json", "summary", "compare", "bless"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "json", "csv", "summary", "compare", "bless"])]
     pub html: Option<PathBuf>,
     /// Compare what another scheduler answered (shadow mode) with what oneaio would have.
-    #[arg(long, conflicts_with_all = ["plan", "bless", "json", "summary"])]
+    #[arg(long, conflicts_with_all = ["plan", "bless", "summary"])]
     pub compare: bool,
-    /// Do not cut what is wider than the terminal.
-    #[arg(long)]
-    pub full: bool,
+    /// In which form: JSON is one document per bundle and line, CSV one table of all bundles of a kind.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings to decide with.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -63,17 +60,28 @@ pub struct ReplayArgs {
 #[must_use]
 pub fn run(args: &ReplayArgs) -> Exit {
     logger::start(LogLevel::Warn);
-    grid::fit(args.full);
+    grid::fit(&args.shown);
     let mut worst = Exit::Done;
     let mut summary = Summary::default();
     let asked = args.summary && (args.config.config.is_some() || !args.config.set.is_empty());
     let mut verdict = Verdict::default();
+    let mut headed = Headed::default();
     let paths = args.bundles.iter().flat_map(|path| match bundle::inside(path) {
         bundles if bundles.is_empty() => vec![path.clone()],
         bundles => bundles,
     });
+    let paths: Vec<PathBuf> = paths.collect();
+    let tell = logger::progress();
+    let all = paths.len();
+    let paths = (1..).zip(paths).map(|(number, path): (usize, _)| {
+        // what is printed bundle by bundle tells how far it is
+        if args.summary || args.compare || args.html.is_some() {
+            tell(&format!("{number} of {all}: {}", path.display()));
+        }
+        path
+    });
     if args.compare {
-        return compare(paths, &args.config);
+        return compare(paths, args);
     }
     if let Some(file) = &args.html {
         return draw(paths, file, &args.config);
@@ -94,7 +102,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
             Ok(_) if asked => Exit::Done,
             Ok((exit, _, _)) if args.summary => exit,
             Ok((exit, text, _)) => {
-                if print(&text) != Exit::Done {
+                if print(headed.after(&text, args.shown.csv)) != Exit::Done {
                     return Exit::Output;
                 }
                 exit
@@ -106,21 +114,38 @@ pub fn run(args: &ReplayArgs) -> Exit {
         };
         worst = worst.max(exit);
     }
-    let text = match (args.summary, asked, args.json) {
+    tell("");
+    let text = match (args.summary, asked, args.shown.json) {
         (false, ..) => return worst,
         (_, true, true) => json!({ "summary": summary, "verdict": verdict }).to_string() + "\n",
         (_, false, true) => json!({ "summary": summary }).to_string() + "\n",
-        (_, true, false) => summary.text() + &judged(&verdict),
+        (_, true, false) if args.shown.csv => return worst.max(print(&changes(&verdict).csv())),
+        (_, true, false) => summary.text() + &format!("\n{}\n\n{}\n", changes(&verdict), verdict.sentence()),
         (_, false, false) => summary.text(),
     };
     worst.max(print(&terminal::lines(&text)))
 }
 
-/// Before and after, and a sentence.
-fn judged(verdict: &Verdict) -> String {
+/// One header for all tables of one form that follow each other.
+#[derive(Default)]
+struct Headed(String);
+
+impl Headed {
+    fn after<'a>(&mut self, text: &'a str, is_csv: bool) -> &'a str {
+        let (header, rows) = text.split_once('\n').unwrap_or((text, ""));
+        if is_csv && self.0 == header {
+            return rows;
+        }
+        header.clone_into(&mut self.0);
+        text
+    }
+}
+
+/// Before and after.
+fn changes(verdict: &Verdict) -> Grid {
     let mut table = Grid::new(&["", "as recorded", "as asked", "change"], &[1, 2, 3], &[]);
     verdict.rows().into_iter().for_each(|row| table.add_row(row));
-    format!("\n{table}\n\n{}\n", verdict.sentence())
+    table
 }
 
 /// Decides one bundle and sums it up, measured by `measure`, or else by its own settings.
@@ -146,12 +171,12 @@ fn optimizes(bundle: &Bundle, snapshot: &Snapshot) -> bool {
 }
 
 /// Compares the answers that were given with ours, over all placements that hold both.
-fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
+fn compare(paths: impl Iterator<Item = PathBuf>, args: &ReplayArgs) -> Exit {
     let (mut comparison, mut worst) = (Comparison::default(), Exit::Done);
     for path in paths {
         let compared = Bundle::open(&path).map_err(|error| (Exit::Usage, error)).and_then(|bundle| {
             let Some(theirs) = bundle.theirs() else { return Ok(()) };
-            let (settings, snapshot, recall) = read(&bundle, config)?;
+            let (settings, snapshot, recall) = read(&bundle, &args.config)?;
             if !optimizes(&bundle, &snapshot) {
                 let decided = decide::place_snapshot(snapshot, &recall, &settings.policy);
                 let theirs = plan_xml::read(&String::from_utf8_lossy(&theirs)).ok();
@@ -167,9 +192,14 @@ fn compare(paths: impl Iterator<Item = PathBuf>, config: &ConfigArgs) -> Exit {
         log::error!("no bundle holds a placement that another scheduler answered: set shadow.place");
         return worst.max(Exit::Usage);
     }
+    if args.shown.json {
+        return worst.max(print(&terminal::json(&format!("{}\n", comparison.json()))));
+    }
     let mut table = Grid::new(&["", "who answered", "oneaio", "change"], &[1, 2, 3], &[]);
     comparison.rows().into_iter().for_each(|row| table.add_row(row));
-    worst.max(print(&terminal::lines(&format!("{table}\n\n{}", comparison.remarks()))))
+    let text =
+        if args.shown.csv { table.csv() } else { terminal::lines(&format!("{table}\n\n{}", comparison.remarks())) };
+    worst.max(print(&text))
 }
 
 /// Writes a page with a section for each bundle.
@@ -226,7 +256,7 @@ fn decided(bundle: &Bundle, config: &ConfigArgs) -> Result<Outcome, (Exit, anyho
 /// Decides one bundle; what to print, and how it compares.
 fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>), (Exit, anyhow::Error)> {
     let name = bundle.path.display();
-    let Outcome { plan, messages, table, json } = decided(bundle, &args.config)?;
+    let Outcome { plan, messages, table, grid, json } = decided(bundle, &args.config)?;
     if args.bless && !bundle.is_folder() {
         let error = anyhow::anyhow!("{name} is a file: only a folder can keep what is expected");
         return Err((Exit::Usage, error));
@@ -238,19 +268,21 @@ fn one(args: &ReplayArgs, bundle: &Bundle) -> Result<(Exit, String, Vec<String>)
     let differences = differences(bundle, &plan, &messages).map_err(|error| (Exit::Usage, error))?;
     let mut text = if args.plan {
         plan
-    } else if args.json {
+    } else if args.shown.json {
         let mut line = json;
         line["bundle"] = name.to_string().into();
         line["differences"] = differences.clone().into();
         terminal::json(&format!("{line}\n"))
+    } else if args.shown.csv {
+        Grid::stacked("bundle", vec![(name.to_string(), grid)]).csv()
     } else {
         format!("{name}\n{}", terminal::lines(&table))
     };
-    if !args.json && !args.plan {
+    if !args.shown.json && !args.shown.csv && !args.plan {
         for difference in &differences {
             let _ = writeln!(text, "differs: {}", message::safe(difference));
         }
-    } else if args.plan {
+    } else if !args.shown.json {
         differences.iter().for_each(|difference| log::warn!("{name} differs: {difference}"));
     }
     let exit = if differences.is_empty() { Exit::Done } else { Exit::Different };
@@ -262,6 +294,8 @@ struct Outcome {
     plan: String,
     messages: String,
     table: String,
+    /// The first table of it.
+    grid: Grid,
     json: serde_json::Value,
 }
 
@@ -271,46 +305,20 @@ impl Outcome {
             plan: plan_xml::write(&decided.planned.plan, plan_xml::PLACEMENT),
             messages: messages(decided),
             table: table::decision(decided),
-            json: json(decided),
+            grid: table::outcomes(decided),
+            json: documents::placement(decided),
         }
     }
 
     fn of_optimization(optimized: &Optimized) -> Self {
         let Optimized { snapshot, migrated, .. } = optimized;
         let id = snapshot.clusters.first().map_or(plan_xml::PLACEMENT, |cluster| cluster.id.0);
-        let notices: Vec<String> = migrated.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
         Self {
             plan: plan_xml::write(&migrated.plan, id),
             messages: migrated.notices.iter().map(|notice| said(notice) + "\n").collect(),
             table: migrations_table::optimization(snapshot, migrated),
-            json: json!({
-                "cluster": id,
-                "objective": { "before": migrated.objective.0, "after": migrated.objective.1 },
-                "migrations": migrated.migrations,
-                "hosts": migrated.hosts,
-                "staying": migrated.staying,
-                "spare": migrated.spare,
-                "notices": notices,
-                "plan": migrated.plan,
-            }),
+            grid: migrations_table::migrations(snapshot, migrated),
+            json: documents::optimization(snapshot, migrated),
         }
     }
-}
-
-fn json(decided: &Decided) -> serde_json::Value {
-    let report = &decided.planned.report;
-    let notices: Vec<String> = report.notices.iter().map(|n| format!("{}: {}", n.subject, n.text)).collect();
-    json!({
-        "placed": report.decisions.len(),
-        "unplaced": report.refusals.len(),
-        "objective": { "before": report.objective.0, "after": report.objective.1, "bound": report.bound },
-        "resources": report.resources,
-        "green": report.green,
-        "spare": report.spare,
-        "decisions": report.decisions,
-        "refusals": report.refusals,
-        "hosts": report.hosts,
-        "notices": notices,
-        "plan": decided.planned.plan,
-    })
 }

@@ -7,7 +7,8 @@ mod looped;
 mod plot;
 mod show;
 
-use super::{ConfigArgs, Exit, driver};
+use super::show::grid;
+use super::{ConfigArgs, Exit, ShownArgs, driver};
 use crate::history::import::{Capacities, Origin, read_carbon, read_samples, vm_of_file};
 use crate::machine::files::open;
 use crate::model::ids::VmId;
@@ -78,9 +79,9 @@ pub struct SimulateArgs {
     /// Draw the moments of every policy into this file (SVG).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// In which form.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Settings to decide with.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -102,6 +103,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
         Ok(loaded) => loaded.settings,
         Err(exit) => return exit,
     };
+    grid::fit(&args.shown);
     let contenders = match contenders(args).and_then(|known| sensible(args).map(|()| known)) {
         Ok(contenders) => contenders,
         Err(error) => return driver::failed(Exit::Usage, &error),
@@ -198,7 +200,7 @@ fn one(args: &SimulateArgs, policy: &crate::model::policy::Policy, contenders: &
     if let Some(file) = &args.plot {
         plot::draw(file, &stage, &rows).with_context(|| format!("{} cannot be drawn", file.display()))?;
     }
-    Ok(if args.json { show::json(&rows) } else { show::text(args, &trace, &stage, &experiment, &rows) })
+    Ok(show::shown(args, &trace, &stage, &experiment, &rows))
 }
 
 fn read(args: &SimulateArgs) -> Result<Trace> {

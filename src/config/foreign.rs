@@ -42,8 +42,13 @@ pub fn translated(files: &[(String, String)]) -> Result<String, String> {
         let _ = writeln!(text, "\n# {name}");
         let given = read(content).map_err(|problem| format!("{name}: {problem}"))?;
         let old = given.iter().any(|one| one.key.starts_with("SCHED_INTERVAL") || one.key == "MAX_DISPATCH");
+        let less = host_limit_is_less(&given);
         for Given { key, value } in &given {
-            match becomes(key, value, old) {
+            let becomes = match key.as_str() {
+                "OPTIMIZE.MIGRATION_THRESHOLD" if less => Told("HOST_MIGRATION_THRESHOLD allows fewer, and counts"),
+                _ => becomes(key, value, old),
+            };
+            match becomes {
                 Key(ours, _) if taken.contains(&ours) => {
                     let _ = writeln!(text, "# {key} = {value}: {ours} stands above");
                 }
@@ -64,6 +69,17 @@ pub fn translated(files: &[(String, String)]) -> Result<String, String> {
         }
     }
     Ok(text)
+}
+
+/// Whether fewer migrations between hosts are allowed than migrations in all, which include those between
+/// datastores: we have none of these, so that the smaller limit counts. -1 is no limit.
+fn host_limit_is_less(given: &[Given]) -> bool {
+    let limit = |key: &str| {
+        let value = given.iter().find(|one| one.key == key)?.value.parse::<i64>().ok()?;
+        Some(if value < 0 { i64::MAX } else { value })
+    };
+    let (all, hosts) = (limit("OPTIMIZE.MIGRATION_THRESHOLD"), limit("OPTIMIZE.HOST_MIGRATION_THRESHOLD"));
+    all.zip(hosts).is_some_and(|(all, hosts)| hosts < all)
 }
 
 fn becomes(key: &str, value: &str, old: bool) -> Becomes {
@@ -233,6 +249,10 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(text.contains("# OPTIMIZE.WEIGHTS.NET = 2000: not taken over"), "{text}");
+        for (all, hosts, counts) in [("-1", "5", "5"), ("7", "5", "5"), ("3", "5", "3"), ("3", "-1", "3")] {
+            let text = of(&format!("OPTIMIZE:\n  MIGRATION_THRESHOLD: {all}\n  HOST_MIGRATION_THRESHOLD: {hosts}\n"));
+            assert!(text.contains(&format!("\noptimize.migrations: {counts}  #")), "{text}");
+        }
         assert!(settings(Some(("translated", &text)), &[]).is_ok(), "{text}");
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// Settings of operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operate {
-    /// Requests are kept here; `None` keeps none.
-    pub record: Option<PathBuf>,
+    /// The folder that keeps requests.
+    pub record: Destination,
     /// So many of them.
     pub record_keep: usize,
     /// Bytes that they may take together.
@@ -28,21 +28,21 @@ pub struct Operate {
 /// Where something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// The default file, where its folder exists.
+    /// The default place, where the folder that holds it exists.
     Default,
     /// Nowhere.
     None,
-    /// This file.
+    /// This file, or folder.
     File(PathBuf),
 }
 
 impl Default for Operate {
     fn default() -> Self {
         Self {
-            record: None,
-            record_keep: 100,
+            record: Destination::Default,
+            record_keep: 2000,
             record_max_size: 256 << 20,
-            record_redact: false,
+            record_redact: true,
             decision_log: Destination::Default,
             metrics: Destination::Default,
             shadow_place: None,

@@ -78,6 +78,22 @@ fn solve(mut products: DMatrix<f64>, sums: &DVector<f64>, ridge: f64) -> Option<
     solution.iter().all(|x| x.is_finite()).then(|| solution.iter().copied().collect())
 }
 
+/// Plain least squares without a constant: the weights of `N` inputs. Where rows leave them open, those
+/// nearest to zero; `None` when there is no finite answer.
+#[must_use]
+pub fn least_squares<const N: usize>(rows: impl Iterator<Item = ([f64; N], f64)>) -> Option<[f64; N]> {
+    let mut products = DMatrix::<f64>::zeros(N, N);
+    let mut sums = DVector::<f64>::zeros(N);
+    for (inputs, outcome) in rows {
+        let row = DVector::from_row_slice(&inputs);
+        products.ger(1.0, &row, &row, 1.0);
+        sums.axpy(outcome, &row, 1.0);
+    }
+    // just enough for a decomposition
+    let ridge = 1e-9 * products.trace() / N as f64;
+    solve(products, &sums, ridge)?.try_into().ok()
+}
+
 /// Ridge regression with a constant: `constant + sum of w_i x_i`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ridge {

@@ -21,6 +21,8 @@ pub mod mix;
 pub mod model;
 pub mod monitored;
 pub mod observed;
+pub mod power;
+pub mod pressure;
 pub mod relatives;
 pub mod requested;
 pub mod study;

@@ -14,7 +14,8 @@ pub mod timescale;
 pub mod worker;
 
 use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
-use crate::model::ids::VmId;
+use crate::model::ids::{HostId, VmId};
+use crate::model::measure::{Company, HostMeasure, Pressure};
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use thiserror::Error;
 
@@ -216,6 +217,23 @@ pub trait Known {
 /// What placing reads, and what a plan leaves. It takes a bounded number of round trips,
 /// whatever the number of VMs, and never touches samples.
 pub trait Placing: Known {
+    /// Answers what is asked until [`Self::end_reading`] from one state of the store, where that
+    /// spares a server the to and fro of a transaction for each question. Nothing is written meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn begin_reading(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Ends that, also after a question that failed.
+    ///
+    /// # Errors
+    /// When the store is lost.
+    fn end_reading(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Placements made at or after a moment, by VM.
     ///
     /// # Errors
@@ -339,6 +357,39 @@ pub trait Training: Known {
     fn revise(&mut self, learnt: &[(VmId, Learnt)]) -> Result<(), StoreError>;
 }
 
+/// What others have measured of hosts: power and pressure. An older file that is only read has none.
+pub trait Measuring {
+    /// Keeps steps of hosts and days of VMs, in one transaction; what is known gets the new value.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing was kept.
+    fn keep_measures(&mut self, hosts: &[HostMeasure], vms: &[Company]) -> Result<(), StoreError>;
+
+    /// Hosts of which something was measured, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn measured(&mut self) -> Result<Vec<HostId>, StoreError>;
+
+    /// All that was measured of a host, by time.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn measures(&mut self, host: HostId) -> Result<Vec<HostMeasure>, StoreError>;
+
+    /// What hosts' tasks waited since a moment, by host.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn pressures(&mut self, since: i64) -> Result<Vec<Pressure>, StoreError>;
+
+    /// Who was where, by VM and day.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn companies(&mut self) -> Result<Vec<Company>, StoreError>;
+}
+
 /// What an operator is told of a store.
 pub trait Described {
     /// What is in there.
@@ -349,9 +400,9 @@ pub trait Described {
 }
 
 /// A store of our own: all of it. Who needs less asks for less.
-pub trait HistoryStore: Placing + Collecting + Training + Described {}
+pub trait HistoryStore: Placing + Collecting + Training + Measuring + Described {}
 
-impl<S: Placing + Collecting + Training + Described> HistoryStore for S {}
+impl<S: Placing + Collecting + Training + Measuring + Described> HistoryStore for S {}
 
 /// Column lists that both engines share.
 mod fields {

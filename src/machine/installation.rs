@@ -44,6 +44,11 @@ impl Installation {
         if name.starts_with('/') { PathBuf::from(name) } else { self.wrappers().with_file_name(name).join(action) }
     }
 
+    /// Bundles of requests, where no other folder is named.
+    pub fn bundles(&self) -> PathBuf {
+        self.home().join("bundles")
+    }
+
     /// Bundles of shadow mode, where no other folder is named.
     pub fn shadow(&self) -> PathBuf {
         self.home().join("shadow")

@@ -13,6 +13,7 @@ pub mod explanation;
 pub mod expression;
 pub mod history;
 pub mod ids;
+pub mod measure;
 pub mod migration;
 pub mod moment;
 pub mod plain;

@@ -49,7 +49,7 @@ pub struct Liking {
 }
 
 /// Hosts that a wish speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Liked {
     /// By ID.
     Host(HostId),

@@ -11,12 +11,13 @@ pub use endpoint::Endpoint;
 pub use error::{OnedError, SetupError};
 pub use transport::Limits;
 
-use crate::model::ids::{ClusterId, VmId};
+use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::sample::Counters;
 use crate::model::snapshot::{Host, Vm};
 use crate::opennebula::cloud::{self, ClusterTemplate};
 use crate::opennebula::elements::PayloadError;
 use crate::opennebula::identity::{self, Page, Visit};
+use crate::opennebula::whereabouts::{self, Whereabouts};
 use crate::opennebula::xmlrpc::{Answer, Param, call};
 use crate::opennebula::{message, monitoring};
 use std::io::{BufRead, BufReader, Read};
@@ -33,6 +34,10 @@ const NOT_DONE: Param<'static> = Param::Integer(-1);
 const PENDING: Param<'static> = Param::Integer(1);
 /// Attributes are set beside those that are there, in `one.vm.update`.
 const APPEND: Param<'static> = Param::Integer(1);
+/// The capacity of the target is looked at, in `one.vm.migrate`.
+const ENFORCE: Param<'static> = Param::Boolean(true);
+/// The datastore stays, likewise.
+const ITS_DATASTORE: Param<'static> = Param::Integer(-1);
 /// More of a version is not kept.
 const LONGEST_VERSION: u64 = 100;
 /// What is held of an answer on its way.
@@ -57,6 +62,19 @@ impl Window {
             Self::Seconds(seconds) => i32::try_from(seconds.max(1)).unwrap_or(i32::MAX),
         })
     }
+}
+
+/// How a VM that runs is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// It runs on.
+    Live,
+    /// It is saved, moved and resumed.
+    Save,
+    /// It is shut down, moved and started.
+    PowerOff,
+    /// The same, without its guest being asked.
+    PowerOffHard,
 }
 
 /// Where OpenNebula's packages keep oned's configuration.
@@ -212,6 +230,63 @@ impl Oned {
         let template = format!("SCHED_MESSAGE = \"{}\"", message::shown(text));
         let params = [Param::Integer(vm.0), Param::Text(&template), APPEND];
         self.ask("one.vm.update", &params, self.deadline(), |_| Ok(()))
+    }
+
+    /// Where a VM is and what it is doing.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, refuses, or knows no such VM.
+    pub fn vm(&self, vm: VmId) -> Result<Whereabouts, OnedError> {
+        self.ask("one.vm.info", &[Param::Integer(vm.0), Param::Boolean(false)], self.deadline(), |payload| {
+            whereabouts::vm(payload)
+        })
+    }
+
+    /// The VMs of a name that are not DONE.
+    ///
+    /// # Errors
+    /// As [`Self::vm_monitoring`].
+    pub fn vms_called(&self, name: &str) -> Result<Vec<Whereabouts>, OnedError> {
+        let (deadline, mut found) = (self.deadline(), Vec::new());
+        let mut start = 0_i32;
+        loop {
+            let params = [ALL_USERS, Param::Integer(start), Param::Integer(-PAGE), NOT_DONE];
+            let count = self.ask("one.vmpool.infoextended", &params, deadline, |payload| {
+                whereabouts::vms(payload, &mut |vm| {
+                    if vm.name == name {
+                        found.push(vm);
+                    }
+                })
+            })?;
+            start = start.saturating_add(PAGE);
+            // a page of another length is the last one, or oned does not know pages
+            if count != PAGE as usize {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Tells oned to move a VM to a host, on the datastore where it is. It returns when oned has
+    /// begun; oned itself looks whether the host has room.
+    ///
+    /// # Errors
+    /// When oned cannot be asked, or refuses.
+    pub fn migrate(&self, vm: VmId, to: HostId, how: Move) -> Result<(), OnedError> {
+        // the kinds of a cold migration are numbered
+        let cold = match how {
+            Move::Live | Move::Save => 0,
+            Move::PowerOff => 1,
+            Move::PowerOffHard => 2,
+        };
+        let params = [
+            Param::Integer(vm.0),
+            Param::Integer(to.0),
+            Param::Boolean(how == Move::Live),
+            ENFORCE,
+            ITS_DATASTORE,
+            Param::Integer(cold),
+        ];
+        self.ask("one.vm.migrate", &params, self.deadline(), |_| Ok(()))
     }
 
     fn deadline(&self) -> Instant {

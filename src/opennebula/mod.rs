@@ -19,6 +19,7 @@ pub mod plan_xml;
 pub mod redact;
 pub mod request;
 pub mod stream;
+pub mod whereabouts;
 pub mod xmlrpc;
 
 mod assemble;

@@ -10,18 +10,22 @@ const PRIVATE: [&str; 2] = ["USER_TEMPLATE", "CONTEXT"];
 /// What stays in them, and everything that begins with SCHED_ or ONEAIO_.
 const KEPT: [&str; 6] = ["FLAVOURS", "RANK", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY", "ERROR"];
 
-/// The document without the private values; `None` where it cannot be read to its end, so
-/// that nothing private is kept by mistake.
+/// Hands the document without the private values on, piece by piece: it may be large. Whether it was read to its
+/// end; where it was not, what was handed on is to be thrown away, so that nothing private is kept by mistake.
 #[must_use]
-pub fn redacted(xml: &str) -> Option<String> {
+pub fn redacted<'a>(xml: &'a str, take: &mut dyn FnMut(&'a str)) -> bool {
+    pieces(xml, take).is_some()
+}
+
+fn pieces<'a>(xml: &'a str, take: &mut dyn FnMut(&'a str)) -> Option<()> {
     let mut reader = Reader::from_str(xml);
-    let (mut text, mut open) = (String::with_capacity(xml.len()), Vec::<bool>::new());
+    let mut open = Vec::<bool>::new();
     let at = |reader: &Reader<&[u8]>| usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
     loop {
         let before = at(&reader);
         let inside = open.last().copied().unwrap_or(false);
         match reader.read_event().ok()? {
-            Event::Eof => return open.is_empty().then_some(text),
+            Event::Eof => return open.is_empty().then_some(()),
             Event::Start(start) => {
                 if inside && !kept(start.name().as_ref()) {
                     reader.read_to_end(start.to_end().name()).ok()?;
@@ -36,7 +40,7 @@ pub fn redacted(xml: &str) -> Option<String> {
             Event::Text(_) | Event::CData(_) if inside => continue,
             _ => {}
         }
-        text.push_str(xml.get(before..at(&reader))?);
+        take(xml.get(before..at(&reader))?);
     }
 }
 
@@ -49,12 +53,17 @@ fn kept(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn whole(xml: &str) -> Option<String> {
+        let mut text = String::new();
+        redacted(xml, &mut |piece| text.push_str(piece)).then_some(text)
+    }
+
     #[test]
     fn private_values_go_and_what_decides_stays() {
         let xml = "<?xml version=\"1.0\"?><A><VM><ID>1</ID><TEMPLATE><CPU>1</CPU><CONTEXT><PASSWORD><![CDATA[geheim]]></PASSWORD>\
                    </CONTEXT></TEMPLATE><USER_TEMPLATE><NOTE>geheim</NOTE><E/><SCHED_RANK><![CDATA[FREE_CPU]]></SCHED_RANK>\
                    <Flavours>web</Flavours><N><SCHED_RANK>geheim</SCHED_RANK></N></USER_TEMPLATE></VM></A>";
-        let found = redacted(xml).expect("reads");
+        let found = whole(xml).expect("reads");
         assert!(!found.contains("geheim"), "{found}");
         for stays in
             ["<ID>1</ID>", "<CPU>1</CPU>", "<SCHED_RANK><![CDATA[FREE_CPU]]></SCHED_RANK>", "<Flavours>web</Flavours>"]
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_not_kept_at_all() {
         for xml in ["<A><USER_TEMPLATE><B>geheim</B>", "<A><USER_TEMPLATE><B>geheim</A>", "<A><CONTEXT>"] {
-            assert_eq!(redacted(xml), None, "{xml}");
+            assert_eq!(whole(xml), None, "{xml}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One question at a time over HTTP. A server that is busy or restarts is asked again, later and
 //! later, as it wishes; what stays wrong is said in one sentence.
 
-use super::answer::{self, Take};
+use super::answer::{self, Take, Whose};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 use thiserror::Error;
@@ -57,19 +58,12 @@ impl Client {
     /// Nothing is sent yet. `url` is that of its web pages, such as `http://fe1:9090`.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .user_agent(concat!("oneaio/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(ANSWER))
-            .build();
         let base = url.trim_end_matches('/').to_owned();
         let shown = match base.split_once("://") {
             Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
             None => base.clone(),
         };
-        Self { agent: Agent::new_with_config(config), base, shown, pause: Duration::from_secs(PAUSE) }
+        Self { agent: agent(ANSWER), base, shown, pause: Duration::from_secs(PAUSE) }
     }
 
     /// The same with another first pause.
@@ -78,29 +72,51 @@ impl Client {
         Self { pause, ..self }
     }
 
+    /// The same with another time to wait for each answer.
+    #[must_use]
+    pub fn with_patience(self, answer: Duration) -> Self {
+        Self { agent: agent(answer), ..self }
+    }
+
     /// The server's address, for messages and as the name of a source.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shown
     }
 
-    /// Hands each point of a range query to `take`.
+    /// Hands each point of a range query in steps of so many seconds to `take`.
     ///
     /// # Errors
     /// When the server cannot be asked, or refuses.
-    pub fn range(&self, query: &str, from: i64, to: i64, take: &mut Take<'_>) -> Result<(), Fault> {
-        let (from, to, step) = (from.to_string(), to.to_string(), super::STEP.to_string());
+    pub(super) fn range(
+        &self,
+        query: &str,
+        whose: Whose,
+        (from, to, step): (i64, i64, i64),
+        take: &mut Take<'_>,
+    ) -> Result<(), Fault> {
+        let (from, to, step) = (from.to_string(), to.to_string(), step.to_string());
         let params = [("query", query), ("start", from.as_str()), ("end", to.as_str()), ("step", step.as_str())];
-        self.ask("query_range", &params, &mut |body| answer::series(body, take))
+        self.ask("query_range", &params, &mut |body| answer::series(body, whose, take))
+    }
+
+    /// The labels of all series that a selector finds in a span of time.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or refuses.
+    pub(super) fn labels(&self, selector: &str, from: i64, to: i64) -> Result<Vec<BTreeMap<String, String>>, Fault> {
+        let (from, to) = (from.to_string(), to.to_string());
+        let params = [("match[]", selector), ("start", from.as_str()), ("end", to.as_str())];
+        self.ask("series", &params, &mut |body| answer::labels(body))
     }
 
     /// Hands each value of an instant query to `take`.
     ///
     /// # Errors
     /// When the server cannot be asked, or refuses.
-    pub fn instant(&self, query: &str, at: i64, take: &mut Take<'_>) -> Result<(), Fault> {
+    pub(super) fn instant(&self, query: &str, at: i64, take: &mut Take<'_>) -> Result<(), Fault> {
         let at = at.to_string();
-        self.ask("query", &[("query", query), ("time", &at)], &mut |body| answer::series(body, take))
+        self.ask("query", &[("query", query), ("time", &at)], &mut |body| answer::series(body, Whose::Vms, take))
     }
 
     /// A list of names.
@@ -174,6 +190,18 @@ impl Client {
             status => Attempt::Hopeless(Fault::Refused(self.shown.clone(), status, told)),
         })
     }
+}
+
+/// What asks, and waits so long for an answer.
+fn agent(answer: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("oneaio/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(CONNECT))
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(answer))
+        .build();
+    Agent::new_with_config(config)
 }
 
 /// Why there is no answer this time.

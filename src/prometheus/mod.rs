@@ -6,13 +6,14 @@
 
 mod answer;
 mod client;
+pub mod hosts;
 
 pub use client::{Client, Fault};
 
 use crate::model::demand::Usage;
 use crate::model::ids::VmId;
 use crate::model::sample::{VmIdentity, VmSample};
-use answer::Point;
+use answer::{Point, Whose};
 use std::collections::BTreeMap;
 
 /// Seconds between samples: the steps that windows and the last hour are made of.
@@ -109,7 +110,7 @@ pub fn page(client: &Client, host: i32, from: i64, to: i64) -> Result<Page, Faul
             };
             *place = Some(point.value);
         };
-        match client.range(&query, from, to - STEP, &mut take) {
+        match client.range(&query, Whose::Vms, (from, to - STEP, STEP), &mut take) {
             Err(Fault::TooMuch(_)) if to - from > SHORTEST_PAGE => {
                 let middle = from + (to - from) / (2 * STEP) * STEP;
                 let (mut first, second) = (page(client, host, from, middle)?, page(client, host, middle, to)?);

@@ -76,6 +76,14 @@ pub fn open_as_it_is(store: &Store, patience: Duration) -> Result<Box<dyn Histor
     }
 }
 
+/// Opens a store of ours that is there, to read it.
+pub fn open_to_read(store: &Store, patience: Duration) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match store {
+        Store::Sqlite(path) => Ok(Box::new(SqliteStore::open_read_only(path, patience)?)),
+        Store::Postgres(_) | Store::None => open_as_it_is(store, patience),
+    }
+}
+
 /// Opens a store, or a database that is only read, to tell what it is.
 pub fn open_to_describe(store: &Store, patience: Duration) -> Result<Box<dyn Described>, StoreError> {
     match store {
@@ -146,9 +154,14 @@ impl History {
         let counters: Vec<Counters> = told.map(|sample| sample.counters).collect();
         let model = Arc::clone(&self.model);
         let begun = self.worker.begin(move |store| {
-            let Some(store) = store.collecting() else { return Ok(0) };
-            let mut known = store.counters(Kind::Vm)?;
-            known.extend(store.counters(Kind::Told)?);
+            store.begin_reading()?;
+            let known = store.collecting().map(|store| {
+                let mut known = store.counters(Kind::Vm)?;
+                known.extend(store.counters(Kind::Told)?);
+                Ok::<_, StoreError>(known)
+            });
+            store.end_reading()?;
+            let Some((known, store)) = known.transpose()?.zip(store.collecting()) else { return Ok(0) };
             let mut intake = Intake::new(store, model.as_ref().as_ref(), known, Kind::Told, now);
             counters.iter().for_each(|counters| intake.take(counters));
             intake.flush();
@@ -167,7 +180,7 @@ impl History {
             snapshot.vms.iter().filter(|vm| vm.identity != VmIdentity::default()).map(|vm| vm.id).collect();
         let (at, classes, lacking) = (snapshot.taken_at, self.classes, Arc::clone(&self.lacking));
         let placed: Vec<VmId> = snapshot.candidates.iter().map(|c| snapshot.vms[c.vm].id).collect();
-        self.worker.ask(move |store| {
+        let questions = move |store: &mut dyn Placing| {
             let estimates: HashMap<VmId, Estimate> = store.estimates(&vms)?.into_iter().collect();
             let relatives: HashMap<String, Group> = store.relatives(&keys)?.into_iter().collect();
             let untrusted = |vm: &VmId| estimates.get(vm).is_none_or(|estimate| estimate.trust < 1.0);
@@ -189,6 +202,12 @@ impl History {
                 recall.now = now;
             }
             Ok(recall)
+        };
+        self.worker.ask(move |store| {
+            store.begin_reading()?;
+            let answers = questions(store);
+            let ended = store.end_reading();
+            answers.and_then(|recall| ended.map(|()| recall))
         })
     }
 

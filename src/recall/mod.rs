@@ -7,6 +7,7 @@
 //! | `intake` | counters of VMs on their way into the store |
 //! | `collecting` | what oned knows that the store does not |
 //! | `study` | histories for training and evaluation |
+//! | `pressure` | what was measured of hosts, for people |
 //! | `modelfile` | the model of classes on disk |
 //! | `checkpoint` | the states of trainings that take long, on disk |
 
@@ -16,4 +17,5 @@ pub mod history;
 pub mod intake;
 pub mod live;
 pub mod modelfile;
+pub mod pressure;
 pub mod study;

@@ -5,6 +5,7 @@ use crate::decide::Decided;
 use crate::model::ids::VmId;
 use crate::model::plan::Plan;
 use crate::model::policy::Policy;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// What became of both.
@@ -66,20 +67,39 @@ impl Comparison {
             let more = breaches[1] as i64 - breaches[0] as i64;
             format!("{more:+}")
         }]);
+        if let Some((count, a, b)) = self.waited() {
+            let name = format!("mean wait of the {count} VMs that both placed");
+            rows.push([name, format!("{a:.0} s"), format!("{b:.0} s"), format!("{:+.0} s", b - a)]);
+        }
+        rows
+    }
+
+    /// Mean seconds that VMs waited which both placed, by who answered and by oneaio, and how many they are.
+    fn waited(&self) -> Option<(u32, f64, f64)> {
         let both = self.waits.values().filter_map(|(first, placed)| Some((*first, placed[0]?, placed[1]?)));
-        let (mut count, mut theirs, mut ours) = (0, 0.0, 0.0);
+        let (mut count, mut theirs, mut ours) = (0_u32, 0.0, 0.0);
         for (first, a, b) in both {
             count += 1;
             theirs += (a - first) as f64;
             ours += (b - first) as f64;
         }
-        if count > 0 {
-            let mean = |sum: f64| sum / f64::from(count);
-            let (a, b) = (mean(theirs), mean(ours));
-            let name = format!("mean wait of the {count} VMs that both placed");
-            rows.push([name, format!("{a:.0} s"), format!("{b:.0} s"), format!("{:+.0} s", b - a)]);
-        }
-        rows
+        let mean = |sum: f64| sum / f64::from(count);
+        (count > 0).then(|| (count, mean(theirs), mean(ours)))
+    }
+
+    /// All of it, for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let broken = |side: usize| self.breaches[side].values().sum::<usize>();
+        let waited = self.waited().map(|(vms, theirs, ours)| json!({ "vms": vms, "answered": theirs, "oneaio": ours }));
+        json!({
+            "answered": self.verdict.before,
+            "oneaio": self.verdict.after,
+            "rules_broken": { "answered": broken(0), "oneaio": broken(1) },
+            "waited": waited,
+            "unreadable": self.unreadable,
+            "days": self.span.map(|(first, last)| (last - first) as f64 / 86_400.0),
+        })
     }
 
     /// What the table does not say.

@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -137,13 +137,16 @@ fn cut(mut file: &File) -> std::io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// The newest decision for which `wanted` holds. Lines that are cut or foreign are passed over.
+/// The newest decision for which `wanted` holds; none where there is no log yet. Lines that are cut or foreign are passed over.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn newest(file: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
     let told = || format!("the decision log {} cannot be read", file.display());
-    let mut open = File::open(file).with_context(told)?;
+    let mut open = match File::open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.with_context(told)?,
+    };
     let length = open.seek(SeekFrom::End(0)).with_context(told)?;
     open.seek(SeekFrom::Start(length.saturating_sub(LOOKED_AT))).with_context(told)?;
     let mut bytes = Vec::new();

@@ -1,21 +1,24 @@
 //! Bundles of requests as they come: what `record.dir` keeps, and what a fault leaves.
 //!
 //! A bundle is written under a name that nobody reads and then renamed, so that there are
-//! whole ones only. Nothing here changes a decision: what fails is told, once.
+//! whole ones only. The name tells when it was made, for which command, by which process and
+//! how large it is, so that thousands are kept within their size without a look into each. Nothing here changes a decision: what fails is told, once.
 
 use super::bundle::{MODEL, RECALL, THEIRS};
 use crate::config::Settings;
 use crate::config::keys::is_local;
+use crate::config::operate::Destination;
 use crate::machine::files::{complete, own_as_folder};
-use crate::machine::installation::Installation;
+use crate::machine::installation::{Installation, folder_exists};
 use crate::model::history::Recall;
 use crate::opennebula::{envelope, redact};
 use crate::recall::modelfile;
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::cell::RefCell;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -33,10 +36,13 @@ const FAULTS_SIZE: u64 = 64 << 20;
 pub struct Recording {
     command: &'static str,
     at: i64,
-    request: Result<Vec<u8>, usize>,
+    /// The request, until it is written; its size, where it is not held.
+    request: RefCell<Result<Vec<u8>, usize>>,
     model: PathBuf,
     config: Vec<(String, String)>,
     folder: Option<PathBuf>,
+    /// Whether the settings name that folder.
+    named: bool,
     keep: usize,
     max_size: u64,
     redact: bool,
@@ -67,14 +73,20 @@ impl Recording {
         let operate = &settings.operate;
         let shadow = if command == "place" { &operate.shadow_place } else { &operate.shadow_optimize };
         let shadow = shadow.is_some();
-        let held = shadow || operate.record.is_some() || request.len() <= HELD;
+        let is_small = request.len() <= HELD;
+        let folder = match &operate.record {
+            Destination::File(folder) => Some(folder.clone()),
+            Destination::Default if !shadow => folder(settings).filter(|_| is_small),
+            _ => shadow.then(|| Installation::here().shadow()),
+        };
         Self {
             command,
             at,
-            request: if held { Ok(request.to_vec()) } else { Err(request.len()) },
+            request: RefCell::new(if folder.is_some() || is_small { Ok(request.to_vec()) } else { Err(request.len()) }),
             model: modelfile::path(settings),
             config: decisive(given),
-            folder: operate.record.clone().or_else(|| shadow.then(|| Installation::here().shadow())),
+            folder,
+            named: matches!(operate.record, Destination::File(_)),
             keep: operate.record_keep,
             max_size: operate.record_max_size,
             redact: operate.record_redact,
@@ -91,16 +103,21 @@ impl Recording {
 
     /// Keeps a request that met a fault, recorded or not; where, in words.
     pub fn keep_fault(&self, made: Made<'_>) -> String {
-        let folder = self.folder.clone().unwrap_or_else(|| Installation::here().faults());
-        let (keep, size) = if self.folder.is_some() { (self.keep, self.max_size) } else { (FAULTS, FAULTS_SIZE) };
-        match self.write(&folder, keep, size, made) {
+        // beside all others it would be gone too soon, and `check` would not tell of it
+        let own = self.folder.as_ref().filter(|_| self.named);
+        let written = match own {
+            Some(folder) => self.write(folder, self.keep, self.max_size, made),
+            None => self.write(&Installation::here().faults(), FAULTS, FAULTS_SIZE, made),
+        };
+        match written {
             Ok(bundle) => format!("the request is kept in {}", bundle.display()),
             Err(error) => format!("the request could not be kept: {error:#}"),
         }
     }
 
     fn write(&self, folder: &Path, keep: usize, max_size: u64, made: Made<'_>) -> Result<PathBuf> {
-        let request = match &self.request {
+        // what was held is given up while it is unpacked: a process keeps one bundle
+        let request = match self.request.replace(Err(0)) {
             Ok(request) => request,
             Err(size) => bail!(
                 "it has {} MiB, and beyond {} none is held in memory for this; set record.dir to keep such requests",
@@ -109,13 +126,15 @@ impl Recording {
             ),
         };
         make_folder(folder)?;
+        // made by root, it must not keep oneadmin out
+        own_as_folder(folder);
         let name = format!("{}-{}-{}", self.at, self.command, std::process::id());
         let unfinished = folder.join(format!(".{name}"));
         // of a process with the same number that was killed
         let _ = fs::remove_dir_all(&unfinished);
         make_folder(&unfinished)?;
-        let bundle = folder.join(&name);
         let filled = self.fill(&unfinished, request, made);
+        let bundle = folder.join(format!("{name}-{}k", size_of(&unfinished).div_ceil(1 << 10)));
         own_as_folder(&unfinished);
         complete(&unfinished, &bundle, filled)?;
         rotate(folder, keep, max_size);
@@ -123,15 +142,17 @@ impl Recording {
         Ok(bundle)
     }
 
-    fn fill(&self, bundle: &Path, request: &[u8], made: Made<'_>) -> Result<()> {
-        match envelope::open(request.to_vec()) {
-            Ok(document) if !document.repaired => {
-                let xml = if self.redact { redact::redacted(&document.xml) } else { Some(document.xml) };
-                let xml = xml.context("it cannot be read to its end, so nothing could be left out")?;
-                put_compressed(&bundle.join("request.xml.gz"), xml.as_bytes())?;
+    fn fill(&self, bundle: &Path, request: Vec<u8>, made: Made<'_>) -> Result<()> {
+        if self.redact {
+            let document = envelope::open(request).context("nothing can be left out of it (record.redact)")?;
+            put_redacted(&bundle.join("request.xml.gz"), &document.xml)?;
+        } else {
+            match envelope::open(request.clone()) {
+                Ok(document) if !document.repaired => {
+                    put_compressed(&bundle.join("request.xml.gz"), document.xml.as_bytes())?;
+                }
+                _ => put_compressed(&bundle.join("request.b64.gz"), &request)?,
             }
-            _ if self.redact => bail!("it cannot be read, so nothing could be left out (record.redact)"),
-            _ => put_compressed(&bundle.join("request.b64.gz"), request)?,
         }
         put(&bundle.join("README"), format!("{} request of {}\n", self.command, self.at).as_bytes())?;
         let config: String = self.config.iter().map(|(key, value)| format!("{key}: {}\n", yaml(value))).collect();
@@ -155,6 +176,16 @@ impl Recording {
             }
         }
         Ok(())
+    }
+}
+
+/// The folder that keeps requests, where there is one.
+#[must_use]
+pub fn folder(settings: &Settings) -> Option<PathBuf> {
+    match &settings.operate.record {
+        Destination::None => None,
+        Destination::File(folder) => Some(folder.clone()),
+        Destination::Default => Some(Installation::here().bundles()).filter(|folder| folder_exists(folder)),
     }
 }
 
@@ -186,10 +217,33 @@ fn put(file: &Path, bytes: &[u8]) -> Result<()> {
     open.write_all(bytes).with_context(told)
 }
 
+/// The part of a document that may be kept, without a copy of it in memory.
+fn put_redacted(file: &Path, xml: &str) -> Result<()> {
+    let told = || format!("{} cannot be written", file.display());
+    let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(told)?;
+    // pieces are short
+    let mut encoder = BufWriter::with_capacity(1 << 16, GzEncoder::new(open, Compression::fast()));
+    let mut written = Ok(());
+    let whole = redact::redacted(xml, &mut |piece| {
+        if written.is_ok() {
+            written = encoder.write_all(piece.as_bytes());
+        }
+    });
+    let encoder = written.and_then(|()| encoder.into_inner().map_err(IntoInnerError::into_error)).with_context(told)?;
+    encoder.finish().with_context(told)?;
+    if whole { Ok(()) } else { bail!("it cannot be read to its end, so nothing can be left out of it (record.redact)") }
+}
+
 fn put_compressed(file: &Path, bytes: &[u8]) -> Result<()> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes)?;
     put(file, &encoder.finish()?)
+}
+
+/// The size of a bundle in bytes, as its name tells it.
+fn told_size(bundle: &Path) -> Option<u64> {
+    let kib = bundle.file_name()?.to_str()?.split('-').nth(3)?.strip_suffix('k')?;
+    kib.parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// When a bundle of ours was made, and by which process, by its name.
@@ -228,9 +282,10 @@ pub fn bundles(folder: &Path) -> Vec<PathBuf> {
 /// do so at once: what is gone already is no failure.
 fn rotate(folder: &Path, keep: usize, max_size: u64) {
     let all = bundles(folder);
-    let mut size = 0;
+    let mut size = 0_u64;
     for (age, bundle) in all.iter().rev().enumerate() {
-        size += size_of(bundle);
+        // those of older versions do not tell it
+        size = size.saturating_add(told_size(bundle).unwrap_or_else(|| size_of(bundle)));
         if age > 0 && (age >= keep || size > max_size) {
             let _ = fs::remove_dir_all(bundle);
         }

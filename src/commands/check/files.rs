@@ -123,8 +123,8 @@ pub fn folders(installation: &Installation, settings: &Settings, findings: &mut 
             ),
         }
     }
-    if let Some(folder) = &settings.operate.record {
-        findings.ok("records", format!("{}: {} bundles", folder.display(), record::bundles(folder).len()));
+    if let Some(folder) = record::folder(settings) {
+        findings.ok("records", format!("{}: {} bundles", folder.display(), record::bundles(&folder).len()));
     }
     let faults = record::bundles(&installation.faults()).len();
     if faults > 0 {

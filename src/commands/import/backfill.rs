@@ -1,6 +1,7 @@
 //! The past from a Prometheus into the store, day by day and host by host. What is done is noted
 //! after each page, so that an import that was cut off goes on there.
 
+use crate::commands::logger;
 use crate::demand::model::Model;
 use crate::history::{Batch, HistoryStore, StoreError};
 use crate::learn;
@@ -10,7 +11,6 @@ use crate::model::sample::VmIdentity;
 use crate::prometheus::{self, Client, PAGE, STEP};
 use anyhow::{Result, anyhow, bail};
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
 
 /// What an import has come to.
 #[derive(Default)]
@@ -38,22 +38,14 @@ pub fn all(client: &Client, since: i64, store: &mut dyn HistoryStore, model: Opt
             moment::utc(end)
         );
     }
-    let bar = std::io::stderr().is_terminal();
+    let tell = logger::progress();
     let days = (end - begin + PAGE - 1) / PAGE;
     let mut account = Account::default();
     for day in 0..days {
         let (from, to) = (begin + day * PAGE, (begin + (day + 1) * PAGE).min(end));
         for (index, host) in hosts.iter().enumerate() {
-            if bar {
-                let (done, all) = (index + 1, hosts.len());
-                // a lost progress bar is no loss
-                let _ = write!(
-                    std::io::stderr(),
-                    "\rPrometheus: day {} of {days}, host {done} of {all}, {} samples",
-                    day + 1,
-                    account.samples
-                );
-            }
+            let (done, all, samples) = (index + 1, hosts.len(), account.samples);
+            tell(&format!("Prometheus: day {} of {days}, host {done} of {all}, {samples} samples", day + 1));
             let source = source(&format!("host {host}"));
             // what an earlier import has done; one that looked back less far begins anew
             let done = store.progress(&source).map_err(told)?.complete;
@@ -70,9 +62,7 @@ pub fn all(client: &Client, since: i64, store: &mut dyn HistoryStore, model: Opt
         }
         sizes(client, (from, to), store)?;
     }
-    if bar {
-        let _ = writeln!(std::io::stderr());
-    }
+    tell("");
     let first = account.first.map_or("none".to_owned(), moment::utc);
     log::info!(
         "Prometheus at {}: hosts {}, VMs {}, samples {}, new samples {}, the oldest of {first}",

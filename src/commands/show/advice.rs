@@ -41,11 +41,18 @@ pub fn report(snapshot: &Snapshot, advice: &Advice, full: bool) -> String {
     text
 }
 
-fn table(sizes: &[Sized], full: bool) -> String {
-    let header = ["VM", "name", "cores", "peak", "enough", "GiB", "peak", "enough", "history"];
-    let mut table = Grid::new(&header, &[0, 2, 3, 4, 5, 6, 7, 8], &[6, 3]);
+/// All VMs of the report that ask for more, or less, than is enough.
+#[must_use]
+pub fn sizes(advice: &Advice) -> Grid {
+    // in a file without units, names tell them
+    let header = ["VM", "name", "cores", "cores peak", "cores enough", "GiB", "GiB peak", "GiB enough", "history"];
+    let part = |name: &str, sizes: &[Sized]| (name.to_owned(), rows(&header, sizes, sizes.len()));
+    Grid::stacked("asks for", vec![part("more", &advice.over), part("less", &advice.under)])
+}
+
+fn rows(header: &[&str], sizes: &[Sized], shown: usize) -> Grid {
+    let mut table = Grid::new(header, &[0, 2, 3, 4, 5, 6, 7, 8], &[6, 3]);
     let gib = |kib: f64| trimmed(kib / 1_048_576.0, 1);
-    let shown = if full { sizes.len() } else { ROWS };
     for one in sizes.iter().take(shown) {
         // what is about right stays as it is
         let enough = |changed: bool, value: String| if changed { value } else { "-".to_owned() };
@@ -63,6 +70,13 @@ fn table(sizes: &[Sized], full: bool) -> String {
                 .map_or_else(|| format!("{} samples", one.seen.samples), |days| format!("{} days", trimmed(days, 1))),
         ]);
     }
+    table
+}
+
+fn table(sizes: &[Sized], full: bool) -> String {
+    let shown = if full { sizes.len() } else { ROWS };
+    let header = ["VM", "name", "cores", "peak", "enough", "GiB", "peak", "enough", "history"];
+    let table = rows(&header, sizes, shown);
     let text = if full { table.to_string() } else { table.within(WIDTH) };
     match sizes.len().saturating_sub(shown) {
         0 => format!("{text}\n\n"),

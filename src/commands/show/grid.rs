@@ -1,6 +1,10 @@
 //! Tables that fit: as wide as they are in a pipe, at most as wide as the terminal on one.
-//! There columns go that can be spared, and long texts are cut; lines are never broken.
+//! There columns go that can be spared, and long texts are cut; lines are never broken. The
+//! same tables as CSV.
 
+use super::terminal;
+use crate::commands::ShownArgs;
+use crate::opennebula::message::safe;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use std::fmt;
@@ -13,9 +17,10 @@ const SHORTEST: usize = 12;
 /// Characters per line; `None` for as many as it takes.
 static WIDTH: OnceLock<Option<usize>> = OnceLock::new();
 
-/// Says once how wide tables may be: as the terminal, or COLUMNS where that is set; `full` for
-/// as wide as they are. Without this call they are full.
-pub fn fit(full: bool) {
+/// Says once how tables are shown: as wide as the terminal, or COLUMNS where that is set; in full where
+/// that is asked for; in colours where those are wanted. Without this call they are full and plain.
+pub fn fit(shown: &ShownArgs) {
+    terminal::colours();
     let columns = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let terminal = || {
         let stdout = std::io::stdout();
@@ -23,7 +28,7 @@ pub fn fit(full: bool) {
         size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
     };
     // the first word counts
-    let _ = WIDTH.set(if full { None } else { columns().or_else(terminal) });
+    let _ = WIDTH.set(if shown.full { None } else { columns().or_else(terminal) });
 }
 
 /// Whether all is shown, however wide or long.
@@ -32,6 +37,7 @@ pub fn is_full() -> bool {
 }
 
 /// A table before it is known how wide it may be.
+#[derive(Clone)]
 pub struct Grid {
     header: Vec<String>,
     numeric: Vec<usize>,
@@ -57,6 +63,44 @@ impl Grid {
     pub fn within(&self, columns: usize) -> String {
         let terminal = WIDTH.get().copied().flatten();
         self.text(Some(terminal.map_or(columns, |terminal| terminal.min(columns))))
+    }
+
+    /// All rows of several tables of one form, with a column before them that tells them apart.
+    #[must_use]
+    pub fn stacked(name: &str, parts: Vec<(String, Self)>) -> Self {
+        let header = parts.first().map_or(&[][..], |(_, grid)| &grid.header);
+        let header = std::iter::once(name.to_owned()).chain(header.iter().cloned()).collect();
+        let mut all = Self { header, numeric: Vec::new(), spare: Vec::new(), rows: Vec::new() };
+        for (label, grid) in parts {
+            all.rows.extend(grid.rows.into_iter().map(|row| std::iter::once(label.clone()).chain(row).collect()));
+        }
+        all
+    }
+
+    /// As CSV, as RFC 4180 has it but for line ends of one character, with a header of names that differ.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let rows = std::iter::once(self.names()).chain(self.rows.iter().cloned());
+        // memory takes all that is written
+        rows.for_each(|row| drop(writer.write_record(row.iter().map(|cell| inert(&safe(cell))))));
+        String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The header, where `after` stands for the column before it, and a column without a name is a remark.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::with_capacity(self.header.len());
+        for name in &self.header {
+            let before = names.last().map_or("", String::as_str);
+            let name = match name.as_str() {
+                "after" => format!("{} after", before.strip_suffix(" before").unwrap_or(before)),
+                "" if names.is_empty() => "what".to_owned(),
+                "" => "remark".to_owned(),
+                name => name.to_owned(),
+            };
+            names.push(name);
+        }
+        names
     }
 
     fn text(&self, width: Option<usize>) -> String {
@@ -102,6 +146,17 @@ impl Grid {
     }
 }
 
+/// A cell that no spreadsheet takes for a formula: names come from users.
+fn inert(cell: &str) -> String {
+    let formula = match cell.chars().next() {
+        Some('=' | '@') => true,
+        // a sign begins numbers too; calls of functions, programs and other files need one of these
+        Some('+' | '-') => cell.contains(['(', '|', '!']),
+        _ => false,
+    };
+    if formula { format!("'{cell}") } else { cell.to_owned() }
+}
+
 fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -135,5 +190,19 @@ mod tests {
         assert!(grid.text(Some(80)).contains('\u{2026}') && !grid.text(Some(80)).contains("0.125"));
         // nothing is left to give way: wider than wanted, but whole lines
         assert_eq!(grid.text(Some(5)).lines().count(), 3);
+    }
+
+    #[test]
+    fn csv_has_a_header_of_its_own_and_no_formula() {
+        let mut grid = Grid::new(&["", "D before", "after", "VMs", "after", ""], &[], &[]);
+        let row = ["=1+1", "-", "-0.5", "+3", "a, \"b\"\u{1b}[2J", "-2+cmd|' /C x'!A0"].map(str::to_owned);
+        grid.add_row(row);
+        assert_eq!(
+            grid.csv(),
+            "what,D before,D after,VMs,VMs after,remark\n'=1+1,-,-0.5,+3,\"a, \"\"b\"\" [2J\",'-2+cmd|' /C x'!A0\n"
+        );
+        let stacked = Grid::stacked("wave", vec![("1".to_owned(), grid.clone()), ("2".to_owned(), grid)]);
+        assert!(stacked.csv().starts_with("wave,remark,D before,D after,"), "{}", stacked.csv());
+        assert_eq!(stacked.csv().lines().count(), 3);
     }
 }

@@ -39,6 +39,12 @@ pub fn explanation(snapshot: &Snapshot, explanation: &MigrationExplanation, full
     if !full || explanation.hosts.is_empty() {
         return text;
     }
+    format!("{text}\n\n{}\n", targets(explanation))
+}
+
+/// What each host would be to a VM.
+#[must_use]
+pub fn targets(explanation: &MigrationExplanation) -> Grid {
     let mut table =
         Grid::new(&["host", "name", "D before", "after", "gain", "has to gain", ""], &[0, 2, 3, 4, 5], &[2, 3]);
     for host in &explanation.hosts {
@@ -56,7 +62,7 @@ pub fn explanation(snapshot: &Snapshot, explanation: &MigrationExplanation, full
         }
         table.add_row(row);
     }
-    format!("{text}\n\n{table}\n")
+    table
 }
 
 /// The whole picture of an evacuation.
@@ -88,7 +94,7 @@ fn notices(migrated: &Migrated) -> String {
 
 /// Who moves, in which order.
 #[must_use]
-pub fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
+pub fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> Grid {
     let mut table = Grid::new(
         &["step", "VM", "name", "from", "to", "to copy", "D before", "after", "why"],
         &[0, 1, 5, 6, 7],
@@ -109,7 +115,7 @@ pub fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> String {
             one.why.clone(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 fn hosts(migrated: &Migrated) -> String {

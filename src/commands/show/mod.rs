@@ -1,6 +1,7 @@
 //! How decisions look on a terminal: tables and plots. Nothing is decided here.
 
 pub mod advice;
+pub mod documents;
 pub mod grid;
 pub mod messages;
 pub mod migrations_table;

@@ -20,7 +20,7 @@ pub fn decision(decided: &Decided) -> String {
     let report = &decided.planned.report;
     let mut text = String::new();
     if !report.decisions.is_empty() {
-        text.push_str(&placed(decided));
+        text.push_str(&placed(decided).to_string());
         text.push_str("\n\n");
     }
     text.push_str(&waiting(decided));
@@ -101,7 +101,8 @@ pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
 }
 
 /// Every candidate host, those that would do first.
-fn verdicts(explanation: &Explanation) -> Grid {
+#[must_use]
+pub fn verdicts(explanation: &Explanation) -> Grid {
     let ranked = explanation.hosts.iter().any(|host| host.verdict.as_ref().is_ok_and(|score| score.rank.is_some()));
     let mut header = vec!["host", "name"];
     header.extend(ranked.then_some("rank"));
@@ -136,7 +137,22 @@ fn verdicts(explanation: &Explanation) -> Grid {
     table
 }
 
-fn placed(decided: &Decided) -> String {
+/// What became of each VM: where it goes, or why it waits.
+#[must_use]
+pub fn outcomes(decided: &Decided) -> Grid {
+    let mut table = placed(decided);
+    for refusal in &decided.planned.report.refusals {
+        let vm = decided.snapshot.vm(refusal.vm);
+        let name = vm.map_or(String::new(), |vm| vm.name.clone());
+        let asked = vm.map_or(String::new(), |vm| format!("{}, {}", vm.cpu.text(), vm.memory.text()));
+        let waits = ["waits", "", "", ""].map(str::to_owned);
+        let row = [refusal.vm.to_string(), name, asked].into_iter().chain(waits);
+        table.add_row(row.chain([refusal.text.clone()]));
+    }
+    table
+}
+
+fn placed(decided: &Decided) -> Grid {
     let snapshot = &decided.snapshot;
     let mut table =
         Grid::new(&["VM", "name", "asked", "to", "D before", "after", "demand", "why"], &[0, 4, 5], &[6, 4, 2, 1, 5]);
@@ -156,7 +172,7 @@ fn placed(decided: &Decided) -> String {
             decision.why.clone(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 /// Where the demand comes from, how far off it may be, and the class.

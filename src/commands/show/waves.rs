@@ -1,5 +1,6 @@
 //! Hosts emptied in waves, for people and for programs.
 
+use super::grid::Grid;
 use super::migrations_table::migrations;
 use crate::model::ids::HostId;
 use crate::model::migration::{Rolling, Wave};
@@ -37,6 +38,16 @@ pub fn waves(snapshot: &Snapshot, rolling: &Rolling, times: &DrainTimes) -> Stri
     }
     text.push_str(&summary(rolling, times));
     text
+}
+
+/// All migrations, wave after wave.
+#[must_use]
+pub fn all(snapshot: &Snapshot, rolling: &Rolling) -> Grid {
+    let parts = (1_usize..).zip(&rolling.waves);
+    Grid::stacked(
+        "wave",
+        parts.map(|(number, wave)| (number.to_string(), migrations(snapshot, &wave.migrated))).collect(),
+    )
 }
 
 /// `hosts 3 a, 4 b: 7 migrations, 12 GiB, 2 min`.

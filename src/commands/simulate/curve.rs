@@ -36,7 +36,7 @@ pub fn run(
         let svg = over_time("What energy saves and costs", ("energy_budget", "%"), 0.0, &lines(&rows))?;
         std::fs::write(file, svg).with_context(|| format!("{} cannot be drawn", file.display()))?;
     }
-    Ok(if args.json { show::json(&rows) } else { show::text(args, trace, stage, &experiment, &rows) })
+    Ok(show::shown(args, trace, stage, &experiment, &rows))
 }
 
 /// Percent of CO2 saved, and of time over capacity, by budget.

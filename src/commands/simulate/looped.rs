@@ -1,7 +1,9 @@
 //! `simulate --loop`: the VMs of a trace come to a simulated oned, once for every driver.
 
 use super::SimulateArgs;
+use crate::commands::show::grid::Grid;
 use crate::commands::show::plot::{Line, over_time};
+use crate::commands::show::terminal;
 use crate::model::policy::Policy;
 use crate::simulation::cloud::Cloud;
 use crate::simulation::oned::dice::Span;
@@ -12,8 +14,6 @@ use crate::simulation::oned::{Ours, Outcome, Scheduler, run as simulate};
 use crate::simulation::trace::Trace;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,21 +78,20 @@ pub fn run(args: &SimulateArgs, policy: &Policy, trace: &Trace) -> Result<String
     if let Some(file) = &args.plot {
         draw(file, &rows).with_context(|| format!("{} cannot be drawn", file.display()))?;
     }
-    Ok(if args.json { as_json(&rows) } else { text(trace, &scenario, &rows) })
+    Ok(match (args.shown.json, args.shown.csv) {
+        (true, _) => as_json(&rows),
+        (_, true) => table(&rows).csv(),
+        _ => terminal::lines(&text(trace, &scenario, &rows)),
+    })
 }
 
 fn fullest(outcome: &Outcome) -> f64 {
     outcome.mean_of(HOUR, i64::MAX, |look| look.fullest)
 }
 
-fn text(trace: &Trace, scenario: &Scenario, rows: &[(&str, Outcome)]) -> String {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(HEADER);
-    for column in 1..HEADER.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+fn table(rows: &[(&str, Outcome)]) -> Grid {
+    let numbers: Vec<usize> = (1..HEADER.len()).collect();
+    let mut table = Grid::new(&HEADER, &numbers, &[7, 2, 8]);
     for (name, outcome) in rows {
         table.add_row([
             (*name).to_owned(),
@@ -106,6 +105,11 @@ fn text(trace: &Trace, scenario: &Scenario, rows: &[(&str, Outcome)]) -> String 
             format!("{:.1}", outcome.kwh),
         ]);
     }
+    table
+}
+
+fn text(trace: &Trace, scenario: &Scenario, rows: &[(&str, Outcome)]) -> String {
+    let table = table(rows);
     format!(
         "{} VMs on {} hosts, a simulated oned, {:.1} days\n\n{table}\n\n\
          starts/min: most VMs that started within a minute. fullest / mean: load of the fullest host over the mean\n\

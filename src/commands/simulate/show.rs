@@ -1,12 +1,12 @@
 //! The outcome of a simulation, for people and for programs.
 
 use super::{SimulateArgs, new_vms};
+use crate::commands::show::grid::Grid;
+use crate::commands::show::terminal;
 use crate::simulation::stage::Moment;
 use crate::simulation::summary::Summary;
 use crate::simulation::trace::Trace;
 use crate::simulation::{Arrivals, Experiment};
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 const HEADER: [&str; 14] = [
@@ -26,23 +26,36 @@ const HEADER: [&str; 14] = [
     "moved",
 ];
 
+/// The rows in the form that is asked for.
+pub fn shown(
+    args: &SimulateArgs,
+    trace: &Trace,
+    stage: &[Moment],
+    experiment: &Experiment,
+    rows: &[Summary],
+) -> String {
+    match (args.shown.json, args.shown.csv) {
+        (true, _) => terminal::json(&json(rows)),
+        (_, true) => table(rows).csv(),
+        _ => terminal::lines(&text(args, trace, stage, experiment, rows)),
+    }
+}
+
+fn table(rows: &[Summary]) -> Grid {
+    let numbers: Vec<usize> = (1..HEADER.len()).collect();
+    let mut table = Grid::new(&HEADER, &numbers, &[11, 9, 6, 5, 2, 4, 8, 13, 3]);
+    rows.iter().for_each(|row| table.add_row(cells(row)));
+    table
+}
+
 /// What was tried, a row per policy, what the columns mean.
-pub fn text(args: &SimulateArgs, trace: &Trace, stage: &[Moment], experiment: &Experiment, rows: &[Summary]) -> String {
+fn text(args: &SimulateArgs, trace: &Trace, stage: &[Moment], experiment: &Experiment, rows: &[Summary]) -> String {
     let hosts: usize = experiment.cloud.kinds.iter().map(|kind| kind.count).sum();
     let coming = match experiment.arrivals {
         Arrivals::Together => "all placed at once",
         Arrivals::Gradual => "half placed at first, the others group by group,",
     };
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(HEADER);
-    for column in 1..HEADER.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for row in rows {
-        table.add_row(cells(row));
-    }
+    let table = table(rows);
     let mut text = format!(
         "{} VMs ({} of them new) on {hosts} hosts, {coming} at {} moments; load of the following {:.1} h\n\n{table}\n\n",
         trace.vms.len(),
@@ -85,6 +98,6 @@ fn cells(row: &Summary) -> [String; 14] {
 }
 
 /// One line.
-pub fn json(rows: &[Summary]) -> String {
+fn json(rows: &[Summary]) -> String {
     json!({ "policies": rows }).to_string() + "\n"
 }

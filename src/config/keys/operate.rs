@@ -4,6 +4,7 @@ use super::{Key, number, yes_no};
 use crate::config::operate::Destination;
 
 const DEFAULT_LOG: &str = "/var/log/one/oneaio-decisions.log";
+const DEFAULT_RECORDS: &str = "/var/lib/one/oneaio/bundles";
 const DEFAULT_METRICS: &str = "/var/lib/one/oneaio/metrics/oneaio.prom";
 
 /// In the order of the shipped file.
@@ -53,22 +54,20 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "record.dir",
-        default: "none",
+        default: DEFAULT_RECORDS,
         help: "A folder that keeps the last requests as bundles, with answer, settings and estimates, for\n\
-               `oneaio explain` and `oneaio replay`. Bundles may be read by oneadmin only.",
+               `oneaio explain` and `oneaio replay`. Bundles may be read by oneadmin only. The default\n\
+               folder is used where the one that holds it exists, and for requests of at most 16 MiB; one\n\
+               that is named takes all. none keeps none.",
         set: |s, text| {
-            s.operate.record = match text {
-                "none" => None,
-                "" => return Err("a folder, or none"),
-                folder => Some(folder.into()),
-            };
-            Ok(())
+            destination(text, DEFAULT_RECORDS).map(|value| s.operate.record = value).ok_or("a folder, or none")
         },
     },
     Key {
         name: "record.keep",
-        default: "100",
-        help: "So many bundles are kept, the newest. A whole number from 1 to 1000000.",
+        default: "2000",
+        help: "So many bundles are kept, the newest: more than a day of the requests that oned makes each\n\
+               minute while a VM waits. A whole number from 1 to 1000000.",
         set: |s, text| {
             let value: usize = text.parse().map_err(|_| "a whole number from 1 to 1000000")?;
             if !(1..=1_000_000).contains(&value) {
@@ -90,9 +89,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "record.redact",
-        default: "no",
-        help: "Whether bundles leave out what users wrote into CONTEXT and USER_TEMPLATE, but for what\n\
-               decisions rest on (SCHED_*, FLAVOURS and the like): yes or no.",
+        default: "yes",
+        help: "Whether bundles leave out what users wrote into CONTEXT and USER_TEMPLATE, passwords and keys\n\
+               among them, but for what decisions rest on (SCHED_*, FLAVOURS and the like): yes or no.",
         set: |s, text| yes_no(text).map(|value| s.operate.record_redact = value),
     },
     Key {

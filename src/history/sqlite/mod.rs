@@ -4,6 +4,7 @@
 mod collecting;
 pub mod forecast;
 mod foreign;
+mod measuring;
 mod placing;
 mod training;
 
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// "oaio" in ASCII, in the header of each of our files.
 const APPLICATION: i64 = 0x6f61_696f;
@@ -50,6 +51,12 @@ CREATE TABLE IF NOT EXISTS progress (source TEXT PRIMARY KEY, until INTEGER NOT 
 CREATE TABLE IF NOT EXISTS leases (
     name TEXT PRIMARY KEY, holder TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
     locked INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS host_measures (
+    host INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, busy REAL, watts REAL, pressure REAL, waiting REAL,
+    PRIMARY KEY (host, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS companies (
+    vm INTEGER NOT NULL, day INTEGER NOT NULL, host INTEGER NOT NULL, steps INTEGER NOT NULL, pressure REAL, steal REAL,
+    PRIMARY KEY (vm, day, host)) WITHOUT ROWID;
 ";
 
 /// Columns that came with version 3.
@@ -63,7 +70,7 @@ ALTER TABLE estimates ADD COLUMN vector TEXT;
 /// The column that came with version 6; the other versions only added tables.
 const TO_6: &str = "ALTER TABLE estimates ADD COLUMN outlook BLOB;";
 
-/// Makes an older file that is only read look like version 6, for this connection.
+/// Makes a file from before version 6 that is only read look like a newer one, for this connection.
 const AS_6: &str = "CREATE TEMP VIEW estimates AS SELECT *, NULL AS outlook FROM main.estimates;";
 
 /// The same from before version 3.

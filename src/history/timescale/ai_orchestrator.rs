@@ -3,9 +3,12 @@
 //!
 //! Its units: VM CPU as a fraction of the VM's cores (`prod_vms.total_cpu`), memory in MiB,
 //! disk and network in MiB per window of 40 seconds. Installations differ in the types of the
-//! columns, in the schema and in the case of the names: those are looked up, never guessed.
+//! columns, in the schema and in the case of the names: those are looked up, never guessed. Where the
+//! metrics are a hypertable with one continuous aggregate that has the columns of the metrics (means, by
+//! `id`, `type` and a bucket of time called `ts` or `bucket`), estimates are read from that.
 
 use super::super::{Described, Known, Placing, Sent, StoreError, StoreStatus};
+use super::hypertable::{self, Extension};
 use super::{TimescaleStore, column};
 use crate::model::demand::Usage;
 use crate::model::history::{Estimate, Usual};
@@ -29,16 +32,25 @@ const STEP: i64 = 300;
 /// Columns of `prod_metrics`, in the order of [`Tables::metrics`].
 const METRICS: [&str; 9] = ["id", "type", "ts", "cpu", "memory", "disk_read", "disk_write", "net_rx", "net_tx"];
 
+/// More rows per week than this are slow to read, each time.
+const MANY: i64 = 500_000;
+
 /// Columns of `prod_vms`.
 const VMS: [&str; 2] = ["vmid", "total_cpu"];
+
+/// Names (quoted) and types of the columns of metrics.
+type Columns = [(String, String); 9];
 
 /// The two tables, as they are named and typed here.
 pub struct Tables {
     /// `schema.name`, quoted.
     metrics: String,
+    /// The extension, where the metrics are a hypertable.
+    hypertable: Option<Extension>,
+    /// A continuous aggregate of the metrics, and its columns as of the metrics.
+    aggregate: Option<(String, Columns)>,
     vms: String,
-    /// Names (quoted) and types.
-    columns: [(String, String); 9],
+    columns: Columns,
     of_vms: [(String, String); 2],
 }
 
@@ -84,12 +96,55 @@ fn find_beside_ours(transaction: &mut Transaction<'_>) -> Result<Option<Tables>,
             metrics.0, metrics.1
         )));
     };
+    let hypertable = hypertable_of(transaction, metrics.3)?;
+    let aggregate = match &hypertable {
+        Some(_) => aggregate(transaction, metrics.3)?,
+        None => None,
+    };
     Ok(Some(Tables {
+        hypertable,
+        aggregate,
         metrics: format!("{}.{}", metrics.0, metrics.1),
         vms: format!("{}.{}", vms.0, vms.1),
         columns: columns(transaction, metrics.3, METRICS, "prod_metrics")?,
         of_vms: columns(transaction, vms.3, VMS, "prod_vms")?,
     }))
+}
+
+/// The extension, where a table is a hypertable of it.
+fn hypertable_of(transaction: &mut Transaction<'_>, table: u32) -> Result<Option<Extension>, StoreError> {
+    let Some(extension) = hypertable::extension(transaction)? else { return Ok(None) };
+    let sql = "SELECT EXISTS (SELECT FROM timescaledb_information.hypertables h JOIN pg_class c ON c.oid = $1
+                   JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE h.hypertable_schema = n.nspname AND h.hypertable_name = c.relname)";
+    let is: bool = column(&transaction.query_typed_one(sql, &[(&table, Type::OID)])?, 0)?;
+    Ok(is.then_some(extension))
+}
+
+/// The continuous aggregate of a hypertable that has its columns; none where several have.
+fn aggregate(transaction: &mut Transaction<'_>, table: u32) -> Result<Option<(String, Columns)>, StoreError> {
+    let sql = "SELECT quote_ident(v.nspname) || '.' || quote_ident(a.relname), a.oid
+               FROM timescaledb_information.continuous_aggregates t
+               JOIN pg_class m ON m.oid = $1 JOIN pg_namespace n ON n.oid = m.relnamespace
+               JOIN pg_class a ON a.relname = t.view_name
+               JOIN pg_namespace v ON v.oid = a.relnamespace AND v.nspname = t.view_schema
+               WHERE t.hypertable_schema = n.nspname AND t.hypertable_name = m.relname
+                 AND has_table_privilege(a.oid, 'SELECT') ORDER BY 1";
+    let rows = transaction.query_typed(sql, &[(&table, Type::OID)])?;
+    let mut bucketed = METRICS;
+    bucketed[2] = "bucket";
+    let mut fitting = Vec::new();
+    for row in &rows {
+        let (name, id): (String, u32) = (column(row, 0)?, column(row, 1)?);
+        for wanted in [METRICS, bucketed] {
+            // one that lacks a column is somebody's for something else
+            if let Ok(columns) = columns(transaction, id, wanted, &name) {
+                fitting.push((name.clone(), columns));
+                break;
+            }
+        }
+    }
+    Ok(if fitting.len() == 1 { fitting.pop() } else { None })
 }
 
 /// Names, quoted, and types of columns, whatever their case.
@@ -119,7 +174,11 @@ fn columns<const N: usize>(
 impl Tables {
     /// A moment of a row, whether it is kept as one or in seconds since 1970.
     fn moment(&self, row: &str) -> String {
-        let (name, typed) = &self.columns[2];
+        Self::moment_of(&self.columns, row)
+    }
+
+    fn moment_of(columns: &Columns, row: &str) -> String {
+        let (name, typed) = &columns[2];
         if typed.starts_with("timestamp") {
             format!("{row}.{name}")
         } else {
@@ -129,13 +188,15 @@ impl Tables {
 
     /// Mean and 95th percentile over the week before the newest row, per VM.
     fn estimates(&self) -> String {
-        let name = |index: usize| &self.columns[index].0;
+        let own = (self.metrics.clone(), self.columns.clone());
+        let (metrics, columns) = self.aggregate.as_ref().unwrap_or(&own);
+        let name = |index: usize| &columns[index].0;
         let real = |index: usize| format!("m.{}::float8", name(index));
         let sum = |one: usize, other: usize| format!("({} + {})", real(one), real(other));
         let (disk, net) = (sum(5, 6), sum(7, 8));
         let (cpu, memory) = (real(3), real(4));
         let p95 = |value: &str| format!("percentile_cont(0.95) WITHIN GROUP (ORDER BY {value})");
-        let (id, id_type) = &self.columns[0];
+        let (id, id_type) = &columns[0];
         let (vm, vm_type) = &self.of_vms[0];
         let joined =
             if id_type == vm_type { format!("v.{vm} = m.{id}") } else { format!("v.{vm}::text = m.{id}::text") };
@@ -147,14 +208,13 @@ impl Tables {
              WHERE m.{kind}::int = 1 AND m.{id} = ANY($1::text[]::{id_type}[])
                AND {at} > (SELECT max({newest}) FROM {metrics} n) - interval '7 days'
              GROUP BY m.{id}",
-            at = self.moment("m"),
-            newest = self.moment("n"),
+            at = Self::moment_of(columns, "m"),
+            newest = Self::moment_of(columns, "n"),
             cores = self.of_vms[1].0,
             cpu95 = p95(&cpu),
             memory95 = p95(&memory),
             disk95 = p95(&disk),
             net95 = p95(&net),
-            metrics = self.metrics,
             vms = self.vms,
             kind = name(1),
         )
@@ -248,12 +308,16 @@ impl Described for AiOrchestrator {
         let (metrics, id, ts) = (&self.tables.metrics, &self.tables.columns[0].0, &self.tables.columns[2].0);
         let sql = format!(
             "SELECT count(*), count(DISTINCT {id}), extract(epoch FROM min({at}))::bigint,
-                    extract(epoch FROM max({at}))::bigint, pg_total_relation_size('{regclass}'),
+                    extract(epoch FROM max({at}))::bigint, {size}('{regclass}'),
                     EXISTS (SELECT FROM pg_index WHERE indrelid = '{regclass}'::regclass
                             AND pg_get_indexdef(indexrelid, 1, true) = '{id_text}'
                             AND pg_get_indexdef(indexrelid, 2, true) = '{ts_text}')
              FROM {metrics} m WHERE {kind}::int = 1",
             at = self.tables.moment("m"),
+            size = match &self.tables.hypertable {
+                Some(extension) => format!("{}.hypertable_size", extension.schema),
+                None => "pg_total_relation_size".to_owned(),
+            },
             regclass = metrics.replace('\'', "''"),
             id_text = id.replace('\'', "''"),
             ts_text = ts.replace('\'', "''"),
@@ -267,17 +331,34 @@ impl Described for AiOrchestrator {
             short(metrics),
             short(metrics)
         );
+        let mut engine = "PostgreSQL, tables of the ai-orchestrator (read only)".to_owned();
+        if let Some((aggregate, _)) = &self.tables.aggregate {
+            engine.push_str(&format!(", estimates by the continuous aggregate {}", short(aggregate)));
+        }
+        let samples: i64 = column(&row, 0)?;
+        let weeks = first.zip(last).map_or(1.0, |(first, last)| ((last - first) as f64 / 604_800.0).max(1.0));
+        let mut remarks = Vec::new();
+        if self.tables.aggregate.is_none() && samples as f64 / weeks > MANY as f64 {
+            remarks.push(format!(
+                "{samples} rows are read anew for each placement, a week of them: take them over once (`oneaio import \
+                 --from`){}",
+                if self.tables.hypertable.is_some() { ", or make the continuous aggregate of stores.md" } else { "" }
+            ));
+        }
+        if !column::<bool>(&row, 5)? && self.tables.aggregate.is_none() {
+            remarks.push(missing);
+        }
         Ok(StoreStatus {
-            engine: "PostgreSQL, tables of the ai-orchestrator (read only)".to_owned(),
-            samples: column(&row, 0)?,
+            engine,
+            samples,
             vms: column(&row, 1)?,
             estimates: 0,
             gaps: 0,
             host_samples: 0,
             span: first.zip(last),
-            bytes: column(&row, 4)?,
+            bytes: column::<Option<i64>>(&row, 4)?.unwrap_or(0),
             carbon: Vec::new(),
-            remarks: if column(&row, 5)? { Vec::new() } else { vec![missing] },
+            remarks,
         })
     }
 }

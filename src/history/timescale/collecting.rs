@@ -112,8 +112,10 @@ impl Collecting for TimescaleStore {
         self.long(|transaction| {
             renew(transaction, holder.as_deref())?;
             let gone = hypertable::drop_samples(transaction, before)?;
-            let sql = "DELETE FROM oneaio.host_samples WHERE at < $1";
-            transaction.execute_typed(sql, &[(&before, Type::INT8)])?;
+            for old in ["host_samples WHERE at", "host_measures WHERE at", "companies WHERE day"] {
+                let sql = format!("DELETE FROM oneaio.{old} < $1");
+                transaction.execute_typed(&sql, &[(&before, Type::INT8)])?;
+            }
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })
     }

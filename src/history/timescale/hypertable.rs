@@ -11,12 +11,14 @@ const CHUNK: i64 = 86_400;
 const COMPRESSED: i64 = 604_800;
 
 /// The extension, and in which schema its functions are; `None` where it is not installed.
-struct Extension {
+pub struct Extension {
     version: String,
-    schema: String,
+    /// Quoted.
+    pub schema: String,
 }
 
-fn extension(transaction: &mut Transaction<'_>) -> Result<Option<Extension>, postgres::Error> {
+/// Looks for it.
+pub fn extension(transaction: &mut Transaction<'_>) -> Result<Option<Extension>, postgres::Error> {
     let sql =
         "SELECT e.extversion, quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                WHERE e.extname = 'timescaledb'";

@@ -5,6 +5,7 @@
 pub mod ai_orchestrator;
 mod collecting;
 mod hypertable;
+mod measuring;
 mod password;
 mod placing;
 mod tls;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use tls::Mode;
 
 /// Version of the schema below.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -62,6 +63,12 @@ CREATE TABLE IF NOT EXISTS oneaio.carbon (
 CREATE TABLE IF NOT EXISTS oneaio.progress (source text PRIMARY KEY, until bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.leases (
     name text PRIMARY KEY, holder text NOT NULL, since bigint NOT NULL, until bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.host_measures (
+    host int NOT NULL, at bigint NOT NULL, cpu float8, busy float8, watts float8, pressure float8, waiting float8,
+    PRIMARY KEY (host, at));
+CREATE TABLE IF NOT EXISTS oneaio.companies (
+    vm int NOT NULL, day bigint NOT NULL, host int NOT NULL, steps int NOT NULL, pressure float8, steal float8,
+    PRIMARY KEY (vm, day, host));
 ";
 
 /// Columns that came with versions 3 and 6; the other versions only added tables.
@@ -79,6 +86,8 @@ pub struct TimescaleStore {
     patience: Duration,
     /// The name of this process while it is the one that collects.
     holder: Option<String>,
+    /// Whether a transaction of questions is open.
+    reading: bool,
 }
 
 /// Opens what is there for the placement path: our tables, or those of the ai-orchestrator.
@@ -154,7 +163,7 @@ impl TimescaleStore {
         {
             config.password(password);
         }
-        Ok(Self { client: secured(config, &address)?, patience, holder: None })
+        Ok(Self { client: secured(config, &address)?, patience, holder: None, reading: false })
     }
 
     fn ai_orchestrator(&mut self) -> Result<Option<ai_orchestrator::Tables>, StoreError> {
@@ -302,6 +311,16 @@ fn lock(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
 impl TimescaleStore {
     /// What is selected; nothing where the table is not there, without a round trip of its own.
     fn rows_if_any(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        if self.reading {
+            return match self.client.query_typed(sql, values) {
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    // a transaction ends with its first error
+                    self.client.batch_execute("ROLLBACK")?;
+                    self.begin_questions().map(|()| Vec::new())
+                }
+                rows => Ok(rows?),
+            };
+        }
         self.short(|transaction| match transaction.query_typed(sql, values) {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
             rows => Ok(rows?),
@@ -310,7 +329,20 @@ impl TimescaleStore {
 
     /// What is selected.
     fn rows(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        if self.reading {
+            return Ok(self.client.query_typed(sql, values)?);
+        }
         self.short(|transaction| Ok(transaction.query_typed(sql, values)?))
+    }
+
+    fn begin_questions(&mut self) -> Result<(), StoreError> {
+        let most = self.patience.as_millis().max(1);
+        self.client.batch_execute(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {most};
+             SET LOCAL lock_timeout = {most}; SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
+        ))?;
+        self.reading = true;
+        Ok(())
     }
 
     /// A transaction whose statements may take as long as the caller has patience.

@@ -49,6 +49,16 @@ impl Known for TimescaleStore {
 }
 
 impl Placing for TimescaleStore {
+    fn begin_reading(&mut self) -> Result<(), StoreError> {
+        self.begin_questions()
+    }
+
+    fn end_reading(&mut self) -> Result<(), StoreError> {
+        // of a transaction in which a question failed this is the end too
+        self.reading = false;
+        Ok(self.client.batch_execute("COMMIT")?)
+    }
+
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
         let sql = "SELECT vm, host, at FROM oneaio.placements WHERE at >= $1 ORDER BY vm";
         let rows = self.rows(sql, &[(&since, Type::INT8)])?;

@@ -10,6 +10,7 @@
 //! | verify-ca | always | signed by `sslrootcert` |
 //! | verify-full | always | and made out to the host |
 
+use percent_encoding::percent_decode_str;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -56,6 +57,33 @@ pub struct Address {
 const SYSTEM: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+/// Options of libpq that are not known here; a word of an address that is none of them may be a part of
+/// a password, and is not told.
+const NOT_OURS: [&str; 22] = [
+    "service",
+    "servicefile",
+    "sslcrl",
+    "sslcrldir",
+    "sslpassword",
+    "sslcertmode",
+    "sslcompression",
+    "sslsni",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "requiressl",
+    "requirepeer",
+    "require_auth",
+    "krbsrvname",
+    "gsslib",
+    "gssdelegation",
+    "client_encoding",
+    "fallback_application_name",
+    "replication",
+    "authtype",
+    "tty",
+    "min_protocol_version",
+];
+
 /// Takes `sslmode` and `sslrootcert` out of an address of either form.
 ///
 /// # Errors
@@ -63,6 +91,12 @@ const SYSTEM: [&str; 3] =
 pub fn split(address: &str) -> Result<Address, String> {
     let (kept, taken) = if address.contains("://") { from_url(address) } else { from_pairs(address) };
     let value = |name: &str| taken.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let named = if address.contains("://") { "&" } else { " " };
+    let others = kept.split_once('?').map_or(kept.as_str(), |(_, query)| query).split(named);
+    let keys = others.filter_map(|pair| pair.split_once('=')).map(|(key, _)| key.trim());
+    if let Some(key) = NOT_OURS.iter().find(|known| keys.clone().any(|key| key == **known)) {
+        return Err(format!("oneaio does not know the option {key} of libpq: leave it out"));
+    }
     let root = value("sslrootcert");
     let of_system = root.as_deref() == Some("system");
     let mode = match value("sslmode").as_deref() {
@@ -107,7 +141,12 @@ fn from_url(address: &str) -> (String, Options) {
     let (ours, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| is_ours(key));
     let rest: Vec<String> = others.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-    (plain, ours.into_iter().map(|(key, value)| (key.to_owned(), value.replace("%2F", "/"))).collect())
+    (
+        plain,
+        ours.into_iter()
+            .map(|(key, value)| (key.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned()))
+            .collect(),
+    )
 }
 
 /// `host=... sslmode=require`; a value in quotes may hold blanks.
@@ -279,6 +318,12 @@ mod tests {
         assert_eq!((found.plain.as_str(), found.mode), ("host=h", Mode::VerifyFull));
         assert_eq!(found.client, Some(("/c".to_owned(), "/k".to_owned())));
         assert_eq!(found.passfile.as_deref(), Some("/p"));
+        let found = split("postgresql://h/d?sslrootcert=%2fa%20b.pem").unwrap();
+        assert_eq!(found.root.as_deref(), Some("/a b.pem"));
+        for of_libpq in ["host=h service=x", "postgresql://u@h/d?sslmode=require&sslcrl=/x"] {
+            let told = split(of_libpq).map(drop).unwrap_err();
+            assert!(told.contains("does not know the option s"), "{told}");
+        }
         for wrong in ["sslrootcert=system sslmode=require", "gssencmode=require", "sslcert=/c"] {
             assert!(split(&format!("host=h {wrong}")).is_err(), "{wrong}");
         }

@@ -3,77 +3,78 @@
 use super::super::text::{ascii, vectors_text};
 use super::super::{Batch, Learn, Learnt, Sent, outlook};
 use super::Value;
-use crate::model::demand::Usage;
 use crate::model::history::{Attempts, Estimate};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
 use postgres::Transaction;
 use postgres::types::Type;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
-use std::io::Write as _;
 
-/// COPY into a temporary table, then insert what is new; that, by VM and time. The caller
-/// holds the lock that lets one batch in at a time.
+/// Seconds between samples of a VM, at least, as reckoned for what a look at a whole range reads.
+const STEP: i64 = 60;
+
+/// A range is read where it holds at most this many times what is looked for.
+const DENSE: i64 = 16;
+
+/// Inserts what is not there yet; that, by VM and time. The caller holds the lock that lets one
+/// batch in at a time.
 pub fn insert_samples(
     transaction: &mut Transaction<'_>,
     samples: &[VmSample],
 ) -> Result<Vec<VmSample>, postgres::Error> {
-    if samples.is_empty() {
-        return Ok(Vec::new());
-    }
-    transaction.batch_execute(
-        "CREATE TEMP TABLE incoming (vm int, at bigint, cpu float4, memory float8, disk float8, net float8) ON COMMIT DROP",
-    )?;
-    let mut copy = transaction.copy_in("COPY pg_temp.incoming FROM STDIN")?;
-    let mut line = String::new();
-    for sample in samples {
-        line.clear();
-        let null = |value: Option<f64>| value.map_or("\\N".to_owned(), |value| value.to_string());
-        let usage = &sample.usage;
-        // writing to a String cannot fail; a failing COPY is told by finish()
-        let _ = writeln!(
-            line,
-            "{}\t{}\t{}\t{}\t{}\t{}",
-            sample.vm,
-            sample.at,
-            usage.cpu,
-            usage.memory,
-            null(usage.disk_io),
-            null(usage.net_io)
-        );
-        if copy.write_all(line.as_bytes()).is_err() {
-            break;
-        }
-    }
-    copy.finish()?;
+    let mut sorted = samples.to_vec();
+    sorted.sort_by_key(|sample| (sample.vm, sample.at));
+    sorted.dedup_by_key(|sample| (sample.vm, sample.at));
+    // what is learnt is what is kept
+    sorted.iter_mut().for_each(|sample| sample.usage.cpu = f64::from(sample.usage.cpu as f32));
+    let times = sorted.iter().map(|sample| sample.at);
+    let Some((first, last)) = times.clone().min().zip(times.max()) else { return Ok(Vec::new()) };
+    let ids: Vec<i32> = sorted.iter().map(|sample| sample.vm.0).collect();
+    let times: Vec<i64> = sorted.iter().map(|sample| sample.at).collect();
+    let cpu: Vec<f32> = sorted.iter().map(|sample| sample.usage.cpu as f32).collect();
+    let memory: Vec<f64> = sorted.iter().map(|sample| sample.usage.memory).collect();
+    let disk: Vec<Option<f64>> = sorted.iter().map(|sample| sample.usage.disk_io).collect();
+    let net: Vec<Option<f64>> = sorted.iter().map(|sample| sample.usage.net_io).collect();
+    let mut vms = ids.clone();
+    vms.dedup();
+    let mut values: Vec<Value<'_>> = vec![
+        (&ids, Type::INT4_ARRAY),
+        (&times, Type::INT8_ARRAY),
+        (&cpu, Type::FLOAT4_ARRAY),
+        (&memory, Type::FLOAT8_ARRAY),
+        (&disk, Type::FLOAT8_ARRAY),
+        (&net, Type::FLOAT8_ARRAY),
+    ];
     // looked up first, not left to ON CONFLICT .. RETURNING: on compressed chunks TimescaleDB 2.17
-    // returns nothing after the first conflict. The lock of the batch makes this safe; LIMIT makes
-    // it one look into the index per row, whatever the planner thinks of the tables. The range as
-    // literals spares TimescaleDB a look into the chunks of all other days, for each row.
-    let range = samples.iter().map(|sample| sample.at);
-    let (first, last) = (range.clone().min().unwrap_or(0), range.max().unwrap_or(0));
+    // returns nothing after the first conflict. The lock of the batch makes this safe. The range as
+    // literals spares TimescaleDB a look into the chunks of all other days.
+    let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+    let steps = last.saturating_sub(first) / STEP + 1;
+    let known = if count(vms.len()).saturating_mul(steps) <= count(sorted.len()).saturating_mul(DENSE) {
+        // all that these VMs have in that time, at once
+        values.push((&vms, Type::INT4_ARRAY));
+        format!(
+            "EXISTS (SELECT FROM oneaio.samples s WHERE s.vm = i.vm AND s.at = i.at
+                     AND s.vm = ANY($7) AND s.at BETWEEN {first} AND {last})"
+        )
+    } else {
+        // a few of many: LIMIT makes it one look into the index per row, whatever the planner thinks
+        format!(
+            "(SELECT true FROM oneaio.samples s
+              WHERE s.vm = i.vm AND s.at = i.at AND s.at BETWEEN {first} AND {last} LIMIT 1) IS NOT NULL"
+        )
+    };
     let sql = format!(
         "WITH fresh AS MATERIALIZED (
-              SELECT DISTINCT ON (vm, at) * FROM pg_temp.incoming i
-              WHERE (SELECT true FROM oneaio.samples s
-                     WHERE s.vm = i.vm AND s.at = i.at AND s.at BETWEEN {first} AND {last} LIMIT 1) IS NULL
-              ORDER BY vm, at),
-          kept AS (INSERT INTO oneaio.samples SELECT * FROM fresh)
-         SELECT vm, at, cpu::float8, memory, disk, net FROM fresh ORDER BY vm, at"
+              SELECT * FROM unnest($1::int[], $2::bigint[], $3::float4[], $4::float8[], $5::float8[], $6::float8[])
+                  WITH ORDINALITY AS i(vm, at, cpu, memory, disk, net, number)
+              WHERE NOT {known} ORDER BY number),
+          kept AS (INSERT INTO oneaio.samples SELECT vm, at, cpu, memory, disk, net FROM fresh)
+         SELECT number FROM fresh ORDER BY number"
     );
-    let rows = transaction.query_typed(&sql, &[])?;
-    let sample = |row: &postgres::Row| VmSample {
-        vm: VmId(row.get(0)),
-        at: row.get(1),
-        usage: Usage {
-            cpu: row.get::<_, Option<f64>>(2).unwrap_or(0.0),
-            memory: row.get::<_, Option<f64>>(3).unwrap_or(0.0),
-            disk_io: row.get(4),
-            net_io: row.get(5),
-        },
-    };
-    Ok(rows.iter().map(sample).collect())
+    let rows = transaction.query_typed(&sql, &values)?;
+    let fresh = rows.iter().map(|row| usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX));
+    Ok(fresh.filter_map(|index| sorted.get(index).copied()).collect())
 }
 
 /// New estimates of all VMs with new samples: one query for the old states, one for the new.
@@ -82,6 +83,9 @@ pub fn learn_all(
     fresh: &[VmSample],
     learn: &mut Learn<'_>,
 ) -> Result<usize, postgres::Error> {
+    if fresh.is_empty() {
+        return Ok(0);
+    }
     let of_each: Vec<&[VmSample]> = fresh.chunk_by(|a, b| a.vm == b.vm).collect();
     let ids: Vec<i32> = of_each.iter().map(|samples| samples[0].vm.0).collect();
     let rows = transaction
@@ -155,6 +159,9 @@ pub fn save_learnt(transaction: &mut Transaction<'_>, learnt: &[(VmId, Learnt)])
 
 /// The newest counters; older ones replace nothing.
 pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.counters.is_empty() {
+        return Ok(());
+    }
     let kinds: Vec<i32> = batch.counters.iter().map(|(kind, _)| *kind as i32).collect();
     let ids: Vec<i32> = batch.counters.iter().map(|(_, c)| c.id).collect();
     let times: Vec<i64> = batch.counters.iter().map(|(_, c)| c.at).collect();
@@ -180,6 +187,9 @@ pub fn save_counters(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Re
 
 /// Samples of hosts; those that are known are passed over.
 pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.hosts.is_empty() {
+        return Ok(());
+    }
     let hosts: Vec<i32> = batch.hosts.iter().map(|sample| sample.host.0).collect();
     let times: Vec<i64> = batch.hosts.iter().map(|sample| sample.at).collect();
     let cpu: Vec<f64> = batch.hosts.iter().map(|sample| sample.usage.cpu).collect();
@@ -201,6 +211,9 @@ pub fn save_hosts(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Resul
 
 /// Who VMs are; the newest word counts.
 pub fn save_identities(transaction: &mut Transaction<'_>, batch: &Batch<'_>) -> Result<(), postgres::Error> {
+    if batch.identities.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<i32> = batch.identities.iter().map(|(vm, _)| vm.0).collect();
     let texts: Vec<String> =
         batch.identities.iter().map(|(_, who)| ascii(&serde_json::to_string(who).unwrap_or_default())).collect();

@@ -12,7 +12,7 @@ use super::{Case, Rule};
 use crate::model::brief::Waits;
 use crate::model::ids::VmId;
 use crate::model::snapshot::{Host, Notice, Snapshot, Subject, VmGroup, VmState};
-use crate::model::wish::{Liking, Wishes};
+use crate::model::wish::{Liked, Liking, Wishes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a set wishes.
@@ -53,8 +53,10 @@ pub struct Domains {
     sets: Vec<Set>,
     /// By request: the sets that it belongs to; empty where there are no sets.
     sets_of: Vec<Vec<usize>>,
-    /// By request: hosts that are liked or not, with the weight; empty where nothing is liked.
-    likings: Vec<BTreeMap<usize, f64>>,
+    /// By request: which of `weights`; empty where nothing is liked.
+    likings: Vec<Option<usize>>,
+    /// By host: how much it is liked, below 0 where it is rather not taken. Many VMs like the same.
+    weights: Vec<Vec<f64>>,
     /// What is odd about them.
     pub notices: Vec<Notice>,
 }
@@ -70,6 +72,7 @@ impl Domains {
         let requests: HashMap<VmId, usize> =
             snapshot.candidates.iter().enumerate().map(|(request, c)| (snapshot.vms[c.vm].id, request)).collect();
         let reader = Reader { snapshot, staying, requests };
+        let mut likings = Likings { snapshot, hosts: HashMap::new(), of: BTreeMap::new() };
         for (index, group) in snapshot.groups.iter().enumerate() {
             let mut whole: BTreeSet<VmId> = BTreeSet::new();
             for (number, role) in group.roles.iter().enumerate() {
@@ -77,12 +80,15 @@ impl Domains {
                 whole.extend(vms);
                 let whom = format!("role {:?} of VM group {}", role.name, group.name);
                 domains.read(&reader, group, &role.wishes, &whom, vms);
+                likings.of_all(&reader, vms, &role.wishes.likings);
             }
             domains.read(&reader, group, &group.wishes, &format!("VM group {}", group.name), &whole);
+            likings.of_all(&reader, &whole, &group.wishes.likings);
         }
         for (request, candidates) in snapshot.candidates.iter().enumerate() {
-            domains.like(snapshot, request, &snapshot.vms[candidates.vm].likings);
+            likings.add(request, &snapshot.vms[candidates.vm].likings);
         }
+        (domains.likings, domains.weights) = likings.weighed(snapshot.candidates.len());
         domains
     }
 
@@ -117,18 +123,11 @@ impl Domains {
             requests.iter().for_each(|&request| self.sets_of[request].push(self.sets.len()));
             self.sets.push(set);
         }
-        for request in vms.iter().filter_map(|vm| reader.requests.get(vm)) {
-            self.like(reader.snapshot, *request, &wishes.likings);
-        }
     }
 
-    fn like(&mut self, snapshot: &Snapshot, request: usize, likings: &[Liking]) {
-        for liking in likings {
-            for (index, _) in snapshot.hosts.iter().enumerate().filter(|(_, host)| liking.hosts.is(host)) {
-                self.likings.resize(snapshot.candidates.len(), BTreeMap::new());
-                *self.likings[request].entry(index).or_default() += liking.weight;
-            }
-        }
+    /// How much a host is liked for a request.
+    fn liking(&self, request: usize, host: usize) -> f64 {
+        self.likings.get(request).copied().flatten().map_or(0.0, |which| self.weights[which][host])
     }
 
     /// Whether a finished placement keeps the rules among them; `host` tells where a request goes.
@@ -172,12 +171,58 @@ impl Domains {
 
     /// Whether hosts are better or worse for a request by what is wished.
     pub fn is_wished(&self, request: usize) -> bool {
-        self.likings.get(request).is_some_and(|likings| !likings.is_empty())
+        self.likings.get(request).copied().flatten().is_some()
             || self.sets_of(request).iter().any(|&set| self.sets[set].soft)
     }
 
     fn sets_of(&self, request: usize) -> &[usize] {
         self.sets_of.get(request).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What is liked, as it is read.
+struct Likings<'a> {
+    snapshot: &'a Snapshot,
+    /// Each wish once, with the hosts that it speaks of.
+    hosts: HashMap<&'a Liked, Vec<usize>>,
+    /// By request: what it likes and how much, a weight by its bits.
+    of: BTreeMap<usize, Vec<(&'a Liked, u64)>>,
+}
+
+impl<'a> Likings<'a> {
+    fn of_all(&mut self, reader: &Reader<'_>, vms: &BTreeSet<VmId>, likings: &'a [Liking]) {
+        vms.iter().filter_map(|vm| reader.requests.get(vm)).for_each(|&request| self.add(request, likings));
+    }
+
+    fn add(&mut self, request: usize, likings: &'a [Liking]) {
+        let snapshot = self.snapshot;
+        for liking in likings {
+            let meant = || {
+                let hosts = snapshot.hosts.iter().enumerate();
+                hosts.filter(|(_, host)| liking.hosts.is(host)).map(|(index, _)| index).collect()
+            };
+            if !self.hosts.entry(&liking.hosts).or_insert_with(meant).is_empty() {
+                self.of.entry(request).or_default().push((&liking.hosts, liking.weight.to_bits()));
+            }
+        }
+    }
+
+    /// By request which of the weights, and the weights by host; both empty where nothing is liked.
+    fn weighed(self, requests: usize) -> (Vec<Option<usize>>, Vec<Vec<f64>>) {
+        let mut which = vec![None; if self.of.is_empty() { 0 } else { requests }];
+        let (mut weights, mut known) = (Vec::new(), HashMap::new());
+        for (request, likings) in self.of {
+            let index = *known.entry(likings).or_insert_with_key(|likings| {
+                let mut weight = vec![0.0; self.snapshot.hosts.len()];
+                for (liked, bits) in likings {
+                    self.hosts[liked].iter().for_each(|&host| weight[host] += f64::from_bits(*bits));
+                }
+                weights.push(weight);
+                weights.len() - 1
+            });
+            which[request] = Some(index);
+        }
+        (which, weights)
     }
 }
 
@@ -394,8 +439,7 @@ impl<'a> Rule<'a> for Spreading<'a> {
 
     fn wish(&self, case: &Case<'_>) -> f64 {
         let soft = self.domains.sets_of(case.request).iter().filter(|&&set| self.domains.sets[set].soft);
-        let liked = self.domains.likings.get(case.request).and_then(|likings| likings.get(&case.host));
-        soft.map(|&set| self.wish_of(set, case)).sum::<f64>() + liked.copied().unwrap_or(0.0)
+        soft.map(|&set| self.wish_of(set, case)).sum::<f64>() + self.domains.liking(case.request, case.host)
     }
 
     fn wishes(&self) -> bool {

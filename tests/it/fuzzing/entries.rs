@@ -5,6 +5,7 @@
 use super::draw::Draw;
 use super::requests;
 use oneaio::config;
+use oneaio::config::operate::Destination;
 use oneaio::decide;
 use oneaio::demand::memory::Memory;
 use oneaio::demand::model::Model;
@@ -209,7 +210,8 @@ pub fn configuration(bytes: &[u8]) {
         assert!(!problems.is_empty() && problems.len() <= 21);
     }
     if let Ok((settings, _)) = config::settings_of_bundle("bundle", &text, &[]) {
-        assert!(settings.history.is_none() && settings.model.is_none() && settings.operate.record.is_none());
+        assert!(settings.history.is_none() && settings.model.is_none());
+        assert_eq!(settings.operate.record, Destination::Default);
         assert_eq!(settings.serve, config::serve::Serve::default());
     }
     let _ = config::assignments(Some(&text), &[]);

@@ -4,6 +4,8 @@
 #[path = "../../../packaging/links.rs"]
 mod links;
 
+use clap::Parser;
+use oneaio::cli::Cli;
 use oneaio::config::{keys, reference};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -152,4 +154,28 @@ fn links_lead_to_files_in_the_packages() {
             assert!(name.is_empty() || beside.contains(name), "{} in a package: {target}", document.display());
         }
     }
+}
+
+/// The commands of a text as they are typed: what follows on the next line belongs to them, what a comment, a pipe
+/// or another command says does not.
+fn commands(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| {
+        let end = [" #", " |", " >", " <", " &&"].iter().filter_map(|sign| line.find(sign)).min();
+        line[..end.unwrap_or(line.len())].replace('\'', "")
+    });
+    lines.filter(|line| line.starts_with("oneaio ")).collect()
+}
+
+#[test]
+fn every_command_that_documents_name_is_taken_by_the_command_line() {
+    let mut seen = 0;
+    for document in documents() {
+        for command in commands(&std::fs::read_to_string(&document).unwrap()) {
+            let taken = Cli::try_parse_from(command.split_whitespace());
+            assert!(taken.is_ok(), "{}: {command}: {}", document.display(), taken.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen} commands were found");
 }

@@ -114,6 +114,9 @@ fn what_the_readme_says_works_from_a_table_to_classes() {
     let classes = place.run(&["classes"]);
     assert_eq!(classes.status, Some(0), "{}", classes.errors);
     assert!(classes.output.contains("idec, fitted on"), "{}", classes.output);
+    crate::process::forms::agree("oneaio classes --json", &place.run(&["classes", "-j"]).output);
+    let csv = place.run(&["classes", "--csv"]).output;
+    assert!(csv.starts_with("class,what,share,") && csv.lines().count() == 4, "{csv}");
     // VM 3, 6, ... are idle, 1, 4, ... busy by day, 2, 5, ... full
     let classified = place.run(&["classify", "3", "6", "2", "5"]);
     assert_eq!(classified.status, Some(0), "{}", classified.errors);

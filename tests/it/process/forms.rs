@@ -43,7 +43,7 @@ fn documented(title: &str) -> BTreeSet<String> {
 }
 
 /// Each printed path is documented, by itself or by what it is in; each documented one is printed.
-fn agree(title: &str, text: &str) {
+pub fn agree(title: &str, text: &str) {
     let (printed, documented) = (printed(text), documented(title));
     let within = |path: &str, field: &str| {
         path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -79,6 +79,9 @@ fn what_is_printed_is_what_is_documented() {
     agree("oneaio advise --json", &run(&["advise", "--json", "--from", &fixture("m_advise")]));
     agree("oneaio check --json", &run(&["check", "--offline", "--json"]));
     agree("oneaio config --json", &run(&["config", "--json"]));
+    let stored = FrontEnd::new("");
+    stored.run(&["db", "init"], "");
+    agree("oneaio db status --json", &stored.run(&["db", "status", "--json"], "").out);
     let log = front_end.path("decisions.log");
     let set = format!("decision_log={}", log.display());
     for (command, folder) in [(&["place"][..], &place), (&["optimize", "114"], &optimize)] {

@@ -87,8 +87,65 @@ fn the_newest_bundles_are_kept_by_size_with_all_that_they_hold() {
 }
 
 #[test]
-fn the_newest_bundle_is_kept_whatever_its_size() {
+fn the_name_of_a_bundle_tells_its_size() {
     let (front_end, folder) = recording("  max_size: 1\n");
+    for at in 1..=4 {
+        bundle(&folder, &format!("{at}-place-1-400k"), 2);
+    }
+    place(&front_end);
+    assert_eq!(left(&folder), [3, 4]);
+    let name = names(&folder).into_iter().find(|name| name.split('-').next().is_some_and(|at| at.len() > 5)).unwrap();
+    let told: u64 = name.rsplit('-').next().and_then(|size| size.strip_suffix('k')).unwrap().parse().unwrap();
+    let files = |folder: &Path| -> u64 {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+        entries.filter(fs::Metadata::is_file).map(|file| file.len()).sum()
+    };
+    let bundle = folder.join(name);
+    assert_eq!(told, (files(&bundle) + files(&bundle.join("expected"))).div_ceil(KIB));
+}
+
+#[test]
+fn requests_are_kept_unasked_where_the_package_has_its_folder() {
+    let secret = vm(0, &[1, 2]).template("<CONTEXT><PASSWORD>geheim</PASSWORD></CONTEXT>").user("NOTE", "geheim");
+    let request = request(&[host(1), host(2)], &[secret]).xml();
+    let front_end = FrontEnd::new("");
+    let folder = front_end.path("var/oneaio/bundles");
+    let ran = front_end.run(&["place"], &request);
+    assert_eq!((ran.status, ran.said.contains("WARN")), (Some(0), false), "{}", ran.said);
+    let kept = bundles(&folder);
+    assert_eq!(kept.len(), 1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let packed = kept[0].join("request.xml.gz");
+    assert_eq!((mode(&folder), mode(&kept[0]), mode(&packed)), (0o700, 0o700, 0o600));
+    let text = std::io::read_to_string(flate2::read::GzDecoder::new(fs::File::open(packed).unwrap())).unwrap();
+    assert!(!text.contains("geheim"), "{text}");
+    let told = front_end.run(&["explain", "0"], "");
+    assert!(told.out.contains("recorded in") && told.out.contains("| host | name "), "{}{}", told.out, told.said);
+    // beyond 16 MiB none is kept unasked, and that is nothing to warn of
+    let ran = front_end.run(&["place"], &format!("{request}{}", " ".repeat(17 << 20)));
+    assert_eq!((ran.status, ran.said.contains("WARN"), bundles(&folder).len()), (Some(0), false, 1), "{}", ran.said);
+    // who does not want it says so
+    let ran = front_end.run(&["place", "--set", "record.dir=none"], &request);
+    assert_eq!((ran.status, bundles(&folder).len()), (Some(0), 1), "{}", ran.said);
+    // no folder of the package, no files
+    fs::remove_dir_all(front_end.path("var/oneaio")).unwrap();
+    assert_eq!(front_end.run(&["place"], &request).status, Some(0));
+    assert!(!front_end.path("var/oneaio").exists());
+}
+
+#[test]
+fn what_cannot_be_kept_costs_no_placement_and_is_told_in_a_line() {
+    let front_end = FrontEnd::new("history.store: none\n");
+    fs::write(front_end.path("var/oneaio/bundles"), "no folder").unwrap();
+    let ran = front_end.run(&["place"], &sample());
+    assert!(ran.status == Some(0) && ran.out.contains("<ACTION>"), "{}", ran.said);
+    let told: Vec<&str> = ran.said.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(told.len() == 1 && told[0].contains("this request is not recorded: "), "{told:?}");
+}
+
+#[test]
+fn the_newest_bundle_is_kept_whatever_its_size() {
+    let (front_end, folder) = recording("  max_size: 1\n  redact: no\n");
     bundle(&folder, "1-place-1", 2);
     // a request that cannot be packed below 1 MiB
     let mut state = 7_u64;

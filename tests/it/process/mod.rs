@@ -5,7 +5,7 @@ mod browser;
 mod check_setup;
 mod configuring;
 mod foreign_bundles;
-mod forms;
+pub mod forms;
 mod keeping;
 mod limits;
 mod maintainer_scripts;

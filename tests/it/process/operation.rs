@@ -100,7 +100,7 @@ fn what_is_recorded_is_decided_alike_explained_and_rotated() {
 
 #[test]
 fn the_decision_log_serves_explain_without_a_bundle_and_survives_a_cut_line() {
-    let front_end = FrontEnd::new("");
+    let front_end = FrontEnd::new("record.dir: none\n");
     let log = front_end.path("var/oneaio-decisions.log");
     fs::write(&log, "{\"at\":\"2026").unwrap();
     front_end.run(&["place"], &sample());
@@ -325,7 +325,7 @@ fn check_tells_what_is_wrong_and_how_to_mend_it() {
 
 #[test]
 fn an_optimization_is_explained_from_a_request_and_from_the_log() {
-    let front_end = FrontEnd::new("");
+    let front_end = FrontEnd::new("record.dir: none\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20");
     let path = path.to_str().unwrap();
     let replayed = front_end.run(&["replay", "--json", path], "");

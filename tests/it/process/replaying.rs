@@ -100,3 +100,64 @@ fn the_page_tells_of_room_for_a_failure_where_it_is_asked_for() {
         assert_eq!(text.contains("Room for a failure"), spare != "no");
     }
 }
+
+#[test]
+fn every_table_can_be_had_as_csv() {
+    let fixture = |name: &str| format!("{}/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (place, optimize) = (fixture("first_look"), fixture("j_optimize20"));
+    let advise = fixture("m_advise");
+    let front_end = FrontEnd::new("");
+    for (args, first, rows) in [
+        (&["replay", &place][..], "bundle", 5),
+        (&["replay", &optimize, &optimize], "bundle", 18),
+        (&["replay", "--summary", "--set", "s_green=0", &place], "what", 0),
+        (&["explain", "59", "--from", &place], "host", 4),
+        (&["explain", "71", "--from", &optimize], "host", 0),
+        (&["drain", "42", "--from", &optimize], "step", 0),
+        (&["drain", "42", "43", "--from", &optimize], "wave", 0),
+        (&["advise", "--from", &advise], "asks for", 5),
+        (&["config"], "key", oneaio::config::keys::all().count()),
+    ] {
+        let mut command = front_end.command(&[args, &["--csv"]].concat());
+        command.env("COLUMNS", "40");
+        let text = ran(command, "").out;
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().unwrap().clone();
+        let names: std::collections::BTreeSet<&str> = header.iter().collect();
+        assert!(names.len() == header.len() && header.len() > 2 && &header[0] == first, "{args:?}: {text}");
+        assert!(!text.contains('\u{2026}'), "nothing is cut: {text}");
+        // as many cells in each row, or this fails
+        let found: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert!(if rows > 0 { found.len() == rows } else { !found.is_empty() }, "{args:?}: {text}");
+    }
+    let told = front_end.run(&["replay", &place, "--csv"], "").out;
+    assert!(told.contains(",63,analytics,\"8 cores, 14 GiB\",waits,"), "who waits is in it: {told}");
+    let refused = front_end.run(&["explain", "--csv", "--from", &place], "");
+    assert_eq!((refused.status, refused.said.contains("name the VM")), (Some(2), true), "{}", refused.said);
+    let refused = front_end.run(&["optimize", "5", "--json"], "");
+    assert_eq!((refused.status, refused.said.contains("go with --dry-run")), (Some(2), true), "{}", refused.said);
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/first_look");
+    let front_end = FrontEnd::new("");
+    let on_a_terminal = |variable: &str| {
+        let line = format!("{} replay {fixture}", env!("CARGO_BIN_EXE_oneaio"));
+        let mut command = std::process::Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm").env_remove("CI");
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        if !variable.is_empty() {
+            command.env(variable, "1");
+        }
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().replace('\r', "")
+    };
+    let (coloured, plain) = (on_a_terminal(""), on_a_terminal("NO_COLOR"));
+    assert!(coloured.contains("\u{1b}[33mVM 63 waits: ") && coloured.contains("\u{1b}[1m| VM "), "{coloured}");
+    assert!(!plain.contains('\u{1b}') && plain.contains("VM 63 waits: "), "{plain}");
+    assert!(!front_end.run(&["replay", fixture], "").out.contains('\u{1b}'));
+}

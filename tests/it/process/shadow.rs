@@ -48,6 +48,16 @@ fn the_other_answers_and_both_plans_are_kept_and_compared() {
     assert_eq!(row("VMs waiting"), ["1", "0", "-1"]);
     assert_eq!(row("rules broken")[1], "0", "{}", compared.out);
     assert!(compared.out.contains("1 more VMs are placed"), "{}", compared.out);
+    let json = front_end.run(&["replay", "--compare", "--json", folder.to_str().unwrap()], "");
+    let told: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!((&told["answered"]["placed"], &told["oneaio"]["placed"]), (&1.into(), &2.into()), "{told}");
+    assert_eq!(
+        (&told["rules_broken"]["oneaio"], &told["unreadable"], &told["waited"]["vms"]),
+        (&0.into(), &0.into(), &1.into())
+    );
+    crate::process::forms::agree("oneaio replay --compare --json", &json.out);
+    let csv = front_end.run(&["replay", "--compare", "--csv", folder.to_str().unwrap()], "").out;
+    assert!(csv.starts_with("what,who answered,oneaio,change\n") && csv.contains("\nVMs placed,1,2,+1\n"), "{csv}");
     let check = front_end.run(&["check", "--offline"], "");
     assert!(check.out.contains("old/place answers, oneaio only plans beside it"), "{}", check.out);
 }

@@ -5,12 +5,14 @@ use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
 use oneaio::history::worker::Worker;
 use oneaio::history::{
-    Batch, Claim, Collecting, Described, HistoryStore, Kind, Known, LEASE, Placing, Sent, StoreError, Training,
+    Batch, Claim, Collecting, Described, HistoryStore, Kind, Known, LEASE, Measuring, Placing, Sent, StoreError,
+    Training,
 };
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::history::{Attempts, Placement};
 use oneaio::model::ids::{HostId, VmId};
+use oneaio::model::measure::{Company, HostMeasure, Pressure};
 use oneaio::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use std::time::Duration;
 
@@ -23,12 +25,9 @@ fn sample(vm: i32, at: i64, cpu: f64) -> VmSample {
 
 /// What every engine must do, on an empty store that `open` opens anew each time.
 fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
-    exercise_with(open, false);
-}
-
-/// The same; with TimescaleDB whole days are dropped, and the samples here are of one.
-fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     let mut store = open();
+    // there whole days are dropped, and the samples here are of one
+    let whole_days = store.status().unwrap().engine.contains("TimescaleDB");
     assert_eq!(store.estimates(&[VmId(1)]).unwrap(), []);
     let samples: Vec<VmSample> = (0..100).map(|i| sample(7, 300 * i, 20.0)).chain([sample(8, 5, 50.0)]).collect();
     let counters = [(Kind::Vm, Counters { id: 7, at: 9, cpu: Some(1.0), ..Counters::default() })];
@@ -99,6 +98,31 @@ fn exercise_with(open: &dyn Fn() -> Box<dyn HistoryStore>, whole_days: bool) {
     assert_eq!(store.prune(600).unwrap(), gone);
     assert_eq!(store.status().unwrap().samples, left);
     assert_eq!(store.estimates(&[VmId(7), VmId(8)]).unwrap().len(), 2, "estimates outlive their samples");
+
+    // what was measured of hosts: the last word counts, and days end with their samples
+    assert_eq!((store.measured().unwrap(), store.pressures(0).unwrap()), (vec![], vec![]));
+    let measure = |host, at, watts, pressure| HostMeasure {
+        host: HostId(host),
+        at,
+        cpu: Some(3200.0),
+        busy: None,
+        watts,
+        pressure,
+        waiting: None,
+    };
+    let company = |host, day, steal| Company { vm: VmId(7), host: HostId(host), day, steps: 3, pressure: None, steal };
+    let steps =
+        [measure(3, 1800, None, Some(0.5)), measure(3, 300, Some(99.5), Some(0.1)), measure(4, 900, Some(1.0), None)];
+    store.keep_measures(&steps, &[company(3, 0, None), company(4, 86_400, Some(2.0))]).unwrap();
+    store.keep_measures(&[measure(3, 1800, None, Some(0.3))], &[company(3, 0, Some(1.0))]).unwrap();
+    assert_eq!(other.measured().unwrap(), [HostId(3), HostId(4)]);
+    assert_eq!(other.measures(HostId(3)).unwrap(), [steps[1], measure(3, 1800, None, Some(0.3))]);
+    let pressure = Pressure { host: HostId(3), pressure: Some(0.2), waiting: None, last_at: 1800 };
+    assert_eq!(other.pressures(0).unwrap(), [pressure]);
+    assert_eq!(other.pressures(900).unwrap()[0].pressure, Some(0.3));
+    assert_eq!(other.companies().unwrap(), [company(3, 0, Some(1.0)), company(4, 86_400, Some(2.0))]);
+    store.prune(600).unwrap();
+    assert_eq!((other.measures(HostId(3)).unwrap().len(), other.companies().unwrap().len()), (1, 1));
 
     // carbon by zone: the newest that is not too old and not yet to come
     assert_eq!(store.carbon(9_000, 3_600).unwrap(), []);
@@ -187,8 +211,8 @@ fn a_pool_in_transaction_mode_does_what_a_server_does() {
     exercise(&|| Box::new(TimescaleStore::open(&pool.address(), PATIENCE).unwrap()));
     let mut store = TimescaleStore::open(&pool.address(), PATIENCE).unwrap();
     assert_eq!(store.known().unwrap(), [VmId(7), VmId(8)]);
-    assert_eq!(store.samples(VmId(8)).unwrap().len(), 1);
-    // nothing of ours is left on that connection: no limit, no statement, no lock, no table
+    assert_eq!(store.samples(VmId(8)).unwrap().last().map(|sample| sample.at), Some(605));
+    // nothing of ours is left on that connection: no limit, no statement, no lock
     let mut stranger = pool.client();
     let mut one = |sql: &str| {
         let rows = stranger.simple_query(sql).unwrap();
@@ -202,7 +226,6 @@ fn a_pool_in_transaction_mode_does_what_a_server_does() {
     }
     assert_eq!(one("SELECT count(*) FROM pg_prepared_statements").as_deref(), Some("0"));
     assert_eq!(one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").as_deref(), Some("0"));
-    assert_eq!(one("SELECT count(*) FROM pg_class WHERE relname = 'incoming'").as_deref(), Some("0"));
 }
 
 #[test]
@@ -252,7 +275,7 @@ fn timescaledb_does_what_a_store_must() {
         .client()
         .batch_execute("CREATE SCHEMA \"The Times\"; CREATE EXTENSION timescaledb SCHEMA \"The Times\"")
         .unwrap();
-    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
     let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
     assert!(status.engine.contains("TimescaleDB") && status.engine.contains("1 chunks of a day"), "{status:?}");
     assert!(status.bytes > 0 && status.remarks.is_empty(), "{status:?}");
@@ -281,7 +304,7 @@ fn a_plain_store_becomes_a_hypertable_on_request() {
 fn timescaledb_under_the_apache_licence_keeps_chunks_without_compression() {
     let Some(server) = Server::start_with_timescaledb(&["-c", "timescaledb.license=apache"]) else { return };
     server.client().batch_execute("CREATE EXTENSION timescaledb").unwrap();
-    exercise_with(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()), true);
+    exercise(&|| Box::new(TimescaleStore::open(&server.address(), PATIENCE).unwrap()));
     let status = TimescaleStore::open(&server.address(), PATIENCE).unwrap().status().unwrap();
     assert!(status.engine.contains("chunks of a day, 0 compressed"), "{status:?}");
     assert!(status.remarks[0].contains("not compressed"), "{status:?}");
@@ -377,6 +400,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
         "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
          ALTER TABLE estimates DROP COLUMN vector; ALTER TABLE estimates DROP COLUMN outlook; DROP TABLE progress; DROP TABLE leases;
+         DROP TABLE host_measures; DROP TABLE companies;
          PRAGMA application_id = 0; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
     .unwrap();
@@ -385,6 +409,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     assert_eq!(as_it_is.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
     assert_eq!(as_it_is.relatives(&["everyone".to_owned()]).unwrap(), []);
     assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
+    assert_eq!(as_it_is.companies().unwrap(), []);
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
     store.remember(&Sent { attempts: &tried, until: 9, ..Sent::default() }).unwrap();
@@ -473,13 +498,15 @@ fn a_store_of_version_4_gets_the_tables_of_collecting_and_the_mark() {
     assert_eq!(mark, 0x6f61_696f);
     let Some(server) = Server::start() else { return };
     drop(TimescaleStore::open(&server.address(), PATIENCE).unwrap());
-    let older = "DROP TABLE oneaio.progress, oneaio.leases; COMMENT ON TABLE oneaio.meta IS NULL;
+    let older = "DROP TABLE oneaio.progress, oneaio.leases, oneaio.host_measures, oneaio.companies; COMMENT ON TABLE oneaio.meta IS NULL;
                  UPDATE oneaio.meta SET version = 4";
     server.client().batch_execute(older).unwrap();
     // the placement path meets it as it is
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
     let sent = Sent { attempts: &tried, until: 9, ..Sent::default() };
-    TimescaleStore::connect(&server.address(), PATIENCE).unwrap().remember(&sent).unwrap();
+    let mut as_it_is = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
+    as_it_is.remember(&sent).unwrap();
+    assert_eq!((as_it_is.measured().unwrap(), as_it_is.companies().unwrap()), (vec![], vec![]));
     let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
     assert_eq!(store.progress("oned").unwrap().complete, None);
     assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);

@@ -6,7 +6,7 @@ use crate::support::skip::skip;
 use crate::support::store::{AI_ORCHESTRATOR_TABLES, Database, Pool, Server};
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Batch, Placing, Sent, Training};
+use oneaio::history::{Batch, Collecting, Placing, Sent, Training};
 use oneaio::learn;
 use oneaio::model::demand::Usage;
 use oneaio::model::ids::VmId;
@@ -179,7 +179,19 @@ fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
 /// The same tables in the forms that installations have them in.
 #[test]
 fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
-    let Some(server) = Server::start() else { return };
+    if let Some(server) = Server::start() {
+        found_whatever_their_form(&server, false);
+    }
+}
+
+#[test]
+fn hypertables_of_the_ai_orchestrator_are_found_whatever_their_form() {
+    if let Some(server) = Server::start_with_timescaledb(&[]) {
+        found_whatever_their_form(&server, true);
+    }
+}
+
+fn found_whatever_their_form(server: &Server, hypertables: bool) {
     let forms = [
         ("numeric", "numeric(20,0)", "timestamptz", "numeric", "public.prod_metrics", "public.prod_vms", "id"),
         ("bigint", "bigint", "timestamp", "real", "public.prod_metrics", "public.prod_vms", "id"),
@@ -192,12 +204,20 @@ fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
         let mut client = ::postgres::Client::connect(&address, ::postgres::NoTls).unwrap();
         let moment = if ts == "bigint" { "40 * i" } else { "to_timestamp(40 * i) AT TIME ZONE 'UTC'" };
         let moment = if ts == "timestamptz" { "to_timestamp(40 * i)" } else { moment };
+        let day = if ts == "bigint" { "86400::bigint" } else { "interval '1 day'" };
+        let hypertable = match hypertables {
+            true => format!(
+                "CREATE EXTENSION timescaledb; SELECT create_hypertable('{metrics}', 'ts', chunk_time_interval => {day});"
+            ),
+            false => String::new(),
+        };
         let made = format!(
             "CREATE SCHEMA metering; CREATE SCHEMA \"Env\";
              CREATE TABLE {vms} (vmid {id}, total_cpu {real});
              CREATE TABLE {metrics} ({id_column} {id}, type int, ts {ts}, cpu {real}, memory {real},
                  disk_read {real}, disk_write {real}, net_rx {real}, net_tx {real});
              INSERT INTO {vms} VALUES ('91', 8);
+             {hypertable}
              INSERT INTO {metrics} SELECT '91', 1, {moment}, 0.5, 512, 10, 10, 0, 0 FROM generate_series(1, 50) i;
              CREATE INDEX ON {metrics} ({id_column}, ts)"
         );
@@ -210,6 +230,7 @@ fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
         assert_eq!((estimate.samples, estimate.last_at), (50, 2000), "{name}");
         let status = oneaio::history::timescale::described(&address, PATIENCE).unwrap().status().unwrap();
         assert_eq!((status.samples, status.remarks), (50, vec![]), "{name}");
+        assert!(status.bytes > 0, "{name}");
         // all of it into a store of our own, once
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("h.db");
@@ -237,6 +258,48 @@ fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {
     server.client().batch_execute(twice).unwrap();
     let Err(error) = oneaio::history::timescale::reader(&server.address(), PATIENCE) else { panic!("guessed") };
     assert!(error.to_string().contains("a.prod_metrics, b.prod_metrics"), "{error}");
+}
+
+#[test]
+fn a_continuous_aggregate_of_the_ai_orchestrator_is_read_instead() {
+    let Some(server) = Server::start_with_timescaledb(&[]) else { return };
+    let mut client = server.client();
+    let rows = "INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8);
+                INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.5, 512, 10, 10, 0, 0, 0
+                    FROM generate_series(1, 50) i;
+                CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
+    let hypertable = "CREATE EXTENSION timescaledb; SELECT create_hypertable('prod_metrics', 'ts');";
+    client.batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{hypertable}{rows}")).unwrap();
+    let aggregate = |name: &str, time: &str, cpu: &str| {
+        format!(
+            "CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous) AS
+             SELECT id, type, time_bucket('5 minutes', ts) AS {time}, avg(cpu) AS {cpu}, avg(memory) AS memory,
+                 avg(disk_read) AS disk_read, avg(disk_write) AS disk_write, avg(net_rx) AS net_rx, avg(net_tx) AS net_tx
+             FROM prod_metrics GROUP BY 1, 2, 3"
+        )
+    };
+    let address = server.address().replace("user=oneaio", "user=reader");
+    let level = || {
+        let found = oneaio::history::timescale::reader(&address, PATIENCE).unwrap().estimates(&[VmId(91)]).unwrap();
+        (found[0].1.level.cpu.round(), found[0].1.level.disk_io.unwrap().round(), found[0].1.samples)
+    };
+    let status = || oneaio::history::timescale::described(&address, PATIENCE).unwrap().status().unwrap();
+    // one with other columns is for something else, one that the role may not read is none
+    client.batch_execute(&aggregate("others", "bucket", "busy")).unwrap();
+    client.batch_execute(&aggregate("prod_metrics_5m", "bucket", "cpu")).unwrap();
+    assert_eq!(level(), (400.0, 524_288.0, 50));
+    client.batch_execute("GRANT SELECT ON prod_metrics_5m, others TO reader").unwrap();
+    assert_eq!(level(), (400.0, 524_288.0, 7));
+    assert!(status().engine.contains("by the continuous aggregate prod_metrics_5m"), "{:?}", status());
+    // it is the aggregate that is read: what it has not been told of yet is not known
+    client.batch_execute("UPDATE prod_metrics SET cpu = 1").unwrap();
+    assert_eq!(level(), (400.0, 524_288.0, 7));
+    // of two that fit nobody knows which is meant
+    client.batch_execute(&aggregate("\"Second\"", "ts", "cpu")).unwrap();
+    client.batch_execute("GRANT SELECT ON \"Second\" TO reader").unwrap();
+    assert_eq!(level(), (800.0, 524_288.0, 50));
+    client.batch_execute("DROP MATERIALIZED VIEW prod_metrics_5m").unwrap();
+    assert_eq!(level(), (800.0, 524_288.0, 7), "a name in capitals");
 }
 
 #[test]
@@ -297,13 +360,20 @@ fn who_may_only_read_is_told_once_that_nothing_is_remembered() {
                   CREATE ROLE standby LOGIN SUPERUSER; ALTER ROLE standby SET default_transaction_read_only = on";
     server.client().batch_execute(grants).unwrap();
     let xml = request(&[host(1).cpu(800, 100).vms(&[91]), host(2).cpu(800, 400)], &[vm(5, &[1, 2])]).xml();
-    for role in ["reader", "standby"] {
-        let address = server.address().replace("user=oneaio", &format!("user={role}"));
+    let of_role = |role: &str| server.address().replace("user=oneaio", &format!("user={role}"));
+    let standby = server.standby();
+    for (role, address) in
+        [("reader", of_role("reader")), ("standby", of_role("standby")), ("a standby", standby.address())]
+    {
         let (plan, messages) = place(&["--set", &format!("history.store={address}")], &xml);
         assert!(plan.contains("<HOST_ID>2</HOST_ID>"), "what is known is used: {messages}");
         let warnings = messages.matches("WARN: ").count();
         assert!(warnings == 1 && messages.contains("WARN: placements are not remembered"), "{role}: {messages}");
     }
+    let Err(error) = TimescaleStore::connect(&standby.address(), PATIENCE).unwrap().claim_collection("x") else {
+        panic!("collects")
+    };
+    assert!(error.to_string().starts_with("nothing can be kept there"), "{error}");
 }
 
 #[test]

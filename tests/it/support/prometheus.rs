@@ -14,6 +14,8 @@ pub enum Trouble {
     Status(u16),
     /// Half an answer.
     Cut,
+    /// No answer until the client gives up.
+    Silent,
 }
 
 /// A cloud and its memory.
@@ -25,6 +27,8 @@ pub struct Cloud {
     pub moved: Option<i64>,
     /// A metric that is not kept.
     pub lacks: Option<&'static str>,
+    /// What else is kept: power, pressure.
+    pub measured: &'static [&'static str],
     /// Longer spans are refused as too much, in seconds.
     pub longest: i64,
     pub trouble: Vec<Trouble>,
@@ -41,12 +45,33 @@ impl Default for Cloud {
             vms: 6,
             moved: None,
             lacks: None,
+            measured: &[],
             longest: 86_400,
             trouble: Vec::new(),
             until: usize::MAX,
             asked: Vec::new(),
         }
     }
+}
+
+/// All that may be measured of hosts. Power meters are called `kvm3:8080` and know no id of OpenNebula.
+pub const MEASURED: &[&str] = &[
+    "scaph_host_power_microwatts",
+    "node_pressure_cpu_waiting_seconds_total",
+    "node_schedstat_waiting_seconds_total",
+    "opennebula_libvirt_vcpu_wait_seconds_total",
+    "node_cpu_seconds_total",
+    "opennebula_host_cpu_total_ratio",
+];
+
+/// Share of a host's CPU in use.
+pub fn busy(host: i64, at: i64) -> f64 {
+    ((at / 900 + 7 * host) % 97) as f64 / 97.0
+}
+
+/// What it draws then.
+pub fn watts(host: i64, at: i64) -> f64 {
+    100.0 + host as f64 + 200.0 * busy(host, at)
 }
 
 /// CPU of a VM, percent of a core.
@@ -65,6 +90,11 @@ pub fn serve(cloud: &Arc<Mutex<Cloud>>) -> SocketAddr {
             // connections are kept
             while let Some(target) = read_target(&mut stream) {
                 let (status, body, cut) = answer(&mut cloud.lock().unwrap(), &target);
+                if status == 0 {
+                    // until it hangs up
+                    let _ = stream.read(&mut [0]);
+                    break;
+                }
                 let head = format!(
                     "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nRetry-After: 0\r\nContent-Length: {}\r\n\r\n",
                     body.len()
@@ -127,6 +157,19 @@ fn answer(cloud: &mut Cloud, target: &str) -> (u16, String, bool) {
             let hosts: Vec<String> = (0..cloud.hosts).map(|host| format!("\"{host}\"")).collect();
             (200, format!("{{\"status\":\"success\",\"data\":[{}]}}", hosts.join(",")), false)
         }
+        "/api/v1/label/__name__/values" => {
+            let names: Vec<String> = cloud.measured.iter().map(|name| format!("\"{name}\"")).collect();
+            (200, format!("{{\"status\":\"success\",\"data\":[{}]}}", names.join(",")), false)
+        }
+        "/api/v1/series" => {
+            let of_opennebula = get("match[]").starts_with("opennebula");
+            let one = |host: i64| match of_opennebula {
+                true => format!("{{\"instance\":\"kvm{host}.example.org:9926\",\"one_host_id\":\"{host}\"}}"),
+                false => format!("{{\"instance\":\"kvm{host}:8080\"}}"),
+            };
+            let all: Vec<String> = (0..cloud.hosts).map(one).collect();
+            (200, format!("{{\"status\":\"success\",\"data\":[{}]}}", all.join(",")), false)
+        }
         "/api/v1/query" => (200, sizes(cloud, &get("query")), false),
         "/api/v1/query_range" => {
             let question = get("query");
@@ -135,23 +178,49 @@ fn answer(cloud: &mut Cloud, target: &str) -> (u16, String, bool) {
                 return (403, "{\"status\":\"error\",\"error\":\"not any more\"}".to_owned(), false);
             }
             let (from, to): (i64, i64) = (get("start").parse().unwrap(), get("end").parse().unwrap());
-            assert_eq!((get("step").as_str(), from % 300, to % 300), ("300", 0, 0));
+            let step: i64 = get("step").parse().unwrap();
+            assert!([300, 900].contains(&step) && from % step == 0, "{step} {from}");
             if to - from > cloud.longest {
                 return (422, "{\"status\":\"error\",\"error\":\"too many samples\"}".to_owned(), false);
             }
             match cloud.trouble.pop() {
                 Some(Trouble::Status(status)) => (status, "busy".to_owned(), false),
-                Some(Trouble::Cut) => (200, series(cloud, &question, from, to), true),
-                None => (200, series(cloud, &question, from, to), false),
+                Some(Trouble::Silent) => (0, String::new(), true),
+                Some(Trouble::Cut) => (200, series(cloud, &question, (from, to, step)), true),
+                None => (200, series(cloud, &question, (from, to, step)), false),
             }
         }
         _ => (404, "no such page".to_owned(), false),
     }
 }
 
-fn series(cloud: &Cloud, question: &str, from: i64, to: i64) -> String {
+/// The single series of a question about a host, if it is one.
+fn of_host(question: &str, (from, to, step): (i64, i64, i64)) -> Option<String> {
+    let host = question.split(['"']).find_map(|word| word.strip_prefix("kvm")?.strip_suffix(":8080"));
+    let host = host.or_else(|| question.split("one_host_id=\"").nth(1)?.split('"').next())?;
+    let host: i64 = host.parse().ok()?;
+    let value = |at: i64| {
+        Some(match question {
+            _ if question.contains("scaph_host") => watts(host, at),
+            _ if question.contains("node_pressure") => busy(host, at) / 2.0,
+            _ if question.contains("node_schedstat") => busy(host, at) * 3.0,
+            _ if question.contains("node_cpu_seconds") => busy(host, at),
+            _ if question.contains("host_cpu_total") => 3200.0,
+            _ => return None,
+        })
+    };
+    value(from)?;
+    let points: Vec<String> = (0..=(to - from) / step)
+        .filter_map(|index| Some(format!("[{},\"{}\"]", from + index * step, value(from + index * step)?)))
+        .collect();
+    Some(format!("{{\"metric\":{{}},\"values\":[{}]}}", points.join(",")))
+}
+
+fn series(cloud: &Cloud, question: &str, (from, to, step): (i64, i64, i64)) -> String {
     let mut text = "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[".to_owned();
-    if !cloud.lacks.is_some_and(|metric| question.contains(metric)) {
+    if let Some(one) = of_host(question, (from, to, step)) {
+        text.push_str(&one);
+    } else if !cloud.lacks.is_some_and(|metric| question.contains(metric)) {
         let host = question.split("one_host_id=\"").nth(1).unwrap().split('"').next().unwrap();
         let host: i64 = host.parse().unwrap();
         let runs = |vm: &i64| vm % cloud.hosts == host || (host == 1 && cloud.moved == Some(*vm));
@@ -160,7 +229,9 @@ fn series(cloud: &Cloud, question: &str, from: i64, to: i64) -> String {
             write!(text, "{comma}{{\"metric\":{{\"one_vm_id\":\"{vm}\"}},\"values\":[").unwrap();
             let mut at = from;
             while at <= to {
-                let value = if question.contains("cpu_seconds") {
+                let value = if question.contains("vcpu_wait") {
+                    4.0 * (vm % 2) as f64
+                } else if question.contains("cpu_seconds") {
                     cpu(vm, at)
                 } else if question.contains("memory_rss") {
                     1024.0 * (1 + vm) as f64
@@ -169,7 +240,7 @@ fn series(cloud: &Cloud, question: &str, from: i64, to: i64) -> String {
                 };
                 let comma = if at > from { "," } else { "" };
                 write!(text, "{comma}[{at},\"{value}\"]").unwrap();
-                at += 300;
+                at += step;
             }
             text.push_str("]}");
         }

@@ -31,11 +31,19 @@ pub enum Mood {
     Page,
 }
 
+/// What a method answers to a request.
+type Answer = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// Whatever is asked.
+fn always(body: String) -> Answer {
+    Arc::new(move |_| body.clone())
+}
+
 /// An oned on loopback.
 pub struct ScriptedOned {
     pub address: SocketAddr,
     mood: Arc<Mutex<Mood>>,
-    answers: Arc<Mutex<HashMap<String, String>>>,
+    answers: Arc<Mutex<HashMap<String, Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -46,7 +54,7 @@ impl ScriptedOned {
         let oned = Self {
             address: listener.local_addr().unwrap(),
             mood: Arc::new(Mutex::new(Mood::Well)),
-            answers: Arc::new(Mutex::new(answers.iter().map(|(m, a)| ((*m).to_owned(), a.clone())).collect())),
+            answers: Arc::new(Mutex::new(answers.iter().map(|(m, a)| ((*m).to_owned(), always(a.clone()))).collect())),
             asked: Arc::default(),
         };
         let (mood, answers, asked) = (oned.mood.clone(), oned.answers.clone(), oned.asked.clone());
@@ -60,8 +68,8 @@ impl ScriptedOned {
                     asked.lock().unwrap().push(request.clone());
                     let empty = success(&format!("<{0}/>", root(&method)));
                     let mood = wait_while_holding(&moods);
-                    let body = answers.lock().unwrap().get(&method).cloned().unwrap_or(empty);
-                    answer(&mut stream, mood, &body);
+                    let scripted = answers.lock().unwrap().get(&method).cloned();
+                    answer(&mut stream, mood, &scripted.map_or(empty, |scripted| scripted(&request)));
                 });
             }
         });
@@ -73,7 +81,12 @@ impl ScriptedOned {
     }
 
     pub fn set(&self, method: &str, body: String) {
-        self.answers.lock().unwrap().insert(method.to_owned(), body);
+        self.answers.lock().unwrap().insert(method.to_owned(), always(body));
+    }
+
+    /// Answers a method by what is asked.
+    pub fn play(&self, method: &str, answer: impl Fn(&str) -> String + Send + Sync + 'static) {
+        self.answers.lock().unwrap().insert(method.to_owned(), Arc::new(answer));
     }
 
     pub fn asked(&self, method: &str) -> usize {

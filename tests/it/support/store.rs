@@ -51,9 +51,19 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 impl Server {
-    /// Starts one; `None`, said aloud, where PostgreSQL is not installed.
+    /// Starts one; `None`, said aloud, where PostgreSQL is not installed. With `ONEAIO_TIMESCALEDB` set, all
+    /// its databases have TimescaleDB.
     pub fn start() -> Option<Self> {
-        Self::start_as(false, &[])
+        if std::env::var_os("ONEAIO_TIMESCALEDB").is_none() {
+            return Self::start_as(false, &[]);
+        }
+        let server = Self::start_with_timescaledb(&[])?;
+        for database in ["template1", "postgres"] {
+            let address = server.address().replace("dbname=postgres", &format!("dbname={database}"));
+            let mut client = postgres::Client::connect(&address, postgres::NoTls).unwrap();
+            client.batch_execute("CREATE EXTENSION timescaledb").unwrap();
+        }
+        Some(server)
     }
 
     /// One that also listens on 127.0.0.1 with a certificate for `localhost`, signed by a
@@ -121,14 +131,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { process, folder, port };
-        for _ in 0..200 {
-            if postgres::Client::connect(&server.address(), postgres::NoTls).is_ok() {
-                return Some(server);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("PostgreSQL did not start");
+        Some(Self { process, folder, port }.when_there())
     }
 
     /// For `history.store`.
@@ -140,6 +143,45 @@ impl Server {
     /// The file of its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join(format!(".s.PGSQL.{}", self.port.unwrap_or(5432)))
+    }
+
+    /// A standby of it, which follows and may only be read.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let data = folder.join("data");
+        let copied = unprivileged(&program("pg_basebackup").unwrap())
+            .args([
+                "-h",
+                &self.folder.display().to_string(),
+                "-U",
+                "oneaio",
+                "-R",
+                "--no-sync",
+                "--checkpoint=fast",
+                "-D",
+            ])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let mut command = unprivileged(&program("postgres").unwrap());
+        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC"]);
+        if std::env::var_os("ONEAIO_TIMESCALEDB").is_some() {
+            command.args(["-c", "shared_preload_libraries=timescaledb"]);
+        }
+        command.arg("-D").arg(&data).arg("-k").arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { process: command.spawn().unwrap(), folder, port: None }.when_there()
+    }
+
+    fn when_there(self) -> Self {
+        for _ in 0..600 {
+            if postgres::Client::connect(&self.address(), postgres::NoTls).is_ok() {
+                return self;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("PostgreSQL did not start");
     }
 
     /// From now on clients over TCP come in with a certificate only; the one that the CA has signed
