@@ -44,9 +44,8 @@ const KEPT: (bool, [usize; 1], [Option<usize>; 2]) = (false, [1], [Some(0), None
 
 #[test]
 fn a_place_goes_to_who_is_more_urgent() {
-    type Expected = (bool, [usize; 1], [Option<usize>; 2]);
     // owner of who has the place and its priority, owner of who waits and its priority
-    let table: [((i32, u32), (i32, u32), Expected); 5] = [
+    let table = [
         ((5, 0), (5, 1), TAKEN),
         ((5, 1), (5, 1), KEPT),
         ((5, 2), (5, 1), KEPT),
