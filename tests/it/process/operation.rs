@@ -179,7 +179,9 @@ fn shortly_before_the_deadline_the_best_plan_so_far_is_given() {
     // the first plan is finished, but for what would take longer than nine tenths of the deadline
     let placed = ran.out.matches("<ACTION>").count();
     let stopped = ran.said.contains("waits: planning was stopped before its turn; it comes with the next request");
-    assert!(placed == 300 || (placed > 0 && stopped), "{placed}: {}", ran.said);
+    // with a memory only what can start at once goes out
+    let next = ran.said.matches("and comes next: oned starts so many at a time").count();
+    assert!(placed + next == 300 || (placed > 0 && stopped), "{placed} and {next}: {}", ran.said);
     assert!(ran.out.trim_end().ends_with("</PLAN>"), "{placed}");
 }
 
