@@ -231,6 +231,8 @@ fn tipped(hosts: &[Verdict], chosen: HostId, resources: &[String], with_energy: 
             "{name}: {:.3} less than on the next best ({label}); D {:.3} against {:.3}",
             -difference, ours.after, theirs.after
         ),
+        // less than half of the last digit is told as what it is
+        _ if relieved > -0.0005 => format!("{label} is as good to the third digit (D {:.3})", theirs.after),
         _ => format!("it relieves the host by {:.3} more than the next best ({label})", -relieved),
     }
 }

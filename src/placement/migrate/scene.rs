@@ -59,9 +59,6 @@ pub struct Scene<'a> {
     volumes: Vec<f64>,
 }
 
-/// The part of what a migration of usual size costs that is its copying: enough that of equals the smaller moves.
-const COPYING: f64 = 0.1;
-
 impl<'a> Scene<'a> {
     /// Sorts out a request, and calls `look` with what it found.
     pub fn with<T>(
@@ -103,9 +100,8 @@ impl<'a> Scene<'a> {
             (0..context.snapshot.candidates.len()).map(|request| volume(context, request)).collect();
         let movable = || units.iter().flatten();
         let mean = movable().map(|&member| volumes[member]).sum::<f64>() / movable().count().max(1) as f64;
-        // most of what a migration costs is that there is one: with half of it for what is copied, a day of
-        // coming and going stays 0.03 less even for as many migrations, and weeks of three traces no more even
-        let cost = |member: &usize| (1.0 - COPYING) + COPYING * volumes[*member] / mean.max(1.0);
+        // half of what a migration costs is that there is one
+        let cost = |member: &usize| 0.5 + 0.5 * volumes[*member] / mean.max(1.0);
         let mean_host = MeanHost::of(context.snapshot);
         let unrest = Unrest::of(context.snapshot);
         let mut unit_of = vec![None; context.snapshot.candidates.len()];

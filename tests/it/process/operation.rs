@@ -185,16 +185,22 @@ fn shortly_before_the_deadline_the_best_plan_so_far_is_given() {
     assert!(ran.out.trim_end().ends_with("</PLAN>"), "{placed}");
 }
 
+/// A recorded cluster: its request, and its ID.
+fn cluster() -> (String, String) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20/request.xml");
+    let request = fs::read_to_string(fixture).unwrap();
+    let id = request.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    (id.to_owned(), request)
+}
+
 #[test]
 fn a_deadline_shorter_than_reading_takes_yields_a_plan_all_the_same() {
     let front_end = FrontEnd::new("deadline: 0.001\n");
     let ran = front_end.run(&["place"], &sample());
     assert_eq!((ran.status, ran.out.matches("<ACTION>").count()), (Some(0), 2), "{}", ran.said);
     assert!(!ran.said.contains("the deadline of"), "{}", ran.said);
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20/request.xml");
-    let request = fs::read_to_string(fixture).unwrap();
-    let id = request.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
-    let optimized = front_end.run(&["optimize", id], &request);
+    let (id, request) = cluster();
+    let optimized = front_end.run(&["optimize", &id], &request);
     assert_eq!(optimized.status, Some(0), "{}", optimized.said);
     assert!(optimized.out.contains("<OPERATION>migrate</OPERATION>"), "{}", optimized.out);
 }
@@ -205,10 +211,8 @@ fn optimizations_are_recorded_replayed_and_logged_beside_placements() {
     let folder = front_end.path("bundles");
     let config = format!("record:\n  dir: {}\n  keep: 3\n", folder.display());
     fs::write(front_end.path("etc/schedulers/oneaio.conf"), config).unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/j_optimize20/request.xml");
-    let request = fs::read_to_string(fixture).unwrap();
-    let id = request.split("<CLUSTER_POOL><CLUSTER><ID>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
-    let optimized = front_end.run(&["optimize", id], &request);
+    let (id, request) = cluster();
+    let optimized = front_end.run(&["optimize", &id], &request);
     assert_eq!(optimized.status, Some(0), "{}", optimized.said);
     assert!(optimized.out.contains("<OPERATION>migrate</OPERATION>"), "{}", optimized.out);
     let recorded = bundles(&folder);
@@ -223,7 +227,7 @@ fn optimizations_are_recorded_replayed_and_logged_beside_placements() {
     assert_eq!(decisions.iter().map(|one| &one["command"]).collect::<Vec<_>>(), ["optimize", "place"]);
     assert_eq!(decisions[0]["actions"].as_array().map(Vec::len), Some(optimized.out.matches("<ACTION>").count()));
     // a fault leaves a plan of nothing for this cluster, and the request
-    let mut command = front_end.command(&["optimize", id]);
+    let mut command = front_end.command(&["optimize", &id]);
     command.env("ONEAIO_FAULT", "panic");
     let faulty = ran(command, &request);
     let nothing = format!("<PLAN><ID>{id}</ID></PLAN>");
