@@ -61,3 +61,6 @@ pub fn give_back(snapshot: &mut Snapshot, offered: Vec<(usize, Arc<[u32]>)>) {
         snapshot.candidates[request].hosts = hosts;
     }
 }
+
+#[cfg(test)]
+mod tests;
