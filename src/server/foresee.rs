@@ -203,4 +203,13 @@ mod tests {
         assert_eq!(waits(4), Waiting { held: to(&[(5, 10)]), ..Waiting::default() });
         assert_eq!(waits(6), Waiting { unheld: ids(&[5]), ..Waiting::default() });
     }
+
+    #[test]
+    fn a_list_names_twenty_and_counts_the_rest() {
+        let list = |count: i32| listed(&(0..count).rev().map(VmId).collect::<Vec<_>>());
+        assert_eq!(list(3), "0,1,2");
+        assert!(list(20).ends_with(",18,19"), "{}", list(20));
+        assert!(list(21).ends_with(",19 and 1 more"), "{}", list(21));
+        assert_eq!(listed(&[VmId(4), VmId(4)]), "4");
+    }
 }

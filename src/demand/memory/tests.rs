@@ -99,3 +99,13 @@ fn the_plain_mean_of_a_day_is_the_fading_one_where_nothing_else_is_kept() {
     let cpu = of(Resource::Cpu);
     assert!((cpu[mean::PLAIN_DAY] - 27.0).abs() < 1.5, "the mean of the last day: {cpu:?}");
 }
+
+#[test]
+fn without_cores_there_is_no_window() {
+    let mut memory = Memory::new();
+    curve().iter().for_each(|sample| memory.add(sample));
+    for cores in [0.0, -1.0, f64::NAN] {
+        assert!(matches!(memory.window(Size { cores, memory: 1000.0 }), Err(WindowError::NoSize)), "{cores}");
+    }
+    assert!(memory.window(Size { cores: 0.5, memory: 1000.0 }).is_ok());
+}

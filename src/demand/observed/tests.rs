@@ -216,3 +216,13 @@ fn what_nobody_tells_stays_unknown_in_a_sum() {
     add(&mut sum, &of(Some(5.0), Some(4.0)));
     assert_eq!((sum.disk_io, sum.net_io), (Some(5.0), Some(7.0)));
 }
+
+#[test]
+fn sketches_are_those_of_known_vms_that_run() {
+    let sketch = Sketch::common(3.0);
+    let few = Estimate { samples: 0, ..known(1.0, 1.0) };
+    let estimates = [(VmId(5), Estimate { sketch, ..known(1.0, 5.0) }), (VmId(6), few), (VmId(9), known(1.0, 1.0))];
+    let recall = Recall { estimates: estimates.into(), ..Recall::default() };
+    let found = demands(&snapshot(vec![host(1, 5..8, 0, 0)]), &recall, 600).sketches;
+    assert_eq!(found, [(VmId(5), sketch)].into());
+}

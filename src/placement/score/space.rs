@@ -586,4 +586,22 @@ mod tests {
         assert_eq!((space.count, space.risk), (3, 0.0));
         assert_eq!(space.share(0, 1).part[..4], [0.1, 0.0, 1.0, 0.0]);
     }
+
+    #[test]
+    fn of_more_classes_than_can_be_balanced_the_first_are() {
+        let policy = Policy { resources: Resources::Classes, ..Policy::default() };
+        let of = |count: usize| {
+            let classes = ClassSpace { vms: vec![vec![0.5; count]], hosts: vec![vec![1.0; count]; 2] };
+            let demands = Demands { classes: Some(classes), ..demands(None, [None, None]) };
+            let space = Space::new(&snapshot(&[400, 400]), &demands, &policy);
+            (space.count, space.notices.iter().map(|notice| notice.text.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(MOST), (MOST, vec![]));
+        let (count, notices) = of(MOST + 1);
+        assert_eq!(count, MOST);
+        assert!(
+            notices.len() == 1 && notices[0].starts_with(&format!("the model has {} classes", MOST + 1)),
+            "{notices:?}"
+        );
+    }
 }

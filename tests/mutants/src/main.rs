@@ -15,6 +15,7 @@
 //!     --fault N      only this one; may stand more than once
 //!     --quick SECONDS  without tests that take longer; what is caught is then a lower bound
 //!     --bound SECONDS  each fault is tried for so long; what is caught is then a lower bound
+//!     --list         tells which faults would be tried, and tries none
 //!     --again        what was missed before, with tests that are new since then
 //!
 //! Each outcome is written to target/mutants/outcomes.tsv at once. A run that was interrupted
@@ -59,6 +60,7 @@ struct Options {
     faults: Vec<u32>,
     limits: Limits,
     again: bool,
+    list: bool,
 }
 
 fn main() {
@@ -66,8 +68,17 @@ fn main() {
     let root = std::env::current_dir().expect("a folder");
     let work = root.join("target/mutants");
     let copy = work.join("oneaio");
-    prepare(&root, &work, &copy);
     let sources = sources(&root);
+    if options.list {
+        let all = plant_all(&sources, None, &BTreeSet::new());
+        let without = known_to_break(&all, &work);
+        let building = plant_all(&sources, None, &without);
+        for fault in choose(&building, &options) {
+            println!("{} src/{}:{} {}, in {}", fault.number, fault.file, fault.line, fault.what, fault.function);
+        }
+        return;
+    }
+    prepare(&root, &work, &copy);
     let (faults, binaries) = plant_and_build(&sources, &work, &copy);
     println!("{} faults are planted", faults.len());
     let notes = |name: &str| work.join(name);
@@ -114,11 +125,15 @@ fn main() {
 
 fn options() -> Options {
     let limits = Limits { quick: f64::INFINITY, bound: f64::INFINITY };
-    let mut options = Options { sample: 100, random: 7, rooms: Vec::new(), faults: Vec::new(), limits, again: false };
+    let mut options = Options { sample: 100, random: 7, rooms: Vec::new(), faults: Vec::new(), limits, again: false, list: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        if word == "--again" {
-            options.again = true;
+        match word.as_str() {
+            "--again" => options.again = true,
+            "--list" => options.list = true,
+            _ => {}
+        }
+        if word == "--again" || word == "--list" {
             continue;
         }
         let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -167,20 +182,30 @@ fn sources(root: &Path) -> Vec<(String, String)> {
     files.into_iter().map(named).collect()
 }
 
+/// By what faults are told to be the same as before.
+fn told_apart(faults: &[Fault]) -> u64 {
+    let names: Vec<(u32, &str, &str)> =
+        faults.iter().map(|fault| (fault.number, fault.file.as_str(), fault.what.as_str())).collect();
+    hash(&names)
+}
+
+/// Those of the same faults that did not build before.
+fn known_to_break(faults: &[Fault], work: &Path) -> BTreeSet<u32> {
+    let text = fs::read_to_string(work.join("without")).unwrap_or_default();
+    let mut lines = text.lines();
+    if lines.next() != Some(told_apart(faults).to_string().as_str()) {
+        return BTreeSet::new();
+    }
+    lines.filter_map(|number| number.parse().ok()).collect()
+}
+
 /// Plants all faults and builds, and leaves out those that break the build.
 fn plant_and_build(sources: &[(String, String)], work: &Path, copy: &Path) -> (Vec<Fault>, Vec<PathBuf>) {
     let (mut without, mut locator) = (BTreeSet::new(), Locator::default());
-    let all = plant_all(sources, copy, &without);
-    // those of the same faults as before are known
-    let names: Vec<(u32, &str, &str)> =
-        all.iter().map(|fault| (fault.number, fault.file.as_str(), fault.what.as_str())).collect();
-    let (same, file) = (hash(&names).to_string(), work.join("without"));
-    let known = fs::read_to_string(&file).unwrap_or_default();
-    if let Some(known) = known.strip_prefix(&same) {
-        without.extend(known.split_whitespace().filter_map(|number| number.parse::<u32>().ok()));
-    }
+    let all = plant_all(sources, None, &without);
+    without.extend(known_to_break(&all, work));
     for round in 1.. {
-        let faults = plant_all(sources, copy, &without);
+        let faults = plant_all(sources, Some(copy), &without);
         match build(work, copy) {
             Ok(binaries) => return (faults, binaries),
             Err(messages) => {
@@ -188,7 +213,8 @@ fn plant_and_build(sources: &[(String, String)], work: &Path, copy: &Path) -> (V
                 without.extend(locator.broken(copy, &faults, &messages));
                 println!("round {round}: {} faults break the build and are left out", without.len());
                 let numbers: Vec<String> = without.iter().map(u32::to_string).collect();
-                fs::write(&file, format!("{same}\n{}", numbers.join("\n"))).expect("writes");
+                let text = format!("{}\n{}", told_apart(&all), numbers.join("\n"));
+                fs::write(work.join("without"), text).expect("writes");
                 assert!(without.len() > before, "the copy does not build");
             }
         }
@@ -224,7 +250,7 @@ fn prepare(root: &Path, work: &Path, copy: &Path) {
 }
 
 /// All source files with faults, but those numbers; the numbers do not depend on them.
-fn plant_all(sources: &[(String, String)], copy: &Path, without: &BTreeSet<u32>) -> Vec<Fault> {
+fn plant_all(sources: &[(String, String)], copy: Option<&Path>, without: &BTreeSet<u32>) -> Vec<Fault> {
     let (mut faults, mut next) = (Vec::new(), 0);
     for (name, text) in sources {
         let room = name.split(['/', '.']).next().unwrap_or_default();
@@ -239,9 +265,13 @@ fn plant_all(sources: &[(String, String)], copy: &Path, without: &BTreeSet<u32>)
         } else if name == "lib.rs" {
             changed = format!("{ALLOW}{text}\n#[doc(hidden)]\npub mod planted;\n");
         }
-        put(&copy.join("src").join(name), &changed);
+        if let Some(copy) = copy {
+            put(&copy.join("src").join(name), &changed);
+        }
     }
-    put(&copy.join("src/planted.rs"), include_str!("planted.rs"));
+    if let Some(copy) = copy {
+        put(&copy.join("src/planted.rs"), include_str!("planted.rs"));
+    }
     faults
 }
 

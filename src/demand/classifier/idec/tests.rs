@@ -276,3 +276,15 @@ fn the_losses_that_are_told_are_means_over_all_windows() {
     near(number(2, "divergence"), both.divergence);
     assert!(both.divergence > 1e-4, "there is something to tell: {both:?}");
 }
+
+#[test]
+fn adam_moves_hardly_where_the_slope_is_next_to_nothing() {
+    // as steep as its smallest divisor: half of the rate, on the first step and on later ones
+    let mut adam = Adam::new(1);
+    let mut weights = vec![0.0_f64];
+    for step in 1..=3 {
+        adam.step(&mut weights, &[1e-8], 0.1);
+        let moved = -weights[0] / f64::from(step);
+        assert!((moved - 0.05).abs() < 1e-9, "step {step}: {moved}");
+    }
+}
