@@ -479,4 +479,59 @@ mod tests {
         let edge = fit.parts().with("variance", &[2, VARIANCES], vec![0.0; 8]).with("trust", &[6], vec![1.0; 6]);
         assert_eq!(Fit::load(&edge).unwrap().trust, [1.0; 6]);
     }
+
+    /// Numbers without pattern, 0 to 100.
+    fn number(row: usize, of: usize) -> f64 {
+        let mixed = ((row * 31 + of) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed >> 40) % 1000) as f64 / 10.0
+    }
+
+    #[test]
+    fn levels_and_peaks_of_all_resources_are_fitted_to_what_tells_of_them() {
+        let given = |row: usize| {
+            let mut traits = Memory::new().traits();
+            for resource in Resource::ALL {
+                let of = |j: usize| number(row, 10 * resource as usize + j);
+                traits.level[resource] = Some(std::array::from_fn(of));
+                traits.peak[resource] =
+                    Some(std::array::from_fn(|j| 100.0 + number(row, 100 + 10 * resource as usize + j)));
+            }
+            traits
+        };
+        // what comes is told by one trait that is no part of the simple estimates
+        let (of_level, of_peak) = (mean::THREE_HOURS, other_peak::MEAN_HOUR);
+        let outcome = |traits: &Traits| Outcome {
+            level: Comparable::from_fn(|resource| traits.level[resource].unwrap()[of_level]),
+            peak: Comparable::from_fn(|resource| traits.peak[resource].unwrap()[of_peak]),
+        };
+        let all: Vec<Traits> = (0..200).map(given).collect();
+        let unit = PerResource::from_fn(|_| 1.0);
+        let examples: Vec<Example<'_>> =
+            all.iter().map(|traits| Example { traits, unit, outcome: [Some(outcome(traits)); 2] }).collect();
+        let (fit, simple) = (Fit::fitted(&examples), Fit::default());
+        for horizon in 0..2 {
+            for resource in Resource::ALL {
+                let off = |fit: &Fit, peak: bool| -> f64 {
+                    let one = |row: usize| {
+                        let (traits, horizon) = (given(row), horizon);
+                        let (level, high) = fit.usage(&traits, horizon);
+                        let (found, right) = match peak {
+                            true => (high.of(resource), outcome(&traits).peak[resource]),
+                            false => (level.of(resource), outcome(&traits).level[resource]),
+                        };
+                        (found.unwrap() - right).abs()
+                    };
+                    (500..540).map(one).sum()
+                };
+                for peak in [false, true] {
+                    let (fitted, before) = (off(&fit, peak), off(&simple, peak));
+                    // the ridge of three-day peaks hardly lets them move
+                    let share = if peak && resource == Resource::Cpu && horizon == 1 { 1.0 } else { 0.7 };
+                    assert!(fitted < share * before, "{resource:?} {horizon} {peak}: {fitted} {before}");
+                }
+            }
+        }
+        assert_ne!(fit.variance, simple.variance);
+        assert_eq!(Fit::fitted(&[]), simple, "without examples nothing changes");
+    }
 }

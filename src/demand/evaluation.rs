@@ -397,6 +397,20 @@ mod tests {
         assert_eq!(found.vms, 8);
         let unseen = |draw: u64| (0..8).filter(|vm| !is_fitted(VmId(*vm), draw + 3)).count();
         assert_eq!(found.scored, unseen(0) + unseen(1));
+        // each row has errors of its own, by horizon, level or peak, and resource
+        let requested = |resource: Resource, peak: bool| {
+            let mut estimated: Vec<f32> = found.errors(0, 0, peak, resource).pairs.iter().map(|pair| pair.0).collect();
+            let count = estimated.len();
+            estimated.dedup();
+            (count, estimated)
+        };
+        let (count, cpu) = requested(Resource::Cpu, false);
+        assert!(count > 0 && cpu == [100.0], "{count} {cpu:?}");
+        assert_eq!(requested(Resource::Memory, true), (count, vec![100.0]));
+        assert_eq!(requested(Resource::DiskIo, false), (count, vec![0.0]));
+        let ours = found.errors(OURS, 0, false, Resource::Cpu);
+        assert!(ours.pairs.len() == count && ours.pairs.iter().any(|pair| pair.0 != 100.0), "{ours:?}");
+        assert!(found.score(OURS, 0, false, Resource::Cpu).unwrap().mae < 5.0);
     }
 
     #[test]

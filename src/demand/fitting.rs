@@ -254,4 +254,14 @@ mod tests {
         assert_eq!(found[0][1], Outcome::default());
         assert_eq!(mean(std::iter::empty()), None);
     }
+
+    #[test]
+    fn a_history_that_is_right_where_relatives_are_wrong_is_trusted() {
+        let study = study(&[20.0, 80.0]);
+        let found = fitted(&study).fitting.fit;
+        for span in super::super::estimator::SPANS {
+            let (fitted, before) = (found.shares(span, false).own, Fit::default().shares(span, false).own);
+            assert!(fitted > 0.95 && before < 0.97, "{span}: {fitted} {before}");
+        }
+    }
 }

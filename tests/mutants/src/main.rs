@@ -50,6 +50,9 @@ const ROOMS: [&str; 11] = [
     "config",
 ];
 
+/// Files that only tests call.
+const OF_TESTS: [&str; 1] = ["placement/testing.rs"];
+
 /// What the copy may be warned of: faults leave things unused.
 const ALLOW: &str = "#![allow(warnings, unused_must_use, arithmetic_overflow, unconditional_panic)]\n";
 
@@ -324,6 +327,10 @@ fn choose(faults: &[Fault], options: &Options) -> Vec<Fault> {
         chosen.truncate(options.sample);
     }
     chosen.sort_by_key(|fault| fault.number);
+    let drawn = chosen.len();
+    // what only tests call, and what changes nothing
+    chosen.retain(|fault| !fault.same && !OF_TESTS.contains(&fault.file.as_str()));
+    println!("{drawn} are drawn; {} of them are no faults of the product", drawn - chosen.len());
     chosen
 }
 

@@ -18,6 +18,8 @@ pub struct Fault {
     pub what: String,
     /// The function that it stands in: its file, line and name.
     pub function: String,
+    /// It changes nothing: what takes the place of a fallback is the fallback.
+    pub same: bool,
 }
 
 /// Plants faults from a number on; those in `without` are numbered but left out.
@@ -28,12 +30,14 @@ pub struct Planter<'a> {
     /// Code that runs before the program does cannot ask the environment.
     fixed: bool,
     function: String,
+    /// The next fault changes nothing.
+    same: bool,
     pub faults: Vec<Fault>,
 }
 
 impl<'a> Planter<'a> {
     pub fn new(file: &str, next: u32, without: &'a BTreeSet<u32>) -> Self {
-        Self { file: file.to_owned(), next, without, fixed: false, function: file.to_owned(), faults: Vec::new() }
+        Self { file: file.to_owned(), next, without, fixed: false, function: file.to_owned(), same: false, faults: Vec::new() }
     }
 
     /// The number after the last one.
@@ -48,8 +52,8 @@ impl<'a> Planter<'a> {
         if self.fixed || self.without.contains(&number) {
             return None;
         }
-        let function = self.function.clone();
-        self.faults.push(Fault { number, file: self.file.clone(), line, what: what.into(), function });
+        let (file, function, same) = (self.file.clone(), self.function.clone(), self.same);
+        self.faults.push(Fault { number, file, line, what: what.into(), function, same });
         Some(quote!(crate::planted::on(#number)))
     }
 
@@ -84,7 +88,10 @@ impl<'a> Planter<'a> {
             _ => None,
         };
         if let Some(wrong) = wrong {
+            let fallback = original.args.first().is_some_and(is_default);
+            self.same = fallback && matches!(name.as_str(), "unwrap_or" | "unwrap_or_else" | "map_or");
             self.beside_at(right, &wrong, format!(".{name}() left out"), original.method.span().start().line);
+            self.same = false;
         }
     }
 
@@ -136,6 +143,13 @@ impl<'a> Planter<'a> {
             }
         }
     }
+}
+
+/// Whether that is what `Default` gives anyway.
+fn is_default(value: &Expr) -> bool {
+    let text = value.to_token_stream().to_string().replace(' ', "");
+    let plain = ["0", "0.0", "false", "\"\"", "None", "()", "&[]", "[]"].contains(&text.as_str());
+    plain || text.ends_with("::new()") || text.ends_with("::default()") || text.ends_with("Vec::new")
 }
 
 /// The name of a type that a value can be made up for; empty for others.
