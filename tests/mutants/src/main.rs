@@ -15,6 +15,7 @@
 //!     --fault N      only this one; may stand more than once
 //!     --quick SECONDS  without tests that take longer; what is caught is then a lower bound
 //!     --bound SECONDS  each fault is tried for so long; what is caught is then a lower bound
+//!     --work FOLDER  where the copy and what is known of it are kept (target/mutants)
 //!     --list         tells which faults would be tried, and tries none
 //!     --again        what was missed before, with tests that are new since then
 //!
@@ -64,12 +65,13 @@ struct Options {
     limits: Limits,
     again: bool,
     list: bool,
+    work: PathBuf,
 }
 
 fn main() {
     let options = options();
     let root = std::env::current_dir().expect("a folder");
-    let work = root.join("target/mutants");
+    let work = root.join(&options.work);
     let copy = work.join("oneaio");
     let sources = sources(&root);
     if options.list {
@@ -128,7 +130,16 @@ fn main() {
 
 fn options() -> Options {
     let limits = Limits { quick: f64::INFINITY, bound: f64::INFINITY };
-    let mut options = Options { sample: 100, random: 7, rooms: Vec::new(), faults: Vec::new(), limits, again: false, list: false };
+    let mut options = Options {
+        sample: 100,
+        random: 7,
+        rooms: Vec::new(),
+        faults: Vec::new(),
+        limits,
+        again: false,
+        list: false,
+        work: "target/mutants".into(),
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -143,6 +154,7 @@ fn options() -> Options {
         match word.as_str() {
             "--sample" => options.sample = value.parse().expect("a number"),
             "--random" => options.random = value.parse().expect("a number"),
+            "--work" => options.work = value.into(),
             "--room" => options.rooms.push(value),
             "--quick" => options.limits.quick = value.parse().expect("seconds"),
             "--bound" => options.limits.bound = value.parse().expect("seconds"),
@@ -303,7 +315,10 @@ fn build(work: &Path, copy: &Path) -> Result<Vec<PathBuf>, Vec<serde_json::Value
     let messages = cargo(&["test", "--no-run", "--lib", "--tests"])?;
     let is_test = |message: &&serde_json::Value| message["profile"]["test"] == true;
     let binary = |message: &serde_json::Value| message["executable"].as_str().map(PathBuf::from);
-    Ok(messages.iter().filter(is_test).filter_map(binary).collect())
+    let mut binaries: Vec<PathBuf> = messages.iter().filter(is_test).filter_map(binary).collect();
+    // cargo tells them in the order in which they were done
+    binaries.sort();
+    Ok(binaries)
 }
 
 fn choose(faults: &[Fault], options: &Options) -> Vec<Fault> {

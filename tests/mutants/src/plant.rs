@@ -37,7 +37,15 @@ pub struct Planter<'a> {
 
 impl<'a> Planter<'a> {
     pub fn new(file: &str, next: u32, without: &'a BTreeSet<u32>) -> Self {
-        Self { file: file.to_owned(), next, without, fixed: false, function: file.to_owned(), same: false, faults: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            next,
+            without,
+            fixed: false,
+            function: file.to_owned(),
+            same: false,
+            faults: Vec::new(),
+        }
     }
 
     /// The number after the last one.
