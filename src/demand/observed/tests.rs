@@ -226,3 +226,29 @@ fn sketches_are_those_of_known_vms_that_run() {
     let found = demands(&snapshot(vec![host(1, 5..8, 0, 0)]), &recall, 600).sketches;
     assert_eq!(found, [(VmId(5), sketch)].into());
 }
+
+#[test]
+fn who_is_to_be_placed_is_told_by_the_request_where_nobody_has_kept_it() {
+    // five VMs of owner 3 use half of their core
+    let identity = VmIdentity { owner: Some(3), cpu: 100, memory: 1000, ..VmIdentity::default() };
+    let members = vec![
+        (
+            identity,
+            Estimate {
+                usual: Usual { level: known(50.0, 1.0).level, peak: known(50.0, 1.0).level },
+                ..known(50.0, 1.0)
+            }
+        );
+        5
+    ];
+    let relatives = relatives::groups(&members).into_iter().collect();
+    let mut vm = Vm::plain(VmId(9), Cpu(200), Memory(2000));
+    vm.identity.owner = Some(3);
+    let none: Arc<[u32]> = Arc::new([]);
+    let candidates = vec![Candidates { vm: 0, hosts: none.clone(), datastores: none, nics: Vec::new() }];
+    let snapshot = Snapshot { vms: vec![vm], candidates, ..snapshot(vec![host(1, 0..0, 0, 0)]) };
+    let recall = Recall { relatives, ..Recall::default() };
+    let found = demands(&snapshot, &recall, 600).vms[0];
+    assert!((found.level.cpu - 100.0).abs() < 1e-6, "half of two cores: {found:?}");
+    assert!(keys_of(&snapshot).iter().any(|key| recall.relatives.contains_key(key)), "{:?}", keys_of(&snapshot));
+}
