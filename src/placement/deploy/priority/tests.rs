@@ -107,3 +107,15 @@ fn who_finds_another_place_does_not_count_as_waiting() {
         assert_eq!((waiting, hosts(units, &ledger)), (vec![], vec![Some(2), Some(2), Some(1), Some(0)]));
     });
 }
+
+#[test]
+fn a_group_of_the_owner_says_as_much_as_its_vms_and_the_larger_counts() {
+    // what the VM says, what its group says, and what who has the place says
+    for (own, of_group, there, expected) in [(0, 5, 4, TAKEN), (0, 5, 5, KEPT), (5, 0, 4, TAKEN), (5, 3, 5, KEPT)] {
+        let mut asked = two(5, 5);
+        (asked.vms[0].priority, asked.vms[1].priority) = (there, own);
+        granted(&mut asked, of_group, false);
+        let (changed, waiting, at) = expected;
+        assert_eq!(preferred(&asked, 0, 1), (changed, waiting.to_vec(), at.to_vec()), "{own} {of_group} {there}");
+    }
+}
