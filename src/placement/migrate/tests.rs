@@ -5,7 +5,7 @@ use super::scene::Scene;
 use super::*;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
-use crate::model::ids::HostId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::Snapshot;
 use crate::placement::testing::{bind, cloud, demands, run};
 
@@ -194,4 +194,41 @@ fn who_has_left_a_drained_host_does_not_move_again() {
         assert!(!drain::leave_by_chain(&mut state, 0, &leaving));
         assert_eq!(state.all_at(), [Some(0), Some(1)]);
     });
+}
+
+#[test]
+fn two_change_places_where_the_one_leaves_just_what_the_other_needs() {
+    let mut asked = cloud(&[4, 4]);
+    let busy = run(&mut asked, 2, 0, &[0, 1]);
+    run(&mut asked, 1, 0, &[0]);
+    let idle = run(&mut asked, 1, 1, &[0, 1]);
+    run(&mut asked, 2, 1, &[1]);
+    let mut all = demands(&asked);
+    // neither host has two cores free, and one core alone makes things worse
+    for (request, cpu) in [(busy, 200.0), (1, 100.0), (idle, 10.0), (3, 10.0)] {
+        all.vms[request].level.cpu = cpu;
+        all.vms[request].peak.cpu = cpu;
+    }
+    (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 20.0);
+    let at = after(&asked, &all, &even(), |state| balance::balance(state, false));
+    assert_eq!(at, [Some(1), Some(0), Some(0), Some(1)]);
+    // a little less, and they stay
+    asked.hosts[1].cpu.0 -= 1;
+    let at = after(&asked, &all, &even(), |state| balance::balance(state, false));
+    assert_eq!(at, [Some(0), Some(0), Some(1), Some(1)]);
+}
+
+#[test]
+fn who_is_set_aside_holds_its_host_for_its_own_reason() {
+    let mut asked = cloud(&[8, 8]);
+    run(&mut asked, 1, 0, &[0, 1]);
+    asked.hosts[0].vms.extend([VmId(7), VmId(8), VmId(9)]);
+    asked.set_aside = vec![(VmId(7), "has no memory".to_owned()), (VmId(8), "has no name".to_owned())];
+    let all = demands(&asked);
+    let fixed = Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &even(), Purpose::Drain, |scene| {
+        drain::fixed(scene, HostId(0))
+    });
+    let told: Vec<(i32, &str)> = fixed.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+    let nowhere = "oned does not offer any host for it in this request";
+    assert_eq!(told, [(7, "has no memory"), (8, "has no name"), (9, nowhere)]);
 }
