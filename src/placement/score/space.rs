@@ -604,4 +604,32 @@ mod tests {
             "{notices:?}"
         );
     }
+
+    #[test]
+    fn a_host_gets_rid_of_no_more_than_it_uses() {
+        let mut asked = crate::placement::testing::cloud(&[4, 4]);
+        let vm = crate::placement::testing::run(&mut asked, 2, 0, &[1]);
+        asked.vms[vm].resched = true;
+        let relief = |cpu: f64, memory: f64| {
+            let mut demands = crate::placement::testing::demands(&asked);
+            (demands.hosts[0].usage.cpu, demands.hosts[0].usage.memory) = (cpu, memory);
+            let space = Space::new(&asked, &demands, &Policy::default());
+            let (host, share) = space.relief(0).unwrap();
+            (
+                host,
+                share.cpu,
+                share.memory * (1_i64 << 40) as f64,
+                share.part[0],
+                share.spread == space.share(0, 0).spread,
+            )
+        };
+        // two of four cores, and 1024 KiB
+        assert_eq!(relief(300.0, 5000.0), (0, 0.5, 1024.0, 0.5, true));
+        assert_eq!(relief(100.0, 512.0), (0, 0.25, 512.0, 0.25, true));
+        assert_eq!(relief(-1.0, 0.0), (0, 0.0, 0.0, 0.0, true));
+        // one that is not to be moved leaves nothing behind
+        asked.vms[vm].resched = false;
+        let space = Space::new(&asked, &crate::placement::testing::demands(&asked), &Policy::default());
+        assert!(space.relief(0).is_none());
+    }
 }
