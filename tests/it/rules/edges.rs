@@ -162,3 +162,15 @@ fn capacity_that_a_vm_gives_back_when_it_makes_room_is_there_for_others() {
         .decide();
     assert_eq!([1, 2, 3].map(|vm| nets.nets(vm)), [vec![(0, 4)], vec![(0, 3)], vec![(0, 3)]]);
 }
+
+#[test]
+fn a_vm_that_is_to_leave_and_cannot_waits_for_its_own_reason() {
+    // VM 4 waits for memory, VM 9 cannot leave host 3 for want of cores
+    let vms = [vm(4, &[1]).memory(1 << 20), vm(9, &[2]).resched(3, 0).group(5, "b")];
+    let hosts = [host(1), host(2).cpu(800, 800), host(3).vms(&[9])];
+    let decision = request(&hosts, &vms).group(group(5, &[("b", "NONE", "9", "")], "")).decide();
+    assert_eq!(decision.placed(), 0);
+    let (other, own) = (decision.refusal(4), decision.refusal(9));
+    assert!(other.contains("memory") && !own.contains("memory"), "{other}; {own}");
+    assert!(own.contains("core") || own.contains("CPU"), "{own}");
+}

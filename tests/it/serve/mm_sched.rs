@@ -1,6 +1,6 @@
 //! What mm_sched of OpenNebula 6 sends, against the real binary and an oned that fails.
 
-use crate::support::server::{Mood, ScriptedOned, Service, changed, eventually, hosts, pending, refusal};
+use crate::support::server::{Mood, ScriptedOned, Service, changed, eventually, hosts, pending, refusal, success};
 use crate::support::skip::shared;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -82,6 +82,26 @@ fn the_documented_requests_get_their_answers() {
     let (status, took) = service.stop();
     assert_eq!(status, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn what_oned_has_measured_of_hosts_counts() {
+    for (busy, idle) in [(4, 5), (5, 4)] {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = |host: i32, cpu: i32| {
+            format!(
+                "<MONITORING><ID>{host}</ID><TIMESTAMP>1795444863</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
+                 <USED_MEMORY>1024</USED_MEMORY></CAPACITY></MONITORING>"
+            )
+        };
+        let samples = format!("<MONITORING_DATA>{}{}</MONITORING_DATA>", sample(busy, 700), sample(idle, 10));
+        let oned = ScriptedOned::start(&[
+            ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "NO", &[])])),
+            ("one.hostpool.monitoring", success(&samples)),
+        ]);
+        let service = Service::start(folder.path(), Some(&oned), &[]);
+        assert_eq!(service.batch(&batch(&[vm(1, &[4, 5], 1.0)]))[&1], i64::from(idle), "host {busy} is busy");
+    }
 }
 
 #[test]
