@@ -453,10 +453,12 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_fit_comes_back_and_damage_is_named() {
-        let mut fit = Fit::default();
-        fit.trust = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
-        fit.variance = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]];
-        fit.classed = [[0.1, 0.9], [0.3, 0.6], [0.5, 0.5]];
+        let fit = Fit {
+            trust: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            variance: [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]],
+            classed: [[0.1, 0.9], [0.3, 0.6], [0.5, 0.5]],
+            ..Fit::default()
+        };
         assert_eq!(Fit::load(&fit.parts()).unwrap(), fit);
         let refused = |name: &str, shape: &[usize], values: Vec<f64>| {
             Fit::load(&fit.parts().with(name, shape, values)).is_err_and(|error| error.to_string().contains(name))

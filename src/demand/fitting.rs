@@ -171,7 +171,7 @@ mod tests {
     use crate::model::demand::Usage;
     use crate::model::sample::{VmIdentity, VmSample};
 
-    /// Ten days of VMs of one core, by their CPU levels.
+    /// Six and a half days of VMs of one core, by their CPU levels.
     fn study(levels: &[f64]) -> Study {
         let mut study = Study::default();
         for (vm, level) in (0..).zip(levels) {
@@ -180,7 +180,7 @@ mod tests {
                 let usage = Usage { cpu: level + (i % 7) as f64 / 10.0, memory: 1e5, disk_io: None, net_io: None };
                 VmSample { vm: VmId(vm), at: 300 * i, usage }
             };
-            study.add(VmId(vm), &identity, (0..2880).map(sample).collect());
+            study.add(VmId(vm), &identity, (0..1900).map(sample).collect());
         }
         study
     }
@@ -224,7 +224,7 @@ mod tests {
         assert!(vms == 1 && (level - 80.0).abs() < 1.0, "{vms} {level}");
         // the latest counts, wherever it stands; a thinned one does not
         let latest = study.cases.iter().filter(|case| case.vm == VmId(0)).map(|case| case.at).max().unwrap();
-        let of_busy = study.cases.iter().find(|case| case.vm == VmId(1)).unwrap().traits.clone();
+        let of_busy = study.cases.iter().find(|case| case.vm == VmId(1)).unwrap().traits;
         study.cases.retain(|case| case.vm == VmId(0) && !case.thinned);
         study.cases[0].at = latest + 1;
         study.cases[0].traits = of_busy;
