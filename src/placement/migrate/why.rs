@@ -64,6 +64,9 @@ fn explained(scene: &Scene<'_>, migrated: &Migrated, vm: VmId) -> Option<Migrati
     }
     let looks = looks(&mut state, unit);
     let outcome = match migrated.migrations.iter().find(|one| one.vm == vm) {
+        Some(one) if one.leaves_datastore() => {
+            MigrationOutcome::ChangesDatastore { to: one.to_datastore, why: one.why.clone() }
+        }
         Some(one) => MigrationOutcome::Moves { to: one.to, why: one.why.clone() },
         None => MigrationOutcome::Stays(stays(&state, migrated, unit, &looks)),
     };

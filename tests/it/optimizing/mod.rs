@@ -1,6 +1,7 @@
 //! Migrations: plans of whole clusters, and the process that prints them.
 
 mod advise;
+mod datastores;
 mod living;
 mod plans;
 mod process;
