@@ -3,6 +3,7 @@
 mod advise;
 mod datastores;
 mod living;
+mod maintenance;
 mod plans;
 mod process;
 mod situations;
