@@ -303,7 +303,8 @@ mod tests {
         // the names of the children of each element, and whether it was passed over
         let read = |xml: &str| -> Result<Vec<(Vec<String>, bool)>> {
             let (mut walker, _) = Walker::open(xml)?;
-            let (mut found, mut last): (Vec<(Vec<String>, bool)>, Option<(Content<'_>, Vec<String>)>) = (vec![], None);
+            let mut found: Vec<(Vec<String>, bool)> = Vec::new();
+            let mut last: Option<(Content<'_>, Vec<String>)> = None;
             walker.children(|w, _| {
                 if let Some((content, names)) = &last
                     && w.skip_alike(*content)?

@@ -251,7 +251,7 @@ impl Load {
         space: &Space,
         host: usize,
         (less, more): (Option<&Share>, Option<&Share>),
-        hopeless: impl Fn(f64) -> bool,
+        mut hopeless: impl FnMut(f64) -> bool,
     ) -> Option<f64> {
         let (less, more) = (less.unwrap_or(&self.nothing), more.unwrap_or(&self.nothing));
         let (used, scale, mean, target) = (&self.used[host], space.scale(host), &self.mean, self.target[host]);
