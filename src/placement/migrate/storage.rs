@@ -8,7 +8,7 @@
 use super::scene::Scene;
 use super::state::State;
 use crate::model::ids::VmId;
-use crate::model::snapshot::{Datastore, Notice, Subject, VmState};
+use crate::model::snapshot::{Datastore, Notice, Subject, Vm, VmState};
 use crate::model::units::Disk;
 use crate::placement::rules::context::Purpose;
 use crate::placement::rules::storage::system_disk;
@@ -57,10 +57,18 @@ pub fn relieve(scene: &Scene<'_>, hosts: &State<'_>) -> Relief {
     let datastores = &context.snapshot.datastores;
     let used = datastores.iter().map(|datastore| datastore.total.0 - datastore.free.0).collect();
     let mut rooms = Rooms { scene, used, limit: optimize.datastore_limit };
+    let mut flights = flights(scene);
+    flights.iter().for_each(|(to, size)| rooms.used[*to] += size.0);
     let mut full: Vec<usize> = (0..datastores.len()).filter(|&index| rooms.excess(index) > 0).collect();
     full.sort_by(|&a, &b| rooms.share(b).total_cmp(&rooms.share(a)).then(a.cmp(&b)));
     for from in full {
         let mut excess = rooms.excess(from);
+        // what leaves already is not to be moved once more
+        flights.retain(|(to, size)| {
+            let relieves = excess > 0 && *to != from && datastores[*to].driver == datastores[from].driver;
+            excess -= if relieves { size.0 } else { 0 };
+            !relieves
+        });
         let mut movers = movers(scene, hosts, from);
         if movers.is_empty() {
             // those of other clusters, or images: not ours to move
@@ -88,6 +96,15 @@ pub fn relieve(scene: &Scene<'_>, hosts: &State<'_>) -> Relief {
         }
     }
     relief
+}
+
+/// VMs whose disks are on their way to another datastore, and what they take: they are between two states, and their
+/// latest record is of the host that the one before is of. From where is not told.
+fn flights(scene: &Scene<'_>) -> Vec<(usize, Disk)> {
+    let snapshot = scene.context.snapshot;
+    let flies = |vm: &&Vm| vm.transient && matches!(vm.stays[..], [.., a, b] if a.host == b.host);
+    let of = |vm: &Vm| Some((snapshot.datastore_index(vm.datastore?)?, system_disk(vm, scene.context.policy)));
+    snapshot.vms.iter().filter(|vm| vm.state == VmState::Active).filter(flies).filter_map(of).collect()
 }
 
 /// VMs that may leave a datastore, with what they have there; the smallest first.

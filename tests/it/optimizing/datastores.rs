@@ -136,6 +136,28 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
 }
 
 #[test]
+fn what_is_on_its_way_already_is_not_moved_twice() {
+    let mut made = full(&[60_000, 70_000], 800_000);
+    let asked = |made: &Cluster| leave(&made.clone().drs("DS_MIGRATION_THRESHOLD", "-1").optimize());
+    assert_eq!(asked(&made), [(1, 101)]);
+    let flies = |before: i32| {
+        let record = |sequence: i32, host: i32| {
+            format!(
+                "<HISTORY><SEQ>{sequence}</SEQ><HID>{host}</HID><STIME>5</STIME><ETIME>0</ETIME><DS_ID>101</DS_ID></HISTORY>"
+            )
+        };
+        let more =
+            format!("<LCM_STATE>4</LCM_STATE><HISTORY_RECORDS>{}{}</HISTORY_RECORDS>", record(4, before), record(5, 1));
+        holds(1, 60_000).change(|vm| Vm { more, ..vm })
+    };
+    made.residents[0] = flies(1);
+    assert_eq!(asked(&made), [], "its disks are being copied");
+    // one that comes from another host takes nothing off the datastore
+    made.residents[0] = flies(2);
+    assert_eq!(asked(&made), [(2, 101)]);
+}
+
+#[test]
 fn the_judge_knows_what_oned_would_refuse() {
     let judged = |made: &Cluster, moves: &[(i32, i32, i32)]| {
         let snapshot = decide::read(made.request().xml().into_bytes()).unwrap();
