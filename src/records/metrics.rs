@@ -353,6 +353,9 @@ mod tests {
             system: true,
             shared: true,
             free: Disk(1 << 40),
+            total: Disk(1 << 40),
+            driver: "shared".to_owned(),
+            moves_live: true,
             clusters: vec![ClusterId(0)],
             attributes: Attributes::default(),
         };

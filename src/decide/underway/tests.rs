@@ -262,3 +262,20 @@ fn a_placement_is_arriving_until_the_request_shows_it_there() {
     assert_eq!(look(&snapshot, &[(5, 3, -1)]), (vec![], vec![]));
     assert_eq!(look(&snapshot, &[(5, 77, 100)]), (vec![], vec![]));
 }
+
+#[test]
+fn what_is_under_way_is_told_by_vm_whatever_the_order_of_answers() {
+    // the first answer brings the VM of the highest id
+    let placed = [(5, 2, 5000), (1, 4, 2000), (3, 6, 100)];
+    assert_eq!(on_the_way(&[1, 3, 5], &placed), [(1, 4), (3, 6), (5, 2)]);
+    let arrived = arriving(&waiting(&[]), &recall(&placed), &EXECUTOR);
+    assert_eq!(arrived.vms.iter().map(|(vm, _)| vm.0).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(arrived.unshown.iter().map(|(vm, ..)| vm.0).collect::<Vec<_>>(), [5, 1, 3], "oldest first");
+}
+
+#[test]
+fn a_placement_of_this_very_moment_counts() {
+    let found = arriving(&waiting(&[]), &recall(&[(5, 3, 0)]), &EXECUTOR);
+    assert_eq!((found.vms.len(), found.unshown.len()), (1, 1));
+    assert_eq!(on_the_way(&[1], &[(1, 2, 0)]), [(1, 2)]);
+}

@@ -198,24 +198,40 @@ fn who_has_left_a_drained_host_does_not_move_again() {
 
 #[test]
 fn two_change_places_where_the_one_leaves_just_what_the_other_needs() {
-    let mut asked = cloud(&[4, 4]);
-    let busy = run(&mut asked, 2, 0, &[0, 1]);
-    run(&mut asked, 1, 0, &[0]);
-    let idle = run(&mut asked, 1, 1, &[0, 1]);
-    run(&mut asked, 2, 1, &[1]);
-    let mut all = demands(&asked);
-    // neither host has two cores free, and one core alone makes things worse
-    for (request, cpu) in [(busy, 200.0), (1, 100.0), (idle, 10.0), (3, 10.0)] {
-        all.vms[request].level.cpu = cpu;
-        all.vms[request].peak.cpu = cpu;
+    for by_memory in [false, true] {
+        let mut asked = cloud(&if by_memory { [64, 64] } else { [4, 4] });
+        let busy = run(&mut asked, 2, 0, &[0, 1]);
+        run(&mut asked, 1, 0, &[0]);
+        let idle = run(&mut asked, 1, 1, &[0, 1]);
+        run(&mut asked, 2, 1, &[1]);
+        if by_memory {
+            // as much of memory as of cores
+            asked.vms.iter_mut().for_each(|vm| vm.memory.0 = vm.cpu.0);
+            for host in &mut asked.hosts {
+                (host.memory.0, host.memory_allocated.0) = (400, 300);
+            }
+        }
+        let mut all = demands(&asked);
+        // neither host has room for the busy one, and the idle one alone makes things worse
+        for (request, cpu) in [(busy, 200.0), (1, 100.0), (idle, 10.0), (3, 10.0)] {
+            all.vms[request].level.cpu = cpu;
+            all.vms[request].peak.cpu = cpu;
+        }
+        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 20.0);
+        // an uneven hundredth counts where hosts have 64 cores
+        let mut policy = even();
+        policy.optimize.minimum_gain = 0.0001;
+        let swapped = [Some(1), Some(0), Some(0), Some(1)];
+        assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), swapped, "{by_memory}");
+        // a little less, and they stay
+        if by_memory {
+            asked.hosts[1].memory.0 -= 1;
+        } else {
+            asked.hosts[1].cpu.0 -= 1;
+        }
+        let stay = [Some(0), Some(0), Some(1), Some(1)];
+        assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), stay, "{by_memory}");
     }
-    (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 20.0);
-    let at = after(&asked, &all, &even(), |state| balance::balance(state, false));
-    assert_eq!(at, [Some(1), Some(0), Some(0), Some(1)]);
-    // a little less, and they stay
-    asked.hosts[1].cpu.0 -= 1;
-    let at = after(&asked, &all, &even(), |state| balance::balance(state, false));
-    assert_eq!(at, [Some(0), Some(0), Some(1), Some(1)]);
 }
 
 #[test]

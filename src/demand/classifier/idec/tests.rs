@@ -288,3 +288,20 @@ fn adam_moves_hardly_where_the_slope_is_next_to_nothing() {
         assert!((moved - 0.05).abs() < 1e-9, "step {step}: {moved}");
     }
 }
+
+#[test]
+fn slopes_do_not_depend_on_what_stood_there_before() {
+    let network = Network::autoencoder(&[5, 4, 2]);
+    let mut random = Random::apart(12);
+    let mut next = || random.share() * 2.0 - 1.0;
+    let inputs = DMatrix::<f64>::from_fn(5, 6, |_, _| next());
+    let weights: Vec<f64> = (0..network.size() + 2 * 2).map(|_| next()).collect();
+    let points = network.embed(&weights, inputs.clone());
+    let goal = assignment::target(&assignment::soft(&points, &centroids(&network, &weights)));
+    let slopes = |before: f64| {
+        let mut gradient = vec![before; weights.len()];
+        descend(&network, &weights, inputs.clone(), Some(&goal), 0.5, &mut gradient);
+        gradient
+    };
+    assert_eq!(slopes(0.0), slopes(1e3));
+}
