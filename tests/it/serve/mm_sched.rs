@@ -88,9 +88,10 @@ fn the_documented_requests_get_their_answers() {
 fn what_oned_has_measured_of_hosts_counts() {
     for (busy, idle) in [(4, 5), (5, 4)] {
         let folder = tempfile::tempdir().unwrap();
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let sample = |host: i32, cpu: i32| {
             format!(
-                "<MONITORING><ID>{host}</ID><TIMESTAMP>1795444863</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
+                "<MONITORING><ID>{host}</ID><TIMESTAMP>{now}</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
                  <USED_MEMORY>1024</USED_MEMORY></CAPACITY></MONITORING>"
             )
         };
