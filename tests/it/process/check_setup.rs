@@ -93,15 +93,21 @@ fn a_front_end_of_opennebula_6_is_looked_at_as_such() {
     let lines = |server: &str, more: &str| {
         format!("EXTERNAL_SCHEDULER = [ SERVER = \"http://{server}\", TIMEOUT = 10 ]\n{more}")
     };
-    write(&lines(&server.to_string(), "MAX_HOST = 4\n"));
-    let text = check(&["--set", "serve.max_host=4"]);
+    write(&lines(&server.to_string(), "MAX_HOST = 4\nMAX_DISPATCH = 60\n"));
+    let text = check(&["--set", "serve.max_host=4", "--set", "serve.max_dispatch=60"]);
     assert!(about(&text, "sched.conf").starts_with("ok ") && !text.contains("WARNING  sched.conf"), "{text}");
     assert!(about(&text, "serve").contains("is ready"), "{text}");
 
     write(&lines("127.0.0.1:1", ""));
-    let text = check(&["--set", "serve.deadline=10", "--set", "serve.max_host=3"]);
+    let text = check(&["--set", "serve.deadline=10", "--set", "serve.max_host=3", "--set", "serve.max_dispatch=9"]);
     let found = about(&text, "sched.conf");
-    for told in ["TIMEOUT is 10 s", "MAX_HOST is 1, serve.max_host 3", "round robin"] {
+    for told in [
+        "TIMEOUT is 10 s",
+        "MAX_HOST is 1, serve.max_host 3",
+        "MAX_DISPATCH is 30, serve.max_dispatch 9",
+        "set serve.max_dispatch: 30 in",
+        "round robin",
+    ] {
         assert!(found.contains(told), "{told}: {text}");
     }
     assert!(about(&text, "serve").contains("nobody answers at 127.0.0.1:1, and serve.port is 4567"), "{text}");
