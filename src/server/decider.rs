@@ -204,6 +204,7 @@ impl Decider {
         };
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         self.metrics.spare(report.spare.as_ref());
+        self.metrics.failing(&report.failing);
         let refused = report.refusals.clone();
         let outcome = Outcome { placed: placed(&decided), next, refused, held: waiting.held, left_out, oned_age };
         (

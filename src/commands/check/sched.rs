@@ -174,7 +174,10 @@ mod tests {
                 "MAX_HOST=7\nMAX_HOST=8\nMAX_DISPATCH = 0\n#EXTERNAL_SCHEDULER=[SERVER=\"x\"]",
                 External { server: None, timeout: 10.0, max_host: 8, max_dispatch: 0 },
             ),
-            ("EXTERNAL_SCHEDULER = [ SERVER = \"\" ]", External { server: None, timeout: 10.0, max_host: 1, max_dispatch: 30 }),
+            (
+                "EXTERNAL_SCHEDULER = [ SERVER = \"\" ]",
+                External { server: None, timeout: 10.0, max_host: 1, max_dispatch: 30 },
+            ),
             ("EXTERNAL_SCHEDULER = [ SERVER", External { server: None, timeout: 10.0, max_host: 1, max_dispatch: 30 }),
         ] {
             assert_eq!(external(text), right, "{text}");

@@ -1,6 +1,6 @@
 //! What mm_sched of OpenNebula 6 sends, against the real binary and an oned that fails.
 
-use crate::support::server::{Mood, ScriptedOned, Service, changed, eventually, hosts, pending, refusal};
+use crate::support::server::{Mood, ScriptedOned, Service, changed, eventually, hosts, pending, refusal, success};
 use crate::support::skip::shared;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -379,6 +379,35 @@ fn who_comes_with_a_later_cycle_is_answered_and_takes_no_room_yet() {
         let waiting = answer["WAITING"].as_array().into_iter().flatten().count();
         assert_eq!(waiting, usize::from(next.is_empty()), "{limits:?}: {answer}");
     }
+}
+
+#[test]
+fn vms_go_elsewhere_where_several_failed_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let failed = |id: i32| {
+        format!(
+            "<VM><ID>{id}</ID><STATE>1</STATE><TEMPLATE><CPU>1</CPU><MEMORY>1024</MEMORY></TEMPLATE><HISTORY_RECORDS>\
+             <HISTORY><SEQ>0</SEQ><HID>4</HID><STIME>{}</STIME><ETIME>{}</ETIME></HISTORY></HISTORY_RECORDS></VM>",
+            now - 90,
+            now - 60
+        )
+    };
+    let pool = success(&format!("<VM_POOL>{}{}</VM_POOL>", failed(1), failed(2)));
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 2, "NO", &[])])),
+        ("one.vmpool.infoextended", pool),
+    ]);
+    let service = Service::start(folder.path(), Some(&oned), &["serve.max_host=0"]);
+    eventually("ready", || service.get("/readyz").0 == 200);
+    let answer = service.batch(&batch(&[vm(1, &[4, 5], 1.0), vm(2, &[4, 5], 1.0), vm(3, &[4, 5], 1.0)]));
+    assert_eq!((1..4).map(|id| answer[&id]).collect::<Vec<_>>(), [5, 5, 5], "host 4 is the emptier one");
+    let told = || service.log().contains("2 VMs that wait failed to start here since");
+    eventually("told", told);
+    let metrics = service.get("/metrics").1;
+    assert!(metrics.contains("oneaio_host_failed_vms{one_host_id=\"4\"} 2\n"), "{metrics}");
+    // where it is the only one, they go there all the same
+    assert_eq!(service.batch(&batch(&[vm(1, &[4], 1.0)]))[&1], 4);
 }
 
 fn host_of(answer: &serde_json::Value, id: i64) -> i64 {
