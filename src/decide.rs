@@ -29,6 +29,7 @@ mod clusters;
 mod failures;
 mod judged;
 pub mod length;
+mod maintenance;
 mod patience;
 pub mod rehearsal;
 mod room;

@@ -12,8 +12,9 @@ use crate::demand::estimator::{HORIZON_NAMES, SPANS};
 use crate::demand::evaluation::{self, COLD, Evaluation, OURS, ROWS, WITH_HISTORY, YOUNG};
 use crate::demand::pressure::Compared;
 use crate::demand::study::Study;
+use crate::demand::weighing::Weighing;
 use crate::model::policy::Policy;
-use crate::model::resource::Resource;
+use crate::model::resource::{PerResource, Resource};
 use crate::recall::{history, modelfile, pressure, study};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -122,9 +123,16 @@ impl Source {
     /// Measured pressure beside what was expected; of a store that holds some.
     fn pressed(&self, args: &EvaluateArgs, progress: &dyn Fn(&str)) -> Option<Compared> {
         let (Self::Store(chosen), About::Cpu) = (self, args.resource) else { return None };
-        let model = modelfile::or_without(&driver::load(&args.config).ok()?);
+        let settings = driver::load(&args.config).ok()?;
+        let model = modelfile::or_without(&settings);
+        let weights = PerResource::from_fn(|of| match of {
+            Resource::Cpu => settings.policy.weight_cpu,
+            Resource::Memory => settings.policy.weight_memory,
+            Resource::DiskIo => settings.policy.weight_disk_io,
+            Resource::NetIo => settings.policy.weight_net_io,
+        });
         let mut store = history::open_as_it_is(chosen, Duration::from_secs(60)).ok()?;
-        match pressure::compared(store.as_mut(), model.as_ref(), progress) {
+        match pressure::compared(store.as_mut(), model.as_ref(), &weights, progress) {
             Ok(compared) => compared,
             Err(error) => {
                 log::warn!("measured pressure is not compared: {error}");
@@ -243,12 +251,35 @@ fn told(compared: &Compared) -> String {
         "\n{table}\n\nPressure: the share of the time in which something waited for a CPU, measured on {} hosts over {} days \
          of hosts; {:.1} % on average, {:.1} % on the worst day. What was expected is by the estimates at the beginning of \
          each day; {:.0} % of the VMs had no history then and count as what they ask for. 1 means that hosts with more load \
-         had more pressure, always; 0 that the one tells nothing of the other.\n",
+         had more pressure, always; 0 that the one tells nothing of the other.\n{}",
         compared.hosts,
         compared.days,
         100.0 * compared.mean,
         100.0 * compared.most,
-        100.0 * compared.young
+        100.0 * compared.young,
+        compared.weighing.as_ref().map(weighed).unwrap_or_default()
+    )
+}
+
+/// What measured interference says of the weights of D.
+fn weighed(weighing: &Weighing) -> String {
+    let names = [Resource::Cpu, Resource::Memory, Resource::DiskIo, Resource::NetIo].into_iter().zip([
+        "weights.cpu",
+        "weights.memory",
+        "weights.disk_io",
+        "weights.net_io",
+    ]);
+    let found = format!(
+        "\nWeights of D: on the last third of the days ({} of hosts) load as it is weighed now ranks hosts by {:.2}, weighed \
+         as the days before teach by {:.2}",
+        weighing.held_out, weighing.now, weighing.then
+    );
+    if !weighing.is_better() {
+        return format!("{found}: no better, so that there is nothing to change.\n");
+    }
+    let lines: String = names.map(|(of, name)| format!("    {name}: {}\n", weighing.learnt[of])).collect();
+    format!(
+        "{found}. These are:\n\n{lines}\nA weight of 0 leaves a resource uneven: try them with `oneaio replay --set`.\n"
     )
 }
 
@@ -305,6 +336,10 @@ fn json(found: &[(String, Evaluation)], pressed: Option<&Compared>, args: &Evalu
         serde_json::json!({
             "hosts": compared.hosts, "days": compared.days, "mean": compared.mean, "most": compared.most,
             "young": compared.young, "rows": rows,
+            "weights": compared.weighing.map(|weighing| serde_json::json!({
+                "learnt": weighing.learnt, "days": weighing.held_out,
+                "now": weighing.now, "then": weighing.then, "better": weighing.is_better(),
+            })),
         })
     });
     let mut all = serde_json::json!({ "clouds": clouds });

@@ -68,10 +68,14 @@ pub fn migrated(migrated: &Migrated, settings: &Settings) {
     notices(&migrated.notices, settings.brief);
     if migrated.migrations.len() <= settings.log_placements {
         for one in &migrated.migrations {
-            let Migration { from, to, datastore, score: (before, after), why, .. } = one;
-            let text = format!(
-                "moves from host {from} to host {to}, datastore {datastore}: {why} (D {before:.3} -> {after:.3})"
-            );
+            let Migration { from, to, datastore, to_datastore, score: (before, after), why, .. } = one;
+            let text = if one.leaves_datastore() {
+                format!("moves from datastore {datastore} to datastore {to_datastore}, on host {from}: {why}")
+            } else {
+                format!(
+                    "moves from host {from} to host {to}, datastore {datastore}: {why} (D {before:.3} -> {after:.3})"
+                )
+            };
             teller.tell(Level::Info, one.vm, &text, "is migrated, to even out hosts or to keep the rules");
         }
     }

@@ -26,7 +26,7 @@ const NO_RANK: &str = "there is no rank for all VMs; SCHED_RANK in the templates
 const NO_PRIORITY: &str = "there are no fixed priorities; SCHED_RANK in the templates of VMs can name them";
 const NO_PACKING: &str =
     "new VMs are not packed; `oneaio optimize` empties hosts with optimize.policy: pack or ONE_DRS/POLICY";
-const STORAGE: &str = "nothing is moved between datastores";
+const STORAGE: &str = "hosts come first; full datastores get what is left of the migrations";
 const IN_ONED: &str = "it stands in oned.conf since OpenNebula 7, and is read there";
 const NOT_NEEDED: &str = "it is not needed";
 
@@ -123,7 +123,8 @@ fn becomes(key: &str, value: &str, old: bool) -> Becomes {
         "OPTIMIZE.MIGRATION_THRESHOLD" => Key("optimize.migrations", value.to_owned()),
         "OPTIMIZE.HOST_MIGRATION_THRESHOLD" if value == "-1" => Told("no limit, as here"),
         "OPTIMIZE.HOST_MIGRATION_THRESHOLD" => Key("optimize.migrations", value.to_owned()),
-        "OPTIMIZE.DS_MIGRATION_THRESHOLD" | "OPTIMIZE.PRIORITIZE_STORAGE_MIGRATIONS" => Told(STORAGE),
+        "OPTIMIZE.DS_MIGRATION_THRESHOLD" => Key("optimize.datastore_migrations", value.to_owned()),
+        "OPTIMIZE.PRIORITIZE_STORAGE_MIGRATIONS" => Told(STORAGE),
         "PREDICTIVE" | "OPTIMIZE.PREDICTIVE" => Key("optimize.predictive", value.to_owned()),
         _ if key.starts_with("EXTERNAL_SCHEDULER.") => Told("it stays in sched.conf, and names oneaio-serve there"),
         _ => Told("it has no counterpart"),

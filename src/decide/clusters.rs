@@ -1,7 +1,7 @@
 //! Clusters: request -> snapshot -> demands -> migrations. One path for the optimizer, the
 //! evacuation of a host, and replay.
 
-use super::{patience, room, underway};
+use super::{maintenance, patience, room, underway};
 use crate::demand::monitored;
 use crate::model::advice::{Advice, Histories};
 use crate::model::cluster::{Cluster, OneDrs};
@@ -140,13 +140,23 @@ pub fn drain(snapshot: &Snapshot, host: HostId, recall: &Recall, policy: &Policy
     let cluster = cluster(snapshot, named)?;
     let own = cluster.drs.over(policy);
     let demands = monitored::demands(snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
-    let input = MigrationInput::new(snapshot, cluster, &demands);
-    let mut drained = migrate::drain(&input, policy, host);
     let own = without_limits(&own);
-    for breach in keep_legal(snapshot, cluster, &mut drained.migrated, &own) {
-        let text = format!("its migration would break a rule ({breach}); please report this");
-        drained.blockers.push((breach.vm, text));
+    let by_rules_of = |snapshot: &Snapshot| {
+        let mut drained = migrate::drain(&MigrationInput::new(snapshot, cluster, &demands), policy, host);
+        for breach in keep_legal(snapshot, cluster, &mut drained.migrated, &own) {
+            let text = format!("its migration would break a rule ({breach}); please report this");
+            drained.blockers.push((breach.vm, text));
+        }
+        drained
+    };
+    let strict = by_rules_of(snapshot);
+    let lifted = (!strict.blockers.is_empty()).then(|| maintenance::without_yielding_rules(snapshot)).flatten();
+    let Some(mut drained) = lifted.map(|lifted| by_rules_of(&lifted)) else { return Ok(strict) };
+    if drained.blockers.len() >= strict.blockers.len() {
+        return Ok(strict);
     }
+    let notices = maintenance::yielded(snapshot, cluster, &drained.migrated.plan, &own);
+    drained.migrated.notices.extend(notices);
     Ok(drained)
 }
 
@@ -169,6 +179,7 @@ pub fn drain_in_waves(
     let demands = |now: &Snapshot| monitored::demands(now, recall, own.monitoring_max_age, own.optimize.predictive);
     let mut open: BTreeSet<HostId> = hosts.iter().copied().collect();
     let mut now = snapshot.clone();
+    let mut yielding = false;
     let pace = migrate::pace(&MigrationInput::new(&now, cluster, &demands(&now)), policy);
     let mut rolling = Rolling { pace, ..Rolling::default() };
     while !open.is_empty() {
@@ -184,7 +195,15 @@ pub fn drain_in_waves(
             dropped.iter().filter_map(|breach| now.vm(breach.vm).and_then(|vm| vm.host)).collect();
         wave.hosts.retain(|host| !left.contains(host));
         if wave.hosts.is_empty() {
-            break;
+            // what yields does so for those that nothing else empties
+            let lifted = if yielding { None } else { maintenance::without_yielding_rules(&now) };
+            let Some(lifted) = lifted else { break };
+            (now, yielding) = (lifted, true);
+            continue;
+        }
+        if yielding {
+            let strict = Snapshot { groups: snapshot.groups.clone(), ..now.clone() };
+            wave.migrated.notices.extend(maintenance::yielded(&strict, cluster, &wave.migrated.plan, &own));
         }
         wave.copied = wave.migrated.migrations.iter().map(|one| copied.get(&one.vm).copied().unwrap_or(0.0)).collect();
         wave.seconds = migrate::seconds(&wave.migrated.migrations, &wave.copied, rolling.pace, &own.executor);

@@ -26,4 +26,5 @@ pub mod pressure;
 pub mod relatives;
 pub mod requested;
 pub mod study;
+pub mod weighing;
 pub mod window;

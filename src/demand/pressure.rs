@@ -6,9 +6,11 @@
 
 use super::mix;
 use super::model::Model;
+use super::weighing::{HostDay, Weighing, weighed};
 use crate::demand::memory::Memory;
 use crate::model::ids::{HostId, VmId};
 use crate::model::measure::Company;
+use crate::model::resource::{PerResource, Resource};
 use crate::model::sample::{VmIdentity, VmSample};
 use std::collections::BTreeMap;
 
@@ -28,6 +30,8 @@ pub struct Load {
     pub asked: f64,
     /// What they were expected to use.
     pub expected: f64,
+    /// The same by resource.
+    pub resources: PerResource<f64>,
     /// Sum of their variances.
     pub variance: f64,
     /// What they used.
@@ -73,9 +77,11 @@ impl Days {
                     None => mix::unfitted(&traits),
                 };
                 load.expected += share * estimate.level.cpu;
+                load.resources.iter_mut().for_each(|(of, sum)| *sum += share * estimate.level.of(of).unwrap_or(0.0));
                 load.variance += share * estimate.cpu_deviation.powi(2);
             } else {
                 load.expected += share * asked;
+                load.resources[Resource::Cpu] += share * asked;
                 load.young += share;
             }
             let mean = today.iter().map(|sample| sample.usage.cpu).filter(|cpu| cpu.is_finite());
@@ -88,24 +94,32 @@ impl Days {
         }
     }
 
-    /// Compares all days of hosts whose CPU (percent of a core) is known.
+    /// Days of hosts whose CPU (percent of a core) is known and that were measured long enough.
+    fn known(&self, cpu: &BTreeMap<HostId, f64>) -> impl Iterator<Item = (HostId, i64, f64, &Load)> {
+        self.days.iter().filter_map(|((host, day), load)| {
+            let cpu = cpu.get(host).copied().filter(|cpu| *cpu > 0.0)?;
+            (load.steps >= f64::from(FEWEST)).then_some((*host, *day, cpu, load))
+        })
+    }
+
+    /// Compares all days of hosts whose CPU (percent of a core) is known; D weighs resources so.
     #[must_use]
-    pub fn compared(&self, cpu: &BTreeMap<HostId, f64>) -> Option<Compared> {
+    pub fn compared(&self, cpu: &BTreeMap<HostId, f64>, weights: &PerResource<f64>) -> Option<Compared> {
         let mut rows: Vec<[f64; 5]> = Vec::new();
         let (mut vms, mut young) = (0.0, 0.0);
         let mut hosts: Vec<HostId> = Vec::new();
-        for ((host, _), load) in &self.days {
-            let Some(cpu) = cpu.get(host).copied().filter(|cpu| *cpu > 0.0) else { continue };
-            if load.steps < f64::from(FEWEST) {
-                continue;
-            }
+        let mut days: Vec<HostDay> = Vec::new();
+        for (host, day, cpu, load) in self.known(cpu) {
+            let mut expected = load.resources;
+            expected[Resource::Cpu] /= cpu;
+            days.push(HostDay { day, expected, pressure: load.pressure / load.steps });
             let uncertain = load.expected + load.variance.sqrt();
             let [asked, expected, uncertain, used] =
                 [load.asked, load.expected, uncertain, load.used].map(|amount| amount / cpu);
             rows.push([asked, expected, uncertain, used, load.pressure / load.steps]);
             vms += load.vms;
             young += load.young;
-            hosts.push(*host);
+            hosts.push(host);
         }
         hosts.dedup();
         if rows.len() < 3 {
@@ -128,6 +142,7 @@ impl Days {
                 })
                 .collect(),
             young: if vms > 0.0 { young / vms } else { 0.0 },
+            weighing: weighed(&days, weights),
         })
     }
 }
@@ -151,6 +166,8 @@ pub struct Compared {
     pub rows: Vec<Row>,
     /// Share of the VMs that had no history when the day began.
     pub young: f64,
+    /// Weights of D by that; `None` where there are too few days.
+    pub weighing: Option<Weighing>,
 }
 
 /// One kind of load.
@@ -260,11 +277,11 @@ mod tests {
         assert_eq!((of(1, 0).expected, of(1, 0).young), (400.0, 1.0), "nothing was known yet");
         assert!((of(2, 1).expected - 100.0).abs() < 1e-6 && (of(2, 1).used - 300.0).abs() < 1e-6, "{:?}", of(2, 1));
         let cpu = (1..=3).map(|host| (HostId(host), 1000.0)).collect();
-        let compared = days.compared(&cpu).unwrap();
+        let compared = days.compared(&cpu, &PerResource::from_fn(|_| 1.0)).unwrap();
         assert_eq!((compared.days, compared.hosts, compared.young), (6, 3, 0.5));
         assert!((compared.rows[3].mean - 2.0 * 116.666_666 / 1000.0).abs() < 1e-3, "{compared:?}");
         assert!(compared.rows[3].rank.unwrap() > 0.999 && compared.rows[0].rank.is_none(), "{compared:?}");
-        assert_eq!(Days::default().compared(&cpu), None);
+        assert_eq!(Days::default().compared(&cpu, &PerResource::default()), None);
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl OneDrs {
             migrations: self.migrations.unwrap_or(general.migrations),
             host_migrations: self.host_migrations.unwrap_or(general.host_migrations),
             datastore_migrations: self.datastore_migrations.unwrap_or(general.datastore_migrations),
+            datastore_limit: general.datastore_limit,
             weights: self.weights.or(general.weights),
             predictive: self.predictive.unwrap_or(general.predictive),
             minimum_gain: self.minimum_gain.unwrap_or(general.minimum_gain),

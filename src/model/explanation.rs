@@ -120,6 +120,13 @@ pub enum MigrationOutcome {
         /// In a few words.
         why: String,
     },
+    /// Its disks move to another system datastore, its host stays.
+    ChangesDatastore {
+        /// Its new datastore.
+        to: DatastoreId,
+        /// In a few words.
+        why: String,
+    },
     /// It stays, for this reason.
     Stays(String),
 }

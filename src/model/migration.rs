@@ -5,7 +5,7 @@ use super::ids::{DatastoreId, HostId, VmId};
 use super::plan::Plan;
 use super::report::SpareRoom;
 use super::snapshot::Notice;
-use super::units::Memory;
+use super::units::{Disk, Memory};
 use serde::Serialize;
 
 /// Migrations with their reasons.
@@ -40,14 +40,26 @@ pub struct Migration {
     pub from: HostId,
     /// Where it goes.
     pub to: HostId,
-    /// Its system datastore, here and there.
+    /// Its system datastore.
     pub datastore: DatastoreId,
-    /// What has to be copied.
+    /// The one that it goes to: another only where its host stays.
+    pub to_datastore: DatastoreId,
+    /// What has to be copied from host to host.
     pub memory: Memory,
+    /// What has to be copied from datastore to datastore.
+    pub disk: Disk,
     /// The larger D_green of the two hosts, before and after the whole plan.
     pub score: (f64, f64),
     /// In a few words.
     pub why: String,
+}
+
+impl Migration {
+    /// Whether it leaves its datastore, and not its host.
+    #[must_use]
+    pub fn leaves_datastore(&self) -> bool {
+        self.to_datastore != self.datastore
+    }
 }
 
 /// How a host stands.

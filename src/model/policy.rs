@@ -133,6 +133,8 @@ pub struct Optimize {
     pub host_migrations: Option<u32>,
     /// At most this many to another datastore.
     pub datastore_migrations: Option<u32>,
+    /// From this share of its room on, VMs are moved off a system datastore.
+    pub datastore_limit: f64,
     /// Weights of the resources in D; `None`: those of placement.
     pub weights: Option<Weights>,
     /// Share of forecasts in what VMs will use, 0 to 1; the rest is what they use.
@@ -152,6 +154,7 @@ impl Default for Optimize {
             migrations: None,
             host_migrations: None,
             datastore_migrations: Some(0),
+            datastore_limit: 0.9,
             weights: None,
             predictive: 0.0,
             minimum_gain: 0.02,

@@ -402,6 +402,12 @@ pub struct Datastore {
     /// FREE_MB; where LIMIT_MB is set, LIMIT_MB - USED_MB in its place, at least 0, also where that is
     /// more: so operators overcommit storage (7.4, `Datastore::get_avail_mb` and rank's `DatastoreXML`).
     pub free: Disk,
+    /// LIMIT_MB or TOTAL_MB; 0 where neither is known.
+    pub total: Disk,
+    /// TM_MAD, the driver.
+    pub driver: String,
+    /// Disks of running VMs may come and go: DS_MIGRATE and DS_LIVE_MIGRATE are YES.
+    pub moves_live: bool,
     /// The clusters that it serves, sorted.
     pub clusters: Vec<ClusterId>,
     /// For SCHED_DS_RANK.

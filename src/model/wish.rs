@@ -15,6 +15,8 @@ pub struct Wishes {
     pub likings: Vec<Liking>,
     /// ONEAIO_STAY: no optimization and no evacuation moves its VMs.
     pub stay: bool,
+    /// ONEAIO_YIELD: rules among its VMs do not keep a host from being emptied.
+    pub yields: bool,
     /// ONEAIO_PRIORITY, 0 to 100: larger ones first, where not all find a place.
     pub priority: u32,
 }

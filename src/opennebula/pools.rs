@@ -50,6 +50,8 @@ pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd
     }
     let used = odd.capacity("USED_MB", object("USED_MB"));
     let free = odd.capacity("FREE_MB", object("FREE_MB"));
+    let total = odd.capacity("TOTAL_MB", object("TOTAL_MB"));
+    let says = |name| attributes.first_in(Section::Template, name).is_some_and(number::yes);
     let shared = attributes.first_in(Section::Template, "SHARED").filter(|text| !text.is_empty());
     let id = number::id(object("ID"));
     let datastore = Datastore {
@@ -58,6 +60,9 @@ pub fn datastore(walker: &mut Walker<'_>) -> Result<(Option<i32>, Datastore, Odd
         system: number::integer(object("TYPE")) == Some(1),
         shared: shared.is_none_or(number::yes),
         free: Disk(limit.map_or(free, |limit| limit.saturating_sub(used).max(0))),
+        total: Disk(limit.unwrap_or(total).max(0)),
+        driver: object("TM_MAD").to_owned(),
+        moves_live: says("DS_MIGRATE") && says("DS_LIVE_MIGRATE"),
         clusters: clusters(cluster_ids),
         attributes: Attributes::default(),
     };

@@ -3,10 +3,10 @@
 
 use super::assemble::{self, Parsed, Raw, RawCandidates};
 use super::odd::shortened;
-use super::xml::{Walker, XmlError};
+use super::xml::{Content, Walker, XmlError};
 use super::{cluster, host, number, pools, vm};
 use crate::model::snapshot::Snapshot;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::BufRead;
 use std::sync::Arc;
 use thiserror::Error;
@@ -47,7 +47,7 @@ pub fn read_stream<'a>(xml: Box<dyn BufRead + 'a>) -> Result<Snapshot, RequestEr
     document(Walker::open_stream(xml)?)
 }
 
-fn document((mut walker, root): (Walker<'_>, String)) -> Result<Snapshot, RequestError> {
+fn document<'a>((mut walker, root): (Walker<'a>, String)) -> Result<Snapshot, RequestError> {
     if root != "SCHEDULER_DRIVER_ACTION" {
         return Err(RequestError::Root(shortened(&root)));
     }
@@ -108,29 +108,49 @@ fn collect<T>(
 /// Id lists of REQUIREMENTS, each distinct one kept once: thousands of VMs share
 /// a few lists of hosts, and the lists are most of a large document.
 #[derive(Default)]
-struct IdLists {
+struct IdLists<'a> {
     known: HashMap<Vec<i32>, Arc<[i32]>>,
+    /// The last ones as they are written, newest first: a VM mostly has the same as the one before.
+    recent: VecDeque<(Content<'a>, Arc<[i32]>)>,
     scratch: Vec<i32>,
 }
 
-impl IdLists {
-    fn read(&mut self, walker: &mut Walker<'_>) -> Result<Arc<[i32]>, XmlError> {
+/// Lists of hosts and of datastores of two kinds of VMs, and those of a NIC.
+const RECENT: usize = 6;
+
+impl<'a> IdLists<'a> {
+    fn read(&mut self, walker: &mut Walker<'a>) -> Result<Arc<[i32]>, XmlError> {
+        for (content, list) in &self.recent {
+            if walker.skip_alike(*content)? {
+                return Ok(list.clone());
+            }
+        }
         self.scratch.clear();
-        pools::ids(walker, &mut self.scratch)?;
+        let content = walker.children_with_content(|w, _| {
+            self.scratch.extend(number::id(&w.text()?));
+            Ok(())
+        })?;
         if !self.scratch.is_sorted() {
             self.scratch.sort_unstable();
         }
         self.scratch.dedup();
-        if let Some(list) = self.known.get(&self.scratch) {
-            return Ok(list.clone());
+        let list = match self.known.get(&self.scratch) {
+            Some(list) => list.clone(),
+            None => {
+                let list: Arc<[i32]> = self.scratch.as_slice().into();
+                self.known.insert(self.scratch.clone(), list.clone());
+                list
+            }
+        };
+        if let Some(content) = content {
+            self.recent.truncate(RECENT - 1);
+            self.recent.push_front((content, list.clone()));
         }
-        let list: Arc<[i32]> = self.scratch.as_slice().into();
-        self.known.insert(self.scratch.clone(), list.clone());
         Ok(list)
     }
 }
 
-fn candidates(walker: &mut Walker<'_>, lists: &mut IdLists) -> Result<RawCandidates, XmlError> {
+fn candidates<'a>(walker: &mut Walker<'a>, lists: &mut IdLists<'a>) -> Result<RawCandidates, XmlError> {
     let mut raw = RawCandidates::default();
     walker.children(|w, tag| {
         match tag {

@@ -23,6 +23,8 @@ const PREFER: &str = "ONEAIO_PREFER";
 const AVOID: &str = "ONEAIO_AVOID";
 /// No migration but by the operator.
 const STAY: &str = "ONEAIO_STAY";
+/// Rules that give way to maintenance.
+const YIELD: &str = "ONEAIO_YIELD";
 /// Who goes first where not all find a place.
 const PRIORITY: &str = "ONEAIO_PRIORITY";
 /// The largest of them.
@@ -50,8 +52,8 @@ pub fn read<'t>(whom: &str, text: impl Fn(&str) -> &'t str, odd: &mut Odd) -> Wi
         .map(|by| Together { by, soft: reading.yes(TOGETHER_SOFT, text(TOGETHER_SOFT)) });
     let mut likings = reading.likings(PREFER, text(PREFER), 1.0);
     likings.extend(reading.likings(AVOID, text(AVOID), -1.0));
-    let (stay, priority) = (reading.yes(STAY, text(STAY)), reading.priority(text(PRIORITY)));
-    Wishes { spread, together, likings, stay, priority }
+    let (stay, yields) = (reading.yes(STAY, text(STAY)), reading.yes(YIELD, text(YIELD)));
+    Wishes { spread, together, likings, stay, yields, priority: reading.priority(text(PRIORITY)) }
 }
 
 struct Reading<'a> {

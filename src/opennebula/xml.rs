@@ -49,25 +49,30 @@ pub struct Walker<'a> {
 
 /// Where the document comes from: all of it in memory, or piece by piece.
 enum Source<'a> {
-    Text(Reader<&'a [u8]>),
+    /// The reader, the document, and how many bytes of it the reader was taken past.
+    Text(Reader<&'a [u8]>, &'a [u8], u64),
     Stream(Reader<Box<dyn BufRead + 'a>>, Vec<u8>),
 }
 
-macro_rules! of_reader {
-    ($walker:ident, $reader:ident => $what:expr) => {
+macro_rules! position {
+    ($walker:ident, $of:ident) => {
         match &$walker.source {
-            Source::Text($reader) => $what,
-            Source::Stream($reader, _) => $what,
+            Source::Text(reader, _, past) => reader.$of() + past,
+            Source::Stream(reader, _) => reader.$of(),
         }
     };
 }
+
+/// What stands between the tags of an element, as the document has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a>(&'a [u8]);
 
 impl<'a> Walker<'a> {
     /// Opens a document and steps into its root, whose name comes with it.
     pub fn open(xml: &'a str) -> Result<(Self, String)> {
         let mut reader = Reader::from_str(xml);
         reader.config_mut().expand_empty_elements = true;
-        Self { source: Source::Text(reader) }.enter()
+        Self { source: Source::Text(reader, xml.as_bytes(), 0) }.enter()
     }
 
     /// As [`Self::open`], of a document that is read while it is walked through.
@@ -127,6 +132,41 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// As [`Self::children`], and what the element holds, to tell its like. That of an empty one and of a document that
+    /// comes piece by piece is not told.
+    pub fn children_with_content(
+        &mut self,
+        visit: impl FnMut(&mut Self, &str) -> Result<()>,
+    ) -> Result<Option<Content<'a>>> {
+        let begins = self.rest();
+        self.children(visit)?;
+        let Some((begins, ends)) = begins.zip(self.rest()) else { return Ok(None) };
+        let all = begins.get(..begins.len() - ends.len()).unwrap_or_default();
+        Ok(all.iter().rposition(|byte| *byte == b'<').map(|end| Content(&all[..end])))
+    }
+
+    /// Passes over the element if it holds the very bytes that another did, which was read to its end: what these mean
+    /// is known then. Whether it does.
+    pub fn skip_alike(&mut self, other: Content<'a>) -> Result<bool> {
+        let Source::Text(reader, whole, past) = &mut self.source else { return Ok(false) };
+        let rest = *reader.get_ref();
+        let before = &whole[..whole.len() - rest.len()];
+        let alike = rest.strip_prefix(other.0).filter(|rest| rest.starts_with(b"</"));
+        // one that is written as a single tag is over already
+        let Some(rest) = alike.filter(|_| !before.ends_with(b"/>")) else { return Ok(false) };
+        *reader.get_mut() = rest;
+        *past += other.0.len() as u64;
+        self.skip().map(|()| true)
+    }
+
+    /// What is still to be read.
+    fn rest(&self) -> Option<&'a [u8]> {
+        match &self.source {
+            Source::Text(reader, ..) => Some(*reader.get_ref()),
+            Source::Stream(..) => None,
+        }
+    }
+
     /// Passes over the element and all below it.
     pub fn skip(&mut self) -> Result<()> {
         let mut depth = 0_usize;
@@ -148,14 +188,14 @@ impl<'a> Walker<'a> {
                 Event::Eof => return Ok(()),
                 Event::Text(text) if text.trim_ascii().is_empty() => {}
                 Event::Comment(_) | Event::PI(_) => {}
-                _ => return Err(XmlError::Trailing(of_reader!(self, reader => reader.buffer_position()))),
+                _ => return Err(XmlError::Trailing(position!(self, buffer_position))),
             }
         }
     }
 
     fn next(&mut self) -> Result<Event<'a>> {
         let event = match &mut self.source {
-            Source::Text(reader) => reader.read_event(),
+            Source::Text(reader, ..) => reader.read_event(),
             Source::Stream(reader, piece) => {
                 piece.clear();
                 reader.read_event_into(piece).map(Event::into_owned)
@@ -183,7 +223,7 @@ impl<'a> Walker<'a> {
                 | SyntaxError::UnclosedDoubleQuotedAttributeValue,
             ) => self.cut(),
             Error::Io(problem) => {
-                let position = of_reader!(self, reader => reader.buffer_position());
+                let position = position!(self, buffer_position);
                 XmlError::Source { position, problem: shortened(&problem.to_string()) }
             }
             other => self.syntax(&other.to_string()),
@@ -191,11 +231,11 @@ impl<'a> Walker<'a> {
     }
 
     fn cut(&self) -> XmlError {
-        XmlError::Cut(of_reader!(self, reader => reader.buffer_position()))
+        XmlError::Cut(position!(self, buffer_position))
     }
 
     fn syntax(&self, problem: &str) -> XmlError {
-        let position = of_reader!(self, reader => reader.error_position());
+        let position = position!(self, error_position);
         XmlError::Syntax { position, problem: shortened(problem) }
     }
 
@@ -256,6 +296,50 @@ mod tests {
         assert!(matches!(texts("<R><A>&nope;</A></R>"), Err(XmlError::Syntax { .. })));
         let laughs = "<!DOCTYPE R [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]><R><A>&b;</A></R>";
         assert_eq!(texts(laughs), Err(XmlError::Doctype));
+    }
+
+    #[test]
+    fn what_is_alike_is_passed_over_and_nothing_else_is() {
+        // the names of the children of each element, and whether it was passed over
+        let read = |xml: &str| -> Result<Vec<(Vec<String>, bool)>> {
+            let (mut walker, _) = Walker::open(xml)?;
+            let mut found: Vec<(Vec<String>, bool)> = Vec::new();
+            let mut last: Option<(Content<'_>, Vec<String>)> = None;
+            walker.children(|w, _| {
+                if let Some((content, names)) = &last
+                    && w.skip_alike(*content)?
+                {
+                    found.push((names.clone(), true));
+                    return Ok(());
+                }
+                let mut names = Vec::new();
+                let content = w.children_with_content(|w, name| {
+                    names.push(name.to_owned());
+                    w.skip()
+                })?;
+                last = content.map(|content| (content, names.clone()));
+                found.push((names, false));
+                Ok(())
+            })?;
+            walker.finish().map(|()| found)
+        };
+        let told = |xml: &str| {
+            let found = read(xml).expect("reads");
+            found.iter().map(|(names, passed)| format!("{}{}", names.concat(), u8::from(*passed))).collect::<Vec<_>>()
+        };
+        assert_eq!(told("<R><L><A>1</A></L><L><A>1</A></L><M><A>1</A></M></R>"), ["A0", "A1", "A1"]);
+        // longer, shorter, other
+        assert_eq!(told("<R><L><A>1</A></L><L><A>1</A><B/></L><L><A>1</A></L></R>"), ["A0", "AB0", "A0"]);
+        assert_eq!(told("<R><L><A>1</A></L><L> <A>1</A></L></R>"), ["A0", "A0"]);
+        // empty ones, before what looks like their content too
+        assert_eq!(told("<R><L/><L></L><L></L></R>"), ["0", "0", "1"]);
+        assert_eq!(told("<R><L><A/></L><L/><A/></R>"), ["A0", "0", "0"]);
+        // faults are found where they stand
+        let (plain, alike) = ("<R><L><A>1</A></L><L><B>1</B></L><M>", "<R><L><A>1</A></L><L><A>1</A></L><M>");
+        for end in ["</X></M></R>", "</L></R>", "", "</M></R>x"] {
+            assert_eq!(read(&format!("{plain}{end}")), read(&format!("{alike}{end}")).map(|_| vec![]), "{end}");
+        }
+        assert!(matches!(read("<R><L><A>1</A></L><L><A>1</A></M></R>"), Err(XmlError::Syntax { .. })));
     }
 
     #[test]

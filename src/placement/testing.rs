@@ -39,6 +39,9 @@ pub fn datastore(id: i32, free: i64) -> Datastore {
         system: true,
         shared: true,
         free: Disk(free),
+        total: Disk(free),
+        driver: "shared".to_owned(),
+        moves_live: true,
         clusters: vec![ClusterId(0)],
         attributes: Attributes::default(),
     }

@@ -9,6 +9,7 @@ use crate::history::{HistoryStore, StoreError};
 use crate::machine::clock::now;
 use crate::model::ids::{HostId, VmId};
 use crate::model::measure::{Company, Pressure};
+use crate::model::resource::PerResource;
 use crate::model::sample::VmIdentity;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -26,6 +27,7 @@ const TOLD: usize = 8;
 pub fn compared(
     store: &mut dyn HistoryStore,
     model: Option<&Model>,
+    weights: &PerResource<f64>,
     progress: &dyn Fn(&str),
 ) -> Result<Option<Compared>, StoreError> {
     let companies = store.companies()?;
@@ -44,7 +46,7 @@ pub fn compared(
         progress(&format!("pressure: VM {vm}"));
         days.add(identities.get(&vm), &store.samples(vm)?, of_one, model);
     }
-    Ok(days.compared(&cpu))
+    Ok(days.compared(&cpu, weights))
 }
 
 /// What VMs of each class felt; nothing where nothing was measured.

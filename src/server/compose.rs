@@ -200,6 +200,9 @@ fn datastore(clusters: Vec<ClusterId>) -> Datastore {
         system: true,
         shared: true,
         free: Disk(i64::MAX / 4),
+        total: Disk(0),
+        driver: String::new(),
+        moves_live: false,
         clusters,
         attributes: Attributes::default(),
     }

@@ -152,6 +152,9 @@ fn datastore() -> Datastore {
         system: true,
         shared: true,
         free: ROOM,
+        total: ROOM,
+        driver: String::new(),
+        moves_live: false,
         clusters: vec![ClusterId(0)],
         attributes: Attributes::default(),
     }

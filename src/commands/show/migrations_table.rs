@@ -30,6 +30,9 @@ pub fn explanation(snapshot: &Snapshot, explanation: &MigrationExplanation, full
         MigrationOutcome::Moves { to, why } => {
             format!("VM {vm} {label} moves from {at} to host {to} {}: {why}", name(*to))
         }
+        MigrationOutcome::ChangesDatastore { to, why } => {
+            format!("VM {vm} {label} stays on {at}, its disks move to datastore {to}: {why}")
+        }
         MigrationOutcome::Stays(why) => format!("VM {vm} {label} stays on {at}: it {why}"),
     };
     if !explanation.with.is_empty() {
@@ -103,13 +106,18 @@ pub fn migrations(snapshot: &Snapshot, migrated: &Migrated) -> Grid {
     let name = |host| snapshot.host_index(host).map_or("", |index| snapshot.hosts[index].name.as_str());
     for (step, one) in (1..).zip(&migrated.migrations) {
         let step: usize = step;
+        let stays = one.leaves_datastore();
         table.add_row([
             step.to_string(),
             one.vm.to_string(),
             snapshot.vm(one.vm).map_or(String::new(), |vm| vm.name.clone()),
-            format!("host {} {}", one.from, name(one.from)),
-            format!("host {} {}", one.to, name(one.to)),
-            one.memory.text(),
+            if stays {
+                format!("datastore {}", one.datastore)
+            } else {
+                format!("host {} {}", one.from, name(one.from))
+            },
+            if stays { format!("datastore {}", one.to_datastore) } else { format!("host {} {}", one.to, name(one.to)) },
+            if stays { one.disk.text() } else { one.memory.text() },
             format!("{:.3}", one.score.0),
             format!("{:.3}", one.score.1),
             one.why.clone(),

@@ -196,13 +196,17 @@ fn migrated(name: &str, optimized: &Optimized) -> Markup {
         h2 { "Migrations, in their order" }
         div.scroll { table {
             thead { tr {
-                th.n { "step" } th.n { "VM" } th { "name" } th.n { "from host" } th.n { "to host" } th { "to copy" }
+                th.n { "step" } th.n { "VM" } th { "name" } th.n { "from" } th.n { "to" } th { "to copy" }
                 th.n { "D before" } th.n { "after" } th { "why" }
             } }
             tbody { @for (step, one) in migrated.migrations.iter().enumerate() { tr {
                 td.n { (step + 1) } td.n { (one.vm) }
                 td { (snapshot.vm(one.vm).map_or("", |vm| vm.name.as_str())) }
-                td.n { (one.from) } td.n { (one.to) } td { (one.memory.text()) }
+                @if one.leaves_datastore() {
+                    td.n { "datastore " (one.datastore) } td.n { "datastore " (one.to_datastore) } td { (one.disk.text()) }
+                } @else {
+                    td.n { "host " (one.from) } td.n { "host " (one.to) } td { (one.memory.text()) }
+                }
                 td.n { (number(one.score.0)) } td.n { (number(one.score.1)) } td { (one.why) }
             } } }
         } }

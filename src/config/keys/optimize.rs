@@ -3,6 +3,14 @@
 use super::{Key, number, yes_no};
 use crate::model::policy::DrsPolicy;
 
+/// A limit on migrations.
+fn at_most(text: &str) -> Result<Option<u32>, &'static str> {
+    match text {
+        "-1" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| "a whole number from 0, or -1 for no limit"),
+    }
+}
+
 /// In the order of the shipped file.
 pub const KEYS: &[Key] = &[
     Key {
@@ -24,12 +32,22 @@ pub const KEYS: &[Key] = &[
         default: "-1",
         help: "At most this many migrations in one plan, -1 for no limit. ONE_DRS/MIGRATION_THRESHOLD and\n\
                HOST_MIGRATION_THRESHOLD go over it.",
+        set: |s, text| at_most(text).map(|limit| s.policy.optimize.migrations = limit),
+    },
+    Key {
+        name: "optimize.datastore_migrations",
+        default: "0",
+        help: "At most this many migrations to another system datastore in one plan, -1 for no limit. They count\n\
+               among all migrations. ONE_DRS/DS_MIGRATION_THRESHOLD goes over it.",
+        set: |s, text| at_most(text).map(|limit| s.policy.optimize.datastore_migrations = limit),
+    },
+    Key {
+        name: "optimize.datastore_limit",
+        default: "0.9",
+        help: "A shared system datastore that is fuller than this share of its room gives VMs to others of the\n\
+               same TM_MAD, which stay below it. From 0 to 1.",
         set: |s, text| {
-            s.policy.optimize.migrations = match text {
-                "-1" => None,
-                text => Some(text.parse().map_err(|_| "a whole number from 0, or -1 for no limit")?),
-            };
-            Ok(())
+            number(text, 1.0).map(|value| s.policy.optimize.datastore_limit = value).ok_or("a number from 0 to 1")
         },
     },
     Key {

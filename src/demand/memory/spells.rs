@@ -82,14 +82,16 @@ impl Spells {
         let mut found = None;
         for same in counts.chunk_by(|a, b| a.0 == b.0) {
             let count = same.iter().map(|(_, count)| *count).sum::<u64>() as f64;
-            let (low, high) = bounds(same[0].0);
-            found = Some((low + (high - low) * (left / count).min(1.0)).min(most));
+            found = Some((same[0].0, (left / count).min(1.0)));
             if left <= count {
                 break;
             }
             left -= count;
         }
-        found
+        found.map(|(bucket, part)| {
+            let (low, high) = bounds(bucket);
+            (low + (high - low) * part).min(most)
+        })
     }
 
     /// How many values the last spells hold.

@@ -54,17 +54,11 @@ pub struct Tables {
     of_vms: [(String, String); 2],
 }
 
-/// The tables, where the database holds them and none of ours.
+/// The tables, where the database holds them.
 ///
 /// # Errors
 /// When it cannot be told which tables are meant, or they lack a column.
 pub fn find(transaction: &mut Transaction<'_>) -> Result<Option<Tables>, StoreError> {
-    let ours = transaction.query_typed_one("SELECT to_regclass('oneaio.meta') IS NOT NULL", &[])?;
-    if column(&ours, 0)? { Ok(None) } else { find_beside_ours(transaction) }
-}
-
-/// The tables, where the database holds them.
-fn find_beside_ours(transaction: &mut Transaction<'_>) -> Result<Option<Tables>, StoreError> {
     let sql =
         "SELECT quote_ident(n.nspname), quote_ident(c.relname), lower(c.relname), c.oid, pg_table_is_visible(c.oid)
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -254,7 +248,7 @@ impl Tables {
 /// When it cannot be read, or is no such database.
 pub fn each_sample(url: &str, patience: Duration, visit: &mut dyn FnMut(VmSample)) -> Result<(), StoreError> {
     let mut store = TimescaleStore::connect(url, patience)?;
-    let Some(tables) = store.short(find_beside_ours)? else {
+    let Some(tables) = store.short(find)? else {
         return Err(StoreError::Schema("it holds no tables of the ai-orchestrator (prod_metrics)".to_owned()));
     };
     let none: [(&(dyn ToSql + Sync), Type); 0] = [];

@@ -18,7 +18,7 @@ use ai_orchestrator::AiOrchestrator;
 use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
-use postgres::{Client, Config, NoTls, Transaction};
+use postgres::{Client, Config, NoTls, SimpleQueryMessage, Transaction};
 use std::time::Duration;
 use tls::Mode;
 
@@ -166,8 +166,11 @@ impl TimescaleStore {
         Ok(Self { client: secured(config, &address)?, patience, holder: None, reading: false })
     }
 
+    /// The tables of the ai-orchestrator, where there are none of ours. That ours are there takes one round trip.
     fn ai_orchestrator(&mut self) -> Result<Option<ai_orchestrator::Tables>, StoreError> {
-        self.short(ai_orchestrator::find)
+        let limits = self.limits();
+        let sql = format!("BEGIN READ ONLY; {limits}; SELECT to_regclass('oneaio.meta') IS NOT NULL; COMMIT");
+        if told(&self.client.simple_query(&sql)?) { Ok(None) } else { self.short(ai_orchestrator::find) }
     }
 
     fn migrate(&mut self, beside_others: bool) -> Result<(), StoreError> {
@@ -336,19 +339,25 @@ impl TimescaleStore {
     }
 
     fn begin_questions(&mut self) -> Result<(), StoreError> {
-        let most = self.patience.as_millis().max(1);
+        let limits = self.limits();
         self.client.batch_execute(&format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {most};
-             SET LOCAL lock_timeout = {most}; SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits};
+             SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
         ))?;
         self.reading = true;
         Ok(())
     }
 
+    /// Lets the statements of a transaction take as long as the caller has patience.
+    fn limits(&self) -> String {
+        let most = self.patience.as_millis().max(1);
+        format!("SET LOCAL statement_timeout = {most}; SET LOCAL lock_timeout = {most}")
+    }
+
     /// A transaction whose statements may take as long as the caller has patience.
     fn short<T>(&mut self, work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let most = self.patience.as_millis().max(1);
-        self.transaction(&format!("SET LOCAL statement_timeout = {most}; SET LOCAL lock_timeout = {most}"), work)
+        let limits = self.limits();
+        self.transaction(&limits, work)
     }
 
     /// A transaction whose statements may take long, but do not wait longer than that for others.
@@ -380,6 +389,11 @@ impl From<postgres::Error> for StoreError {
     fn from(error: postgres::Error) -> Self {
         failure(&error)
     }
+}
+
+/// Whether statements that were sent together selected a truth.
+fn told(messages: &[SimpleQueryMessage]) -> bool {
+    messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
 }
 
 /// A column of the type that our tables give it; other tables of that name are told.

@@ -20,6 +20,9 @@ impl Known for TimescaleStore {
     }
 
     fn identities(&mut self, vms: Option<&[VmId]>) -> Result<Vec<(VmId, VmIdentity)>, StoreError> {
+        if vms.is_some_and(<[VmId]>::is_empty) {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT vm, identity FROM oneaio.identities WHERE $1::int[] IS NULL OR vm = ANY($1) ORDER BY vm";
         let rows = self.rows(sql, &[(&vms.map(numbers), Type::INT4_ARRAY)])?;
         let mut found = Vec::with_capacity(rows.len());
@@ -87,14 +90,17 @@ impl Placing for TimescaleStore {
     }
 
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
-        self.short(|transaction| match save_sent(transaction, sent) {
-            // who may read may not always write
-            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                let told = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
-                Err(StoreError::NotWritable(told))
-            }
-            outcome => Ok(outcome?),
-        })
+        let limits = self.limits();
+        let Err(error) = save_sent(&mut self.client, &limits, sent) else { return Ok(()) };
+        if !self.client.is_closed() {
+            self.client.batch_execute("ROLLBACK")?;
+        }
+        // who may read may not always write
+        if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            let told = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
+            return Err(StoreError::NotWritable(told));
+        }
+        Err(error.into())
     }
 
     fn collecting(&mut self) -> Option<&mut dyn Collecting> {

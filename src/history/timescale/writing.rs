@@ -2,12 +2,12 @@
 
 use super::super::text::{ascii, vectors_text};
 use super::super::{Batch, Learn, Learnt, Sent, outlook};
-use super::Value;
+use super::{Value, told};
 use crate::model::history::{Attempts, Estimate};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
-use postgres::Transaction;
 use postgres::types::Type;
+use postgres::{Client, Transaction};
 use std::collections::{BTreeMap, HashMap};
 
 /// Seconds between samples of a VM, at least, as reckoned for what a look at a whole range reads.
@@ -240,33 +240,48 @@ pub fn save_carbon(
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Keeps what a plan has sent where, and forgets what is old.
-pub fn save_sent(transaction: &mut Transaction<'_>, sent: &Sent<'_>) -> Result<(), postgres::Error> {
-    let forget = "DELETE FROM oneaio.placements WHERE at < $1 OR at > $2";
-    let bounds: [Value<'_>; 2] = [(&sent.placements_since, Type::INT8), (&sent.placements_until, Type::INT8)];
-    transaction.execute_typed(forget, &bounds)?;
+/// Keeps what a plan has sent where, and forgets what is old; one transaction, in three round trips where
+/// no attempt is to be kept. After an
+/// error it is still open. A server that fails right after it may have lost it, as SQLite in its WAL mode: what we
+/// remember there only helps, and a plan does not wait for a disk.
+pub fn save_sent(client: &mut Client, limits: &str, sent: &Sent<'_>) -> Result<(), postgres::Error> {
+    let forget =
+        |table: &str, since: i64, until: i64| format!("DELETE FROM oneaio.{table} WHERE at < {since} OR at > {until}");
+    // tables of an older version have no attempts: the next collection makes them
+    let attempts = told(&client.simple_query(&format!(
+        "BEGIN; {limits}; SET LOCAL synchronous_commit = off; {};
+         SELECT to_regclass('oneaio.attempts') IS NOT NULL",
+        forget("placements", sent.placements_since, sent.placements_until)
+    ))?);
     let vms: Vec<i32> = sent.placements.iter().map(|p| p.vm.0).collect();
     let hosts: Vec<i32> = sent.placements.iter().map(|p| p.host.0).collect();
     let times: Vec<i64> = sent.placements.iter().map(|p| p.at).collect();
     let sql = "INSERT INTO oneaio.placements SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[]) \
                ON CONFLICT (vm) DO UPDATE SET host = excluded.host, at = excluded.at";
     let (int, long) = (Type::INT4_ARRAY, Type::INT8_ARRAY);
-    transaction.execute_typed(sql, &[(&vms, int.clone()), (&hosts, int.clone()), (&times, long.clone())])?;
-    // tables of an older version: made by the next collection
-    let there = "SELECT to_regclass('oneaio.attempts') IS NOT NULL";
-    if !transaction.query_typed_one(there, &[])?.get::<_, bool>(0) {
-        return Ok(());
+    client.query_typed(sql, &[(&vms, int.clone()), (&hosts, int), (&times, long)])?;
+    if !attempts {
+        return client.batch_execute("COMMIT");
     }
-    let forget = "DELETE FROM oneaio.attempts WHERE at < $1 OR at > $2";
-    transaction.execute_typed(forget, &[(&sent.attempts_since, Type::INT8), (&sent.until, Type::INT8)])?;
-    let vms: Vec<i32> = sent.attempts.iter().map(|(vm, _)| vm.0).collect();
-    let of = |number: fn(&Attempts) -> i64| -> Vec<i64> { sent.attempts.iter().map(|(_, one)| number(one)).collect() };
-    let errors: Vec<String> = sent.attempts.iter().map(|(_, one)| ascii(&one.error)).collect();
+    let forget = forget("attempts", sent.attempts_since, sent.until);
+    if sent.attempts.is_empty() {
+        return client.batch_execute(&format!("{forget}; COMMIT"));
+    }
+    client.batch_execute(&forget)?;
+    save_attempts(client, sent.attempts)?;
+    client.batch_execute("COMMIT")
+}
+
+fn save_attempts(client: &mut Client, attempts: &[(VmId, Attempts)]) -> Result<(), postgres::Error> {
+    let vms: Vec<i32> = attempts.iter().map(|(vm, _)| vm.0).collect();
+    let of = |number: fn(&Attempts) -> i64| -> Vec<i64> { attempts.iter().map(|(_, one)| number(one)).collect() };
+    let errors: Vec<String> = attempts.iter().map(|(_, one)| ascii(&one.error)).collect();
     let sql = "INSERT INTO oneaio.attempts \
                SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
                ON CONFLICT (vm) DO UPDATE SET failed = excluded.failed, at = excluded.at, \
                sequence = excluded.sequence, error = excluded.error";
     let numbers = (of(|one| i64::from(one.failed)), of(|one| one.at), of(|one| one.sequence));
+    let (int, long) = (Type::INT4_ARRAY, Type::INT8_ARRAY);
     let values: [Value<'_>; 5] = [
         (&vms, int),
         (&numbers.0, long.clone()),
@@ -274,5 +289,5 @@ pub fn save_sent(transaction: &mut Transaction<'_>, sent: &Sent<'_>) -> Result<(
         (&numbers.2, long),
         (&errors, Type::TEXT_ARRAY),
     ];
-    transaction.execute_typed(sql, &values).map(|_| ())
+    client.query_typed(sql, &values).map(drop)
 }

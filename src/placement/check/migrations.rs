@@ -1,7 +1,7 @@
 //! Plans of migrations: is every step one that oned could carry out, with room on the
 //! target while the source still holds its own, and does the end break a rule?
 
-use super::{Breach, Move, affinity, devices, domains};
+use super::{Breach, Move, affinity, datastores, devices, domains};
 use crate::model::cluster::Cluster;
 use crate::model::expression::{Facts, parse_requirement};
 use crate::model::ids::{DatastoreId, HostId, VmId};
@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 #[must_use]
 pub fn migration_breaches(snapshot: &Snapshot, cluster: &Cluster, plan: &Plan, policy: &Policy) -> Vec<Breach> {
     let mut found = Vec::new();
-    let moves = resolve(snapshot, cluster, plan, policy, &mut found);
-    limits(plan, policy, &mut found);
+    let (moves, between) = resolve(snapshot, cluster, plan, policy, &mut found);
+    limits(&moves, &between, policy, &mut found);
+    datastores::moves(snapshot, &between, policy, &mut found);
     steps(snapshot, &moves, policy, &mut found);
     affinity::groups(snapshot, &moves, &mut found);
     domains::domains(snapshot, &moves, &mut found);
@@ -49,18 +50,19 @@ pub fn migrations_without_breaches(
     }
 }
 
-/// Resolves the actions; what may not move, or not there, is a breach.
+/// Resolves the actions, those to other hosts and those to other datastores; what may not move, or not there, is a
+/// breach.
 fn resolve<'a>(
     snapshot: &'a Snapshot,
     cluster: &Cluster,
     plan: &'a Plan,
     policy: &Policy,
     found: &mut Vec<Breach>,
-) -> Vec<Move<'a>> {
+) -> (Vec<Move<'a>>, Vec<Move<'a>>) {
     let candidates: HashMap<VmId, &Candidates> =
         snapshot.candidates.iter().map(|c| (snapshot.vms[c.vm].id, c)).collect();
     let mut seen = HashSet::new();
-    let mut moves = Vec::new();
+    let (mut moves, mut between) = (Vec::new(), Vec::new());
     for action in &plan.actions {
         let mut breach = |rule, text: String| found.push(Breach { vm: action.vm, rule, text });
         if !seen.insert(action.vm) {
@@ -76,7 +78,8 @@ fn resolve<'a>(
             breach(rule::HOST, format!("host {} is unknown", action.host));
             continue;
         };
-        if !candidates.hosts.iter().any(|&h| h as usize == host) {
+        let stays = vm.host == Some(action.host) && vm.datastore.is_some_and(|own| own != action.datastore);
+        if !stays && !candidates.hosts.iter().any(|&h| h as usize == host) {
             breach(rule::HOST, format!("host {} is not among its candidates", action.host));
         }
         let host = &snapshot.hosts[host];
@@ -88,7 +91,7 @@ fn resolve<'a>(
         if of_group == Some(true) {
             breach(rule::BLOCKED, "its VM group or role has ONEAIO_STAY=YES".to_owned());
         }
-        fit_to_move(vm, action, policy).into_iter().for_each(|(rule, text)| breach(rule, text));
+        fit_to_move(vm, action, stays, policy).into_iter().for_each(|(rule, text)| breach(rule, text));
         if !host.enabled {
             breach(rule::HOST, format!("host {} is not in a state to take VMs", host.id));
         }
@@ -99,13 +102,13 @@ fn resolve<'a>(
         if outside(host.id) || vm.host.is_some_and(outside) {
             breach(rule::CLUSTER, format!("moves from or to a host outside of cluster {}", cluster.id));
         }
-        moves.push(Move { action, vm, candidates, host });
+        if stays { &mut between } else { &mut moves }.push(Move { action, vm, candidates, host });
     }
-    moves
+    (moves, between)
 }
 
 /// What is wrong with moving this VM at all.
-fn fit_to_move(vm: &Vm, action: &Action, policy: &Policy) -> Vec<(&'static str, String)> {
+fn fit_to_move(vm: &Vm, action: &Action, stays: bool, policy: &Policy) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     if action.operation != Operation::Migrate {
         wrong.push((rule::OPERATION, "must be migrate".to_owned()));
@@ -123,23 +126,28 @@ fn fit_to_move(vm: &Vm, action: &Action, policy: &Policy) -> Vec<(&'static str, 
     if !policy.optimize.move_pinned && (vm.pinned() || !vm.pci.is_empty()) {
         wrong.push((rule::PINNED, "has pinned CPUs or PCI devices".to_owned()));
     }
-    if vm.host == Some(action.host) {
+    if vm.host == Some(action.host) && !stays {
         wrong.push((rule::HOST, "moves to the host that it is on".to_owned()));
     }
-    if vm.datastore != Some(action.datastore) {
+    if vm.datastore != Some(action.datastore) && !stays {
         wrong.push((rule::DATASTORE, "changes host and datastore at once".to_owned()));
     }
     wrong
 }
 
 /// The thresholds; what is beyond them is in breach.
-fn limits(plan: &Plan, policy: &Policy, found: &mut Vec<Breach>) {
+fn limits(moves: &[Move<'_>], between: &[Move<'_>], policy: &Policy, found: &mut Vec<Breach>) {
     let optimize = &policy.optimize;
-    for (name, limit) in [("migrations", optimize.migrations), ("host migrations", optimize.host_migrations)] {
+    let all: Vec<&Move<'_>> = moves.iter().chain(between).collect();
+    for (name, limit, of) in [
+        ("migrations", optimize.migrations, &all[..]),
+        ("host migrations", optimize.host_migrations, &all[..moves.len()]),
+        ("datastore migrations", optimize.datastore_migrations, &all[moves.len()..]),
+    ] {
         let Some(limit) = limit else { continue };
-        for action in plan.actions.iter().skip(limit as usize) {
-            let text = format!("{} {name}, at most {limit} are allowed", plan.actions.len());
-            found.push(Breach { vm: action.vm, rule: rule::THRESHOLD, text });
+        for one in of.iter().skip(limit as usize) {
+            let text = format!("{} {name}, at most {limit} are allowed", of.len());
+            found.push(Breach { vm: one.vm.id, rule: rule::THRESHOLD, text });
         }
     }
 }

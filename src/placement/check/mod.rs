@@ -5,6 +5,7 @@
 //! printing one. A breach is a bug of the planner.
 
 mod affinity;
+mod datastores;
 mod devices;
 mod domains;
 mod migrations;

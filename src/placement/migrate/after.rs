@@ -22,8 +22,19 @@ pub fn after(snapshot: &Snapshot, migrated: &Migrated, policy: &Policy) -> Snaps
             let known = next.datastore_index(*id);
             known.is_some_and(|datastore| !next.datastores[datastore].shared)
         });
-        let Snapshot { vms, hosts, .. } = &mut next;
+        let Snapshot { vms, hosts, datastores, .. } = &mut next;
         let vm = &mut vms[index];
+        if vm.host == Some(action.host) {
+            // its disks move, and nothing else
+            let disk = storage::system_disk(vm, policy);
+            for datastore in datastores.iter_mut() {
+                let signed =
+                    i64::from(Some(datastore.id) == vm.datastore) - i64::from(datastore.id == action.datastore);
+                datastore.free = Disk(datastore.free.0 + signed * disk.0);
+            }
+            vm.datastore = Some(action.datastore);
+            continue;
+        }
         let checkpoint = Disk((vm.memory.0 as f64 / 1024.0 * policy.memory_system_ds_scale) as i64);
         let disk = storage::system_disk(vm, policy) + checkpoint;
         for (host, sign) in [(from, -1), (to, 1)] {

@@ -9,6 +9,7 @@
 //! | `balance` | evens out hosts, by the one search |
 //! | `pack` | empties hosts |
 //! | `unrest` | what moves often must gain more |
+//! | `storage` | VMs from system datastores that fill up to others |
 //! | `schedule` | the order in which every step has room |
 //! | `drain` | empties one host that the operator names |
 //! | `wave` | empties as many of several hosts at once as the others bear |
@@ -31,6 +32,7 @@ mod residents;
 mod scene;
 mod schedule;
 mod state;
+mod storage;
 mod unrest;
 mod wave;
 mod why;

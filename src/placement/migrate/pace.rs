@@ -83,6 +83,8 @@ mod tests {
 
     fn to(host: i32) -> Migration {
         Migration {
+            to_datastore: DatastoreId(0),
+            disk: crate::model::units::Disk(0),
             vm: VmId(0),
             from: HostId(0),
             to: HostId(host),

@@ -3,13 +3,14 @@
 use super::scene::Scene;
 use super::schedule::Schedule;
 use super::state::State;
+use super::storage;
 use super::why;
 use crate::model::ids::HostId;
 use crate::model::migration::{HostChange, Migrated, Migration};
 use crate::model::plan::{Action, Operation, Plan};
 use crate::model::policy::DrsPolicy;
 use crate::model::snapshot::{Notice, Subject, VmState};
-use crate::model::units::Memory;
+use crate::model::units::{Disk, Memory};
 use crate::placement::score::green;
 use std::collections::BTreeMap;
 
@@ -19,12 +20,14 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
     let after = &schedule.state;
     let scores = (before.load().scores(), after.load().scores());
     let migrations = schedule.steps.iter().filter_map(|step| migration(scene, &before, after, &scores, *step));
-    let migrations: Vec<Migration> = migrations.collect();
+    let mut migrations: Vec<Migration> = migrations.collect();
+    let relief = storage::relieve(scene, after);
+    migrations.extend(relief.moves.iter().filter_map(|one| storage_move(scene, &scores, one)));
     let actions = migrations.iter().map(|one| Action {
         vm: one.vm,
         operation: Operation::Migrate,
         host: one.to,
-        datastore: one.datastore,
+        datastore: one.to_datastore,
         nics: Vec::new(),
     });
     let hosts = scene.context.snapshot.hosts.iter().enumerate().map(|(index, host)| {
@@ -43,7 +46,7 @@ pub fn migrated(scene: &Scene<'_>, schedule: &Schedule<'_>) -> Migrated {
         spare: None,
         plan: Plan { actions: actions.collect() },
         hosts: hosts.collect(),
-        notices: notices(scene, schedule),
+        notices: notices(scene, schedule).into_iter().chain(relief.notices).collect(),
         staying: scene.staying.to_vec(),
         idle: migrations.is_empty().then(|| why::idle(scene)),
         movable: scene.units.iter().map(|unit| unit.members.len()).sum(),
@@ -68,9 +71,26 @@ fn migration(
         from: vm.host?,
         to: scene.context.snapshot.hosts[to].id,
         datastore: vm.datastore?,
+        to_datastore: vm.datastore?,
+        disk: Disk(0),
         memory: Memory(demand.peak.memory.min(vm.memory.0 as f64) as i64),
         score: (larger(&scores.0), larger(&scores.1)),
         why: why(scene, before, after, request),
+    })
+}
+
+fn storage_move(scene: &Scene<'_>, scores: &(Vec<f64>, Vec<f64>), one: &storage::StorageMove) -> Option<Migration> {
+    let (vm, home) = (scene.vm(one.request), scene.context.home(one.request)?);
+    Some(Migration {
+        vm: vm.id,
+        from: vm.host?,
+        to: vm.host?,
+        datastore: vm.datastore?,
+        to_datastore: scene.context.snapshot.datastores[one.to].id,
+        memory: Memory(0),
+        disk: one.size,
+        score: (scores.0[home], scores.1[home]),
+        why: one.why.clone(),
     })
 }
 

@@ -64,6 +64,9 @@ fn explained(scene: &Scene<'_>, migrated: &Migrated, vm: VmId) -> Option<Migrati
     }
     let looks = looks(&mut state, unit);
     let outcome = match migrated.migrations.iter().find(|one| one.vm == vm) {
+        Some(one) if one.leaves_datastore() => {
+            MigrationOutcome::ChangesDatastore { to: one.to_datastore, why: one.why.clone() }
+        }
         Some(one) => MigrationOutcome::Moves { to: one.to, why: one.why.clone() },
         None => MigrationOutcome::Stays(stays(&state, migrated, unit, &looks)),
     };
@@ -95,17 +98,18 @@ fn after<'a>(scene: &'a Scene<'a>, migrated: &Migrated) -> State<'a> {
 fn looks(state: &mut State<'_>, unit: usize) -> Vec<Look> {
     let scene = state.scene();
     let from = state.home(unit);
-    let one = scene.unit(unit);
-    let mut found = Vec::with_capacity(one.hosts.len());
-    for &to in one.hosts.iter() {
-        let to = to as usize;
-        if Some(to) == from {
-            continue;
-        }
+    let others: Vec<usize> = others(scene, unit, from).collect();
+    let mut found = Vec::with_capacity(others.len());
+    for to in others {
         let rule = state.possible(&[(unit, to)]).err();
         found.push(Look { to, rule, gain: gain(state, unit, from, to) });
     }
     found
+}
+
+/// Every host that oned offers for a unit but its own.
+fn others(scene: &Scene<'_>, unit: usize, from: Option<usize>) -> impl Iterator<Item = usize> {
+    scene.unit(unit).hosts.iter().map(|&host| host as usize).filter(move |host| Some(*host) != from)
 }
 
 /// What a unit would take off the worse of two hosts.
@@ -235,15 +239,22 @@ pub fn idle(scene: &Scene<'_>) -> String {
         if spent > LOOKS || scene.context.work.spent() {
             break;
         }
-        let looks = looks(&mut state, unit);
-        spent += looks.len().max(1);
-        for look in looks {
+        let from = state.home(unit);
+        let others: Vec<usize> = others(scene, unit, from).collect();
+        spent += others.len().max(1);
+        for to in others {
+            let gain = gain(&state, unit, from, to);
+            // rules cost most: what neither pays nor is the best need not be asked for
+            if !gain.pays && best.as_ref().is_some_and(|(_, known)| gain.gain <= known.gain.gain) {
+                continue;
+            }
+            let look = Look { to, rule: state.possible(&[(unit, to)]).err(), gain };
             if look.gain.pays && look.rule.is_some() {
                 blocked.push((unit, look));
-            } else if look.rule.is_none() && best.as_ref().is_none_or(|(_, known)| look.gain.gain > known.gain.gain) {
-                best = Some((unit, look));
             } else if look.rule.is_some() {
                 refused.push((unit, look));
+            } else if best.as_ref().is_none_or(|(_, known)| look.gain.gain > known.gain.gain) {
+                best = Some((unit, look));
             }
         }
     }

@@ -251,7 +251,7 @@ impl Load {
         space: &Space,
         host: usize,
         (less, more): (Option<&Share>, Option<&Share>),
-        hopeless: impl FnOnce(f64) -> bool,
+        mut hopeless: impl FnMut(f64) -> bool,
     ) -> Option<f64> {
         let (less, more) = (less.unwrap_or(&self.nothing), more.unwrap_or(&self.nothing));
         let (used, scale, mean, target) = (&self.used[host], space.scale(host), &self.mean, self.target[host]);
@@ -261,6 +261,11 @@ impl Load {
             distance += self.weights[j] * (part - target * mean.part[j]).abs();
         }
         let cpu = used.cpu + (more.cpu - less.cpu) * scale.cpu;
+        // all that follows only adds to it
+        let least = self.costs.adjusted(host, distance, cpu);
+        if hopeless(least) {
+            return None;
+        }
         let memory = used.memory + (more.memory - less.memory) * scale.memory;
         let change = |less: f64, more: f64, scale: f64| (more - less) * scale;
         let (less_of, more_of, scale_of) = (&less.allocated, &more.allocated, &scale.allocated);
@@ -271,9 +276,7 @@ impl Load {
         if !self.deviation_counts() {
             return Some(self.badness_at(host, distance, cpu, memory, 0.0, &allocated));
         }
-        // deviations only add to it
-        let least = self.costs.adjusted(host, distance, cpu) + OVERFULL * self.too_much(host, cpu, memory, &allocated);
-        if hopeless(least) {
+        if hopeless(least + OVERFULL * self.too_much(host, cpu, memory, &allocated)) {
             return None;
         }
         let deviation = used.spread.deviation_changed(&less.spread, &more.spread, scale.cpu, self.sketched);

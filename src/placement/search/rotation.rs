@@ -64,8 +64,13 @@ impl<R: Rules> Search<'_, R> {
     /// All chains worst -> second -> third -> worst, of which the first or the last link
     /// may be empty, that pay and leave the first two hosts better than the worst is.
     fn chains(&self, [worst, second, third]: [usize; 3], candidates: &mut Candidates) -> usize {
-        let limit = self.scores[worst] - SAME;
         let before = [worst, second, third].map(|host| self.scores[host]);
+        let largest = before.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        // a price that is known already is to be gained, whatever the other links add to it
+        let limit_for = |pieces: [Option<usize>; 2]| {
+            let price = self.price(pieces.into_iter().flatten());
+            (self.scores[worst] - SAME).min(if price > 0.0 { largest - price - SAME } else { f64::INFINITY })
+        };
         let mut looks = 0;
         for out in self.on[worst].iter().copied().map(Some).chain([None]) {
             if out.is_some_and(|out| !self.may_go(out, second)) {
@@ -75,6 +80,7 @@ impl<R: Rules> Search<'_, R> {
             // who may come back to the worst host, and what that makes of it
             let backs = self.on[third].iter().copied().map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
+                let limit = limit_for([out, back]);
                 let more = back.map(|piece| self.amount(piece));
                 let score = self.load.changed(self.space, worst, (moves, more), |least| least >= limit)?;
                 let may = back.is_none_or(|piece| self.may_go(piece, worst));
@@ -87,6 +93,7 @@ impl<R: Rules> Search<'_, R> {
             }
             for &middle in &self.on[second] {
                 looks += 1;
+                let limit = limit_for([out, Some(middle)]);
                 let change = (Some(self.amount(middle)), moves);
                 let score_second = self.load.changed(self.space, second, change, |least| least >= limit);
                 let Some(score_second) = score_second.filter(|score| *score < limit) else { continue };

@@ -307,13 +307,18 @@ fn a_collector_that_is_killed_at_any_moment_loses_nothing() {
 
 #[test]
 fn a_database_that_goes_away_at_any_moment_loses_nothing() {
-    let Some(server) = Server::start() else { return };
+    let Some(mut server) = Server::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let cloud = Arc::new(Mutex::new(Cloud::new(now() - 30)));
     let address = oned(&cloud);
-    for (method, part) in moments(20) {
-        let (there, store) = (server.address(), server.address());
+    for (index, (method, part)) in moments(20).enumerate() {
+        let (there, store, process) = (server.address(), server.address(), server.process());
+        // its connections end, or the whole server does without a word
+        let dies = index % 5 == 3;
         let act = Box::new(move || {
+            if dies {
+                return kill(i32::try_from(process).unwrap());
+            }
             let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oneaio'";
             let mut client = ::postgres::Client::connect(&there, ::postgres::NoTls).unwrap();
             client.simple_query(end).unwrap();
@@ -321,6 +326,9 @@ fn a_database_that_goes_away_at_any_moment_loses_nothing() {
         cloud.lock().unwrap().cut = Some((method.to_owned(), part, act));
         let output = start(folder.path(), address, &store).wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        if dies {
+            server = server.revive();
+        }
         // its lease is still there, as that of a process which was cut off; the next need not wait
         let mut client = ::postgres::Client::connect(&store, ::postgres::NoTls).unwrap();
         client.simple_query("DELETE FROM oneaio.leases").unwrap();

@@ -18,6 +18,7 @@ fn stays(outcome: &Outcome, vm: i32) -> String {
     match explained(outcome, vm).outcome {
         MigrationOutcome::Stays(why) => why,
         MigrationOutcome::Moves { to, .. } => panic!("VM {vm} moves to host {to}"),
+        MigrationOutcome::ChangesDatastore { to, .. } => panic!("VM {vm} moves to datastore {to}"),
     }
 }
 
@@ -261,6 +262,7 @@ fn every_vm_of_an_optimization_is_explained() {
                 let taken = explained.hosts.iter().find(|host| host.host == *to).expect("its new host");
                 assert!(taken.verdict.as_ref().is_ok_and(|gain| gain.gain > 0.0), "{taken:?}");
             }
+            MigrationOutcome::ChangesDatastore { to, .. } => panic!("no limit allows datastore {to}"),
             MigrationOutcome::Stays(why) => {
                 assert!(!moved.contains(&id) && !why.contains("waits"), "VM {id}: {why}");
             }

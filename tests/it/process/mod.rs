@@ -16,3 +16,4 @@ mod replaying;
 mod safety_net;
 mod shadow;
 mod simulate;
+mod weeks;

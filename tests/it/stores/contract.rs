@@ -461,6 +461,27 @@ fn a_locked_table_costs_no_more_than_the_deadline() {
 }
 
 #[test]
+fn what_cannot_be_remembered_leaves_the_connection_as_it_was() {
+    let Some(database) = Database::create() else { return };
+    drop(TimescaleStore::open(&database.address(), PATIENCE).unwrap());
+    let mut store = TimescaleStore::connect(&database.address(), Duration::from_millis(300)).unwrap();
+    let placements = [Placement { vm: VmId(7), host: HostId(1), at: 5 }];
+    let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
+    let sent = Sent { placements: &placements, attempts: &tried, until: 9, placements_until: 9, ..Sent::default() };
+    for table in ["placements", "attempts"] {
+        let mut client = database.client();
+        let mut lock = client.transaction().unwrap();
+        lock.batch_execute(&format!("LOCK TABLE oneaio.{table}")).unwrap();
+        assert_eq!(store.remember(&sent), Err(StoreError::Busy), "{table}");
+        lock.rollback().unwrap();
+        assert_eq!((store.placements(0), store.attempts(&[VmId(7)])), (Ok(vec![]), Ok(vec![])), "all or nothing");
+    }
+    store.remember(&sent).unwrap();
+    assert_eq!(store.placements(0).unwrap(), placements);
+    assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
+}
+
+#[test]
 fn tables_of_version_3_are_read_and_get_the_table_of_attempts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("three.db");

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::skip::skip;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ CREATE TABLE prod_metrics (id text, type int, ts timestamptz, cpu double precisi
 pub struct Server {
     process: Child,
     folder: PathBuf,
+    /// What it was started with.
+    arguments: Vec<OsString>,
     /// Where it listens with TLS, if it does.
     pub port: Option<u16>,
 }
@@ -37,6 +40,10 @@ fn program(name: &str) -> Option<PathBuf> {
     found.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     found.pop().or_else(|| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()))
+}
+
+fn spawn(postgres: &Path, arguments: &[OsString]) -> Child {
+    unprivileged(postgres).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// A command that runs without root's rights, which PostgreSQL refuses.
@@ -104,7 +111,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut command = unprivileged(&postgres);
+        let mut arguments: Vec<OsString> = Vec::new();
         let port = tls.then(|| {
             certify(&folder);
             std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all all trust\n").unwrap();
@@ -112,26 +119,43 @@ impl Server {
             for (name, file) in
                 [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "ca.crt")]
             {
-                command.arg("-c").arg(format!("{name}={}", folder.join(file).display()));
+                arguments.extend(["-c".into(), format!("{name}={}", folder.join(file).display()).into()]);
             }
-            command.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
+            let port_text = port.to_string();
+            arguments
+                .extend(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-p", &port_text].map(OsString::from));
             port
         });
         if port.is_none() {
-            command.args(["-c", "listen_addresses="]);
+            arguments.extend(["-c", "listen_addresses="].map(OsString::from));
         }
-        let process = command
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(&folder)
-            .args(["-c", "fsync=off", "-c", "timezone=UTC"])
-            .args(settings)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { process, folder, port }.when_there())
+        arguments.extend(["-D".into(), data.into(), "-k".into(), folder.clone().into()]);
+        arguments.extend(["-c", "fsync=off", "-c", "timezone=UTC"].map(OsString::from));
+        arguments.extend(settings.iter().map(OsString::from));
+        Some(Self { process: spawn(&postgres, &arguments), folder, arguments, port }.when_there())
+    }
+
+    /// The process that all others of the server belong to.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Starts it again after its process was killed.
+    pub fn revive(mut self) -> Self {
+        self.process.wait().unwrap();
+        // what is left of it holds its memory for a moment
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let postgres = program("postgres").unwrap();
+        for _ in 0..100 {
+            self.process = spawn(&postgres, &self.arguments);
+            std::thread::sleep(Duration::from_millis(100));
+            if self.process.try_wait().unwrap().is_none() {
+                return self.when_there();
+            }
+        }
+        panic!("PostgreSQL did not start again");
     }
 
     /// For `history.store`.
@@ -165,13 +189,13 @@ impl Server {
             .output()
             .unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-        let mut command = unprivileged(&program("postgres").unwrap());
-        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC"]);
+        let settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC"];
+        let mut arguments: Vec<OsString> = settings.map(OsString::from).into();
         if std::env::var_os("ONEAIO_TIMESCALEDB").is_some() {
-            command.args(["-c", "shared_preload_libraries=timescaledb"]);
+            arguments.extend(["-c", "shared_preload_libraries=timescaledb"].map(OsString::from));
         }
-        command.arg("-D").arg(&data).arg("-k").arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { process: command.spawn().unwrap(), folder, port: None }.when_there()
+        arguments.extend(["-D".into(), data.into(), "-k".into(), folder.clone().into()]);
+        Self { process: spawn(&program("postgres").unwrap(), &arguments), folder, arguments, port: None }.when_there()
     }
 
     fn when_there(self) -> Self {

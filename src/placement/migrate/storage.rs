@@ -1,0 +1,189 @@
+//! VMs from system datastores that fill up to others, within the limits on migrations. The aim is room, not even
+//! datastores: as few VMs as bring one below its limit.
+//!
+//! oned moves the disks of a running VM only between datastores of one driver (TM_MAD) that say DS_MIGRATE and
+//! DS_LIVE_MIGRATE, and host and datastore of a VM that runs not at once (7.4, `VirtualMachineAPI::migrate`). Local
+//! datastores stay out of it: their VMs leave with their host. Decides nothing about hosts.
+
+use super::scene::Scene;
+use super::state::State;
+use crate::model::ids::VmId;
+use crate::model::snapshot::{Datastore, Notice, Subject, Vm, VmState};
+use crate::model::units::Disk;
+use crate::placement::rules::context::Purpose;
+use crate::placement::rules::storage::system_disk;
+
+/// Which VMs leave their datastore.
+#[derive(Debug, Default)]
+pub struct Relief {
+    /// In their order.
+    pub moves: Vec<StorageMove>,
+    /// Datastores that stay too full, and why.
+    pub notices: Vec<Notice>,
+}
+
+/// One VM to another datastore; its host stays.
+#[derive(Debug)]
+pub struct StorageMove {
+    /// Its request.
+    pub request: usize,
+    /// Index of the datastore.
+    pub to: usize,
+    /// What is copied.
+    pub size: Disk,
+    /// In a few words.
+    pub why: String,
+}
+
+/// What is left of all datastores as moves are planned.
+struct Rooms<'a> {
+    scene: &'a Scene<'a>,
+    /// By datastore: what is used, MB. What leaves counts until the plan is over.
+    used: Vec<i64>,
+    limit: f64,
+}
+
+/// Relieves the datastores of a cluster, the fullest first. O(VMs x datastores, and VMs x moves).
+#[must_use]
+pub fn relieve(scene: &Scene<'_>, hosts: &State<'_>) -> Relief {
+    let context = scene.context;
+    let optimize = &context.policy.optimize;
+    let allowed = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
+    let left = allowed(optimize.migrations).saturating_sub(hosts.moved()).min(allowed(optimize.datastore_migrations));
+    let mut relief = Relief::default();
+    if context.purpose != Purpose::Optimize || optimize.datastore_migrations == Some(0) {
+        return relief;
+    }
+    let datastores = &context.snapshot.datastores;
+    let used = datastores.iter().map(|datastore| datastore.total.0 - datastore.free.0).collect();
+    let mut rooms = Rooms { scene, used, limit: optimize.datastore_limit };
+    let mut flights = flights(scene);
+    flights.iter().for_each(|(to, size)| rooms.used[*to] += size.0);
+    let mut full: Vec<usize> = (0..datastores.len()).filter(|&index| rooms.excess(index) > 0).collect();
+    full.sort_by(|&a, &b| rooms.share(b).total_cmp(&rooms.share(a)).then(a.cmp(&b)));
+    for from in full {
+        let mut excess = rooms.excess(from);
+        // what leaves already is not to be moved once more
+        flights.retain(|(to, size)| {
+            let relieves = excess > 0 && *to != from && datastores[*to].driver == datastores[from].driver;
+            excess -= if relieves { size.0 } else { 0 };
+            !relieves
+        });
+        let mut movers = movers(scene, hosts, from);
+        if movers.is_empty() {
+            // those of other clusters, or images: not ours to move
+            continue;
+        }
+        let mut in_the_way = "no datastore of its TM_MAD that allows it has room for its VMs";
+        while excess > 0 {
+            if relief.moves.len() >= left {
+                in_the_way = "the migrations that are allowed went to others";
+                break;
+            }
+            let Some((request, size, to)) = rooms.next(&mut movers, excess) else { break };
+            let why = format!("datastore {} is {:.1} % full", datastores[from].id, 100.0 * rooms.share(from));
+            rooms.used[to] += size.0;
+            excess -= size.0;
+            relief.moves.push(StorageMove { request, to, size, why });
+        }
+        if excess > 0 {
+            let text = format!(
+                "is {:.1} % full and stays above {:.0} %: {in_the_way}",
+                100.0 * rooms.share(from),
+                100.0 * rooms.limit
+            );
+            relief.notices.push(Notice { subject: Subject::Datastore(datastores[from].id), text });
+        }
+    }
+    relief
+}
+
+/// VMs whose disks are on their way to another datastore, and what they take: they are between two states, and their
+/// latest record is of the host that the one before is of. From where is not told.
+fn flights(scene: &Scene<'_>) -> Vec<(usize, Disk)> {
+    let snapshot = scene.context.snapshot;
+    let flies = |vm: &&Vm| vm.transient && matches!(vm.stays[..], [.., a, b] if a.host == b.host);
+    let of = |vm: &Vm| Some((snapshot.datastore_index(vm.datastore?)?, system_disk(vm, scene.context.policy)));
+    snapshot.vms.iter().filter(|vm| vm.state == VmState::Active).filter(flies).filter_map(of).collect()
+}
+
+/// VMs that may leave a datastore, with what they have there; the smallest first.
+fn movers(scene: &Scene<'_>, hosts: &State<'_>, from: usize) -> Vec<(Disk, VmId, usize)> {
+    let context = scene.context;
+    let id = context.snapshot.datastores[from].id;
+    let may = |&request: &usize| {
+        let vm = scene.vm(request);
+        // oned moves pinned VMs and those with devices only while they are off, and nobody twice in one plan
+        vm.datastore == Some(id)
+            && vm.state == VmState::Active
+            && !vm.pinned()
+            && vm.pci.is_empty()
+            && hosts.at(request) == context.home(request)
+    };
+    let mut found: Vec<(Disk, VmId, usize)> = (scene.units.iter().flat_map(|unit| unit.members.iter().copied()))
+        .filter(may)
+        .map(|request| (system_disk(scene.vm(request), context.policy), scene.vm(request).id, request))
+        .filter(|(size, ..)| *size > Disk(0))
+        .collect();
+    found.sort();
+    found
+}
+
+impl Rooms<'_> {
+    fn of(&self, index: usize) -> &Datastore {
+        &self.scene.context.snapshot.datastores[index]
+    }
+
+    /// What a datastore may hold, MB.
+    fn most(&self, index: usize) -> i64 {
+        (self.of(index).total.0 as f64 * self.limit) as i64
+    }
+
+    /// What it holds more, MB; 0 for what cannot be relieved.
+    fn excess(&self, index: usize) -> i64 {
+        let datastore = self.of(index);
+        let counts = datastore.system && datastore.shared && datastore.total > Disk(0);
+        if counts { (self.used[index] - self.most(index)).max(0) } else { 0 }
+    }
+
+    fn share(&self, index: usize) -> f64 {
+        self.used[index] as f64 / (self.of(index).total.0 as f64).max(1.0)
+    }
+
+    /// The VM that relieves a datastore best: the smallest that is enough, else the largest; with its target. Those
+    /// that find none are taken out.
+    fn next(&self, movers: &mut Vec<(Disk, VmId, usize)>, excess: i64) -> Option<(usize, Disk, usize)> {
+        while !movers.is_empty() {
+            let enough = movers.partition_point(|(size, ..)| size.0 < excess);
+            let (size, _, request) = movers.remove(enough.min(movers.len() - 1));
+            if let Some(to) = self.target(request, size) {
+                return Some((request, size, to));
+            }
+        }
+        None
+    }
+
+    /// Where a VM can go: the emptiest.
+    fn target(&self, request: usize, size: Disk) -> Option<usize> {
+        let context = self.scene.context;
+        let host = context.home(request).map(|home| &context.snapshot.hosts[home])?;
+        let own = self.scene.vm(request).datastore.and_then(|id| context.snapshot.datastore_index(id))?;
+        let takes = |&index: &usize| {
+            let there = self.of(index);
+            index != own
+                && there.system
+                && there.shared
+                && there.driver == self.of(own).driver
+                && there.moves_live
+                && self.of(own).moves_live
+                && there.clusters.binary_search(&host.cluster).is_ok()
+                && self.used[index] + size.0 <= self.most(index)
+                && size.0 < there.total.0 - self.used[index]
+        };
+        let offered = context.candidates(request).datastores.iter().map(|&index| index as usize);
+        offered.filter(takes).min_by(|&a, &b| {
+            let after = |index: usize| (self.used[index] + size.0) as f64 / self.of(index).total.0 as f64;
+            after(a).total_cmp(&after(b)).then(a.cmp(&b))
+        })
+    }
+}
