@@ -10,7 +10,7 @@ use oneaio::model::policy::Policy;
 use oneaio::simulation::oned::dice::Span;
 use oneaio::simulation::oned::scenario::{Scenario, Settings, Starts};
 use oneaio::simulation::oned::scenes::{self, HOUR};
-use oneaio::simulation::oned::stock::{Cut, Length, OneDrs, Rank};
+use oneaio::simulation::oned::stock::{Cut, Length, OneDrs, OneDrsAlone, Rank};
 use oneaio::simulation::oned::{Ours, Outcome, Scheduler, run};
 use std::time::Instant;
 
@@ -78,12 +78,13 @@ fn lengths() {
 /// The same of whole drivers.
 fn burst() {
     println!("500 VMs in 30 s on 120 hosts, seconds until the last one runs, mean of {SEEDS} seeds");
-    println!("| starts take | rank | oneaio | oneaio without a store |\n|---|---:|---:|---:|");
+    println!("| starts take | rank | one_drs | oneaio | oneaio without a store |\n|---|---:|---:|---:|---:|");
     for (name, starts, share) in rows() {
         let rank = seconds(&starts, share, &mut || Box::new(Rank));
         let ours = seconds(&starts, share, &mut || Box::new(Ours::new(Policy::default())));
         let forgetful = seconds(&starts, share, &mut || Box::new(Ours::forgetful(Policy::default())));
-        println!("| {name} | {rank} | {ours} | {forgetful} |");
+        let drs = seconds(&starts, share, &mut || Box::new(OneDrsAlone));
+        println!("| {name} | {rank} | {drs} | {ours} | {forgetful} |");
     }
 }
 

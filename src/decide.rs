@@ -8,8 +8,8 @@ use crate::model::explanation::Explanation;
 use crate::model::history::{Attempts, Placement, Recall};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
-use crate::model::report::{Planned, Refusal, Report, SpareRoom};
-use crate::model::snapshot::{Candidates, Host, Notice, Snapshot, Subject};
+use crate::model::report::{FailingHost, Planned, Refusal, Report, SpareRoom};
+use crate::model::snapshot::{Candidates, Host, Notice, Snapshot, Subject, Vm};
 use crate::opennebula::envelope::{self, EnvelopeError};
 use crate::opennebula::request::{self, RequestError};
 use crate::opennebula::stream::{self, Stream};
@@ -21,7 +21,7 @@ use crate::placement::plan;
 use crate::placement::score::green;
 use crate::placement::spare;
 use sets::Sets;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use thiserror::Error;
 
@@ -65,6 +65,8 @@ pub struct Decided {
     pub retries: Retries,
     /// Actions that were dropped because the independent check found fault: bugs.
     pub dropped: Vec<Breach>,
+    /// Hosts on which VMs of the request failed to start themselves.
+    pub tried: BTreeMap<VmId, BTreeSet<HostId>>,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
     pub under_way: Vec<(VmId, HostId, i64)>,
 }
@@ -107,7 +109,18 @@ impl Decided {
     #[must_use]
     pub fn explain(&self, vm: VmId, policy: &Policy) -> Option<Explanation> {
         let input = PlanningInput { retries: &self.retries, ..PlanningInput::new(&self.snapshot, &self.demands) };
-        explain::explain(&input, policy, &self.planned, vm)
+        let mut explained = explain::explain(&input, policy, &self.planned, vm)?;
+        let itself = self.tried.get(&vm);
+        for verdict in &mut explained.hosts {
+            if itself.is_some_and(|tried| tried.contains(&verdict.host)) {
+                verdict.failed = "it failed to start here; others go first".to_owned();
+            } else if let Some(one) = self.planned.report.failing.iter().find(|one| one.host == verdict.host)
+                && one.until.is_some()
+            {
+                verdict.failed = one.text();
+            }
+        }
+        Some(explained)
     }
 }
 
@@ -193,9 +206,16 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     }
     tell_dropped(&mut planned.report, &dropped);
     planned.report.later = later;
+    planned.report.failing = std::mem::take(&mut shunned.failing);
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    Decided { snapshot, planned, demands, retries, dropped, under_way: under_way.unshown }
+    Decided { snapshot, planned, demands, retries, dropped, tried: shunned.own, under_way: under_way.unshown }
+}
+
+/// The hosts on which VMs that wait failed to start lately, by id: what the next placement will go by.
+#[must_use]
+pub fn failing_hosts(waiting: &[Vm], now: i64, policy: &Policy) -> Vec<FailingHost> {
+    failures::failing(waiting.iter(), now, policy)
 }
 
 /// Room for a failure by the hosts alone: each of their VMs counts as the mean of its host. `None` where the policy

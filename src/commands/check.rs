@@ -270,6 +270,7 @@ fn oned(installation: &Installation, settings: &Settings, findings: &mut Finding
         }
     };
     spare_room(&oned, settings, findings);
+    failing_hosts(&oned, settings, findings);
     if version.starts_with("7.") || (version.starts_with("6.") && sched::names_a_server(installation)) {
         findings.ok("oned", format!("version {version}"));
     } else if version.starts_with("6.") {
@@ -279,6 +280,27 @@ fn oned(installation: &Installation, settings: &Settings, findings: &mut Finding
         findings.warning("oned", format!("version {version}"), "oneaio is made for OpenNebula 7.x and 6.x");
     }
     Some(version)
+}
+
+/// Hosts on which VMs that wait failed to start, as far as oned's list of them tells: the last stay of each.
+fn failing_hosts(oned: &Oned, settings: &Settings, findings: &mut Findings) {
+    let mut waiting = Vec::new();
+    if let Err(error) = oned.pending_vms(&mut |vm| waiting.push(vm)) {
+        findings.warning(
+            "failing hosts",
+            format!("the VMs that wait are not known: {error}"),
+            "see what is said of oned",
+        );
+        return;
+    }
+    let failing = decide::failing_hosts(&waiting, now(), &settings.policy);
+    for one in failing.iter().filter(|one| one.until.is_some()) {
+        let fix = format!(
+            "`onevm show` of one of them tells why; until it is mended: onehost disable {}, then onehost enable {0}",
+            one.host
+        );
+        findings.warning("failing hosts", format!("host {}: {}", one.host, one.text()), fix);
+    }
 }
 
 /// Whether any one host, or failure domain, may fail, where `spare` asks for it.

@@ -41,6 +41,7 @@ pub fn translated(files: &[(String, String)]) -> Result<String, String> {
     for (name, content) in files {
         let _ = writeln!(text, "\n# {name}");
         let given = read(content).map_err(|problem| format!("{name}: {problem}"))?;
+        // rank.conf has neither
         let old = given.iter().any(|one| one.key.starts_with("SCHED_INTERVAL") || one.key == "MAX_DISPATCH");
         let less = host_limit_is_less(&given);
         for Given { key, value } in &given {
@@ -97,6 +98,7 @@ fn becomes(key: &str, value: &str, old: bool) -> Becomes {
         "DEFAULT_DS_SCHED.RANK" | "DEFAULT_NIC_SCHED.RANK" => Told(NO_RANK),
         "MAX_HOST" if old => Key("serve.max_host", value.to_owned()),
         "MAX_HOST" => Key("max_per_host", value.to_owned()),
+        "MAX_DISPATCH" if old => Key("serve.max_dispatch", value.to_owned()),
         "DIFFERENT_VNETS" => Key("different_vnets", value.to_lowercase()),
         "MEMORY_SYSTEM_DS_SCALE" => Key("memory_system_ds_scale", value.to_owned()),
         "LOG.DEBUG_LEVEL" => match number {
@@ -105,9 +107,7 @@ fn becomes(key: &str, value: &str, old: bool) -> Becomes {
             _ => Told("as much is told as with `log: info`; `log: debug` tells all"),
         },
         "LOG.SYSTEM" => Told("what is said goes to oned.log, or to the journal of the unit"),
-        "SCHED_INTERVAL" | "MAX_VM" | "MAX_DISPATCH" => {
-            Told("mm_sched goes on to read it; OpenNebula 7 has SCHED_MAX_WND_*")
-        }
+        "SCHED_INTERVAL" | "MAX_VM" => Told("mm_sched goes on to read it; OpenNebula 7 has SCHED_MAX_WND_*"),
         "LIVE_RESCHEDS" | "COLD_MIGRATE_MODE" => Told(IN_ONED),
         "ONE_XMLRPC" => Told("set ONED_ADDR for oneaio-serve and oneaio-collect, if it is not the default"),
         "MESSAGE_SIZE" | "TIMEOUT" | "HTTP_PROXY" | "VM_ATTRIBUTE" => Told(NOT_NEEDED),
@@ -266,5 +266,6 @@ mod tests {
         let twice = [("a".to_owned(), "MAX_HOST=1".to_owned()), ("b".to_owned(), "MAX_HOST=3".to_owned())];
         assert!(translated(&twice).unwrap().contains("# MAX_HOST = 3: max_per_host stands above"));
         assert!(of("SCHED_INTERVAL = 15\nMAX_HOST = 1\n").contains("serve.max_host: 1"));
+        assert!(of("MAX_DISPATCH = 60\nMAX_HOST = 1\n").contains("serve.max_dispatch: 60  # MAX_DISPATCH = 60"));
     }
 }

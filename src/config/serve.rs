@@ -24,6 +24,8 @@ pub struct Serve {
     pub max_connections: usize,
     /// MAX_HOST of sched.conf; `None` does not care.
     pub max_host: Option<u32>,
+    /// MAX_DISPATCH of sched.conf; `None` is no limit.
+    pub max_dispatch: Option<u32>,
     /// Whether why VMs wait is written to their SCHED_MESSAGE.
     pub sched_message: bool,
     /// Seconds between two looks at oned; `None` never asks it.
@@ -44,6 +46,7 @@ impl Default for Serve {
             max_body: 8 << 20,
             max_connections: 512,
             max_host: Some(1),
+            max_dispatch: Some(30),
             sched_message: false,
             oned_refresh: Some(10.0),
             oned_max_age: 600.0,

@@ -8,6 +8,7 @@
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
+use crate::model::report::FailingHost;
 use crate::model::snapshot::{Notice, Snapshot, Stay, Subject, Vm, VmState};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -27,34 +28,65 @@ const SEVERAL: f64 = 1.5;
 pub struct Shunned {
     /// By VM: the hosts that oned offers.
     offered: BTreeMap<VmId, Arc<[u32]>>,
+    /// Hosts on which starts failed lately, by id.
+    pub failing: Vec<FailingHost>,
+    /// By VM: the hosts where it failed itself.
+    pub own: BTreeMap<VmId, BTreeSet<HostId>>,
+}
+
+/// The hosts on which a pending VM failed to start, and when it did the last time.
+fn failed(vm: &Vm, now: i64, longest: i64, within: i64) -> BTreeMap<HostId, i64> {
+    let recent = |stay: &&Stay| now == 0 || now.saturating_sub(stay.ended) <= within;
+    let short = |stay: &&Stay| stay.ended > 0 && stay.ended.saturating_sub(stay.began) <= longest;
+    let waits = vm.state == VmState::Pending && !vm.resume;
+    let mut last = BTreeMap::new();
+    for stay in vm.stays.iter().filter(|_| waits).filter(short).filter(recent) {
+        let ended = last.entry(stay.host).or_insert(stay.ended);
+        *ended = stay.ended.max(*ended);
+    }
+    last
+}
+
+/// The hosts on which VMs of these failed to start lately, by id. O(stays).
+pub fn failing<'a>(vms: impl Iterator<Item = &'a Vm>, now: i64, policy: &Policy) -> Vec<FailingHost> {
+    let mut by_host: BTreeMap<HostId, (f64, Vec<i64>)> = BTreeMap::new();
+    for vm in vms {
+        let lately = failed(vm, now, i64::from(policy.retry.longest), LATELY);
+        for (host, ended) in &lately {
+            let (weight, moments) = by_host.entry(*host).or_default();
+            *weight += 1.0 / lately.len() as f64;
+            moments.push(*ended);
+        }
+    }
+    let told = |(host, (weight, mut moments)): (HostId, (f64, Vec<i64>))| {
+        moments.sort_unstable();
+        // when all failures but one are forgotten, one VM is left, and that is not several
+        let last_but_one = moments.len().checked_sub(2).and_then(|place| moments.get(place));
+        let until = last_but_one.filter(|_| weight >= SEVERAL).map(|ended| ended.saturating_add(LATELY));
+        FailingHost { host, vms: moments.len(), since: moments.first().copied().unwrap_or(0), until }
+    };
+    by_host.into_iter().map(told).collect()
 }
 
 /// Takes hosts on which starts failed off the lists of those that have others.
 #[must_use]
 pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunned {
     let now = moment(snapshot).unwrap_or(recall.now);
-    let longest = i64::from(policy.retry.longest);
-    let failed = |vm: &Vm, within: i64| -> BTreeSet<HostId> {
-        let recent = |stay: &&Stay| now == 0 || now.saturating_sub(stay.ended) <= within;
-        let short = |stay: &&Stay| stay.ended > 0 && stay.ended.saturating_sub(stay.began) <= longest;
-        let waits = vm.state == VmState::Pending && !vm.resume;
-        vm.stays.iter().filter(|_| waits).filter(short).filter(recent).map(|stay| stay.host).collect()
-    };
-    let mut weights: BTreeMap<HostId, f64> = BTreeMap::new();
     let mut own: BTreeMap<VmId, BTreeSet<HostId>> = BTreeMap::new();
-    for vm in snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]) {
-        let lately = failed(vm, LATELY);
-        lately.iter().for_each(|host| *weights.entry(*host).or_default() += 1.0 / lately.len() as f64);
-        let all = failed(vm, OWN);
+    let vms = &snapshot.vms;
+    let waiting = || snapshot.candidates.iter().map(|candidates| &vms[candidates.vm]);
+    for vm in waiting() {
+        let all = failed(vm, now, i64::from(policy.retry.longest), OWN);
         if !all.is_empty() {
-            own.insert(vm.id, all);
+            own.insert(vm.id, all.into_keys().collect());
         }
     }
     if own.is_empty() {
         return Shunned::default();
     }
-    let bad: BTreeSet<HostId> = weights.iter().filter(|(_, weight)| **weight >= SEVERAL).map(|(id, _)| *id).collect();
-    let mut shunned = Shunned::default();
+    let failing = failing(waiting(), now, policy);
+    let bad: BTreeSet<HostId> = failing.iter().filter(|one| one.until.is_some()).map(|one| one.host).collect();
+    let mut offered = BTreeMap::new();
     for candidates in &mut snapshot.candidates {
         let vm = snapshot.vms[candidates.vm].id;
         let mine = own.get(&vm);
@@ -64,16 +96,14 @@ pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunne
         };
         let left: Vec<u32> = candidates.hosts.iter().copied().filter(good).collect();
         if !left.is_empty() && left.len() < candidates.hosts.len() {
-            shunned.offered.insert(vm, std::mem::replace(&mut candidates.hosts, left.into()));
+            offered.insert(vm, std::mem::replace(&mut candidates.hosts, left.into()));
         }
     }
-    for host in &bad {
-        let vms = own.values().filter(|hosts| hosts.contains(host)).count();
-        let text = format!("{vms} VMs that wait failed to start here; others go first for a while");
-        snapshot.notices.push(Notice { subject: Subject::Host(*host), text });
+    for one in failing.iter().filter(|one| one.until.is_some()) {
+        snapshot.notices.push(Notice { subject: Subject::Host(one.host), text: one.text() });
     }
     snapshot.notices.sort();
-    shunned
+    Shunned { offered, failing, own }
 }
 
 /// When the request was made, by its latest sample or stay: how old a failure in it is, is a matter of the
@@ -100,8 +130,94 @@ impl Shunned {
     }
 
     /// Gives everybody back what oned offers: the request is again what it was.
-    pub fn give_all_back(mut self, snapshot: &mut Snapshot) {
+    pub fn give_all_back(&mut self, snapshot: &mut Snapshot) {
         let all: HashSet<VmId> = self.offered.keys().copied().collect();
         self.give_back(snapshot, &all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::units::{Cpu, Memory};
+
+    /// A pending VM that was on these hosts for some seconds, until then.
+    fn vm(id: i32, stays: &[(i32, i64, i64)]) -> Vm {
+        let stay = |(host, seconds, ended): &(i32, i64, i64)| Stay {
+            host: HostId(*host),
+            began: ended - seconds,
+            ended: *ended,
+        };
+        Vm { stays: stays.iter().map(stay).collect(), ..Vm::plain(VmId(id), Cpu(100), Memory(1)) }
+    }
+
+    #[test]
+    fn hosts_that_fail_are_told_with_how_many_since_when_and_until_when() {
+        const NOW: i64 = 100_000;
+        let policy = Policy::default();
+        let longest = i64::from(policy.retry.longest);
+        let told = |vms: &[Vm]| {
+            let found = failing(vms.iter(), NOW, &policy).into_iter();
+            found.map(|one| (one.host.0, one.vms, one.since, one.until)).collect::<Vec<_>>()
+        };
+        let until = |ended: i64| Some(ended + LATELY);
+        for (what, vms, right) in [
+            ("nobody failed", vec![vm(1, &[])], vec![]),
+            ("one VM says nothing about others", vec![vm(1, &[(3, 10, 99_000)])], vec![(3, 1, 99_000, None)]),
+            (
+                "two do, until one is left",
+                vec![vm(1, &[(3, 10, 99_900)]), vm(2, &[(3, 10, 99_000)])],
+                vec![(3, 2, 99_000, until(99_000))],
+            ),
+            (
+                "of three the last but one",
+                vec![vm(1, &[(3, 10, 99_900)]), vm(2, &[(3, 10, 99_000)]), vm(3, &[(3, 10, 99_500)])],
+                vec![(3, 3, 99_000, until(99_500))],
+            ),
+            (
+                "a VM that failed twice on a host is one VM",
+                vec![vm(1, &[(3, 10, 99_000), (3, 10, 99_400)])],
+                vec![(3, 1, 99_400, None)],
+            ),
+            (
+                "VMs that fail everywhere say little about hosts",
+                vec![vm(1, &[(3, 10, 99_000), (4, 10, 99_100)]), vm(2, &[(3, 10, 99_200), (4, 10, 99_300)])],
+                vec![(3, 2, 99_000, None), (4, 2, 99_100, None)],
+            ),
+            ("long ago", vec![vm(1, &[(3, 10, 90_000)]), vm(2, &[(3, 10, NOW - LATELY - 1)])], vec![]),
+            (
+                "who stayed has run",
+                vec![vm(1, &[(3, longest + 1, 99_000)]), vm(2, &[(3, longest + 1, 99_000)])],
+                vec![],
+            ),
+            ("who has not left has not failed", vec![vm(1, &[(3, -5, 0)]), vm(2, &[(3, -5, 0)])], vec![]),
+        ] {
+            assert_eq!(told(&vms), right, "{what}");
+        }
+        // who does not wait for a first start has not failed
+        let mut stopped = [vm(1, &[(3, 10, 99_000)]), vm(2, &[(3, 10, 99_000)])];
+        stopped[0].resume = true;
+        stopped[1].state = VmState::Active;
+        assert_eq!(told(&stopped), []);
+    }
+
+    #[test]
+    fn it_is_told_in_a_sentence() {
+        let told = |vms, until| FailingHost { host: HostId(3), vms, since: 0, until }.text();
+        assert_eq!(
+            told(3, Some(1800)),
+            "3 VMs that wait failed to start here since 1970-01-01T00:00:00Z; others go first until 1970-01-01T00:30:00Z"
+        );
+        assert!(told(1, None).starts_with("one VM that waits failed to start here at 1970"));
+        assert!(told(2, None).starts_with("2 VMs that wait failed to start here since 1970"));
+    }
+
+    #[test]
+    fn of_many_hosts_that_fail_the_worst_are_counted_by_name() {
+        let one = |id: i32| FailingHost { host: HostId(id), vms: id as usize / 2 + 1, since: 0, until: None };
+        let failing: Vec<FailingHost> = (0..80).map(one).collect();
+        let told: Vec<i32> = FailingHost::worst(&failing).map(|one| one.host.0).collect();
+        assert_eq!((told.len(), told[0], told[1], told[49]), (50, 78, 79, 31));
+        assert!(FailingHost::worst(&[]).next().is_none());
     }
 }

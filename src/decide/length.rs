@@ -9,7 +9,7 @@ use super::underway::Pace;
 use crate::model::ids::{HostId, VmId};
 use crate::model::plan::Action;
 use crate::model::policy::Executor;
-use crate::model::report::Planned;
+use crate::model::report::{Planned, Report};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leaves in the plan what goes out now; the rest comes with the next request, and is told so.
@@ -26,15 +26,30 @@ pub fn cut(planned: &mut Planned, pace: Pace, executor: &Executor, together: &dy
     let (mut with, next): (Vec<Action>, Vec<Action>) = next.into_iter().partition(belongs);
     now.append(&mut with);
     planned.plan.actions = now;
+    tell_next(&mut planned.report, &next, "oned starts so many at a time");
+}
+
+/// Takes out of a plan who will not be started now, whatever is answered, and tells them `why`. The host
+/// that each fits on, by VM.
+pub fn put_off(planned: &mut Planned, vms: &BTreeSet<VmId>, why: &str) -> Vec<(VmId, HostId)> {
+    let actions = std::mem::take(&mut planned.plan.actions);
+    let (next, now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(|action| vms.contains(&action.vm));
+    planned.plan.actions = now;
+    tell_next(&mut planned.report, &next, why);
+    let mut hosts: Vec<(VmId, HostId)> = next.iter().map(|action| (action.vm, action.host)).collect();
+    hosts.sort_unstable();
+    hosts
+}
+
+/// Who comes next is neither placed nor refused.
+fn tell_next(report: &mut Report, next: &[Action], why: &str) {
     if next.is_empty() {
         return;
     }
     let gone: BTreeSet<VmId> = next.iter().map(|action| action.vm).collect();
-    let report = &mut planned.report;
     report.decisions.retain(|decision| !gone.contains(&decision.vm));
-    for action in &next {
-        let text = format!("fits on host {} and comes next: oned starts so many at a time", action.host);
-        report.later.push((action.vm, text));
+    for action in next {
+        report.later.push((action.vm, format!("fits on host {} and comes next: {why}", action.host)));
         if let Ok(host) = report.hosts.binary_search_by_key(&action.host, |host| host.id) {
             report.hosts[host].arrivals = report.hosts[host].arrivals.saturating_sub(1);
         }

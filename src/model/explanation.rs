@@ -36,6 +36,8 @@ pub enum Outcome {
     },
     /// It waits, for this reason.
     Waits(String),
+    /// It needs no answer now, for this reason: it runs already, is on its way, or comes next.
+    Later(String),
 }
 
 /// What speaks for or against one host.
@@ -48,6 +50,9 @@ pub struct Verdict {
     /// The rule against it, in words, or how good it would be.
     #[serde(flatten, serialize_with = "as_score_or_rule")]
     pub verdict: Result<Score, String>,
+    /// Why others go first though no rule speaks against it: starts failed there. Empty for most.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failed: String,
 }
 
 /// In JSON a host has either a `score` or a `rule`.

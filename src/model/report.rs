@@ -4,11 +4,13 @@
 use super::brief::Brief;
 use super::demand::{Basis, Class, Source};
 use super::ids::{DatastoreId, HostId, VmId};
+use super::moment::utc;
 use super::plan::Plan;
 use super::snapshot::Notice;
 use super::units::{Cpu, Memory};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// The planner's whole answer.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,52 @@ pub struct Report {
     pub resources: Vec<ResourceReport>,
     /// Room for a failure after the plan, where the policy asks for some.
     pub spare: Option<SpareRoom>,
+    /// Hosts on which VMs that wait failed to start lately, by id.
+    pub failing: Vec<FailingHost>,
+}
+
+/// A host on which VMs that wait failed to start lately.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailingHost {
+    /// The host.
+    pub host: HostId,
+    /// How many of the VMs that wait.
+    pub vms: usize,
+    /// When the first of them did, in seconds since 1970.
+    pub since: i64,
+    /// When it counts fully again at the latest, unless more fail; `None` where it is passed over for no
+    /// other VM than these.
+    pub until: Option<i64>,
+}
+
+/// Hosts on which starts fail are counted by name up to this many: when it is all, something else is wrong.
+const FAILING: usize = 50;
+
+impl FailingHost {
+    /// Those with the most failures, as many as are counted by name.
+    pub fn worst(failing: &[Self]) -> impl Iterator<Item = &Self> {
+        let mut worst: Vec<&Self> = failing.iter().collect();
+        worst.sort_by_key(|one| (Reverse(one.vms), one.host));
+        worst.into_iter().take(FAILING)
+    }
+
+    /// In one sentence, without the host.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let (vms, since) = (self.vms, utc(self.since));
+        match (self.until, vms) {
+            (Some(until), _) => {
+                let until = utc(until);
+                format!("{vms} VMs that wait failed to start here since {since}; others go first until {until}")
+            }
+            (None, 1) => format!("one VM that waits failed to start here at {since}; that one goes elsewhere first"),
+            (None, _) => {
+                format!(
+                    "{vms} VMs that wait failed to start here since {since}, and elsewhere too; they go elsewhere first"
+                )
+            }
+        }
+    }
 }
 
 /// Whether the VMs of whatever fails would find a place elsewhere (N+1).

@@ -13,7 +13,7 @@ use crate::machine::files::{Sync, own_as_folder, text, write_whole};
 use crate::machine::installation::Installation;
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
-use crate::model::report::{Lack, SpareRoom};
+use crate::model::report::{FailingHost, Lack, SpareRoom};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Name, type and meaning of each family, in the order of the file.
-const FAMILIES: [(&str, &str, &str); 20] = [
+const FAMILIES: [(&str, &str, &str); 21] = [
     ("oneaio_requests_total", "counter", "Requests of oned by command and result: done, fault or late"),
     ("oneaio_decisions_total", "counter", "VMs by what was decided: placed, waiting or migrated"),
     ("oneaio_decision_seconds", "histogram", "From the whole request to the answer"),
@@ -33,6 +33,7 @@ const FAMILIES: [(&str, &str, &str); 20] = [
     ("oneaio_objective_bound", "gauge", "No plan for the same VMs gets below this D"),
     ("oneaio_green_ratio", "gauge", "Renewable share of the hosts that the latest placement chose, 0 to 1"),
     ("oneaio_failed_starts_total", "counter", "VMs placed again because the host did not start them"),
+    ("oneaio_host_failed_vms", "gauge", "VMs that wait and failed to start on a host lately, at the latest placement"),
     ("oneaio_host_cpu_allocated_ratio", "gauge", "Share of a host's CPU that is allocated after the latest placement"),
     ("oneaio_host_memory_allocated_ratio", "gauge", "Share of a host's memory that is allocated, likewise"),
     ("oneaio_host_interference", "gauge", "Interference D of a host after the latest placement"),
@@ -165,6 +166,10 @@ fn placed(numbers: &mut Numbers, decided: &Decided, recall: Option<&Recall>) {
     }
     for family in ["oneaio_host_memory_allocated_ratio", "oneaio_host_interference"] {
         numbers.clear(family);
+    }
+    numbers.clear("oneaio_host_failed_vms");
+    for one in FailingHost::worst(&report.failing) {
+        numbers.set("oneaio_host_failed_vms", &host_label(one.host), one.vms as f64);
     }
     for refusal in &report.refusals {
         numbers.add("oneaio_waiting_vms", &label("cause", refusal.lack.map_or("other", Lack::name)), 1.0);

@@ -174,6 +174,7 @@ fn vm(asked: &Asked, cloud: Option<&Cloud>, size: Option<(Cpu, Memory)>) -> Opti
             rank: known.rank.clone(),
             identity: known.identity.clone(),
             last_run: known.last_run.filter(|_| !known.resume),
+            stays: if known.resume { Vec::new() } else { known.stays.clone() },
             error: known.error.clone(),
             ..Vm::plain(asked.vm, size.0, size.1)
         },

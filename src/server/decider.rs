@@ -6,13 +6,13 @@ use super::booked::Booked;
 use super::changers;
 use super::chosen::Choice;
 use super::compose::{Composed, LeftOut, Why, compose};
-use super::foresee::{Ahead, Waiting, foresee, listed};
+use super::foresee::{Ahead, Cycle, Waiting, foresee, listed};
 use super::memory::Memory;
 use super::messages::Messages;
 use super::metrics::Metrics;
 use super::view::{Cloud, View};
 use crate::config::Settings;
-use crate::decide::{self, Decided, Stop};
+use crate::decide::{self, Decided, Stop, length};
 use crate::machine::clock::now;
 use crate::machine::locks::lock;
 use crate::model::history::Recall;
@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 
 /// What is taken for the size of a VM when nobody tells it: one core, one GiB.
 const PLAIN_SIZE: (Cpu, Size) = (Cpu(100), Size(1 << 20));
+
+/// What tenants are told of a VM that comes with a later cycle, where they are told in brief.
+const NEXT: &str = "comes next: so many VMs are started at a time";
 
 /// More VMs of one batch are not planned before all others.
 const FIRST: usize = 16;
@@ -64,8 +67,10 @@ pub struct After {
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// VMs with a host, by id.
+    /// VMs with a host that are started now, by id.
     pub placed: Vec<(VmId, HostId)>,
+    /// VMs with a host that come with a later cycle of mm_sched, by id.
+    pub next: Vec<(VmId, HostId)>,
     /// VMs that found no host, with the reason.
     pub refused: Vec<Refusal>,
     /// Of those, the ones that the answer sends to a host without room, so that they wait.
@@ -145,6 +150,7 @@ impl Decider {
         recall.placements.retain(|known| !own.contains_key(&known.vm));
         recall.placements.extend(own.into_values());
         let max_host = self.settings.serve.max_host;
+        let cycle = Cycle { max_host, max_dispatch: self.settings.serve.max_dispatch };
         let plan = |snapshot: Snapshot| spread(snapshot, &recall, &policy, max_host, asker.stop);
         let mut decided = plan(snapshot);
         let mut waiting = Waiting::default();
@@ -153,7 +159,7 @@ impl Decider {
             let mut ahead: Vec<Ahead> = Vec::new();
             let mut left = batch.clone();
             loop {
-                waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, max_host);
+                waiting = foresee(&decided.snapshot, &placed(&decided), &ahead, cycle);
                 let next = waiting.unheld.iter().find(|vm| !decided.is_late(**vm)).copied();
                 let Some(next) = next.filter(|_| first.len() < FIRST && !asker.stop.is_told()) else { break };
                 // it will be started before the others: then the others are planned around it
@@ -172,7 +178,11 @@ impl Decider {
             let (actions, decisions): (Vec<Action>, Vec<Decision>) = first.into_iter().unzip();
             decided.planned.plan.actions.splice(0..0, actions);
             decided.planned.report.decisions.splice(0..0, decisions);
+        } else if asker.mm_sched {
+            waiting.next = foresee(&decided.snapshot, &placed(&decided), &[], cycle).next;
         }
+        // they are answered all the same: mm_sched would choose itself for whom we leave out
+        let next = length::put_off(&mut decided.planned, &waiting.next, &cycle.text());
         if !waiting.unheld.is_empty() {
             let text = "vms={} cannot be kept waiting: mm_sched decides them itself, before the others";
             log::warn!("request={} {}", asker.request, text.replace("{}", &listed(&waiting.unheld)));
@@ -194,8 +204,9 @@ impl Decider {
         };
         self.metrics.decided(count, report.objective.1, report.green_share(), begun.elapsed());
         self.metrics.spare(report.spare.as_ref());
+        self.metrics.failing(&report.failing);
         let refused = report.refusals.clone();
-        let outcome = Outcome { placed: placed(&decided), refused, held: waiting.held, left_out, oned_age };
+        let outcome = Outcome { placed: placed(&decided), next, refused, held: waiting.held, left_out, oned_age };
         (
             outcome,
             Some(After {
@@ -246,10 +257,28 @@ impl Decider {
             (self.log)(decided, *now);
             self.board.put(Shown { decided: decided.clone(), policy: policy.clone() }, *now);
             if let Some(messages) = self.messages.as_ref().filter(|_| *mm_sched) {
-                messages.put(&decided.planned.report.refusals);
+                messages.put(self.texts(&decided.planned.report));
             }
         }
         self.tell(&decided.planned.report, request, &mut past.notices);
+    }
+
+    /// What VMs that are not started now are told.
+    fn texts(&self, report: &Report) -> BTreeMap<VmId, String> {
+        let brief = self.settings.brief;
+        let refused = report.refusals.iter().map(|refusal| {
+            let text = if brief { refusal.in_brief().to_string() } else { refusal.text.clone() };
+            (refusal.vm, text)
+        });
+        // where mm_sched has told a VM whose turn comes that there is no room, or we did ourselves before
+        let cloud = self.view.cloud();
+        let told = |vm: &VmId| {
+            let known = cloud.as_ref().and_then(|cloud| cloud.vms.get(vm));
+            known.is_some_and(|known| !known.sched_message.is_empty())
+        };
+        let later = report.later.iter().filter(|(vm, _)| told(vm));
+        let later = later.map(|(vm, text)| (*vm, if brief { NEXT.to_owned() } else { text.clone() }));
+        refused.chain(later).collect()
     }
 
     fn tell(&self, report: &Report, request: &str, told: &mut BTreeSet<Notice>) {
@@ -259,6 +288,11 @@ impl Decider {
         *told = report.notices.iter().cloned().collect();
         for refusal in &report.refusals {
             log::warn!("request={request} vm={} waits: {}", refusal.vm, refusal.text);
+        }
+        if report.later.len() <= self.settings.log_placements {
+            for (vm, text) in &report.later {
+                log::info!("request={request} vm={vm} {text}");
+            }
         }
         if report.decisions.len() <= self.settings.log_placements {
             for decision in &report.decisions {

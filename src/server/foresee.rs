@@ -20,6 +20,29 @@ pub struct Waiting {
     pub nowhere: Vec<VmId>,
     /// mm_sched will start them somewhere, whatever the answer says.
     pub unheld: Vec<VmId>,
+    /// They have a host and room there, but this cycle has started as many as it may.
+    pub next: BTreeSet<VmId>,
+}
+
+/// How many VMs mm_sched starts in one cycle, by sched.conf; `None` does not care.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cycle {
+    /// MAX_HOST: on each host.
+    pub max_host: Option<u32>,
+    /// MAX_DISPATCH: in all.
+    pub max_dispatch: Option<u32>,
+}
+
+impl Cycle {
+    /// Who comes next is told this.
+    pub fn text(&self) -> String {
+        let limits = [
+            self.max_host.map(|most| format!("{most} on each host (serve.max_host)")),
+            self.max_dispatch.map(|most| format!("{most} in all (serve.max_dispatch)")),
+        ];
+        let limits: Vec<String> = limits.into_iter().flatten().collect();
+        format!("in one cycle mm_sched starts at most {}", limits.join(", and "))
+    }
 }
 
 /// Room on a host, and VMs that this cycle has started there.
@@ -53,9 +76,12 @@ pub struct Ahead {
     pub size: (Cpu, Memory),
 }
 
-/// Looks at each VM of the snapshot that `placed` leaves waiting. O(candidates).
-pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], max_host: Option<u32>) -> Waiting {
-    let max_host = max_host.unwrap_or(u32::MAX);
+/// Looks at each VM of the snapshot that `placed` leaves waiting, and whose turn comes in a later `cycle`.
+/// O(candidates).
+pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], cycle: Cycle) -> Waiting {
+    let max_host = cycle.max_host.unwrap_or(u32::MAX);
+    let max_dispatch = cycle.max_dispatch.unwrap_or(u32::MAX);
+    let mut dispatched = 0;
     let mut before: Vec<Room> = snapshot
         .hosts
         .iter()
@@ -77,23 +103,29 @@ pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], 
     let mut ahead = ahead.into_iter().peekable();
     let goes_to: BTreeMap<VmId, HostId> = placed.iter().copied().collect();
     let mut waiting = Waiting::default();
+    let mut next = BTreeSet::new();
+    // a limit in all that is wrong here must not make anybody's room look free: it only tells who comes next
+    let mut start = |rooms: &mut [Room], vm: VmId, host: HostId, size: (Cpu, Memory)| {
+        let Some(room) = snapshot.host_index(host).map(|host| &mut rooms[host]) else { return };
+        let its_turn = room.started < max_host && dispatched < max_dispatch;
+        if room.takes(size, max_host) {
+            room.take(size);
+            dispatched = dispatched.saturating_add(1);
+        }
+        if !its_turn {
+            next.insert(vm);
+        }
+    };
     let mut turns: Vec<_> = snapshot.candidates.iter().collect();
     turns.sort_by_key(|candidates| snapshot.vms[candidates.vm].id);
     for candidates in turns {
         let vm = &snapshot.vms[candidates.vm];
         let size = (vm.cpu, vm.memory);
-        let mut start = |host: HostId, size| {
-            if let Some(room) = snapshot.host_index(host).map(|host| &mut rooms[host])
-                && room.takes(size, max_host)
-            {
-                room.take(size);
-            }
-        };
         while let Some(one) = ahead.next_if(|one| one.vm < vm.id) {
-            start(one.host, one.size);
+            start(&mut rooms, one.vm, one.host, one.size);
         }
         if let Some(host) = goes_to.get(&vm.id) {
-            start(*host, size);
+            start(&mut rooms, vm.id, *host, size);
             continue;
         }
         let hosts = || candidates.hosts.iter().map(|host| *host as usize);
@@ -105,7 +137,10 @@ pub fn foresee(snapshot: &Snapshot, placed: &[(VmId, HostId)], ahead: &[Ahead], 
             None => waiting.unheld.push(vm.id),
         }
     }
-    waiting
+    for one in ahead {
+        start(&mut rooms, one.vm, one.host, one.size);
+    }
+    Waiting { next, ..waiting }
 }
 
 /// The ids of a list, for a line of the log.
@@ -187,6 +222,14 @@ mod tests {
                 Waiting { held: to(&[(2, 10)]), ..Waiting::default() },
             ),
             (
+                "beyond MAX_HOST they come next, by id",
+                &[(8, 0), (8, 0)],
+                &[(1, 1, &[0, 1]), (2, 1, &[0, 1]), (3, 1, &[0, 1])],
+                &[(1, 11), (2, 10), (3, 11)],
+                Some(1),
+                Waiting { next: [VmId(3)].into(), ..Waiting::default() },
+            ),
+            (
                 "never to a host that it did not name",
                 &[(8, 0), (8, 8)],
                 &[(1, 4, &[0]), (2, 8, &[0])],
@@ -195,11 +238,12 @@ mod tests {
                 Waiting { unheld: ids(&[1]), ..Waiting::default() },
             ),
         ] {
-            assert_eq!(foresee(&snapshot(hosts, vms), &to(placed), &[], max_host), right, "{what}");
+            let cycle = Cycle { max_host, max_dispatch: Some(30) };
+            assert_eq!(foresee(&snapshot(hosts, vms), &to(placed), &[], cycle), right, "{what}");
         }
         // who was planned before the others has its turn by its id all the same
         let ahead = |vm| [Ahead { vm: VmId(vm), host: HostId(10), size: (Cpu(600), Memory(1)) }];
-        let waits = |vm| foresee(&snapshot(&[(8, 6)], &[(5, 4, &[0])]), &[], &ahead(vm), None);
+        let waits = |vm| foresee(&snapshot(&[(8, 6)], &[(5, 4, &[0])]), &[], &ahead(vm), Cycle::default());
         assert_eq!(waits(4), Waiting { held: to(&[(5, 10)]), ..Waiting::default() });
         assert_eq!(waits(6), Waiting { unheld: ids(&[5]), ..Waiting::default() });
     }
@@ -211,5 +255,32 @@ mod tests {
         assert!(list(20).ends_with(",18,19"), "{}", list(20));
         assert!(list(21).ends_with(",19 and 1 more"), "{}", list(21));
         assert_eq!(listed(&[VmId(4), VmId(4)]), "4");
+    }
+
+    #[test]
+    fn beyond_the_limit_of_a_cycle_they_come_next() {
+        let snapshot = snapshot(&[(8, 0), (8, 0)], &[(1, 1, &[0]), (2, 1, &[0]), (4, 9, &[0]), (5, 1, &[1])]);
+        let placed = [(VmId(1), HostId(10)), (VmId(2), HostId(10)), (VmId(5), HostId(11))];
+        let ahead = |vm| Ahead { vm: VmId(vm), host: HostId(11), size: (Cpu(100), Memory(1)) };
+        for (max_host, max_dispatch, ahead, right) in [
+            (None, None, vec![], vec![]),
+            (Some(1), None, vec![], vec![2]),
+            // who waits for the room of a host takes no turn, and neither does who waits for MAX_HOST
+            (Some(1), Some(2), vec![], vec![2]),
+            (None, Some(2), vec![], vec![5]),
+            (None, Some(1), vec![], vec![2, 5]),
+            // who was planned before the others has its turn by its id
+            (None, Some(2), vec![ahead(0)], vec![2, 5]),
+            (None, Some(3), vec![ahead(6)], vec![6]),
+            (Some(1), None, vec![ahead(6)], vec![2, 6]),
+        ] {
+            let cycle = Cycle { max_host, max_dispatch };
+            let next = foresee(&snapshot, &placed, &ahead, cycle).next;
+            assert_eq!(next.iter().map(|vm| vm.0).collect::<Vec<_>>(), right, "{cycle:?} {ahead:?}");
+        }
+        let both = Cycle { max_host: Some(1), max_dispatch: Some(30) };
+        let text = "in one cycle mm_sched starts at most 1 on each host (serve.max_host), and 30 in all \
+                    (serve.max_dispatch)";
+        assert_eq!(both.text(), text);
     }
 }

@@ -10,7 +10,6 @@
 use super::view::{Cloud, View};
 use crate::machine::locks::lock;
 use crate::model::ids::VmId;
-use crate::model::report::Refusal;
 use crate::oned::Oned;
 use crate::opennebula::message;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -48,9 +47,8 @@ impl Messages {
     }
 
     /// Hands over why VMs of an answered batch wait; never waits.
-    pub fn put(&self, refusals: &[Refusal]) {
-        let wanted: BTreeMap<VmId, String> =
-            refusals.iter().map(|refusal| (refusal.vm, message::shown(&refusal.text))).collect();
+    pub fn put(&self, texts: BTreeMap<VmId, String>) {
+        let wanted: BTreeMap<VmId, String> = texts.into_iter().map(|(vm, text)| (vm, message::shown(&text))).collect();
         let mut state = lock(&self.state);
         if !wanted.is_empty() {
             state.due = Some(state.due.unwrap_or_else(|| Instant::now() + AFTER_MM_SCHED));

@@ -1,7 +1,7 @@
 //! How the service does, in numbers for Prometheus. Labels come from fixed lists, so that
 //! no client can make the numbers grow.
 
-use crate::model::report::SpareRoom;
+use crate::model::report::{FailingHost, SpareRoom};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +19,7 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 type Label = [(&'static str, &'static str); 1];
+type HostLabel = [(&'static str, String); 1];
 type Labels = [(&'static str, String); 2];
 type Level = Gauge<f64, AtomicU64>;
 
@@ -30,6 +31,7 @@ pub struct Metrics {
     decision_seconds: Histogram,
     placed: Counter,
     refusals: Family<Label, Counter>,
+    failed_vms: Family<HostLabel, Gauge>,
     objective: Level,
     green_share: Level,
     spare_lacking: Gauge,
@@ -68,6 +70,12 @@ impl Default for Metrics {
             decision_seconds: add(r, "decision_seconds", "Decisions alone", Histogram::new(SECONDS)),
             placed: add(r, "decisions", "VMs that got a host", Counter::default()),
             refusals: add(r, "refusals", "VMs that got none, by reason", Family::default()),
+            failed_vms: add(
+                r,
+                "host_failed_vms",
+                "VMs that wait and failed to start on a host lately, at the latest decision",
+                Family::default(),
+            ),
             objective: add(r, "objective", "Largest interference D after the latest decision", Level::default()),
             green_share: add(
                 r,
@@ -128,6 +136,15 @@ impl Metrics {
         self.spare_homeless.set(spare.map_or(-1, |spare| count(spare.lacking.first().map_or(0, |one| one.vms))));
     }
 
+    /// Hosts on which VMs that wait failed to start lately: the worst ones, so that the numbers stay few.
+    pub fn failing(&self, failing: &[FailingHost]) {
+        self.failed_vms.clear();
+        for one in FailingHost::worst(failing) {
+            let label = [("one_host_id", one.host.to_string())];
+            self.failed_vms.get_or_create(&label).set(i64::try_from(one.vms).unwrap_or(i64::MAX));
+        }
+    }
+
     /// A VM got no host.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&[("reason", reason)]).inc();
@@ -167,6 +184,7 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ids::HostId;
     use crate::model::report::Shortfall;
 
     #[test]
@@ -177,12 +195,16 @@ mod tests {
         metrics.refused("cpu");
         let lacking = vec![Shortfall { vms: 3, ..Shortfall::default() }, Shortfall { vms: 1, ..Shortfall::default() }];
         metrics.spare(Some(&SpareRoom { lacking, ..SpareRoom::default() }));
+        let host = |id| FailingHost { host: HostId(id), vms: 2, since: 0, until: None };
+        metrics.failing(&[host(3), host(4)]);
+        metrics.failing(&[host(4)]);
         let moment = Moment { oned_age: Some(Duration::from_secs(7)), ..Moment::default() };
         let text = metrics.text(&moment).expect("writes");
         for line in [
             "oneaio_requests_total{route=\"/\",status=\"200\"} 1",
             "oneaio_decisions_total 4",
             "oneaio_refusals_total{reason=\"cpu\"} 1",
+            "oneaio_host_failed_vms{one_host_id=\"4\"} 2",
             "oneaio_objective 0.25",
             "oneaio_spare_lacking_failures 2",
             "oneaio_spare_homeless_vms 3",
@@ -193,6 +215,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("one_host_id=\"3\""), "no VM fails there any more: {text}");
         assert!(text.ends_with("# EOF\n"));
     }
 

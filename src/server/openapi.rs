@@ -135,7 +135,9 @@ fn schemas() -> Value {
         "Hosts": { "type": "object", "required": ["VMS"], "properties": {
             "VMS": { "type": "array", "items": placed },
             "LEFT_OUT": { "type": "array", "description": "VMs that cannot be judged, and why" },
-            "WAITING": { "type": "array", "description": "VMs that have to wait, and why" } } },
+            "WAITING": { "type": "array", "description": "VMs that have to wait, and why" },
+            "NEXT": { "type": "array", "items": placed,
+                "description": "Those of VMS that mm_sched starts in a later cycle" } } },
         "Placement": { "type": "object", "required": ["ID", "HOST_IDS"], "properties": { "ID": id, "HOST_IDS": ids } },
         "Placed": placed,
         "Classifier": named(&CLASSIFIERS),

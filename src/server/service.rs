@@ -366,7 +366,7 @@ impl Service {
         let vms = batch.vms.len() + batch.odd.len();
         let odd = batch.odd.clone();
         let outcome = self.decide(batch, (true, from), id, until).await?;
-        let mut answered: Vec<_> = outcome.placed.iter().chain(&outcome.held).copied().collect();
+        let mut answered: Vec<_> = outcome.placed.iter().chain(&outcome.next).chain(&outcome.held).copied().collect();
         answered.sort_unstable();
         let most = if mm_sched { MM_SCHED_READS } else { usize::MAX };
         let (mut text, written) = external::write(&answered, most);
@@ -377,10 +377,12 @@ impl Service {
         if !mm_sched {
             external::append(&mut text, "LEFT_OUT", &told::left_out(&outcome.left_out, &odd));
             external::append(&mut text, "WAITING", &told::waiting(&outcome, self.brief));
+            external::append(&mut text, "NEXT", &told::next(&outcome));
         }
         let note = format!(
-            " vms={vms} placed={} waiting={} held={} left_out={}{}",
+            " vms={vms} placed={} next={} waiting={} held={} left_out={}{}",
             outcome.placed.len(),
+            outcome.next.len(),
             outcome.refused.len(),
             outcome.held.len(),
             outcome.left_out.len() + odd.len(),

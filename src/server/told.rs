@@ -22,6 +22,11 @@ pub fn waiting(outcome: &Outcome, brief: bool) -> Vec<Value> {
     refused.map(|refusal| json!({ "ID": refusal.vm, "error": why(refusal, brief) })).collect()
 }
 
+/// VMs that have a host, but whose turn comes later.
+pub fn next(outcome: &Outcome) -> Vec<Value> {
+    outcome.next.iter().map(|(vm, host)| json!({ "ID": vm, "HOST_ID": host })).collect()
+}
+
 /// Why a VM waits, as clients are told.
 pub fn why(refusal: &Refusal, brief: bool) -> String {
     let text = if brief { refusal.in_brief() } else { refusal.text.as_str().into() };

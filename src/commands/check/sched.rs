@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What mm_sched has without any line.
 const MAX_HOST: u32 = 1;
+const MAX_DISPATCH: u32 = 30;
 const TIMEOUT: f64 = 10.0;
 
 /// Lines that mm_sched wants, as we ship them.
@@ -64,6 +65,12 @@ pub fn sched_conf(installation: &Installation, settings: &Settings, offline: boo
     if asked.max_host != ours {
         let text = format!("MAX_HOST is {}, serve.max_host {ours}", asked.max_host);
         let fix = format!("set serve.max_host: {} in {}", asked.max_host, installation.config_file().display());
+        findings.warning("sched.conf", text, fix);
+    }
+    let ours = serve.max_dispatch.unwrap_or(0);
+    if asked.max_dispatch != ours {
+        let text = format!("MAX_DISPATCH is {}, serve.max_dispatch {ours}", asked.max_dispatch);
+        let fix = format!("set serve.max_dispatch: {} in {}", asked.max_dispatch, installation.config_file().display());
         findings.warning("sched.conf", text, fix);
     }
     if asked.max_host == MAX_HOST {
@@ -121,6 +128,7 @@ struct External {
     server: Option<String>,
     timeout: f64,
     max_host: u32,
+    max_dispatch: u32,
 }
 
 fn external(text: &str) -> External {
@@ -143,6 +151,7 @@ fn external(text: &str) -> External {
         server: value("SERVER", inside).filter(|server| !server.is_empty()),
         timeout: value("TIMEOUT", inside).and_then(|text| text.parse().ok()).unwrap_or(TIMEOUT),
         max_host: value("MAX_HOST", &outside).and_then(|text| text.parse().ok()).unwrap_or(MAX_HOST),
+        max_dispatch: value("MAX_DISPATCH", &outside).and_then(|text| text.parse().ok()).unwrap_or(MAX_DISPATCH),
     }
 }
 
@@ -152,16 +161,24 @@ mod tests {
 
     #[test]
     fn sched_conf_is_read_however_it_is_written() {
-        let full = |server: &str, timeout, max_host| External { server: Some(server.to_owned()), timeout, max_host };
+        let full = |server: &str, timeout, max_host| External {
+            server: Some(server.to_owned()),
+            timeout,
+            max_host,
+            max_dispatch: 30,
+        };
         for (text, right) in [
             (include_str!("../../../oned-config/sched.conf"), full("http://127.0.0.1:4567", 10.0, 1)),
             ("EXTERNAL_SCHEDULER=[SERVER=\"http://x\",TIMEOUT=3]\nMAX_HOST = 2 # 9\n", full("http://x", 3.0, 2)),
             (
-                "MAX_HOST=7\nMAX_HOST=8\n#EXTERNAL_SCHEDULER=[SERVER=\"x\"]",
-                External { server: None, timeout: 10.0, max_host: 8 },
+                "MAX_HOST=7\nMAX_HOST=8\nMAX_DISPATCH = 0\n#EXTERNAL_SCHEDULER=[SERVER=\"x\"]",
+                External { server: None, timeout: 10.0, max_host: 8, max_dispatch: 0 },
             ),
-            ("EXTERNAL_SCHEDULER = [ SERVER = \"\" ]", External { server: None, timeout: 10.0, max_host: 1 }),
-            ("EXTERNAL_SCHEDULER = [ SERVER", External { server: None, timeout: 10.0, max_host: 1 }),
+            (
+                "EXTERNAL_SCHEDULER = [ SERVER = \"\" ]",
+                External { server: None, timeout: 10.0, max_host: 1, max_dispatch: 30 },
+            ),
+            ("EXTERNAL_SCHEDULER = [ SERVER", External { server: None, timeout: 10.0, max_host: 1, max_dispatch: 30 }),
         ] {
             assert_eq!(external(text), right, "{text}");
         }

@@ -73,6 +73,7 @@ pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
             format!("VM {vm} {} goes to host {host} {}, datastore {datastore}\n", label(snapshot, vm), name(*host))
         }
         Outcome::Waits(why) => format!("VM {vm} {} waits: it {why}\n", label(snapshot, vm)),
+        Outcome::Later(why) => format!("VM {vm} {} {why}\n", label(snapshot, vm)),
     };
     if !explanation.with.is_empty() {
         let with: Vec<String> = explanation.with.iter().map(ToString::to_string).collect();
@@ -83,7 +84,7 @@ pub fn explanation(decided: &Decided, explanation: &Explanation) -> String {
     }
     let to = match explanation.outcome {
         Outcome::Placed { host, .. } => explanation.hosts.iter().find(|verdict| verdict.host == host),
-        Outcome::Waits(_) => None,
+        Outcome::Waits(_) | Outcome::Later(_) => None,
     };
     let company = to.and_then(|to| to.verdict.as_ref().ok()).map_or(&[][..], |score| &score.rises_with);
     if !company.is_empty() {
@@ -114,7 +115,7 @@ pub fn verdicts(explanation: &Explanation) -> Grid {
     let mut table = Grid::new(&header, &numeric, &spare);
     let chosen = match explanation.outcome {
         Outcome::Placed { host, .. } => Some(host),
-        Outcome::Waits(_) => None,
+        Outcome::Waits(_) | Outcome::Later(_) => None,
     };
     let number = |value: f64| format!("{value:.3}");
     let (fit, excluded): (Vec<_>, Vec<_>) = explanation.hosts.iter().partition(|host| host.verdict.is_ok());
@@ -125,7 +126,9 @@ pub fn verdicts(explanation: &Explanation) -> Grid {
                 row.extend(ranked.then(|| score.rank.map_or(String::new(), |rank| rank.to_string())));
                 row.extend(score.terms.iter().map(|term| number(*term)));
                 row.extend([score.green, score.before, score.after].map(number));
-                row.push(if chosen == Some(host.host) { "taken".to_owned() } else { String::new() });
+                let taken = (chosen == Some(host.host)).then_some("taken");
+                let failed = Some(host.failed.as_str()).filter(|failed| !failed.is_empty());
+                row.push(taken.into_iter().chain(failed).collect::<Vec<_>>().join("; "));
             }
             Err(rule) => {
                 row.resize(header.len() - 1, "-".to_owned());

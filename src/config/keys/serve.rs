@@ -82,6 +82,17 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "serve.max_dispatch",
+        default: "30",
+        help: "MAX_DISPATCH of sched.conf: mm_sched starts so many VMs in all in one cycle. Those that come next\n\
+               do not count as placed yet. 0 is no limit.",
+        set: |s, text| {
+            let value: u32 = text.parse().map_err(|_| "a whole number, 0 for no limit")?;
+            s.serve.max_dispatch = (value > 0).then_some(value);
+            Ok(())
+        },
+    },
+    Key {
         name: "serve.sched_message",
         default: "no",
         help: "Whether why VMs of mm_sched wait is written to USER_TEMPLATE/SCHED_MESSAGE, after the answer, by\n\

@@ -123,6 +123,7 @@ pub fn planned(
         decisions,
         refusals: draft.refusals.clone(),
         later: Vec::new(),
+        failing: Vec::new(),
         held: input.retries.count_held(),
         notices,
         objective: (before.objective(), load.objective()),

@@ -28,10 +28,12 @@ pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm
     let snapshot = input.snapshot;
     let refusal = planned.report.refusals.iter().find(|refusal| refusal.vm == vm);
     let action = planned.plan.actions.iter().find(|action| action.vm == vm);
-    let outcome = match (action, refusal) {
-        (Some(action), _) => Outcome::Placed { host: action.host, datastore: action.datastore },
-        (None, Some(refusal)) => Outcome::Waits(refusal.text.clone()),
-        (None, None) => return None,
+    let later = planned.report.later.iter().find(|(later, _)| *later == vm);
+    let outcome = match (action, refusal, later) {
+        (Some(action), ..) => Outcome::Placed { host: action.host, datastore: action.datastore },
+        (None, Some(refusal), _) => Outcome::Waits(refusal.text.clone()),
+        (None, None, Some((_, text))) => Outcome::Later(text.clone()),
+        (None, None, None) => return None,
     };
     let nothing = Explanation {
         vm,
@@ -52,7 +54,7 @@ pub fn explain(input: &PlanningInput<'_>, policy: &Policy, planned: &Planned, vm
                 let with_energy = green::matters(snapshot, policy);
                 tipped(&hosts, *host, &names(ledger), with_energy)
             }
-            Outcome::Waits(_) => String::new(),
+            Outcome::Waits(_) | Outcome::Later(_) => String::new(),
         };
         Explanation { with: with.collect(), resources: names(ledger), hosts, tipped, ..nothing.clone() }
     });
@@ -150,7 +152,7 @@ fn verdicts(unit: &Unit, ledger: &mut Ledger<'_>) -> Vec<Verdict> {
             }
         };
         let there = &context.snapshot.hosts[host];
-        found.push(Verdict { host: there.id, name: there.name.clone(), verdict });
+        found.push(Verdict { host: there.id, name: there.name.clone(), verdict, failed: String::new() });
     }
     found
 }

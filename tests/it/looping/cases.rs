@@ -1,11 +1,12 @@
 //! Requests that only the loop brings: what is answered when a sample, a start or a plan is under way.
 
 use oneaio::decide::{self, Decided};
+use oneaio::model::explanation::Outcome;
 use oneaio::model::history::{Attempts, Placement, Recall};
 use oneaio::model::ids::{HostId, VmId};
 use oneaio::model::plan::Plan;
 use oneaio::model::policy::Policy;
-use oneaio::model::snapshot::{Snapshot, VmState};
+use oneaio::model::snapshot::{Candidates, Snapshot, Vm, VmState};
 use oneaio::simulation::oned::executor::{Applied, Stand};
 use oneaio::simulation::oned::scenario::Settings;
 use std::collections::BTreeMap;
@@ -97,6 +98,69 @@ fn a_start_that_failed_is_tried_elsewhere() {
         let decided = decide::place_snapshot(snapshot, &recall, &Policy::default());
         assert_eq!(host_of(&decided.planned.plan, 2200), Some(2), "turn {turn}");
     }
+}
+
+#[test]
+fn hosts_that_fail_starts_are_told_of_by_explain_and_the_report() {
+    let ended = 1_795_441_268;
+    // five minutes after the failure of the request
+    let mut snapshot = decide::read(request("failed-1.xml")).unwrap();
+    snapshot.taken_at = ended + 300;
+    let decided = |snapshot| decide::place_snapshot(snapshot, &Recall::default(), &Policy::default());
+    let failing = |decided: &Decided| {
+        let failing = decided.planned.report.failing.iter();
+        failing.map(|one| (one.host.0, one.vms, one.since, one.until)).collect::<Vec<_>>()
+    };
+    let explained = |decided: &Decided, vm: i32| {
+        let explained = decided.explain(VmId(vm), &Policy::default()).unwrap();
+        explained.hosts.into_iter().map(|host| (host.host.0, host.failed)).collect::<BTreeMap<_, _>>()
+    };
+    let one = decided(snapshot.clone());
+    assert_eq!(failing(&one), [(1, 1, ended, None)], "one VM says nothing about others");
+    let told = explained(&one, 2200);
+    assert!(told[&1].contains("it failed to start here") && told[&2].is_empty(), "{told:?}");
+
+    // another VM failed there too, and a third one comes
+    for (id, failed) in [(2201, true), (2202, false)] {
+        let mut vm = snapshot.vms[0].clone();
+        vm.id = VmId(id);
+        if !failed {
+            vm.stays.clear();
+        }
+        snapshot.vms.push(vm);
+        let vm = snapshot.vms.len() - 1;
+        snapshot.candidates.push(Candidates { vm, ..snapshot.candidates[0].clone() });
+    }
+    let all = decided(snapshot);
+    assert_eq!(failing(&all), [(1, 2, ended, Some(ended + 1800))]);
+    assert_eq!(host_of(&all.planned.plan, 2202), Some(2), "nobody goes there while there are others");
+    let told = explained(&all, 2202);
+    assert!(told[&1].starts_with("2 VMs that wait failed to start here since 2026-"), "{told:?}");
+    let notices: Vec<&str> = all.planned.report.notices.iter().map(|notice| notice.text.as_str()).collect();
+    assert!(notices.iter().any(|text| text.contains("others go first until 2026-")), "{notices:?}");
+}
+
+#[test]
+fn who_comes_next_is_explained_as_such() {
+    let mut two = decide::read(request("one-by-one.xml")).unwrap();
+    for host in &mut two.hosts {
+        (host.cpu_allocated.0, host.memory_allocated.0) = (0, 0);
+    }
+    let id = VmId(two.vms.iter().map(|vm| vm.id.0).max().unwrap() + 1);
+    two.vms.push(Vm { id, ..two.vms[two.candidates[0].vm].clone() });
+    let vm = two.vms.len() - 1;
+    two.candidates.push(Candidates { vm, ..two.candidates[0].clone() });
+    // one host for both, and a memory: each host comes once
+    two.candidates.iter_mut().for_each(|candidates| candidates.hosts = [0].into());
+    let now = two.taken_at + 10;
+    let recall = Recall { now, moment: now * 1000, ..Recall::default() };
+    let decided = decide::place_snapshot(two, &recall, &Policy::default());
+    let report = &decided.planned.report;
+    let [(later, _)] = report.later.as_slice() else { panic!("{:?} {:?}", report.later, report.refusals) };
+    let explained = decided.explain(*later, &Policy::default()).expect("it is of this request");
+    let Outcome::Later(text) = explained.outcome else { panic!("{explained:?}") };
+    assert!(text.contains("comes next") && explained.remedy.is_none(), "{text}");
+    assert_eq!(explained.hosts.len(), 1);
 }
 
 /// VMs of a request that wait.

@@ -110,6 +110,103 @@ fn a_cloud_under_noise_comes_to_rest() {
     assert!(late <= 36, "{late} migrations of 100 VMs in 36 rounds");
 }
 
+/// A burst while something goes wrong; all must run, no healthy VM gets an error, nothing is broken.
+fn disturbed(scenario: &Scenario, driver: &mut Ours) -> Outcome {
+    let outcome = run(scenario, driver);
+    sound(&outcome);
+    assert_eq!((outcome.figures.errors_on_healthy, outcome.waiting), (0, 0), "{:?}", outcome.figures);
+    outcome
+}
+
+fn with(mut scenario: Scenario, more: &[(i64, Happening)]) -> Scenario {
+    scenario.happenings.extend(more.iter().map(|(seconds, what)| (seconds * 1000, what.clone())));
+    scenario.sorted()
+}
+
+#[test]
+fn a_clock_that_is_wrong_or_jumps_costs_little_time() {
+    let burst = || scenes::burst(4, 240, 30.0, 60);
+    let right = disturbed(&burst(), &mut ours()).seconds_until(1.0).unwrap();
+    let whole = run(&burst(), &mut Cut { length: Length::Whole }).seconds_until(1.0).unwrap();
+    for clocks in [
+        &[(0, 300)][..],
+        &[(0, -300)],
+        // set right in the middle, both ways, by minutes and by hours
+        &[(0, 300), (20, 0)],
+        &[(0, -300), (20, 0)],
+        &[(0, 7200), (20, 0)],
+        &[(0, -7200), (20, 0)],
+        &[(15, 60), (20, -60), (25, 60), (30, -60)],
+    ] {
+        let clocks: Vec<(i64, Happening)> = clocks.iter().map(|(at, off)| (*at, Happening::Clock(*off))).collect();
+        let seconds = disturbed(&with(burst(), &clocks), &mut ours()).seconds_until(1.0).unwrap();
+        // at worst nothing is known, and plans are whole
+        assert!(
+            seconds <= right.max(whole) + 60.0,
+            "{clocks:?}: {seconds} s, {right} undisturbed, {whole} without memory"
+        );
+    }
+}
+
+#[test]
+fn an_oned_that_restarts_in_mid_plan_is_answered_anew() {
+    // a plan that began whole is known to be over at the next request; a long one of slow starts, of eight rounds
+    // here, is taken to go on for up to two ticks a round
+    for (takes, more) in [(Span::Between(1.0, 3.0), 90.0), (Span::Lognormal(20.0, 0.3), 8.0 * 30.0 + 90.0)] {
+        let starts = Starts { takes, ..Starts::default() };
+        let burst = || Scenario { starts, ..scenes::burst(5, 240, 30.0, 60) };
+        let calm = disturbed(&burst(), &mut ours()).seconds_until(1.0).unwrap();
+        for at in [12, 21, 33, 47] {
+            let outcome = disturbed(&with(burst(), &[(at, Happening::Restart)]), &mut ours());
+            let seconds = outcome.seconds_until(1.0).unwrap();
+            assert!(seconds <= calm + more, "restarted after {at} s: {seconds} s instead of {calm}");
+        }
+    }
+}
+
+#[test]
+fn a_host_whose_samples_stop_gets_its_share_and_no_more() {
+    for (at, again) in [(600, 3000), (0, 3600)] {
+        let stops = [(at, Happening::Samples(0, false)), (again, Happening::Samples(0, true))];
+        let scenario = with(scenes::trickle(3, 20, 180, HOUR), &stops);
+        let outcome = disturbed(&scenario, &mut ours());
+        let last = outcome.mean_of(3 * HOUR / 4, HOUR, |look| look.allocated);
+        assert!(last <= 1.12, "{last}");
+        // without samples for so long it gets what is allocated there to count, and of 15 at most a third more
+        assert!(outcome.beyond_share <= 5.0, "{}", outcome.beyond_share);
+    }
+}
+
+#[test]
+fn a_store_that_vanishes_for_an_hour_costs_that_hour_at_most_its_knowledge() {
+    let stops = [(3600, Happening::Store(false)), (7200, Happening::Store(true))];
+    let scenario = with(scenes::trickle(3, 30, 180, 3 * HOUR), &stops);
+    let outcome = disturbed(&scenario, &mut ours());
+    for hour in 1..3 {
+        let even = outcome.mean_of(hour * HOUR, (hour + 1) * HOUR, |look| look.allocated);
+        assert!(even <= 1.15, "hour {hour}: {even}");
+    }
+    assert!(outcome.beyond_share <= 1.0, "{}", outcome.beyond_share);
+    // and in the midst of a burst: what was remembered before is old when it comes back
+    let stops = [(12, Happening::Store(false)), (31, Happening::Store(true))];
+    let burst = scenes::burst(6, 240, 60.0, 60);
+    let calm = disturbed(&burst, &mut ours()).seconds_until(1.0).unwrap();
+    let seconds = disturbed(&with(burst, &stops), &mut ours()).seconds_until(1.0).unwrap();
+    assert!(seconds <= calm + 75.0, "{seconds} s instead of {calm}");
+}
+
+#[test]
+fn plans_that_are_dropped_ten_times_in_a_row_count_as_not_placed() {
+    // one start takes minutes, and as long as it does each answer to the VMs that come meanwhile is dropped
+    let mut scenario = scenes::burst(7, 40, 400.0, 10);
+    scenario.hosts[0].slowness = 60.0;
+    let outcome = disturbed(&scenario, &mut ours());
+    assert!(outcome.figures.dropped >= 10, "{}", outcome.figures.dropped);
+    // none waits longer than the plan that kept it out, and a few requests
+    let longest = outcome.figures.waited.iter().max().unwrap();
+    assert!(*longest <= 420_000, "{longest} ms");
+}
+
 #[test]
 fn whatever_happens_nothing_is_broken() {
     let (from, count) = (number("ONEAIO_SEED", 1), number("ONEAIO_SEEDS", 60));

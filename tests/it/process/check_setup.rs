@@ -75,6 +75,39 @@ fn oned_is_asked_for_its_version_with_our_credentials() {
     assert!(refused.contains("-> run as oneadmin"), "{refused}");
 }
 
+#[test]
+fn a_host_that_fails_starts_is_told_with_how_many_since_when_and_until_when() {
+    let home = home();
+    let oned = ScriptedOned::start(&[("one.system.version", success("7.4.0"))]);
+    let now = now();
+    let waits = |id: i32, host: i32, ended: i64| {
+        format!(
+            "<VM><ID>{id}</ID><STATE>1</STATE><TEMPLATE><CPU>1</CPU><MEMORY>1024</MEMORY></TEMPLATE><HISTORY_RECORDS>\
+             <HISTORY><SEQ>0</SEQ><HID>{host}</HID><STIME>{}</STIME><ETIME>{ended}</ETIME></HISTORY></HISTORY_RECORDS></VM>",
+            ended - 20
+        )
+    };
+    let check = |vms: &[String]| {
+        oned.set("one.vmpool.infoextended", success(&format!("<VM_POOL>{}</VM_POOL>", vms.concat())));
+        let (_, text) = oneaio(home.path(), &["check"], Some(&oned.address.to_string()));
+        about(&text, "failing hosts")
+    };
+    let (first, second) = (now - 900, now - 300);
+    let text = check(&[waits(1, 3, first), waits(2, 3, second), waits(3, 4, second)]);
+    let right = format!(
+        "WARNING  failing hosts: host 3: 2 VMs that wait failed to start here since {}; others go first until {}\n",
+        oneaio::model::moment::utc(first),
+        oneaio::model::moment::utc(first + 1800)
+    );
+    assert!(text.starts_with(&right), "{text}{right}");
+    assert!(text.contains("onehost disable 3") && text.lines().count() == 2, "one VM on host 4 says nothing: {text}");
+    // half an hour later they say nothing any more
+    assert_eq!(check(&[waits(1, 3, now - 2000), waits(2, 3, now - 1900)]), "");
+    oned.set("one.vmpool.infoextended", refusal(256, "not today"));
+    let (_, text) = oneaio(home.path(), &["check"], Some(&oned.address.to_string()));
+    assert!(about(&text, "failing hosts").contains("the VMs that wait are not known"), "{text}");
+}
+
 /// OpenNebula 6: sched.conf and the service that it names, not SCHED_MAD.
 #[test]
 fn a_front_end_of_opennebula_6_is_looked_at_as_such() {
@@ -93,15 +126,21 @@ fn a_front_end_of_opennebula_6_is_looked_at_as_such() {
     let lines = |server: &str, more: &str| {
         format!("EXTERNAL_SCHEDULER = [ SERVER = \"http://{server}\", TIMEOUT = 10 ]\n{more}")
     };
-    write(&lines(&server.to_string(), "MAX_HOST = 4\n"));
-    let text = check(&["--set", "serve.max_host=4"]);
+    write(&lines(&server.to_string(), "MAX_HOST = 4\nMAX_DISPATCH = 60\n"));
+    let text = check(&["--set", "serve.max_host=4", "--set", "serve.max_dispatch=60"]);
     assert!(about(&text, "sched.conf").starts_with("ok ") && !text.contains("WARNING  sched.conf"), "{text}");
     assert!(about(&text, "serve").contains("is ready"), "{text}");
 
     write(&lines("127.0.0.1:1", ""));
-    let text = check(&["--set", "serve.deadline=10", "--set", "serve.max_host=3"]);
+    let text = check(&["--set", "serve.deadline=10", "--set", "serve.max_host=3", "--set", "serve.max_dispatch=9"]);
     let found = about(&text, "sched.conf");
-    for told in ["TIMEOUT is 10 s", "MAX_HOST is 1, serve.max_host 3", "round robin"] {
+    for told in [
+        "TIMEOUT is 10 s",
+        "MAX_HOST is 1, serve.max_host 3",
+        "MAX_DISPATCH is 30, serve.max_dispatch 9",
+        "set serve.max_dispatch: 30 in",
+        "round robin",
+    ] {
         assert!(found.contains(told), "{told}: {text}");
     }
     assert!(about(&text, "serve").contains("nobody answers at 127.0.0.1:1, and serve.port is 4567"), "{text}");

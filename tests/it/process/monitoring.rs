@@ -100,6 +100,25 @@ fn spare_room_is_a_number_while_it_is_asked_for() {
 }
 
 #[test]
+fn hosts_that_fail_starts_are_counted_as_long_as_vms_wait_for_it() {
+    let front_end = FrontEnd::new("");
+    fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();
+    let failed = |xml: &str| {
+        assert_eq!(front_end.run(&["place"], xml).status, Some(0));
+        let now = samples(&fs::read_to_string(front_end.path("var/oneaio/metrics/oneaio.prom")).unwrap());
+        let of =
+            |(name, value): (&String, &f64)| Some((name.strip_prefix("oneaio_host_failed_vms")?.to_owned(), *value));
+        now.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    // the same, a few minutes before the samples
+    let one = include_str!("../looping/requests/failed-1.xml");
+    let lately =
+        one.replace("<STIME>1795441168", "<STIME>1795443800").replace("<ETIME>1795441268", "<ETIME>1795443900");
+    assert_eq!(failed(&lately), [("{one_host_id=\"1\"}".to_owned(), 1.0)]);
+    assert_eq!(failed(&cloud()), []);
+}
+
+#[test]
 fn front_ends_that_answer_at_once_lose_no_count() {
     let front_end = FrontEnd::new("history.store: none\n");
     fs::create_dir(front_end.path("var/oneaio/metrics")).unwrap();

@@ -50,8 +50,11 @@ impl Held {
 
     /// A connection with a request on its way, whose answer is not awaited.
     fn ask(&self, vm: i32) -> TcpStream {
+        self.ask_with(&one(vm))
+    }
+
+    fn ask_with(&self, body: &str) -> TcpStream {
         let mut stream = self.service.connect();
-        let body = one(vm);
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         stream
@@ -153,6 +156,34 @@ fn an_answer_to_a_client_that_has_gone_is_not_remembered() {
     assert_eq!(held.host_of(2), 1);
     eventually("the store knows the second", || held.remembered().contains(&2));
     assert!(!held.remembered().contains(&1));
+}
+
+#[test]
+fn nobody_plans_for_a_client_that_has_hung_up() {
+    // without limits of a cycle all that is planned counts as decided
+    let limits = ["serve.deadline=60", "serve.max_host=0", "serve.max_dispatch=0"];
+    let Some(mut held) = Held::start(&limits) else { return };
+    let hosts: Vec<i32> = (1..=100).collect();
+    let vm = |id: i32| format!("{{\"ID\":{id},\"HOST_IDS\":{hosts:?},\"CAPACITY\":{{\"CPU\":1,\"MEMORY\":1}}}}");
+    let many = format!("{{\"VMS\":[{}]}}", (1..=600).map(vm).collect::<Vec<_>>().join(","));
+    let decided = |held: &Held| -> u64 {
+        let text = held.service.get("/metrics").1;
+        let count = text.lines().find_map(|line| line.strip_prefix("oneaio_decisions_total ")?.parse().ok());
+        count.expect("a counter")
+    };
+    held.hold();
+    let asking = held.ask_with(&many);
+    held.until_held();
+    drop(asking);
+    eventually("its connection is gone", || held.metric("oneaio_connections 1"));
+    held.release();
+    // the next one has its turn when that one is over
+    assert!(held.host_of(1000) > 0);
+    let gone = decided(&held) - 1;
+    assert!(gone < 300, "{gone} of 600 VMs were planned for nobody");
+    // who stays gets all of them
+    assert_eq!(held.service.post("/", &many).0, 200);
+    assert_eq!(decided(&held) - gone - 1, 600);
 }
 
 #[test]

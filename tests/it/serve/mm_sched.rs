@@ -354,6 +354,111 @@ fn who_has_to_wait_waits_and_takes_nobodys_room() {
     assert!(waited > 50 && held > 50 && robbed > 20, "nothing was tried: {waited} {held} {robbed}");
 }
 
+/// Hosts 4 and 5 of 8 cores each, and VMs 1 to 4 of 4 cores: two for each host.
+fn four_of_four_cores(oned_says: &[(i32, i64, &str)]) -> (ScriptedOned, String) {
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "NO", &[])])),
+        ("one.vmpool.infoextended", pending(oned_says)),
+        ("one.vm.update", changed(1)),
+    ]);
+    let vms: Vec<String> = (1..5).map(|id| vm(id, &[4, 5], 4.0)).collect();
+    (oned, batch(&vms))
+}
+
+#[test]
+fn who_comes_with_a_later_cycle_is_answered_and_takes_no_room_yet() {
+    for (limits, next) in [
+        (&["serve.max_host=1"][..], vec![3, 4]),
+        (&["serve.max_host=0", "serve.max_dispatch=3"], vec![4]),
+        (&["serve.max_host=0", "serve.max_dispatch=0"], vec![]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (oned, four) = four_of_four_cores(&[]);
+        let log = folder.path().join("decisions");
+        let to_log = format!("decision_log={}", log.display());
+        let set = [limits, &[to_log.as_str()]].concat();
+        let service = Service::start(folder.path(), Some(&oned), &set);
+        eventually("ready", || service.get("/readyz").0 == 200);
+        let (status, answer) = service.post("/", &four);
+        assert_eq!(status, 200, "{answer}");
+        let ids = |key: &str| answer[key].as_array().into_iter().flatten().map(|vm| vm["ID"].as_i64().unwrap());
+        assert_eq!(ids("VMS").collect::<Vec<_>>(), [1, 2, 3, 4], "mm_sched would choose itself: {answer}");
+        assert_eq!(ids("NEXT").collect::<Vec<_>>(), next, "{limits:?}: {answer}");
+        assert_eq!(ids("WAITING").count(), 0, "{answer}");
+        // it is told at INFO, and nobody is said to wait
+        let told = |id: &i64| format!("vm={id} fits on host {}", host_of(&answer, *id));
+        eventually("told", || next.iter().all(|id| service.log().contains(&told(id))));
+        let said = service.log();
+        assert!(said.contains(&format!(" placed={} next={} waiting=0", 4 - next.len(), next.len())), "{said}");
+        assert!(!said.contains("waits: ") && !said.contains("WARN"), "{said}");
+        // what is noted as placed is what starts
+        let noted: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&log).unwrap()).unwrap();
+        assert_eq!(noted["placed"].as_array().unwrap().len(), 4 - next.len(), "{noted}");
+        // and only that takes room from whoever comes meanwhile
+        let host = next.last().map_or(4, |last| host_of(&answer, *last));
+        let (_, answer) = service.post("/", batch(&[vm(9, &[host as i32], 4.0)]));
+        let waiting = answer["WAITING"].as_array().into_iter().flatten().count();
+        assert_eq!(waiting, usize::from(next.is_empty()), "{limits:?}: {answer}");
+    }
+}
+
+#[test]
+fn vms_go_elsewhere_where_several_failed_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let failed = |id: i32| {
+        format!(
+            "<VM><ID>{id}</ID><STATE>1</STATE><TEMPLATE><CPU>1</CPU><MEMORY>1024</MEMORY></TEMPLATE><HISTORY_RECORDS>\
+             <HISTORY><SEQ>0</SEQ><HID>4</HID><STIME>{}</STIME><ETIME>{}</ETIME></HISTORY></HISTORY_RECORDS></VM>",
+            now - 90,
+            now - 60
+        )
+    };
+    let pool = success(&format!("<VM_POOL>{}{}</VM_POOL>", failed(1), failed(2)));
+    let oned = ScriptedOned::start(&[
+        ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 2, "NO", &[])])),
+        ("one.vmpool.infoextended", pool),
+    ]);
+    let service = Service::start(folder.path(), Some(&oned), &["serve.max_host=0"]);
+    eventually("ready", || service.get("/readyz").0 == 200);
+    let answer = service.batch(&batch(&[vm(1, &[4, 5], 1.0), vm(2, &[4, 5], 1.0), vm(3, &[4, 5], 1.0)]));
+    assert_eq!((1..4).map(|id| answer[&id]).collect::<Vec<_>>(), [5, 5, 5], "host 4 is the emptier one");
+    let told = || service.log().contains("2 VMs that wait failed to start here since");
+    eventually("told", told);
+    let metrics = service.get("/metrics").1;
+    assert!(metrics.contains("oneaio_host_failed_vms{one_host_id=\"4\"} 2\n"), "{metrics}");
+    // where it is the only one, they go there all the same
+    assert_eq!(service.batch(&batch(&[vm(1, &[4], 1.0)]))[&1], 4);
+}
+
+fn host_of(answer: &serde_json::Value, id: i64) -> i64 {
+    let vms = answer["VMS"].as_array().unwrap();
+    vms.iter().find(|vm| vm["ID"] == id).unwrap()["HOST_ID"].as_i64().unwrap()
+}
+
+#[test]
+fn who_comes_next_is_not_left_with_words_of_no_room() {
+    let words = "<SCHED_MESSAGE>Cannot dispatch VM to any Host.</SCHED_MESSAGE>";
+    for (brief, told) in [("full", "fits on host "), ("brief", "comes next: so many VMs are started at a time")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (oned, four) = four_of_four_cores(&[(1, 4, ""), (2, 4, ""), (3, 4, words), (4, 4, "")]);
+        let set = ["serve.sched_message=yes", &format!("messages={brief}")];
+        let service = Service::start(folder.path(), Some(&oned), &set);
+        eventually("ready", || service.get("/readyz").0 == 200);
+        service.batch(&four);
+        eventually("it is written", || !updates(&oned).is_empty());
+        let written = updates(&oned);
+        assert_eq!((written.len(), written[0].0), (1, 3), "{written:?}");
+        assert!(written[0].1.contains(told), "{written:?}");
+        assert_eq!(written[0].1.contains("host "), brief == "full", "{written:?}");
+        // and why one has to wait in as few words as everywhere
+        service.batch(&batch(&[vm(8, &[4], 77.0)]));
+        eventually("that too", || updates(&oned).len() == 2);
+        let written = updates(&oned);
+        assert_eq!((written[1].0, written[1].1.contains("77")), (8, brief == "full"), "{written:?}");
+    }
+}
+
 /// VM 1 has a place on host 4, VMs 2 and 3 have none.
 fn crowded() -> String {
     batch(&[vm(1, &[4], 3.0), vm(2, &[4], 3.0), vm(3, &[4], 9.0)])

@@ -3,4 +3,5 @@
 mod faults;
 mod load;
 mod mm_sched;
+mod origins;
 mod rest;
