@@ -121,3 +121,26 @@ impl Comparison {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_table_does_not_say_is_said_below_it() {
+        let mut compared = Comparison { span: Some((0, 129_600)), unreadable: 2, ..Comparison::default() };
+        compared.verdict.before.requests = 7;
+        compared.breaches[0].extend((1..=6).map(|rule| (format!("rule {rule}"), rule)));
+        compared.breaches[1].insert("capacity".to_owned(), 1);
+        let text = compared.remarks();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines[..2], ["7 requests over 1.5 days", "requests whose answer cannot be read: 2"]);
+        assert_eq!(lines[2], "who answered broke a rule, 1 times: rule 1");
+        // five of each at most
+        assert_eq!(
+            lines[6..],
+            ["who answered broke a rule, 5 times: rule 5", "oneaio broke a rule, 1 times: capacity"]
+        );
+        assert_eq!(Comparison::default().remarks().lines().count(), 1);
+    }
+}

@@ -170,3 +170,25 @@ fn action(snapshot: &Snapshot, draft: &Draft, request: usize) -> Option<Action> 
         nics: seat.nics.iter().map(|(nic, vnet)| (*nic, snapshot.vnets[*vnet].id)).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    #[test]
+    fn who_made_room_is_told_for_whom_and_nobody_else_is() {
+        let mut asked = cloud(&[8, 8]);
+        for _ in 0..3 {
+            ask(&mut asked, 1, &[0, 1]);
+        }
+        placing(&asked, &Policy::default(), |context, units| {
+            // unit 1 went twice: the last time counts
+            let whys = whys(context, units, &[(1, 0), (1, 2)], Preference::Spread);
+            let told: Vec<bool> = whys.iter().map(|why| why.contains("making room")).collect();
+            assert_eq!(told, [false, true, false], "{whys:?}");
+            let member = units[2].members[0];
+            assert!(whys[units[1].members[0]].ends_with(&format!("making room for VM {member}")), "{whys:?}");
+        });
+    }
+}

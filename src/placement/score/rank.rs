@@ -415,4 +415,19 @@ mod tests {
         assert!(odd[0].contains("have odd ranks; that of VM 7, \"X\""), "{odd:?}");
         assert_eq!(told(Vec::new(), Cause::BeyondShare), [""; 0]);
     }
+
+    #[test]
+    fn a_rank_counts_where_there_is_one_and_ranks_are_asked_for() {
+        let mut asked = crate::placement::testing::cloud(&[8]);
+        for rank in ["FREE_CPU", ""] {
+            let request = crate::placement::testing::ask(&mut asked, 1, &[0]);
+            asked.vms[request].rank = rank.to_owned();
+        }
+        for (sched_rank, expected) in [(true, [true, false]), (false, [false, false])] {
+            let mut notices = Vec::new();
+            let ranks = Ranks::new(&asked, &Policy { sched_rank, ..Policy::default() }, &mut notices);
+            assert_eq!([0, 1].map(|request| ranks.of_request(request).is_some()), expected, "{sched_rank}");
+            assert!(notices.is_empty(), "{notices:?}");
+        }
+    }
 }
