@@ -240,3 +240,39 @@ fn tell_dropped(report: &mut Report, dropped: &[Breach]) {
     }
     report.refusals.sort_by_key(|refusal| refusal.vm);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::demand::Source;
+    use crate::model::ids::DatastoreId;
+    use crate::model::report::Decision;
+
+    #[test]
+    fn who_is_dropped_waits_with_the_others_in_order() {
+        let decision = |vm: i32| Decision {
+            vm: VmId(vm),
+            host: HostId(1),
+            datastore: DatastoreId(0),
+            score_before: 0.0,
+            score_after: 0.0,
+            demand: Source::Request,
+            class: None,
+            cpu_deviation: 0.0,
+            why: String::new(),
+        };
+        let waits =
+            |vm: i32| Refusal { vm: VmId(vm), text: "waits".to_owned(), lack: None, brief: Brief::Fault, set: false };
+        let mut report = Report {
+            decisions: vec![decision(4), decision(2), decision(9)],
+            refusals: vec![waits(3), waits(7)],
+            ..Report::default()
+        };
+        let breach = |vm: i32| Breach { vm: VmId(vm), rule: "memory", text: "too much".to_owned() };
+        // VM 5 has no decision, and one VM may break two rules
+        tell_dropped(&mut report, &[breach(4), breach(5), breach(2), breach(2)]);
+        assert_eq!(report.decisions.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [9]);
+        assert_eq!(report.refusals.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [2, 3, 4, 7]);
+        assert!(report.refusals[0].text.contains("broke a rule (memory: too much)"), "{:?}", report.refusals[0]);
+    }
+}

@@ -234,3 +234,6 @@ pub fn settle(snapshot: &mut Snapshot, under_way: &UnderWay) -> Vec<(VmId, Strin
     later.sort();
     later
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,4 +132,15 @@ mod tests {
         both.join(&coverage);
         assert_eq!((both.shares(), both.count), (coverage.shares(), 16));
     }
+
+    #[test]
+    fn rounding_is_no_surprise_however_large_the_amounts_are() {
+        for expected in [0.0, 1.0, 1000.0, 1e6] {
+            let mut coverage = Coverage::default();
+            coverage.add(expected, expected + 0.5e-9 * (1.0 + expected), 0.0);
+            assert_eq!(coverage.shares(), Some([1.0; 3]), "{expected}");
+            coverage.add(expected, expected + 2e-9 * (1.0 + expected), 0.0);
+            assert_eq!(coverage.shares(), Some([0.5; 3]), "{expected}");
+        }
+    }
 }

@@ -383,3 +383,157 @@ fn variances(traits: &Traits, unit: f64) -> [f64; VARIANCES] {
     let drift = means[mean::THREE_HOURS] - means[mean::WEEK];
     [traits.cpu_variance, drift.powi(2), means[mean::DAY].powi(2), unit.powi(2)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[test]
+    fn trust_is_at_most_all_and_a_mixture_of_nothing_is_the_own_history() {
+        assert_eq!(Shares { own: 0.75, class: 0.5 }.trust(), 1.0);
+        assert_eq!(Shares { own: 0.25, class: 0.5 }.trust(), 0.75);
+        assert_eq!(Shares { own: 0.0, class: 0.0 }.mixed(7.0, 9.0), 7.0);
+        assert_eq!(Shares { own: 0.25, class: 0.75 }.mixed(8.0, 16.0), 14.0);
+    }
+
+    #[test]
+    fn a_slope_goes_through_zero_and_needs_something_to_tell() {
+        assert_eq!(slope([(1.0, 3.0), (2.0, 4.0)].into_iter()), Some(11.0 / 5.0));
+        assert_eq!(slope([(0.0, 3.0)].into_iter()), None);
+    }
+
+    #[test]
+    fn lines_run_between_points_and_end_at_the_last() {
+        let points = || [(0, 1.0), (10, 3.0), (20, 2.0)].into_iter();
+        for (span, value) in [(-5, 1.0), (0, 1.0), (5, 2.0), (10, 3.0), (15, 2.5), (20, 2.0), (99, 2.0)] {
+            assert_eq!(between(points(), span), value, "{span}");
+        }
+        assert_eq!(between(std::iter::empty(), 5), 0.0);
+    }
+
+    /// Traits of a VM whose CPU mean over three hours, a day and a week are these.
+    fn traits(three_hours: f64, day: f64, week: f64, variance: f64) -> Traits {
+        let mut means = [0.0; LEVEL_TRAITS];
+        (means[mean::THREE_HOURS], means[mean::DAY], means[mean::WEEK]) = (three_hours, day, week);
+        let mut traits = Traits { cpu_variance: variance, ..Memory::new().traits() };
+        traits.level[Resource::Cpu] = Some(means);
+        traits
+    }
+
+    #[test]
+    fn a_deviation_is_made_of_variance_drift_mean_and_size() {
+        let known = traits(9.0, 4.0, 6.0, 16.0);
+        assert_eq!(variances(&known, 2.0), [16.0, 9.0, 16.0, 4.0]);
+        assert_eq!(variances(&Memory::new().traits(), 3.0), [0.0, 0.0, 0.0, 9.0]);
+        // half of the variance and half of the squared drift, where nothing was fitted
+        let deviation = Fit::default().deviation(&known, 2.0, PLACEMENT);
+        assert!((deviation - 12.5_f64.sqrt()).abs() < 1e-12, "{deviation}");
+    }
+
+    #[test]
+    fn a_fifth_of_a_variance_is_common_and_three_fifths_go_with_the_rhythm() {
+        let alone = Fit::sketch(&Memory::new().traits(), 10.0);
+        assert_eq!(alone, Sketch::common(10.0 * 0.2_f64.sqrt()));
+        let shape = Sketch::common(1.0);
+        let with = Fit::sketch(&Traits { shape: Some(shape), ..Memory::new().traits() }, 10.0);
+        assert_eq!(with, Sketch::common(10.0 * 0.2_f64.sqrt()) + shape.times(10.0 * 0.6_f64.sqrt()));
+    }
+
+    #[test]
+    fn a_peak_is_never_below_the_level() {
+        let mut known = traits(9.0, 4.0, 6.0, 16.0);
+        known.level[Resource::Cpu] = Some([50.0; LEVEL_TRAITS]);
+        known.peak[Resource::Cpu] = Some([20.0; PEAK_TRAITS]);
+        let (level, peak) = Fit::default().usage(&known, PLACEMENT);
+        assert_eq!((level.cpu, peak.cpu), (50.0, 50.0));
+        known.peak[Resource::Cpu] = Some([80.0; PEAK_TRAITS]);
+        assert_eq!(Fit::default().usage(&known, PLACEMENT).1.cpu, 80.0);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_fit_comes_back_and_damage_is_named() {
+        let fit = Fit {
+            trust: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            variance: [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]],
+            classed: [[0.1, 0.9], [0.3, 0.6], [0.5, 0.5]],
+            ..Fit::default()
+        };
+        assert_eq!(Fit::load(&fit.parts()).unwrap(), fit);
+        let refused = |name: &str, shape: &[usize], values: Vec<f64>| {
+            Fit::load(&fit.parts().with(name, shape, values)).is_err_and(|error| error.to_string().contains(name))
+        };
+        for (name, shape, value) in [
+            ("level", vec![2, Resource::COUNT, LEVEL_TRAITS + 1], 0.5),
+            ("peak", vec![3, Resource::COUNT, PEAK_TRAITS], 0.5),
+            ("variance", vec![2, VARIANCES], -0.1),
+            ("variance", vec![1, 2 * VARIANCES], 0.1),
+            ("trust", vec![SPANS.len()], 1.1),
+            ("trust", vec![SPANS.len()], f64::NAN),
+            ("trust", vec![SPANS.len() + 1], 0.5),
+            ("classed", vec![3, 2], -0.1),
+            ("classed", vec![2, 3], 0.5),
+        ] {
+            let values = vec![value; shape.iter().product()];
+            assert!(refused(name, &shape, values), "{name} {shape:?} of {value}");
+        }
+        // a variance of nothing and shares of nothing and of all are sound
+        let edge = fit.parts().with("variance", &[2, VARIANCES], vec![0.0; 8]).with("trust", &[6], vec![1.0; 6]);
+        assert_eq!(Fit::load(&edge).unwrap().trust, [1.0; 6]);
+    }
+
+    /// Numbers without pattern, 0 to 100.
+    fn number(row: usize, of: usize) -> f64 {
+        let mixed = ((row * 31 + of) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed >> 40) % 1000) as f64 / 10.0
+    }
+
+    #[test]
+    fn levels_and_peaks_of_all_resources_are_fitted_to_what_tells_of_them() {
+        let given = |row: usize| {
+            let mut traits = Memory::new().traits();
+            for resource in Resource::ALL {
+                let of = |j: usize| number(row, 10 * resource as usize + j);
+                traits.level[resource] = Some(std::array::from_fn(of));
+                traits.peak[resource] =
+                    Some(std::array::from_fn(|j| 100.0 + number(row, 100 + 10 * resource as usize + j)));
+            }
+            traits
+        };
+        // what comes is told by one trait that is no part of the simple estimates
+        let (of_level, of_peak) = (mean::THREE_HOURS, other_peak::MEAN_HOUR);
+        let outcome = |traits: &Traits| Outcome {
+            level: Comparable::from_fn(|resource| traits.level[resource].unwrap()[of_level]),
+            peak: Comparable::from_fn(|resource| traits.peak[resource].unwrap()[of_peak]),
+        };
+        let all: Vec<Traits> = (0..200).map(given).collect();
+        let unit = PerResource::from_fn(|_| 1.0);
+        let examples: Vec<Example<'_>> =
+            all.iter().map(|traits| Example { traits, unit, outcome: [Some(outcome(traits)); 2] }).collect();
+        let (fit, simple) = (Fit::fitted(&examples), Fit::default());
+        for horizon in 0..2 {
+            for resource in Resource::ALL {
+                let off = |fit: &Fit, peak: bool| -> f64 {
+                    let one = |row: usize| {
+                        let (traits, horizon) = (given(row), horizon);
+                        let (level, high) = fit.usage(&traits, horizon);
+                        let (found, right) = match peak {
+                            true => (high.of(resource), outcome(&traits).peak[resource]),
+                            false => (level.of(resource), outcome(&traits).level[resource]),
+                        };
+                        (found.unwrap() - right).abs()
+                    };
+                    (500..540).map(one).sum()
+                };
+                for peak in [false, true] {
+                    let (fitted, before) = (off(&fit, peak), off(&simple, peak));
+                    // the ridge of three-day peaks hardly lets them move
+                    let share = if peak && resource == Resource::Cpu && horizon == 1 { 1.0 } else { 0.7 };
+                    assert!(fitted < share * before, "{resource:?} {horizon} {peak}: {fitted} {before}");
+                }
+            }
+        }
+        assert_ne!(fit.variance, simple.variance);
+        assert_eq!(Fit::fitted(&[]), simple, "without examples nothing changes");
+    }
+}

@@ -348,6 +348,8 @@ fn by_class(found: &Fitted, case: &Case, horizon: usize) -> Option<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::demand::Usage;
+    use crate::model::sample::{VmIdentity, VmSample};
 
     #[test]
     fn scores_are_what_their_names_say() {
@@ -366,5 +368,108 @@ mod tests {
         let share = |draw| (0..1000).filter(|vm| is_fitted(VmId(*vm), draw)).count();
         assert!((550..650).contains(&share(0)) && (550..650).contains(&share(7)));
         assert!((0..1000).any(|vm| is_fitted(VmId(vm), 0) != is_fitted(VmId(vm), 1)));
+    }
+
+    /// Six and a half days of VMs with levels of their own.
+    fn study(vms: i32) -> Study {
+        let mut study = Study::default();
+        for vm in 0..vms {
+            let identity = VmIdentity { cpu: 100, memory: 1 << 20, ..VmIdentity::default() };
+            let sample = |i: i64| {
+                let cpu = f64::from(7 * vm % 60) + f64::from((i as i32 * 7919 + vm * 31) % 97) / 10.0;
+                let usage = Usage { cpu, memory: 1e5 + 1e3 * cpu, disk_io: Some(1e4), net_io: None };
+                VmSample { vm: VmId(vm), at: 300 * i, usage }
+            };
+            study.add(VmId(vm), &identity, (0..1900).map(sample).collect());
+        }
+        study
+    }
+
+    fn options() -> Options {
+        Options { classifier: "kmeans".to_owned(), classes: Some(2), settings: BTreeMap::new(), seed: 3 }
+    }
+
+    #[test]
+    fn each_vm_counts_once_however_many_examples_it_has() {
+        let study = study(8);
+        assert!(study.cases.len() > 40);
+        let found = evaluate(&study, &options(), 2, &|_| {}).unwrap();
+        assert_eq!(found.vms, 8);
+        let unseen = |draw: u64| (0..8).filter(|vm| !is_fitted(VmId(*vm), draw + 3)).count();
+        assert_eq!(found.scored, unseen(0) + unseen(1));
+        // each row has errors of its own, by horizon, level or peak, and resource
+        let requested = |resource: Resource, peak: bool| {
+            let mut estimated: Vec<f32> = found.errors(0, 0, peak, resource).pairs.iter().map(|pair| pair.0).collect();
+            let count = estimated.len();
+            estimated.dedup();
+            (count, estimated)
+        };
+        let (count, cpu) = requested(Resource::Cpu, false);
+        assert!(count > 0 && cpu == [100.0], "{count} {cpu:?}");
+        assert_eq!(requested(Resource::Memory, true), (count, vec![100.0]));
+        assert_eq!(requested(Resource::DiskIo, false), (count, vec![0.0]));
+        let ours = found.errors(OURS, 0, false, Resource::Cpu);
+        assert!(ours.pairs.len() == count && ours.pairs.iter().any(|pair| pair.0 != 100.0), "{ours:?}");
+        assert!(found.score(OURS, 0, false, Resource::Cpu).unwrap().mae < 5.0);
+    }
+
+    #[test]
+    fn what_ends_with_the_first_half_is_fitted_and_the_last_quarter_is_scored() {
+        let mut study = study(8);
+        study.span = Some((0, 4_000_000));
+        let (known, late) = (2_000_000 - HORIZONS[0], 3_000_000);
+        let lines = |study: &Study| {
+            let lines = std::cell::RefCell::new(Vec::new());
+            evaluate(study, &options(), 1, &|line| lines.borrow_mut().push(line.to_owned()))?;
+            Ok::<_, FitError>(lines.into_inner().remove(0))
+        };
+        let at = |study: &mut Study, known: i64, late: i64| {
+            let moment = |index: usize| if index.is_multiple_of(2) { known } else { late };
+            study.cases.iter_mut().enumerate().for_each(|(index, case)| case.at = moment(index / 2));
+            study.young.clear();
+        };
+        at(&mut study, known, late);
+        let fitted = study.cases.iter().filter(|case| case.at == known && is_fitted(case.vm, 3)).count();
+        let scored = study.cases.iter().filter(|case| case.at == late && !is_fitted(case.vm, 3));
+        let scored = scored.filter(|case| whole(case)).count();
+        assert!(fitted > 0 && scored > 0);
+        let expected = format!("draw 1 of 1: {fitted} examples to fit, {scored} to score");
+        assert_eq!(lines(&study).unwrap(), expected);
+        // a second more, and it is not known then; a second less, and it is not late
+        at(&mut study, known + 1, late);
+        assert!(lines(&study).unwrap_err().to_string().contains("too little history"));
+        at(&mut study, known, late - 1);
+        let refused = lines(&study).unwrap_err().to_string();
+        assert!(refused.contains("8 VMs, 46.3 days"), "{refused}");
+    }
+
+    #[test]
+    fn a_short_history_without_its_window_is_not_scored() {
+        let mut case = study(1).cases.remove(0);
+        for (thinned, span, known) in
+            [(false, 0, true), (true, FULL - 1, false), (true, FULL, true), (false, FULL, true)]
+        {
+            (case.thinned, case.traits.span) = (thinned, span);
+            assert_eq!(whole(&case), known, "{thinned} {span}");
+        }
+    }
+
+    #[test]
+    fn means_count_each_vm_once_and_fall_back_on_all() {
+        let of = |cpu: f64| Outcome { level: Comparable::from_fn(|_| cpu), peak: Comparable::from_fn(|_| 2.0 * cpu) };
+        let mut cases = Vec::new();
+        let mut given = study(1).cases.remove(0);
+        for (vm, cores, levels) in [(1, 1, vec![10.0, 10.0, 10.0]), (2, 1, vec![40.0]), (3, 4, vec![70.0])] {
+            for level in levels {
+                (given.vm, given.identity.cpu) = (VmId(vm), cores * 100);
+                given.outcome = [Some(of(level)), None];
+                cases.push(given.clone());
+            }
+        }
+        let means = Means::of(&cases.iter().collect::<Vec<_>>(), 0);
+        assert_eq!(means.of_size(100).unwrap(), of(25.0));
+        assert_eq!(means.of_size(400).unwrap(), of(70.0));
+        assert_eq!(means.of_size(200).unwrap(), of(40.0));
+        assert_eq!(Means::of(&[], 0).of_size(100), None);
     }
 }

@@ -163,3 +163,105 @@ fn cut_short(fitting: &Fitting, cases: &[&Case], young: &[&Case]) -> Vec<Cut> {
     };
     young.iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::study::Study;
+    use super::*;
+    use crate::model::demand::Usage;
+    use crate::model::sample::{VmIdentity, VmSample};
+
+    /// Six and a half days of VMs of one core, by their CPU levels.
+    fn study(levels: &[f64]) -> Study {
+        let mut study = Study::default();
+        for (vm, level) in (0..).zip(levels) {
+            let identity = VmIdentity { cpu: 100, memory: 1 << 20, ..VmIdentity::default() };
+            let sample = |i: i64| {
+                let usage = Usage { cpu: level + (i % 7) as f64 / 10.0, memory: 1e5, disk_io: None, net_io: None };
+                VmSample { vm: VmId(vm), at: 300 * i, usage }
+            };
+            study.add(VmId(vm), &identity, (0..1900).map(sample).collect());
+        }
+        study
+    }
+
+    fn fitted(study: &Study) -> Fitted {
+        let (cases, young): (Vec<&Case>, Vec<&Case>) = (study.cases.iter().collect(), study.young.iter().collect());
+        let (classifier, settings) = ("kmeans".to_owned(), BTreeMap::new());
+        fit(&cases, &young, &Options { classifier, classes: Some(1), settings, seed: 3 }, &|_| {}).unwrap()
+    }
+
+    #[test]
+    fn no_vm_is_a_relative_of_its_own_when_trust_is_fitted() {
+        // VM 0 is the only even one, VM 1 the only odd one
+        let study = study(&[20.0, 80.0]);
+        let found = fitted(&study);
+        let cases: Vec<&Case> = study.cases.iter().collect();
+        for (vm, other) in [(0, 80.0), (1, 20.0)] {
+            let young: Vec<&Case> = study.young.iter().filter(|case| case.vm == VmId(vm)).collect();
+            let cut = cut_short(&found.fitting, &cases, &young);
+            assert!(!cut.is_empty());
+            for cut in cut {
+                assert!((cut.relatives - other).abs() < 1.0, "VM {vm}: {cut:?}");
+                assert!((cut.own - cut.outcome).abs() < 1.0, "VM {vm}: {cut:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_knows_the_latest_whole_case_of_each_vm() {
+        let mut study = study(&[20.0, 80.0]);
+        let found = fitted(&study);
+        let members = |study: &Study, wanted: &dyn Fn(VmId) -> bool| {
+            let cases: Vec<&Case> = study.cases.iter().collect();
+            let groups = groups(&found.fitting, &cases, PLACEMENT, wanted);
+            let everyone = groups.values().max_by_key(|group| group.vms).copied().unwrap_or_default();
+            (everyone.vms, everyone.level[Resource::Cpu])
+        };
+        let (vms, level) = members(&study, &|_| true);
+        assert!(vms == 2 && (level - 100.0).abs() < 2.0, "{vms} {level}");
+        let (vms, level) = members(&study, &|vm| vm == VmId(1));
+        assert!(vms == 1 && (level - 80.0).abs() < 1.0, "{vms} {level}");
+        // the latest counts, wherever it stands; a thinned one does not
+        let latest = study.cases.iter().filter(|case| case.vm == VmId(0)).map(|case| case.at).max().unwrap();
+        let of_busy = study.cases.iter().find(|case| case.vm == VmId(1)).unwrap().traits;
+        study.cases.retain(|case| case.vm == VmId(0) && !case.thinned);
+        study.cases[0].at = latest + 1;
+        study.cases[0].traits = of_busy;
+        let (_, level) = members(&study, &|_| true);
+        assert!((level - 80.0).abs() < 1.0, "{level}");
+        study.cases[0].thinned = true;
+        let (_, level) = members(&study, &|_| true);
+        assert!((level - 20.0).abs() < 1.0, "{level}");
+    }
+
+    #[test]
+    fn means_of_classes_are_those_of_their_windows() {
+        let mut study = study(&[20.0, 80.0]);
+        let of = |level: f64| Outcome { level: Comparable::from_fn(|_| level), peak: Comparable::from_fn(|_| level) };
+        let with_window: Vec<usize> =
+            study.cases.iter().enumerate().filter(|(_, case)| case.window.is_some()).map(|(index, _)| index).collect();
+        for (turn, index) in with_window.iter().enumerate() {
+            study.cases[*index].outcome = [Some(of([10.0, 30.0][turn % 2])), None];
+        }
+        study.cases[with_window[0]].outcome[0] = None;
+        let given = with_window.len() - 1;
+        let tens = with_window.iter().skip(1).enumerate().filter(|(turn, _)| turn % 2 == 1).count();
+        let expected = (10.0 * tens as f64 + 30.0 * (given - tens) as f64) / given as f64;
+        let found = fitted(&study).class_means;
+        assert_eq!(found.len(), 1);
+        assert!((found[0][0].level[Resource::Cpu] - expected).abs() < 1e-9, "{found:?} {expected}");
+        assert_eq!(found[0][1], Outcome::default());
+        assert_eq!(mean(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_history_that_is_right_where_relatives_are_wrong_is_trusted() {
+        let study = study(&[20.0, 80.0]);
+        let found = fitted(&study).fitting.fit;
+        for span in super::super::estimator::SPANS {
+            let (fitted, before) = (found.shares(span, false).own, Fit::default().shares(span, false).own);
+            assert!(fitted > 0.95 && before < 0.97, "{span}: {fitted} {before}");
+        }
+    }
+}

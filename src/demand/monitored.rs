@@ -137,4 +137,33 @@ mod tests {
             assert_eq!(found, expected, "{share}");
         }
     }
+
+    #[test]
+    fn what_is_allocated_beyond_the_known_is_theirs_whom_nobody_knows_and_never_less_than_nothing() {
+        let demand = |cpu: f64| {
+            let level = usage(cpu, Some(5.0));
+            let (source, sketch) = (crate::model::demand::Source::History, Default::default());
+            Demand { level, peak: level, cpu_deviation: 3.0, sketch, source, class: None }
+        };
+        let used: HashMap<VmId, Demand> = [(VmId(1), demand(150.0)), (VmId(2), demand(50.0))].into();
+        let residents = Residents { here: vec![VmId(1), VmId(2)], shown: vec![VmId(1)] };
+        let host = |vms: &[i32], cpu: i64, memory: i64| Host {
+            vms: vms.iter().copied().map(VmId).collect(),
+            cpu_allocated: crate::model::units::Cpu(cpu),
+            memory_allocated: crate::model::units::Memory(memory),
+            ..Host::plain(crate::model::ids::HostId(1), crate::model::units::Cpu(800), crate::model::units::Memory(9))
+        };
+        let of = |host: &Host, measured: Option<(f64, f64)>| {
+            let found = host_use(host, &residents, &used, measured);
+            (found.usage.cpu, found.usage.memory, found.basis)
+        };
+        // VM 3 is on the host as well
+        assert_eq!(of(&host(&[1, 2, 3], 300, 2500), None), (300.0, 2500.0, Basis::Allocation));
+        assert_eq!(of(&host(&[1, 2, 3], 100, 1500), None), (200.0, 2000.0, Basis::History));
+        // all are known: what is allocated says nothing
+        assert_eq!(of(&host(&[1, 2], 300, 2500), None), (200.0, 2000.0, Basis::History));
+        // the sample knows VM 1 alone: what it shows beyond that one is on top of both
+        assert_eq!(of(&host(&[1, 2], 0, 0), Some((180.0, 1100.0))), (230.0, 2100.0, Basis::Monitoring));
+        assert_eq!(of(&host(&[1, 2], 0, 0), Some((100.0, 900.0))), (200.0, 2000.0, Basis::History));
+    }
 }

@@ -260,3 +260,6 @@ fn add(sum: &mut Usage, more: &Usage) {
     sum.disk_io = both(sum.disk_io, more.disk_io);
     sum.net_io = both(sum.net_io, more.net_io);
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,4 +290,24 @@ mod tests {
         let felt = felt(&companies, |vm| (vm.0 < 3).then_some(0));
         assert!((felt[&0].pressure.unwrap() - 0.2).abs() < 1e-12 && felt[&0].steal.is_none());
     }
+
+    #[test]
+    fn how_far_a_day_may_be_off_is_the_sum_of_variances() {
+        let mut days = Days::default();
+        let asked = VmIdentity { cpu: 400, memory: 1, ..VmIdentity::default() };
+        for vm in [1, 2] {
+            // 50 and 150 in turn: half of the variance of 2500 is the day's, where nothing was fitted
+            let samples: Vec<VmSample> = (1..=576)
+                .map(|step| {
+                    let usage = Usage { cpu: [50.0, 150.0][step as usize % 2], memory: 1000.0, ..Usage::default() };
+                    VmSample { vm: VmId(vm), at: 300 * step, usage }
+                })
+                .collect();
+            days.add(Some(&asked), &samples, &[company(vm, 7, 0, 0.1), company(vm, 7, 1, 0.1)], None);
+        }
+        let of = |day: i64| days.days[&(HostId(7), day * DAY)];
+        assert_eq!(of(0).variance, 0.0, "nothing was known yet");
+        assert!((of(1).variance / 2500.0 - 1.0).abs() < 0.02, "{:?}", of(1));
+        assert_eq!((of(1).vms, of(1).asked, of(1).young), (2.0, 800.0, 0.0));
+    }
 }

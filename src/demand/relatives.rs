@@ -631,4 +631,50 @@ mod tests {
         assert!(told(&chance) < 0.05 && told(&by_size) > 0.9, "{} {}", told(&chance), told(&by_size));
         assert!(groups(&chance[..9]).iter().all(|(_, group)| group.sizes_tell.is_none()), "too few to tell");
     }
+
+    #[test]
+    fn owners_without_a_rhythm_have_none_together() {
+        let vms: Vec<_> = (0..3).flat_map(|owner| owned(owner, "db", 60.0, 5)).collect();
+        let (found, _) = prior(&vms, &owned(77, "db", 0.0, 1)[0].0).unwrap();
+        assert_eq!(found.sketch, Sketch::default());
+        assert!(found.level[Resource::Cpu].is_finite());
+    }
+
+    #[test]
+    fn how_far_apart_relatives_are_is_told_as_their_variance() {
+        let of = |levels: [f64; 2]| {
+            let vms: Vec<_> = (0..200).map(|index| vm(1, 2, levels[index % 2], 100)).collect();
+            prior(&vms, &vm(1, 2, 0.0, 0).0).unwrap().0
+        };
+        let apart = of([20.0, 60.0]);
+        assert!((apart.level[Resource::Cpu] - 40.0).abs() < 1.0, "{apart:?}");
+        assert!((apart.cpu_variance - 400.0).abs() < 20.0, "{apart:?}");
+        assert!(of([40.0, 40.0]).cpu_variance < 1e-6);
+    }
+
+    #[test]
+    fn a_group_moves_what_wider_ones_say_as_far_as_it_has_members() {
+        let wider = || Prior {
+            level: Comparable::from_fn(|_| 10.0),
+            peak: Comparable::from_fn(|_| 20.0),
+            cpu_variance: 100.0,
+            sketch: Sketch::common(8.0),
+        };
+        // four members: 50 on average, with a variance of 36
+        let sums = Group {
+            vms: 4,
+            level: Comparable::from_fn(|_| 200.0),
+            peak: Comparable::from_fn(|_| 240.0),
+            cpu_squares: 4.0 * (2500.0 + 36.0),
+            sketch: Sketch::common(4.0),
+            ..Group::default()
+        };
+        let mut found = wider();
+        shrunk(&mut found, &sums, 4.0, 4.0);
+        let of = |prior: &Prior| {
+            (prior.level[Resource::Memory], prior.peak[Resource::Cpu], prior.cpu_variance, prior.sketch)
+        };
+        assert_eq!(of(&found), (30.0, 40.0, 68.0, Sketch::common((4.0 + 32.0) / 8.0)));
+        assert_eq!(of(&between(&wider(), &found, 0.25)), (15.0, 25.0, 92.0, Sketch::common(6.0 + 1.125)));
+    }
 }

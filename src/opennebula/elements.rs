@@ -239,4 +239,11 @@ mod tests {
             assert!(matches!(children(more.as_bytes()), Err(PayloadError::Trailing { .. })), "{more}");
         }
     }
+
+    #[test]
+    fn an_empty_child_has_its_own_name_and_not_that_of_the_one_before() {
+        let found = children(b"<R><A>1</A><B/><C x='1'/><A/></R>").expect("reads");
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["A", "B", "C", "A"]);
+    }
 }

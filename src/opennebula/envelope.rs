@@ -142,4 +142,13 @@ mod tests {
         let document = open(b"<A>\xff</A>".to_vec()).expect("opens");
         assert_eq!((document.xml.as_str(), document.repaired), ("<A>\u{fffd}</A>", true));
     }
+
+    #[test]
+    fn base64_may_be_broken_anywhere_after_blanks_and_a_mark() {
+        let base64 = STANDARD.encode("<A>1</A>");
+        let lines: String = base64.chars().flat_map(|c| [c, '\n']).collect();
+        for text in [format!("\n \t{base64}"), format!("\u{feff} {base64}"), format!(" {lines}")] {
+            assert_eq!(open(text.into_bytes()).expect("opens").xml, "<A>1</A>");
+        }
+    }
 }

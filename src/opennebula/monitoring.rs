@@ -176,4 +176,21 @@ mod tests {
         assert!(matches!(records(&b"<MONITORING_DATA>"[..], &mut |_| ()), Err(MonitoringError::Cut { .. })));
         assert!(matches!(records(&b"<VM_POOL/>"[..], &mut |_| ()), Err(MonitoringError::Root { .. })));
     }
+
+    #[test]
+    fn a_sum_beyond_all_numbers_is_none() {
+        let (found, _) = read(
+            "<MONITORING><ID>1</ID><TIMESTAMP>5</TIMESTAMP><NETRX>1.7e308</NETRX><NETTX>1.7e308</NETTX>\
+             <DISKRDBYTES>1.7e308</DISKRDBYTES><DISKWRBYTES>1</DISKWRBYTES></MONITORING>",
+        );
+        assert_eq!((found[0].net, found[0].disk), (None, Some(1.7e308)));
+    }
+
+    #[test]
+    fn a_moment_before_all_moments_is_none() {
+        for at in ["0", "-5"] {
+            let (found, skipped) = read(&format!("<MONITORING><ID>1</ID><TIMESTAMP>{at}</TIMESTAMP></MONITORING>"));
+            assert_eq!((found.len(), skipped), (0, 1), "{at}");
+        }
+    }
 }

@@ -32,4 +32,11 @@ mod tests {
         assert_eq!(whole_number(text, "MAX_ACTIONS_PER_CLUSTER", 1..=10), None);
         assert_eq!(whole_number("", "MAX_ACTIONS_PER_HOST", 1..=10), None);
     }
+
+    #[test]
+    fn blanks_and_quotes_are_no_part_of_keys_and_values() {
+        let text = "  A  =  \" b \"  # c\n\tD=e\nF = [ G = 1,\n H = [ 2 ] ]\n  I  =\nnothing\nJ = k = l\n";
+        let found: Vec<(&str, &str)> = values(text).collect();
+        assert_eq!(found, [("A", "b"), ("D", "e"), ("F", "[ G = 1,"), ("I", ""), ("J", "k = l")]);
+    }
 }

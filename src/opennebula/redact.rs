@@ -79,4 +79,15 @@ mod tests {
             assert_eq!(whole(xml), None, "{xml}");
         }
     }
+
+    #[test]
+    fn what_comes_after_a_private_part_stays_and_private_parts_within_one_end_with_it() {
+        let xml = "<A><VM><USER_TEMPLATE><CONTEXT><B>geheim</B></CONTEXT><USER_TEMPLATE><C>geheim</C></USER_TEMPLATE>\
+                   <D>geheim</D></USER_TEMPLATE><ID>1</ID><CPU>2</CPU></VM><VM><CONTEXT>geheim</CONTEXT><ID>3</ID></VM></A>";
+        let found = whole(xml).expect("reads");
+        assert!(!found.contains("geheim"), "{found}");
+        for stays in ["<ID>1</ID><CPU>2</CPU></VM>", "<ID>3</ID></VM></A>"] {
+            assert!(found.contains(stays), "{stays}: {found}");
+        }
+    }
 }

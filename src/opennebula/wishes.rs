@@ -206,3 +206,127 @@ fn against_each_other(whom: &str, wishes: &mut Wishes, tell: &mut impl FnMut(&st
         wishes.together = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wishes(spread: Option<&str>, together: Option<&str>) -> Wishes {
+        Wishes {
+            spread: spread.map(|by| Spread { by: by.to_owned(), skew: 1, soft: false }),
+            together: together.map(|by| Together { by: by.to_owned(), soft: false }),
+            ..Wishes::default()
+        }
+    }
+
+    fn role(name: &str, policy: RolePolicy, wishes: Wishes) -> Role {
+        let (vms, hosts_affined, hosts_anti_affined) = (Vec::new(), Vec::new(), Vec::new());
+        Role { name: name.to_owned(), policy, vms, hosts_affined, hosts_anti_affined, wishes }
+    }
+
+    /// What is left of the wishes of a group and of a role (spread, together), and what is told.
+    fn settled(whole: Wishes, role: Role, affined: &[Vec<usize>]) -> ([(bool, bool); 2], Vec<String>) {
+        let (mut whole, mut roles, mut odd) = (whole, [role], Odd::default());
+        settle(&mut whole, &mut roles, affined, &mut odd);
+        let left = |wishes: &Wishes| (wishes.spread.is_some(), wishes.together.is_some());
+        ([left(&whole), left(&roles[0].wishes)], odd.remarks)
+    }
+
+    #[test]
+    fn wishes_that_contradict_each_other_are_settled_by_a_table() {
+        use RolePolicy::{Affined, AntiAffined, None as Free};
+        let rack = Some("RACK");
+        for (what, whole, of_role, policy, affined, left, told) in [
+            ("nothing", (None, None), (rack, None), Free, false, [(false, false), (true, false)], ""),
+            ("other attributes", (rack, Some("ROOM")), (rack, Some("ROOM")), Free, false, [(true, true); 2], ""),
+            (
+                "a group against itself",
+                (rack, rack),
+                (None, None),
+                Free,
+                false,
+                [(true, false), (false, false)],
+                "ONEAIO_TOGETHER RACK of the group contradicts its ONEAIO_SPREAD RACK, which counts",
+            ),
+            (
+                "a role against itself",
+                (None, None),
+                (rack, rack),
+                Free,
+                false,
+                [(false, false), (true, false)],
+                "ONEAIO_TOGETHER RACK of role \"a\" contradicts its ONEAIO_SPREAD RACK, which counts",
+            ),
+            (
+                "spread and AFFINED",
+                (None, None),
+                (rack, None),
+                Affined,
+                false,
+                [(false, false); 2],
+                "ONEAIO_SPREAD RACK of role \"a\" contradicts its POLICY AFFINED, which counts",
+            ),
+            (
+                "spread and an AFFINED rule",
+                (None, None),
+                (rack, None),
+                Free,
+                true,
+                [(false, false); 2],
+                "ONEAIO_SPREAD RACK of role \"a\" contradicts an AFFINED rule of its group, which counts",
+            ),
+            (
+                "the group's spread and an AFFINED role",
+                (rack, None),
+                (None, None),
+                Affined,
+                false,
+                [(false, false); 2],
+                "ONEAIO_SPREAD RACK of the group contradicts POLICY AFFINED of role \"a\", which counts",
+            ),
+            (
+                "one host and ANTI_AFFINED",
+                (None, None),
+                (None, Some("HOST")),
+                AntiAffined,
+                false,
+                [(false, false); 2],
+                "ONEAIO_TOGETHER HOST of role \"a\" contradicts its POLICY ANTI_AFFINED, which counts",
+            ),
+            ("one rack and ANTI_AFFINED", (None, rack), (None, rack), AntiAffined, false, [(false, true); 2], ""),
+            (
+                "the group on one host and an ANTI_AFFINED role",
+                (None, Some("HOST")),
+                (None, None),
+                AntiAffined,
+                false,
+                [(false, false); 2],
+                "ONEAIO_TOGETHER HOST of the group contradicts POLICY ANTI_AFFINED of role \"a\", which counts",
+            ),
+            (
+                "a group together and its role spread",
+                (None, rack),
+                (rack, None),
+                Free,
+                false,
+                [(false, false), (true, false)],
+                "ONEAIO_TOGETHER RACK of the group contradicts ONEAIO_SPREAD RACK of role \"a\", which counts",
+            ),
+            (
+                "a group spread and its role together",
+                (rack, None),
+                (None, rack),
+                Free,
+                false,
+                [(true, false), (false, false)],
+                "ONEAIO_TOGETHER RACK of role \"a\" contradicts ONEAIO_SPREAD RACK of the group, which counts",
+            ),
+        ] {
+            let rules = if affined { vec![vec![0, 1]] } else { Vec::new() };
+            let role = role("a", policy, wishes(of_role.0, of_role.1));
+            let (found, remarks) = settled(wishes(whole.0, whole.1), role, &rules);
+            assert_eq!(found, left, "{what}: {remarks:?}");
+            assert_eq!(remarks.join("; "), told, "{what}");
+        }
+    }
+}

@@ -240,3 +240,48 @@ pub fn empty(snapshot: &Snapshot, at: impl Fn(VmId) -> Option<HostId>) -> Vec<Ho
     let free = |host: &&Host| host.enabled && !host.closed && !held.contains_key(&host.id);
     snapshot.hosts.iter().filter(free).map(|host| host.id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::testing::{cloud, demands, run};
+
+    /// How many more VMs would fit by allocation, and by right size where host 0 gives so much back.
+    fn fits(asked: &Snapshot, back: Amount) -> (usize, usize) {
+        let all: Vec<usize> = running(asked).collect();
+        let back = HashMap::from([(asked.hosts[0].id, back)]);
+        let found = room(asked, &demands(asked), &Policy::default(), &all, &back);
+        (found.by_allocation, found.by_right_size)
+    }
+
+    #[test]
+    fn as_many_fit_as_cpu_and_memory_allow_on_hosts_that_take_vms() {
+        let mut asked = cloud(&[8, 8]);
+        run(&mut asked, 2, 0, &[0, 1]);
+        asked.hosts[1].memory = Memory(3 * 1024);
+        let nothing = Amount::default();
+        // three more on host 0, three by memory on host 1
+        assert_eq!(fits(&asked, nothing), (6, 6));
+        assert_eq!(fits(&asked, Amount { cpu: Cpu(150), ..nothing }), (6, 6));
+        assert_eq!(fits(&asked, Amount { cpu: Cpu(200), ..nothing }), (6, 7));
+        asked.hosts[1].closed = true;
+        assert_eq!(fits(&asked, nothing).0, 3);
+        (asked.hosts[1].closed, asked.hosts[1].enabled) = (false, false);
+        assert_eq!(fits(&asked, nothing).0, 3);
+        // more is allocated than there is
+        asked.hosts[0].cpu_allocated = Cpu(900);
+        assert_eq!(fits(&asked, nothing).0, 0);
+    }
+
+    #[test]
+    fn vms_that_ask_for_no_cpu_are_counted_by_memory() {
+        let mut asked = cloud(&[8]);
+        run(&mut asked, 0, 0, &[0]);
+        asked.hosts[0].memory = Memory(4 * 1024);
+        assert_eq!(fits(&asked, Amount::default()), (3, 3));
+        // who waits does not run
+        asked.vms[0].state = VmState::Pending;
+        assert_eq!(running(&asked).count(), 0);
+        assert_eq!(fits(&asked, Amount::default()), (0, 0), "of nobody there is no usual size");
+    }
+}

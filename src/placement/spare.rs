@@ -321,3 +321,6 @@ pub fn told(
     let failures = spare.failures.iter().filter(|(_, hosts)| !is_away(hosts)).count();
     Some((model::SpareRoom { by, failures, lacking: found }, notices))
 }
+
+#[cfg(test)]
+mod tests;

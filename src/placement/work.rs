@@ -206,3 +206,121 @@ impl<'a> Work<'a> {
         self.at_once.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endless() -> Work<'static> {
+        Work::new(3600.0, Stop::default())
+    }
+
+    /// Steps that a phase takes until it is told to end.
+    fn steps(work: &Work<'_>) -> u64 {
+        let begun = work.done();
+        while !work.spent() {
+            work.spend(10);
+        }
+        work.done() - begun
+    }
+
+    #[test]
+    fn a_deadline_is_a_hundred_million_steps_a_second() {
+        assert_eq!(steps(&Work::new(0.001, Stop::default())), 100_000);
+        let work = Work::new(0.000_001, Stop::default());
+        work.spend(99);
+        assert!(!work.exhausted() && !work.spent());
+        work.spend(1);
+        assert!(work.exhausted() && work.spent() && !work.ends());
+    }
+
+    #[test]
+    fn a_search_goes_by_pairs_within_bounds_and_by_what_a_pass_took() {
+        let search = |vms: usize, once: u64| {
+            let work = endless();
+            work.end_pass(vec![once]);
+            work.allow_search(vms);
+            steps(&work)
+        };
+        assert_eq!(search(2, 0), 20_000);
+        assert_eq!(search(100, 0), 60 * 5_000);
+        assert_eq!(search(10_000, 0), 3_000_000);
+        assert_eq!(search(2, 10_000), 30_000);
+        assert_eq!(search(100, 1_500_000), 4_500_000);
+        let work = endless();
+        work.spend(500);
+        work.allow_second_thoughts();
+        assert_eq!(steps(&work), 15_000_000);
+    }
+
+    #[test]
+    fn a_unit_that_took_many_times_what_half_of_them_did_counts_as_a_few() {
+        let pass = |units: &[u64]| {
+            let work = endless();
+            work.end_pass(units.to_vec());
+            work.pass()
+        };
+        assert_eq!(pass(&[10, 12, 11]), 33);
+        assert_eq!(pass(&[1_000_000, 10, 12]), 10 + 12 + 48);
+        assert_eq!(pass(&[48, 10, 12]), 70);
+        assert_eq!(pass(&[49, 10, 12]), 70);
+        assert_eq!(pass(&[0, 0, 50]), 1);
+        assert_eq!(pass(&[]), 0);
+    }
+
+    #[test]
+    fn a_part_has_its_own_bound_and_gives_the_phase_back_its_own() {
+        let work = endless();
+        work.allow_second_thoughts();
+        let (inside, spent) = work.at_most(1_000, || steps(&work));
+        assert_eq!((inside, spent), (1_000, 1_000));
+        assert!(!work.spent());
+        // never more than the phase has
+        let (inside, _) = work.at_most(u64::MAX, || steps(&work));
+        assert_eq!(inside, 15_000_000 - 1_000);
+        assert!(work.spent());
+        work.begin_pass();
+        assert!(!work.spent());
+    }
+
+    #[test]
+    fn the_first_plan_is_finished_although_somebody_tells_to_stop() {
+        let (asked, at_once) = (Cell::new(false), Cell::new(false));
+        let (ask, ask_at_once) = (|| asked.get(), || at_once.get());
+        let work = Work::new(3600.0, Stop::when(&ask).or_at_once(&ask_at_once));
+        let look = || (work.told(), work.ends_pass(), work.ends(), work.exhausted());
+        work.begin_pass();
+        work.spend(POLL as usize);
+        assert_eq!(look(), (false, false, false, false));
+        asked.set(true);
+        work.spend(POLL as usize - 1);
+        assert_eq!(look(), (false, false, false, false), "it asks only now and then");
+        work.spend(1);
+        // the pass is whole, but what comes after it is not needed
+        assert_eq!(look(), (true, false, true, true));
+        work.begin_pass();
+        assert_eq!(look(), (true, true, true, true));
+        // there is none yet after all
+        work.need(true);
+        assert_eq!(look(), (true, true, false, false));
+        work.begin_pass();
+        assert_eq!(look(), (true, false, true, true));
+        work.need(true);
+        work.found();
+        assert!(work.ends() && !work.at_once());
+        at_once.set(true);
+        work.need(true);
+        work.spend(POLL as usize);
+        assert_eq!(look(), (true, true, true, true));
+        assert!(work.at_once());
+    }
+
+    #[test]
+    fn nobody_is_asked_to_end_at_once_before_somebody_tells_to_stop() {
+        let (ask, ask_at_once) = (|| false, || true);
+        let work = Work::new(3600.0, Stop::when(&ask).or_at_once(&ask_at_once));
+        work.spend(POLL as usize);
+        assert!(!work.at_once() && !work.told());
+        assert_eq!(format!("{:?} {:?}", Stop::when(&ask), Stop::default()), "Stop(..) Stop(never)");
+    }
+}

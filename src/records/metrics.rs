@@ -343,4 +343,92 @@ mod tests {
             Around { command: "optimize", now: 0, took: Duration::ZERO, recall: None, model: None, outdated: true };
         count(Path::new("/nowhere/at/all/oneaio.prom"), &around, &Outcome::Nothing("fault"));
     }
+
+    /// Two hosts of 8 cores, and four VMs of 2 cores that may go to both.
+    fn snapshot(running: bool) -> crate::model::snapshot::Snapshot {
+        use crate::model::cluster::Cluster;
+        use crate::model::ids::{ClusterId, DatastoreId};
+        use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, Snapshot, Vm, VmState};
+        use crate::model::units::{Cpu, Disk, Memory};
+        let vms: Vec<Vm> = (1..=4).map(|id| Vm::plain(VmId(id), Cpu(200), Memory(1 << 20))).collect();
+        let candidate = |vm| Candidates { vm, hosts: [0, 1].into(), datastores: [0].into(), nics: Vec::new() };
+        let datastore = Datastore {
+            id: DatastoreId(0),
+            name: "system".to_owned(),
+            system: true,
+            shared: true,
+            free: Disk(1 << 40),
+            total: Disk(1 << 40),
+            driver: "shared".to_owned(),
+            moves_live: true,
+            clusters: vec![ClusterId(0)],
+            attributes: Attributes::default(),
+        };
+        let mut all = Snapshot {
+            hosts: [1, 2].map(|id| Host::plain(HostId(id), Cpu(800), Memory(16 << 20))).into(),
+            candidates: (0..4).map(candidate).collect(),
+            datastores: vec![datastore],
+            vms,
+            ..Snapshot::default()
+        };
+        if running {
+            for vm in &mut all.vms {
+                (vm.state, vm.host, vm.datastore) = (VmState::Active, Some(HostId(1)), Some(DatastoreId(0)));
+                all.hosts[0].vms.push(vm.id);
+            }
+            (all.hosts[0].cpu_allocated, all.hosts[0].memory_allocated) = (Cpu(800), Memory(4 << 20));
+            let hosts = vec![HostId(1), HostId(2)];
+            all.clusters = vec![Cluster { id: ClusterId(5), hosts, ..Cluster::default() }];
+        }
+        all
+    }
+
+    fn told(outcome: &Outcome<'_>, recall: Option<&Recall>) -> String {
+        let (took, model) = (Duration::ZERO, Some(77));
+        let around = Around { command: "x", now: 9, took, recall, model, outdated: false };
+        let mut numbers = Numbers::default();
+        take(&mut numbers, &around, outcome);
+        numbers.text()
+    }
+
+    #[test]
+    fn a_placement_tells_of_hosts_and_of_starts_that_failed() {
+        use crate::model::history::Placement;
+        use crate::model::policy::Policy;
+        let decided = crate::decide::place_snapshot(snapshot(false), &Recall::default(), &Policy::default());
+        // VM 1 was sent to host 2 before, and is placed again
+        let placement = Placement { vm: VmId(1), host: HostId(2), at: 1 };
+        let recall = Recall { placements: vec![placement], ..Recall::default() };
+        let text = told(&Outcome::Placed(&decided), Some(&recall));
+        for line in [
+            "oneaio_decisions_total{result=\"placed\"} 4",
+            "oneaio_host_cpu_allocated_ratio{one_host_id=\"1\"} 0.5",
+            "oneaio_host_cpu_allocated_ratio{one_host_id=\"2\"} 0.5",
+            "oneaio_host_memory_allocated_ratio{one_host_id=\"2\"} 0.125",
+            "oneaio_failed_starts_total{one_host_id=\"2\"} 1",
+            "oneaio_model_trained_timestamp_seconds 77",
+            "oneaio_store_last_success_timestamp_seconds 9",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        let host = &decided.planned.report.hosts[0];
+        let interference = format!("oneaio_host_interference{{one_host_id=\"1\"}} {}", host.score.1);
+        assert!(text.contains(&interference), "{interference}: {text}");
+        assert!(!told(&Outcome::Placed(&decided), None).contains("failed_starts_total{"));
+    }
+
+    #[test]
+    fn a_plan_of_migrations_tells_of_its_cluster() {
+        use crate::model::policy::Policy;
+        let optimized = crate::decide::optimize(snapshot(true), None, &Recall::default(), &Policy::default()).unwrap();
+        let text = told(&Outcome::Migrated(&optimized, optimized.cluster.id.0), None);
+        let objective = optimized.migrated.objective.1;
+        for line in [
+            "oneaio_decisions_total{result=\"migrated\"} 2".to_owned(),
+            "oneaio_plan_migrations{one_cluster_id=\"5\"} 2".to_owned(),
+            format!("oneaio_cluster_objective{{one_cluster_id=\"5\"}} {objective}"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
 }

@@ -179,4 +179,19 @@ mod tests {
         sum.add(&Tally { requests: 1, placed: 1, objective_max: 3.0, ..Tally::default() });
         assert_eq!((sum.requests, sum.placed, sum.objective_max), (3, 11, 3.0));
     }
+
+    #[test]
+    fn half_a_percent_is_no_difference_and_more_is() {
+        // powers of two, so that no rounding tips the scale
+        let before = Tally { placements: 1, placed: 1, objective_sum: 200.0, grams_per_day: 200.0, ..Tally::default() };
+        let of = |after: Tally| Verdict { before, after }.sentence();
+        for less in [1.0, -1.0] {
+            assert_eq!(of(Tally { objective_sum: 200.0 - less, ..before }), "no difference that counts");
+            assert_eq!(of(Tally { grams_per_day: 200.0 - less, ..before }), "no difference that counts");
+        }
+        assert_eq!(of(Tally { objective_sum: 198.0, ..before }), "better: D falls by 1 %");
+        assert_eq!(of(Tally { objective_sum: 202.0, ..before }), "worse: D rises by 1 %");
+        assert_eq!(of(Tally { grams_per_day: 202.0, ..before }), "worse: a placed VM emits 1 % more");
+        assert_eq!(of(Tally { migrations: 1, ..before }), "worse: 1 more migrations");
+    }
 }

@@ -249,6 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_names_twenty_and_counts_the_rest() {
+        let list = |count: i32| listed(&(0..count).rev().map(VmId).collect::<Vec<_>>());
+        assert_eq!(list(3), "0,1,2");
+        assert!(list(20).ends_with(",18,19"), "{}", list(20));
+        assert!(list(21).ends_with(",19 and 1 more"), "{}", list(21));
+        assert_eq!(listed(&[VmId(4), VmId(4)]), "4");
+    }
+
+    #[test]
     fn beyond_the_limit_of_a_cycle_they_come_next() {
         let snapshot = snapshot(&[(8, 0), (8, 0)], &[(1, 1, &[0]), (2, 1, &[0]), (4, 9, &[0]), (5, 1, &[1])]);
         let placed = [(VmId(1), HostId(10)), (VmId(2), HostId(10)), (VmId(5), HostId(11))];

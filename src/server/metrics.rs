@@ -218,4 +218,23 @@ mod tests {
         assert!(!text.contains("one_host_id=\"3\""), "no VM fails there any more: {text}");
         assert!(text.ends_with("# EOF\n"));
     }
+
+    #[test]
+    fn where_nobody_asks_for_spare_room_it_is_minus_one_and_where_there_is_enough_it_is_none() {
+        let metrics = Metrics::default();
+        let told = |spare: Option<&SpareRoom>| {
+            metrics.spare(spare);
+            let text = metrics.text(&Moment::default()).expect("writes");
+            let of = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(&format!("oneaio_spare_{name} "))).expect("told");
+                line.rsplit(' ').next().expect("a number").to_owned()
+            };
+            (of("lacking_failures"), of("homeless_vms"))
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(told(None), pair("-1", "-1"));
+        assert_eq!(told(Some(&SpareRoom::default())), pair("0", "0"));
+        let lacking = vec![Shortfall { vms: 3, ..Shortfall::default() }];
+        assert_eq!(told(Some(&SpareRoom { lacking, ..SpareRoom::default() })), pair("1", "3"));
+    }
 }

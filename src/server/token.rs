@@ -66,4 +66,17 @@ mod tests {
         std::fs::write(&file, "short\n").expect("file");
         assert!(Token::read(&file).is_err());
     }
+
+    #[test]
+    fn a_token_has_from_16_to_4096_characters_and_no_blanks() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("token");
+        let is_one = |text: &str| {
+            std::fs::write(&file, text).expect("file");
+            Token::read(&file).is_ok()
+        };
+        assert!(is_one(&"x".repeat(16)) && is_one(&"x".repeat(4096)));
+        assert!(!is_one(&"x".repeat(15)) && !is_one(&"x".repeat(4097)));
+        assert!(!is_one("01234567 01234567") && !is_one(""));
+    }
 }

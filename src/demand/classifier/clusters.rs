@@ -115,3 +115,46 @@ pub fn silhouette<P: Point>(points: &[P], labels: &[usize]) -> f64 {
 pub fn labels<P: Point>(points: &[P], centroids: &[P]) -> Vec<usize> {
     points.iter().map(|point| nearest(point, centroids).0).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silhouette_is_what_hands_compute() {
+        // own distances 1 and 1, to the others 9.5 and 8.5; alone in its class 0
+        let points = [[0.0], [1.0], [9.0], [10.0]];
+        let found = silhouette(&points, &[0, 0, 1, 1]);
+        let (outer, inner) = (1.0 - 1.0 / 9.5, 1.0 - 1.0 / 8.5);
+        assert!((found - (outer + inner) / 2.0).abs() < 1e-12, "{found}");
+        let alone = silhouette(&points[..3], &[0, 0, 1]);
+        assert!((alone - (8.0 / 9.0 + 7.0 / 8.0) / 3.0).abs() < 1e-12, "{alone}");
+        // the nearest of several other classes counts, and the wrong class is worse than none
+        let three = silhouette(&[[0.0], [1.0], [4.0], [90.0]], &[0, 0, 1, 2]);
+        assert!((three - (3.0 / 4.0 + 2.0 / 3.0) / 4.0).abs() < 1e-12, "{three}");
+        assert!(silhouette(&points, &[0, 1, 0, 1]) < 0.0);
+        assert_eq!(silhouette(&points, &[0; 4]), -1.0);
+        // points that do not differ tell nothing
+        assert_eq!(silhouette(&[[1.0], [1.0], [1.0], [1.0]], &[0, 0, 1, 1]), 0.0);
+    }
+
+    #[test]
+    fn the_nearest_centroid_is_the_first_of_equals() {
+        let centroids = [[0.0, 3.0], [0.0, -3.0], [9.0, 9.0]];
+        assert_eq!(nearest(&[0.0, 0.0], &centroids), (0, 9.0));
+        assert_eq!(nearest(&[0.0, -1.0], &centroids), (1, 4.0));
+        assert_eq!(labels(&[[9.0, 8.0], [0.0, 1.0]], &centroids), [2, 0]);
+        assert_eq!(distinct::<f64>(&[[1.0], [2.0], [1.0]]), 2);
+    }
+
+    #[test]
+    fn a_class_without_points_is_no_fit() {
+        let points = [[0.0], [0.1], [5.0], [5.2]];
+        let mut found = best_of(&points, 2, 3, 7).unwrap();
+        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        assert!((found[0][0] - 0.05).abs() < 1e-9 && (found[1][0] - 5.1).abs() < 1e-9, "{found:?}");
+        assert_eq!(best_of(&points, 1, 1, 7).unwrap(), [[(0.1 + 5.0 + 5.2) / 4.0]]);
+        assert!(best_of(&[[1.0], [1.0]], 2, 2, 7).is_err());
+        assert!(best_of::<[f64; 1]>(&[], 1, 2, 7).is_err());
+    }
+}

@@ -186,4 +186,16 @@ mod tests {
         assert!(single.distances(&one)[0] < 1e-9);
         assert!(fit("kmeans", &training(&[], None, &none)).is_err());
     }
+
+    #[test]
+    fn each_number_of_classes_that_is_tried_is_told_with_its_silhouette() {
+        let windows: Vec<Window> = (0..5).map(|i| window([90.0, 2.0, 40.0, 60.0, 20.0][i as usize], i)).collect();
+        let lines = std::cell::RefCell::new(Vec::new());
+        let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+        let none = BTreeMap::new();
+        fit("kmeans", &Training { progress: &progress, ..training(&windows, None, &none) }).unwrap();
+        let begins: Vec<String> = lines.borrow().iter().map(|line| line.chars().take(22).collect()).collect();
+        // never more than there are windows that differ
+        assert_eq!(begins, ["3 classes: silhouette ", "4 classes: silhouette ", "5 classes: silhouette "]);
+    }
 }

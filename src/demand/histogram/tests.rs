@@ -256,3 +256,25 @@ fn buckets_join_without_gaps_and_reach_far() {
         assert_eq!(measure.bucket(f64::MAX), 255);
     }
 }
+
+#[test]
+fn shares_beyond_none_and_all_are_none_and_all() {
+    let mut histogram = Histogram::new(Measure::Cpu, HALF_LIFE);
+    for value in [5.0, 20.0, 80.0] {
+        assert!(histogram.add(START, value));
+    }
+    assert_eq!(histogram.percentile(1.5), histogram.percentile(1.0));
+    assert_eq!(histogram.percentile(-0.5), histogram.percentile(0.0));
+    assert!(histogram.percentile(0.0) < histogram.percentile(1.0));
+    assert_eq!(histogram.percentile(f64::NAN), None);
+}
+
+#[test]
+fn what_has_faded_away_leaves_no_bucket_behind() {
+    let mut histogram = Histogram::new(Measure::Cpu, HALF_LIFE);
+    assert!(histogram.add(START, 500.0));
+    // so many half-lives later that nothing of it can be told
+    assert!(histogram.add(START + 5000 * i64::from(HALF_LIFE), 1.0));
+    assert_eq!(histogram.weights.len(), 1);
+    assert!(histogram.percentile(1.0).unwrap() < 2.0);
+}

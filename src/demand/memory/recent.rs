@@ -72,3 +72,33 @@ impl Recent {
         Some(Self(steps))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(recent: &Recent) -> Vec<(i64, u8, f64)> {
+        recent
+            .steps()
+            .map(|step| (step.number, step.count, step.values[crate::model::resource::Resource::Cpu]))
+            .collect()
+    }
+
+    #[test]
+    fn a_late_sample_counts_in_its_own_step_and_one_without_a_step_nowhere() {
+        let mut recent = Recent::default();
+        let add = |recent: &mut Recent, at: i64, value: f64| recent.add(at, PerResource::from_fn(|_| value));
+        add(&mut recent, 10 * STEP, 10.0);
+        add(&mut recent, 12 * STEP, 30.0);
+        add(&mut recent, 10 * STEP + 1, 20.0);
+        assert_eq!(cpu(&recent), [(10, 2, 15.0), (12, 1, 30.0)]);
+        // there was no step 11, and it is too late for one
+        add(&mut recent, 11 * STEP, 99.0);
+        assert_eq!(cpu(&recent), [(10, 2, 15.0), (12, 1, 30.0)]);
+        // what is older than a window goes
+        add(&mut recent, (9 + LENGTH as i64) * STEP, 40.0);
+        assert_eq!(cpu(&recent)[0].0, 10);
+        add(&mut recent, (10 + LENGTH as i64) * STEP, 50.0);
+        assert_eq!(cpu(&recent)[0].0, 12);
+    }
+}

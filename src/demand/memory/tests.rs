@@ -86,3 +86,26 @@ fn damaged_bytes_are_no_memory() {
     }
     assert!(Memory::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_none());
 }
+
+#[test]
+fn the_plain_mean_of_a_day_is_the_fading_one_where_nothing_else_is_kept() {
+    let mut memory = Memory::new();
+    (0..40).for_each(|i| memory.add(&sample(100 + i * 3600, f64::from(i as u32))));
+    let traits = memory.traits();
+    let of = |resource: Resource| traits.level[resource].unwrap();
+    let memory_level = of(Resource::Memory);
+    assert!(memory_level[mean::DAY] > 0.0);
+    assert_eq!(memory_level[mean::PLAIN_DAY], memory_level[mean::DAY]);
+    let cpu = of(Resource::Cpu);
+    assert!((cpu[mean::PLAIN_DAY] - 27.0).abs() < 1.5, "the mean of the last day: {cpu:?}");
+}
+
+#[test]
+fn without_cores_there_is_no_window() {
+    let mut memory = Memory::new();
+    curve().iter().for_each(|sample| memory.add(sample));
+    for cores in [0.0, -1.0, f64::NAN] {
+        assert!(matches!(memory.window(Size { cores, memory: 1000.0 }), Err(WindowError::NoSize)), "{cores}");
+    }
+    assert!(memory.window(Size { cores: 0.5, memory: 1000.0 }).is_ok());
+}

@@ -335,4 +335,13 @@ mod tests {
         assert!(connector(Mode::VerifyCa, Some("/no/such/file.pem"), None).is_err());
         assert!(connector(Mode::Require, None, None).is_ok());
     }
+
+    #[test]
+    fn a_parameter_without_a_value_stays_for_others_to_judge() {
+        let found = split("postgresql://h/d?sslmode=require&keepalives&application_name=x").expect("splits");
+        assert_eq!(
+            (found.plain.as_str(), found.mode),
+            ("postgresql://h/d?keepalives=&application_name=x", Mode::Require)
+        );
+    }
 }

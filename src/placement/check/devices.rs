@@ -211,3 +211,77 @@ impl Room {
         left == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::HostId;
+    use crate::model::topology::{Core, NumaNode};
+    use crate::model::units::Cpu;
+
+    fn room(id: i32, cores: usize, memory: i64) -> Room {
+        Room { id, cores: vec![(2, true); cores], memory, pages: Vec::new() }
+    }
+
+    fn topology(pin_policy: PinPolicy, nodes: &[(u32, i64)]) -> Topology {
+        let nodes = nodes.iter().map(|&(cpus, memory)| VirtualNode { cpus, memory: Memory(memory) }).collect();
+        Topology { pin_policy, threads: 0, hugepage: Memory(0), node_affinity: None, nodes }
+    }
+
+    /// Whether it fits, and what is left of the trials.
+    fn search(budget: u32, wanted: &[(Memory, &Topology)], rooms: &[Room]) -> (bool, u32) {
+        let mut search = Search { threads_per_core: 2, budget };
+        (search.all(wanted, rooms), search.budget)
+    }
+
+    #[test]
+    fn a_search_ends_with_its_trials_and_says_so() {
+        // eight nodes that want more together than there is, in very many ways
+        let wide = topology(PinPolicy::Core, &[(1, 10); 8]);
+        let rooms: Vec<Room> = (0..4).map(|id| room(id, 4, 19)).collect();
+        assert_eq!(search(100, &[(Memory(80), &wide)], &rooms), (false, 0));
+        // a hopeless one is known at once
+        let large = topology(PinPolicy::Core, &[(1, 100)]);
+        assert_eq!(search(100, &[(Memory(100), &large)], &rooms), (false, 99));
+        let fits = topology(PinPolicy::Core, &[(1, 10); 4]);
+        assert!(search(100, &[(Memory(40), &fits)], &rooms).0);
+        // so does one of whole VMs
+        let bound = Topology { node_affinity: Some(3), ..topology(PinPolicy::None, &[(1, 10)]) };
+        assert_eq!(search(3, &[(Memory(20), &bound)], &rooms), (false, 0));
+    }
+
+    #[test]
+    fn a_vm_goes_to_its_node_and_never_to_one_without_memory() {
+        let bound = |id| Topology { node_affinity: Some(id), ..topology(PinPolicy::None, &[(1, 10)]) };
+        let rooms = [room(0, 1, 0), room(1, 1, 10)];
+        let fits = |memory: i64, id: i32| search(100, &[(Memory(memory), &bound(id))], &rooms).0;
+        assert_eq!((fits(10, 1), fits(11, 1), fits(10, 0), fits(0, 0)), (true, false, false, false));
+    }
+
+    #[test]
+    fn where_a_search_would_be_too_long_the_sums_count() {
+        let node = |clean: usize, memory: i64| NumaNode {
+            id: 0,
+            cores: (0..4)
+                .map(|id| Core { id, cpus: 2, free: 2, clean: (id as usize) < clean, vms: Vec::new() })
+                .collect(),
+            memory: Memory(100),
+            memory_free: Memory(memory),
+            hugepages: Vec::new(),
+            distance: Vec::new(),
+        };
+        let host = |nodes: Vec<NumaNode>| Host { numa: nodes, ..Host::plain(HostId(1), Cpu(800), Memory(100)) };
+        let dedicated = topology(PinPolicy::Core, &[(2, 10), (1, 10)]);
+        let loose = topology(PinPolicy::None, &[(9, 10)]);
+        let fits = |wanted: &[&Topology], nodes: Vec<NumaNode>| {
+            totals_fit(&wanted.iter().map(|one| (Memory(0), *one)).collect::<Vec<_>>(), &host(nodes))
+        };
+        assert!(fits(&[&dedicated], vec![node(3, 20)]));
+        assert!(!fits(&[&dedicated], vec![node(2, 20)]), "only whole cores that nobody uses are given away");
+        assert!(!fits(&[&dedicated], vec![node(3, 19)]));
+        assert!(fits(&[&dedicated], vec![node(1, 10), node(2, 10)]));
+        assert!(fits(&[&dedicated], vec![node(3, 20), node(0, -15)]), "what one node lacks is not the other's");
+        assert!(fits(&[&loose], vec![node(0, 10)]), "others share cores");
+        assert!(!fits(&[&loose, &dedicated], vec![node(4, 29)]));
+    }
+}

@@ -170,3 +170,29 @@ impl Merit {
         by_wish.then(other.rank.total_cmp(&self.rank)).then(by_value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Policy;
+    use crate::model::units::{Cpu, Memory};
+    use crate::placement::testing::{ask, cloud, placing};
+
+    #[test]
+    fn what_stays_free_is_told_by_the_scarcer_of_cpu_and_memory() {
+        let mut asked = cloud(&[8]);
+        asked.hosts[0].memory = Memory(1000);
+        let request = ask(&mut asked, 2, &[0]);
+        for (allocated, memory_allocated, memory, expected) in
+            [(0, 0, 100, 0.75), (400, 0, 100, 0.25), (0, 600, 300, 0.1), (0, 600, 400, 0.0), (600, 0, 100, 0.0)]
+        {
+            asked.vms[request].memory = Memory(memory);
+            (asked.hosts[0].cpu_allocated, asked.hosts[0].memory_allocated) =
+                (Cpu(allocated), Memory(memory_allocated));
+            let found = placing(&asked, &Policy::default(), |context, units| {
+                left_over(&units[0], &Ledger::new(context, false), 0)
+            });
+            assert!((found - expected).abs() < 1e-12, "{allocated} {memory_allocated} {memory}: {found}");
+        }
+    }
+}

@@ -201,3 +201,33 @@ fn waiting<'s>(snapshot: &'s Snapshot, draft: &'s Draft) -> impl Iterator<Item =
 fn vm(snapshot: &Snapshot, request: usize) -> &Vm {
     &snapshot.vms[snapshot.candidates[request].vm]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::history::{Attempts, Recall};
+    use crate::model::ids::VmId;
+    use crate::placement::testing::{ask, cloud, demands};
+
+    #[test]
+    fn two_that_failed_to_start_do_not_take_the_place_of_one_that_did_not() {
+        let mut asked = cloud(&[2]);
+        for cores in [2, 1, 1] {
+            ask(&mut asked, cores, &[0]);
+        }
+        let placed = |failed: u32| {
+            let attempts = Attempts { failed, at: 1000, sequence: -1, error: String::new() };
+            let attempts = [1, 2].map(|vm| (VmId(vm), attempts.clone())).into();
+            let recall = Recall { attempts, now: 1000, ..Recall::default() };
+            let retries = Retries::new(&asked, &recall, &Policy::default());
+            assert_eq!(retries.is_late(1), failed > 0);
+            let all = demands(&asked);
+            let input = PlanningInput { retries: &retries, ..PlanningInput::new(&asked, &all) };
+            let mut vms: Vec<i32> = plan(&input, &Policy::default()).plan.actions.iter().map(|one| one.vm.0).collect();
+            vms.sort_unstable();
+            vms
+        };
+        assert_eq!(placed(0), [1, 2], "two are more than one");
+        assert_eq!(placed(9), [0]);
+    }
+}

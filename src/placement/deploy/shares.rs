@@ -75,3 +75,62 @@ impl Shares {
         units.iter().filter_map(|&unit| self.owner_of.get(unit)).copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::Snapshot;
+    use crate::placement::Stop;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    /// One VM for each of these owners: a unit each.
+    fn of_owners(owners: &[i32]) -> Snapshot {
+        let mut snapshot = cloud(&[64]);
+        for owner in owners {
+            let request = ask(&mut snapshot, 1, &[0]);
+            snapshot.vms[request].identity.owner = Some(*owner);
+        }
+        snapshot
+    }
+
+    /// Looks at the shares when a pass takes so many steps.
+    fn look<T>(owners: &[i32], pass: u64, look: impl FnOnce(&Shares, &Work<'_>) -> T) -> T {
+        placing(&of_owners(owners), &Policy::default(), |context, units| {
+            look(&Shares::new(context, units, pass), &Work::new(60.0, Stop::default()))
+        })
+    }
+
+    #[test]
+    fn one_owner_alone_has_no_bound() {
+        assert_eq!(look(&[5, 5], 10, |shares, _| shares.left(&[0, 1])), u64::MAX);
+    }
+
+    #[test]
+    fn each_owner_has_a_million_steps_or_twice_a_pass() {
+        look(&[5, 6, 5], 10, |shares, _| {
+            assert_eq!(shares.left(&[0]), LEAST);
+            assert_eq!(shares.left(&[0, 2]), LEAST, "one owner");
+            assert_eq!(shares.left(&[0, 1, 2]), 2 * LEAST);
+            assert_eq!(shares.left(&[]), 0);
+        });
+        assert_eq!(look(&[5, 6], 700_000, |shares, _| shares.left(&[0])), 1_400_000);
+        assert_eq!(look(&[5, 6], u64::MAX, |shares, _| shares.left(&[0, 1])), u64::MAX);
+    }
+
+    #[test]
+    fn steps_are_charged_in_equal_parts_and_who_has_less_pays_what_he_has() {
+        look(&[5, 6, 7], 10, |shares, work| {
+            let spend = |units: &[usize], steps: usize| shares.charge(units, work, || work.spend(steps)).is_some();
+            assert!(spend(&[0], 900_000));
+            assert_eq!([0, 1, 2].map(|unit| shares.left(&[unit])), [100_000, LEAST, LEAST]);
+            // a third each would be 200,000: the first has half of that, the others pay for him
+            assert!(spend(&[0, 1, 2], 600_000));
+            assert_eq!([0, 1, 2].map(|unit| shares.left(&[unit])), [0, 750_000, 750_000]);
+            // nothing is left: nothing is done
+            assert!(!spend(&[0], 1));
+            assert!(spend(&[0, 1], 10));
+            assert_eq!([0, 1, 2].map(|unit| shares.left(&[unit])), [0, 749_990, 750_000]);
+        });
+    }
+}

@@ -178,3 +178,56 @@ fn forget_rules(snapshot: &mut Snapshot, vm: VmId) -> Option<()> {
     snapshot.vms.iter_mut().find(|known| known.id == vm)?.current_vms_rules.clear();
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::units::{Cpu, Memory};
+    use crate::model::wish::Spread;
+    use crate::placement::testing::{ask, bind, cloud};
+
+    fn told(snapshot: &mut Snapshot, reason: &Reason) -> Option<String> {
+        relax(snapshot, &mut Policy::default(), 0, 0, reason)
+    }
+
+    #[test]
+    fn a_host_that_could_never_hold_it_has_to_grow_and_others_to_be_freed() {
+        let mut asked = cloud(&[8]);
+        ask(&mut asked, 1, &[0]);
+        asked.hosts[0].memory = Memory(4 << 20);
+        let cpu = |need: i64| Reason::Cpu { need: Cpu(need), free: Cpu(100) };
+        assert_eq!(told(&mut asked.clone(), &cpu(800)).unwrap(), "free 7 cores");
+        let grows = told(&mut asked.clone(), &cpu(900)).unwrap();
+        assert!(grows.starts_with("give the host 9 cores") && grows.ends_with("(it has 8)"), "{grows}");
+        let memory = |need: i64| Reason::Memory { need: Memory(need), free: Memory(1 << 20) };
+        assert_eq!(told(&mut asked.clone(), &memory(4 << 20)).unwrap(), "free 3 GiB of memory");
+        let grows = told(&mut asked.clone(), &memory(5 << 20)).unwrap();
+        assert!(grows.starts_with("give the host 5 GiB of memory") && grows.ends_with("(it has 4 GiB)"), "{grows}");
+        // and then it has so much more
+        let mut relaxed = asked.clone();
+        told(&mut relaxed, &cpu(900));
+        told(&mut relaxed, &memory(5 << 20));
+        assert_eq!((relaxed.hosts[0].cpu, relaxed.hosts[0].memory), (Cpu(1600), Memory(8 << 20)));
+    }
+
+    #[test]
+    fn only_its_own_group_gives_up_what_it_wishes() {
+        let mut asked = cloud(&[8]);
+        let vms = [0, 1].map(|_| ask(&mut asked, 1, &[0]));
+        // the group of the VM is the second
+        bind(&mut asked, &[vms[1]]);
+        bind(&mut asked, &[vms[0]]);
+        let spread = Some(Spread { by: "RACK".to_owned(), skew: 1, soft: false });
+        for group in &mut asked.groups {
+            group.wishes.spread.clone_from(&spread);
+            group.roles[0].wishes.spread.clone_from(&spread);
+        }
+        let text = told(&mut asked, &Reason::Domain("too many".to_owned())).unwrap();
+        assert_eq!(text, "relax ONEAIO_SPREAD or ONEAIO_TOGETHER of its VM group");
+        let left = |group: usize| {
+            let group = &asked.groups[group];
+            (group.wishes.spread.is_some(), group.roles[0].wishes.spread.is_some())
+        };
+        assert_eq!((left(0), left(1)), ((true, true), (false, false)));
+    }
+}

@@ -92,3 +92,74 @@ fn book(host: &mut Host, vm: &Vm, sign: i64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{DatastoreId, HostId, VmId};
+    use crate::model::plan::{Action, Operation, Plan};
+    use crate::model::snapshot::VmState;
+    use crate::model::units::Cpu;
+    use crate::placement::testing::{cloud, run};
+
+    fn moved(snapshot: &Snapshot, vm: i32, to: i32) -> Snapshot {
+        let (operation, datastore) = (Operation::Migrate, DatastoreId(0));
+        let action = Action { vm: VmId(vm), operation, host: HostId(to), datastore, nics: Vec::new() };
+        let migrated = Migrated { plan: Plan { actions: vec![action] }, ..Migrated::default() };
+        after(snapshot, &migrated, &Policy { memory_system_ds_scale: 0.0, ..Policy::default() })
+    }
+
+    #[test]
+    fn what_a_vm_holds_goes_with_it() {
+        let mut before = cloud(&[8, 8]);
+        let vm = run(&mut before, 2, 0, &[0, 1]);
+        (before.vms[vm].system_disk, before.taken_at) = (Disk(40), 1000);
+        let next = moved(&before, 0, 1);
+        let of = |host: usize| {
+            let host = &next.hosts[host];
+            (host.cpu_allocated, host.memory_allocated, host.vms.clone(), host.running_vms)
+        };
+        assert_eq!(of(0), (Cpu(0), Memory(0), vec![], -1));
+        assert_eq!(of(1), (Cpu(200), Memory(1024), vec![VmId(0)], 1));
+        let there = &next.vms[vm];
+        assert_eq!((there.host, there.blocked), (Some(HostId(1)), false));
+        assert_eq!(there.stays, [Stay { host: HostId(1), began: 1001, ended: 0 }]);
+        // its disks lie on a datastore for all hosts
+        assert_eq!(next.hosts[0].free_disk, before.hosts[0].free_disk);
+        // one that is parked did not count as running
+        before.vms[vm].state = VmState::Parked;
+        assert_eq!(moved(&before, 0, 1).hosts[1].running_vms, 0);
+        // and one that nobody knows changes nothing
+        assert_eq!(moved(&before, 7, 1).hosts, before.hosts);
+    }
+
+    #[test]
+    fn disks_on_a_local_datastore_are_free_where_it_was_and_taken_where_it_is() {
+        let mut before = cloud(&[8, 8]);
+        let vm = run(&mut before, 2, 0, &[0, 1]);
+        before.vms[vm].system_disk = Disk(40);
+        before.datastores[0].shared = false;
+        before.hosts[0].free_disk = Disk(1000);
+        before.hosts[1].free_disk = Disk(700);
+        before.hosts[1].local_datastores = vec![(DatastoreId(0), Disk(500)), (DatastoreId(3), Disk(9))];
+        let next = moved(&before, 0, 1);
+        assert_eq!(next.hosts[0].free_disk, Disk(1040));
+        // a host that tells its room on the datastore goes by that
+        assert_eq!((next.hosts[1].free_disk, next.hosts[1].local_datastores[0].1), (Disk(700), Disk(460)));
+        assert_eq!(next.hosts[1].local_datastores[1].1, Disk(9));
+    }
+
+    #[test]
+    fn a_stay_after_the_samples_is_one_stay() {
+        let mut before = cloud(&[8, 8, 8]);
+        let vm = run(&mut before, 2, 0, &[0, 1, 2]);
+        before.taken_at = 1000;
+        before.vms[vm].stays = vec![Stay { host: HostId(0), began: 5, ended: 0 }];
+        let next = moved(&moved(&before, 0, 1), 0, 2);
+        let stays: Vec<(i32, i64)> = next.vms[vm].stays.iter().map(|stay| (stay.host.0, stay.began)).collect();
+        assert_eq!(stays, [(0, 5), (2, 1001)]);
+        // back where it was: it has never been away
+        let back = moved(&moved(&before, 0, 1), 0, 0);
+        assert_eq!(back.vms[vm].stays, before.vms[vm].stays);
+    }
+}

@@ -183,3 +183,33 @@ fn hidden(scene: &Scene<'_>) -> BTreeMap<HostId, usize> {
     }
     hidden
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cluster::Cluster;
+    use crate::model::policy::Policy;
+    use crate::placement::migrate::MigrationInput;
+    use crate::placement::rules::context::Purpose;
+    use crate::placement::testing::{cloud, demands, run};
+
+    #[test]
+    fn vms_that_run_on_hosts_of_which_the_request_knows_nothing_are_counted() {
+        let mut asked = cloud(&[8, 8]);
+        for (on, state) in [
+            (0, VmState::Active),
+            (77, VmState::Active),
+            (77, VmState::Active),
+            (77, VmState::Parked),
+            (78, VmState::Other),
+        ] {
+            let vm = run(&mut asked, 1, 0, &[0, 1]);
+            (asked.vms[vm].host, asked.vms[vm].state) = (Some(HostId(on)), state);
+        }
+        let cluster = Cluster { hosts: vec![HostId(0), HostId(1)], ..Cluster::default() };
+        let all = demands(&asked);
+        let input = MigrationInput::new(&asked, &cluster, &all);
+        let found = Scene::with(&input, &Policy::default(), Purpose::Optimize, hidden);
+        assert_eq!(found, [(HostId(77), 2)].into());
+    }
+}

@@ -5,7 +5,7 @@ use super::scene::Scene;
 use super::*;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
-use crate::model::ids::HostId;
+use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::Snapshot;
 use crate::placement::testing::{bind, cloud, demands, run};
 
@@ -194,4 +194,57 @@ fn who_has_left_a_drained_host_does_not_move_again() {
         assert!(!drain::leave_by_chain(&mut state, 0, &leaving));
         assert_eq!(state.all_at(), [Some(0), Some(1)]);
     });
+}
+
+#[test]
+fn two_change_places_where_the_one_leaves_just_what_the_other_needs() {
+    for by_memory in [false, true] {
+        let mut asked = cloud(&if by_memory { [64, 64] } else { [4, 4] });
+        let busy = run(&mut asked, 2, 0, &[0, 1]);
+        run(&mut asked, 1, 0, &[0]);
+        let idle = run(&mut asked, 1, 1, &[0, 1]);
+        run(&mut asked, 2, 1, &[1]);
+        if by_memory {
+            // as much of memory as of cores
+            asked.vms.iter_mut().for_each(|vm| vm.memory.0 = vm.cpu.0);
+            for host in &mut asked.hosts {
+                (host.memory.0, host.memory_allocated.0) = (400, 300);
+            }
+        }
+        let mut all = demands(&asked);
+        // neither host has room for the busy one, and the idle one alone makes things worse
+        for (request, cpu) in [(busy, 200.0), (1, 100.0), (idle, 10.0), (3, 10.0)] {
+            all.vms[request].level.cpu = cpu;
+            all.vms[request].peak.cpu = cpu;
+        }
+        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 20.0);
+        // an uneven hundredth counts where hosts have 64 cores
+        let mut policy = even();
+        policy.optimize.minimum_gain = 0.0001;
+        let swapped = [Some(1), Some(0), Some(0), Some(1)];
+        assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), swapped, "{by_memory}");
+        // a little less, and they stay
+        if by_memory {
+            asked.hosts[1].memory.0 -= 1;
+        } else {
+            asked.hosts[1].cpu.0 -= 1;
+        }
+        let stay = [Some(0), Some(0), Some(1), Some(1)];
+        assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), stay, "{by_memory}");
+    }
+}
+
+#[test]
+fn who_is_set_aside_holds_its_host_for_its_own_reason() {
+    let mut asked = cloud(&[8, 8]);
+    run(&mut asked, 1, 0, &[0, 1]);
+    asked.hosts[0].vms.extend([VmId(7), VmId(8), VmId(9)]);
+    asked.set_aside = vec![(VmId(7), "has no memory".to_owned()), (VmId(8), "has no name".to_owned())];
+    let all = demands(&asked);
+    let fixed = Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &even(), Purpose::Drain, |scene| {
+        drain::fixed(scene, HostId(0))
+    });
+    let told: Vec<(i32, &str)> = fixed.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+    let nowhere = "oned does not offer any host for it in this request";
+    assert_eq!(told, [(7, "has no memory"), (8, "has no name"), (9, nowhere)]);
 }

@@ -97,3 +97,48 @@ impl Devices<'_> {
         numa::serve(there, vms()).map_err(Reason::Numa)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::policy::Policy;
+    use crate::model::topology::{PciDevice, PciRequest};
+    use crate::placement::ledger::Ledger;
+    use crate::placement::rules::standing::Seat;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    #[test]
+    fn guests_are_consistent_while_there_is_a_device_for_each_in_their_order() {
+        let any = PciRequest::Kind { vendor: Some(1), device: None, class: None };
+        let this = PciRequest::Address("00:01.0".to_owned());
+        for (wants, devices, consistent) in [
+            (vec![any.clone()], 1, true),
+            (vec![any.clone(), any.clone()], 1, false),
+            (vec![any.clone(), any.clone()], 2, true),
+            (vec![this.clone(), any.clone()], 2, true),
+            // the first one is given the very device that the second one asks for
+            (vec![any, this], 2, false),
+            (vec![], 0, true),
+        ] {
+            let mut asked = cloud(&[8]);
+            let device = |number: i32| PciDevice {
+                address: format!("0000:00:0{number}:0"),
+                short_address: format!("00:0{number}.0"),
+                vendor: Some(1),
+                device: Some(2),
+                class: Some(3),
+                free: true,
+                holder: None,
+            };
+            asked.hosts[0].pci = (1..=devices).map(device).collect();
+            for wanted in &wants {
+                let request = ask(&mut asked, 1, &[0]);
+                asked.vms[request].pci = vec![wanted.clone()];
+            }
+            placing(&asked, &Policy::default(), |context, _| {
+                let mut ledger = Ledger::new(context, false);
+                (0..wants.len()).for_each(|request| ledger.book(request, Seat::on(0)));
+                assert_eq!(ledger.consistent(0), consistent, "{wants:?} {devices}");
+            });
+        }
+    }
+}

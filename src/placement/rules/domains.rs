@@ -486,3 +486,110 @@ impl Set {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::HostId;
+    use crate::model::units::Memory;
+    use crate::model::wish::{Spread, Together};
+    use crate::placement::rules::groups::Groups;
+    use crate::placement::testing::{ask, bind, cloud, run};
+
+    /// VMs of one core that may go to all of so many hosts, all of one role that wishes this.
+    fn wished(hosts: usize, vms: usize, wishes: Wishes) -> Snapshot {
+        let mut asked = cloud(&vec![8; hosts]);
+        let all: Vec<u32> = (0..hosts as u32).collect();
+        let requests: Vec<usize> = (0..vms).map(|_| ask(&mut asked, 1, &all)).collect();
+        bind(&mut asked, &requests);
+        asked.groups[0].roles[0].policy = crate::model::snapshot::RolePolicy::None;
+        asked.groups[0].roles[0].wishes = wishes;
+        asked
+    }
+
+    fn spread(skew: u32, soft: bool) -> Wishes {
+        Wishes { spread: Some(Spread { by: "HOST".to_owned(), skew, soft }), ..Wishes::default() }
+    }
+
+    fn together(soft: bool) -> Wishes {
+        Wishes { together: Some(Together { by: "HOST".to_owned(), soft }), ..Wishes::default() }
+    }
+
+    fn domains(asked: &Snapshot) -> Domains {
+        Groups::new(asked, &HashMap::new()).domains
+    }
+
+    #[test]
+    fn a_finished_placement_keeps_its_spread_up_to_the_skew() {
+        let holds = |skew: u32, soft: bool, at: &[Option<usize>]| {
+            domains(&wished(3, at.len(), spread(skew, soft))).hold(|request| at[request])
+        };
+        let (a, b) = (Some(0), Some(1));
+        for (skew, at, kept) in [
+            (1, vec![a], true),
+            (1, vec![a, b], true),
+            (1, vec![a, a], false),
+            (2, vec![a, a], true),
+            (2, vec![a, a, a], false),
+            (1, vec![a, b, Some(2), a], true),
+            (1, vec![None, a], true),
+            (1, vec![None, None], true),
+        ] {
+            assert_eq!(holds(skew, false, &at), kept, "{skew} {at:?}");
+            assert!(holds(skew, true, &at), "as far as possible forbids nothing");
+        }
+    }
+
+    #[test]
+    fn a_finished_placement_keeps_together_and_where_others_run() {
+        let mut asked = wished(3, 2, together(false));
+        let holds =
+            |asked: &Snapshot, at: [Option<usize>; 2]| domains(asked).hold(|request| at.get(request).copied()?);
+        assert!(holds(&asked, [Some(0), Some(0)]) && holds(&asked, [Some(0), None]));
+        assert!(!holds(&asked, [Some(0), Some(1)]));
+        // a third member runs on host 2 and is not of this request
+        run(&mut asked, 1, 2, &[]);
+        asked.candidates.pop();
+        asked.groups[0].roles[0].vms.push(VmId(2));
+        asked.vms[2].group = asked.vms[0].group.clone();
+        assert!(holds(&asked, [Some(2), Some(2)]));
+        assert!(!holds(&asked, [Some(0), Some(0)]));
+    }
+
+    #[test]
+    fn wishes_are_forgotten_and_rules_are_not() {
+        for (wishes, soft) in
+            [(spread(1, true), true), (spread(1, false), false), (together(true), true), (together(false), false)]
+        {
+            let mut found = domains(&wished(2, 2, wishes));
+            assert_eq!((found.has_wishes(), found.waits_for_others(0)), (soft, !soft));
+            assert_eq!(found.sets_of(1).len(), 1);
+            found.without_wishes();
+            assert_eq!(found.sets_of(1).len(), usize::from(!soft));
+        }
+        let mut asked = wished(2, 1, Wishes::default());
+        asked.vms[0].likings = vec![Liking { hosts: Liked::Host(HostId(1)), weight: 2.0 }];
+        let mut found = domains(&asked);
+        assert_eq!((found.has_wishes(), found.liking(0, 0), found.liking(0, 1)), (true, 0.0, 2.0));
+        found.without_wishes();
+        assert_eq!((found.has_wishes(), found.liking(0, 1)), (false, 0.0));
+    }
+
+    #[test]
+    fn a_domain_is_roomy_where_cpu_and_memory_are_for_all() {
+        let mut asked = wished(3, 2, together(false));
+        let roomy = |asked: &Snapshot| domains(asked).sets[0].roomy.clone();
+        assert_eq!(roomy(&asked), [true; 3]);
+        // two VMs of one core and 1024 KiB
+        asked.hosts[0].memory = Memory(2047);
+        asked.hosts[1].memory = Memory(2048);
+        asked.hosts[2].cpu_allocated = asked.hosts[2].cpu - crate::model::units::Cpu(199);
+        assert_eq!(roomy(&asked), [false, true, false]);
+        asked.hosts[1].memory_allocated = Memory(1);
+        assert_eq!(roomy(&asked), [true; 3], "where none is, none is left out");
+        // a closed host gives no room, however much it has
+        asked.hosts[1].memory_allocated = Memory(0);
+        asked.hosts[1].closed = true;
+        assert_eq!(domains(&asked).sets[0].eligible, [true, false, true]);
+    }
+}

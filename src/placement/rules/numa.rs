@@ -318,3 +318,34 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hugepages_come_from_the_node_with_most_of_them_and_never_from_one_without() {
+        let size = Memory(2048);
+        let take = |memory: i64, nodes: &[(i64, i64)]| {
+            let node = |(id, &(memory, pages)): (i32, &(i64, i64))| Node {
+                id,
+                cores: Vec::new(),
+                memory,
+                pages: vec![(size, pages)],
+                distance: Vec::new(),
+            };
+            let nodes = (0..).zip(nodes).map(node).collect();
+            let mut all = Nodes { nodes, threads_per_core: 1 };
+            let taken = all.take_hugepages(Memory(memory), size);
+            (taken, all.nodes.iter().map(|node| node.pages[0].1).collect::<Vec<_>>())
+        };
+        assert_eq!(take(4096, &[(8192, 2), (8192, 3)]), (true, vec![2, 1]));
+        assert_eq!(take(4096, &[(8192, 3), (8192, 3)]), (true, vec![1, 3]), "the first of equals");
+        assert_eq!(take(4096, &[(8192, 1), (4095, 9)]), (false, vec![1, 9]));
+        assert_eq!(take(4096, &[(8192, 2), (4096, 2)]), (true, vec![0, 2]));
+        // less than a page is not nothing
+        assert_eq!(take(1024, &[(8192, 0)]), (false, vec![0]));
+        assert!(take(1024, &[(8192, 1)]).0);
+        assert_eq!(take(0, &[(0, 5)]), (false, vec![5]), "a node without memory");
+    }
+}

@@ -483,3 +483,38 @@ impl Facts for HostFacts<'_> {
         index.is_some_and(|vm| vm != self.myself && self.rule.runs(vm, self.there, self.leavers_gone))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::policy::Policy;
+    use crate::placement::ledger::Ledger;
+    use crate::placement::ledger::unit::book;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    /// Whether VM 1 may come to host 0 after VM 0, which has this rule.
+    fn comes_after(rule: &str) -> bool {
+        let mut asked = cloud(&[8, 8]);
+        ask(&mut asked, 1, &[0, 1]);
+        ask(&mut asked, 1, &[0, 1]);
+        asked.vms[0].current_vms_rules = vec![rule.to_owned()];
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = Ledger::new(context, false);
+            let seats = units[0].seats(&mut ledger, 0).expect("the first one comes");
+            book(&mut ledger, seats);
+            units[1].seats(&mut ledger, 0).is_ok()
+        })
+    }
+
+    #[test]
+    fn who_is_spoken_of_may_come_unless_that_breaks_the_rule() {
+        for (rule, may) in [
+            ("CURRENT_VMS != 1", false),
+            ("CURRENT_VMS != 2", true),
+            ("CURRENT_VMS != 1 | CURRENT_VMS != 2", true),
+            ("CURRENT_VMS = 1 | CURRENT_VMS != 2", true),
+            ("CURRENT_VMS != 1 & CURRENT_VMS != 2", false),
+        ] {
+            assert_eq!(comes_after(rule), may, "{rule}");
+        }
+    }
+}

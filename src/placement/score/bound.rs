@@ -170,3 +170,38 @@ impl Bound<'_> {
         level.max(if width > 0.0 { both / width } else { 0.0 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::policy::Policy;
+    use crate::placement::testing::{ask, cloud, demands};
+    use crate::placement::{PlanningInput, plan};
+
+    /// The bound, and what the plan comes to, for VMs of so many cores on hosts of 8.
+    fn planned(hosts: usize, vms: &[i64]) -> (f64, f64) {
+        let mut asked = cloud(&vec![8; hosts]);
+        let all: Vec<u32> = (0..hosts as u32).collect();
+        for cores in vms {
+            ask(&mut asked, *cores, &all);
+        }
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        let report = plan(&PlanningInput::new(&asked, &demands(&asked)), &policy).report;
+        assert!(report.refusals.is_empty(), "{:?}", report.refusals);
+        (report.bound, report.objective.1)
+    }
+
+    #[test]
+    fn of_more_vms_than_hosts_some_host_gets_two() {
+        // 8 of 8 cores on one host where 6 are the mean
+        let (bound, objective) = planned(2, &[4, 4, 4]);
+        assert!((bound - 0.25).abs() < 1e-9 && (objective - 0.25).abs() < 1e-9, "{bound} {objective}");
+        // five on two hosts: three are on one
+        let (bound, objective) = planned(2, &[2, 2, 2, 2, 2]);
+        assert!((bound - 0.125).abs() < 1e-9 && (objective - 0.125).abs() < 1e-9, "{bound} {objective}");
+        // the smallest of the largest counts: two of three cores on one host where five are the mean
+        let (bound, objective) = planned(2, &[4, 3, 3]);
+        assert!((bound - 0.125).abs() < 1e-9 && (objective - 0.125).abs() < 1e-9, "{bound} {objective}");
+        let (bound, objective) = planned(2, &[4, 4]);
+        assert!(bound.abs() < 1e-9 && objective.abs() < 1e-9, "{bound} {objective}");
+    }
+}

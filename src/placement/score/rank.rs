@@ -398,4 +398,21 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn one_cause_is_told_once_for_each_vm() {
+        let fault = |vm: i32, rank: &str| Fault { vm: VmId(vm), rank: rank.to_owned(), what: "is odd".to_owned() };
+        let told = |faults: Vec<Fault>, cause: Cause| {
+            let mut causes = Causes::default();
+            faults.into_iter().for_each(|fault| causes.add(cause, "SCHED_RANK", fault));
+            causes.notices().map(|notice| format!("{}: {}", notice.subject, notice.text)).collect::<Vec<_>>()
+        };
+        let twice = || vec![fault(7, "X"), fault(7, "X")];
+        assert_eq!(told(twice(), Cause::BeyondShare), ["VM 7: SCHED_RANK is odd"]);
+        let same = told(vec![fault(7, "X"), fault(8, "X"), fault(8, "X")], Cause::BeyondShare);
+        assert!(same.len() == 1 && same[0].contains("ask for \"X\": SCHED_RANK is odd"), "{same:?}");
+        let odd = told(vec![fault(7, "X"), fault(8, "Y")], Cause::BeyondShare);
+        assert!(odd[0].contains("have odd ranks; that of VM 7, \"X\""), "{odd:?}");
+        assert_eq!(told(Vec::new(), Cause::BeyondShare), [""; 0]);
+    }
 }

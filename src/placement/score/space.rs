@@ -586,4 +586,50 @@ mod tests {
         assert_eq!((space.count, space.risk), (3, 0.0));
         assert_eq!(space.share(0, 1).part[..4], [0.1, 0.0, 1.0, 0.0]);
     }
+
+    #[test]
+    fn of_more_classes_than_can_be_balanced_the_first_are() {
+        let policy = Policy { resources: Resources::Classes, ..Policy::default() };
+        let of = |count: usize| {
+            let classes = ClassSpace { vms: vec![vec![0.5; count]], hosts: vec![vec![1.0; count]; 2] };
+            let demands = Demands { classes: Some(classes), ..demands(None, [None, None]) };
+            let space = Space::new(&snapshot(&[400, 400]), &demands, &policy);
+            (space.count, space.notices.iter().map(|notice| notice.text.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(MOST), (MOST, vec![]));
+        let (count, notices) = of(MOST + 1);
+        assert_eq!(count, MOST);
+        assert!(
+            notices.len() == 1 && notices[0].starts_with(&format!("the model has {} classes", MOST + 1)),
+            "{notices:?}"
+        );
+    }
+
+    #[test]
+    fn a_host_gets_rid_of_no_more_than_it_uses() {
+        let mut asked = crate::placement::testing::cloud(&[4, 4]);
+        let vm = crate::placement::testing::run(&mut asked, 2, 0, &[1]);
+        asked.vms[vm].resched = true;
+        let relief = |cpu: f64, memory: f64| {
+            let mut demands = crate::placement::testing::demands(&asked);
+            (demands.hosts[0].usage.cpu, demands.hosts[0].usage.memory) = (cpu, memory);
+            let space = Space::new(&asked, &demands, &Policy::default());
+            let (host, share) = space.relief(0).unwrap();
+            (
+                host,
+                share.cpu,
+                share.memory * (1_i64 << 40) as f64,
+                share.part[0],
+                share.spread == space.share(0, 0).spread,
+            )
+        };
+        // two of four cores, and 1024 KiB
+        assert_eq!(relief(300.0, 5000.0), (0, 0.5, 1024.0, 0.5, true));
+        assert_eq!(relief(100.0, 512.0), (0, 0.25, 512.0, 0.25, true));
+        assert_eq!(relief(-1.0, 0.0), (0, 0.0, 0.0, 0.0, true));
+        // one that is not to be moved leaves nothing behind
+        asked.vms[vm].resched = false;
+        let space = Space::new(&asked, &crate::placement::testing::demands(&asked), &Policy::default());
+        assert!(space.relief(0).is_none());
+    }
 }

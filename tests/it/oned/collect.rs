@@ -388,3 +388,15 @@ fn the_first_run_of_a_day_drops_what_is_too_old() {
     let (_, messages) = collect(folder.path(), answers());
     assert!(!messages.contains("dropped"), "{messages}");
 }
+
+#[test]
+fn a_later_run_of_the_day_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // both samples are of one day, however near midnight is
+    let day = now() / 86_400 * 86_400;
+    let earlier = if now() - day > 600 { now() - 300 } else { day - 300 };
+    let answers = |at: i64| vec![data(&[record(7, at, 1.0, 0)]), hosts(), pool(), success("<VM_POOL/>")];
+    collect(folder.path(), answers(earlier - 60));
+    let (_, messages) = collect(folder.path(), answers(earlier));
+    assert!(messages.contains("collected") && !messages.contains("dropped"), "{messages}");
+}

@@ -2,6 +2,8 @@
 
 use crate::support::cluster::{Cluster, Resident, cluster, resident};
 use crate::support::request::{Vm, datastore, group, host};
+use oneaio::decide::{self, Optimized};
+use oneaio::model::history::{Attempts, Recall};
 use oneaio::model::policy::{Optimize, Policy};
 
 /// Four VMs of one core on the first of two hosts.
@@ -399,4 +401,25 @@ fn the_order_of_the_document_does_not_matter() {
         random.shuffle(&mut shuffled.hosts);
         assert_eq!(cluster.optimize().moves(), shuffled.optimize().moves(), "seed {seed}");
     }
+}
+
+#[test]
+fn who_was_to_be_migrated_twice_in_vain_stays_for_an_hour_and_is_told_why() {
+    let asked = uneven().drs("AUTOMATION", "full").request();
+    let snapshot = || decide::read(asked.xml().into_bytes()).unwrap();
+    let optimized = |recall: &Recall| decide::optimize(snapshot(), None, recall, &Policy::default()).unwrap();
+    let vm = optimized(&Recall::default()).migrated.plan.actions[0].vm;
+    let (sequence, at) = (snapshot().vm(vm).unwrap().last_run.unwrap().sequence, 1_800_000_000);
+    let since = |now: i64| {
+        let attempts = Attempts { failed: 1, at, sequence, error: String::new() };
+        optimized(&Recall { attempts: [(vm, attempts)].into(), now, ..Recall::default() })
+    };
+    let moves = |found: &Optimized| found.migrated.plan.actions.iter().any(|action| action.vm == vm);
+    let paused = since(at + 3599);
+    assert!(!moves(&paused) && !paused.migrated.plan.actions.is_empty(), "others go");
+    let reason = paused.migrated.staying.iter().find(|(staying, _)| *staying == vm).map(|(_, reason)| reason.as_str());
+    assert!(reason.is_some_and(|text| text.starts_with("its migration was planned 2 times")), "{reason:?}");
+    // whoever asks afterwards finds it as oned has it
+    assert!(!paused.snapshot.vm(vm).unwrap().blocked);
+    assert!(moves(&since(at + 3600)));
 }

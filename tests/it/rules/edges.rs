@@ -162,3 +162,22 @@ fn capacity_that_a_vm_gives_back_when_it_makes_room_is_there_for_others() {
         .decide();
     assert_eq!([1, 2, 3].map(|vm| nets.nets(vm)), [vec![(0, 4)], vec![(0, 3)], vec![(0, 3)]]);
 }
+
+#[test]
+fn a_vm_that_is_to_leave_and_cannot_waits_for_its_own_reason() {
+    // VM 1 joins VM 8 once it is known that VM 9 stays, which has no cores on host 2; VM 4 waits for memory
+    let vms = [
+        running(8, 1).group(5, "a"),
+        vm(9, &[2]).resched(3, 0).group(5, "b"),
+        vm(1, &[1]).group(5, "c"),
+        vm(4, &[1]).memory(1 << 20),
+    ];
+    let hosts = [host(1).vms(&[8]), host(2).cpu(800, 800), host(3).vms(&[9])];
+    let roles = [("a", "NONE", "8", ""), ("b", "NONE", "9", ""), ("c", "NONE", "1", "")];
+    let rules = "<AFFINED>a,c</AFFINED><AFFINED>b,c</AFFINED>";
+    let decision = request(&hosts, &vms).group(group(5, &roles, rules)).decide();
+    assert_eq!(decision.host(1), Some(1));
+    let (other, own) = (decision.refusal(4), decision.refusal(9));
+    assert!(other.contains("memory") && !own.contains("memory"), "{other}; {own}");
+    assert!(own.contains("host 2"), "{own}");
+}

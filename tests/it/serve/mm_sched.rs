@@ -85,6 +85,27 @@ fn the_documented_requests_get_their_answers() {
 }
 
 #[test]
+fn what_oned_has_measured_of_hosts_counts() {
+    for (busy, idle) in [(4, 5), (5, 4)] {
+        let folder = tempfile::tempdir().unwrap();
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let sample = |host: i32, cpu: i32| {
+            format!(
+                "<MONITORING><ID>{host}</ID><TIMESTAMP>{now}</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
+                 <USED_MEMORY>1024</USED_MEMORY></CAPACITY></MONITORING>"
+            )
+        };
+        let samples = format!("<MONITORING_DATA>{}{}</MONITORING_DATA>", sample(busy, 700), sample(idle, 10));
+        let oned = ScriptedOned::start(&[
+            ("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "NO", &[])])),
+            ("one.hostpool.monitoring", success(&samples)),
+        ]);
+        let service = Service::start(folder.path(), Some(&oned), &[]);
+        assert_eq!(service.batch(&batch(&[vm(1, &[4, 5], 1.0)]))[&1], i64::from(idle), "host {busy} is busy");
+    }
+}
+
+#[test]
 fn renewable_energy_that_oned_tells_of_is_preferred() {
     let folder = tempfile::tempdir().unwrap();
     let oned = ScriptedOned::start(&[("one.hostpool.info", hosts(&[(4, 8, 0, "NO", &[]), (5, 8, 0, "0.9", &[])]))]);

@@ -532,3 +532,50 @@ fn a_store_of_version_4_gets_the_tables_of_collecting_and_the_mark() {
     assert_eq!(store.progress("oned").unwrap().complete, None);
     assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
 }
+
+/// What is replaced and what is forgotten, on an empty store.
+fn replaced_and_forgotten(store: &mut dyn HistoryStore) {
+    let group = |vms: i64| oneaio::model::history::Group { vms, ..Default::default() };
+    let keys = ["flavour:web".to_owned(), "flavour:db".to_owned()];
+    store.relate(&[(keys[0].clone(), group(3))]).unwrap();
+    store.relate(&[(keys[0].clone(), group(4)), (keys[1].clone(), group(1))]).unwrap();
+    let mut found = store.relatives(&keys).unwrap();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(found, [(keys[1].clone(), group(1)), (keys[0].clone(), group(4))]);
+    // a group that has no member any more is gone
+    store.relate(&[(keys[1].clone(), group(2))]).unwrap();
+    assert_eq!(store.relatives(&keys).unwrap(), [(keys[1].clone(), group(2))]);
+
+    let attempt = |at: i64| Attempts { failed: 1, at, sequence: 2, error: "no".to_owned() };
+    let sent = |vm: i32, at: i64| Placement { vm: VmId(vm), host: HostId(1), at };
+    let (attempts, placements) = ([(VmId(1), attempt(10)), (VmId(2), attempt(20))], [sent(1, 10), sent(2, 20)]);
+    let bounds = |since: i64, until: i64| Sent {
+        placements_since: since,
+        placements_until: until,
+        attempts_since: since,
+        until,
+        ..Sent::default()
+    };
+    store.remember(&Sent { attempts: &attempts, placements: &placements, ..bounds(0, 100) }).unwrap();
+    let mut known = |since: i64, until: i64| {
+        store.remember(&bounds(since, until)).unwrap();
+        let attempts = store.attempts(&[VmId(1), VmId(2)]).unwrap().into_iter().map(|(vm, _)| vm.0);
+        let mut known = (attempts.collect::<Vec<_>>(), Vec::new());
+        known.1.extend(store.placements(0).unwrap().into_iter().map(|placement| placement.vm.0));
+        known.0.sort_unstable();
+        known.1.sort_unstable();
+        known
+    };
+    // what is as old as that stays, and what is of that very moment
+    assert_eq!(known(10, 20), (vec![1, 2], vec![1, 2]));
+    assert_eq!(known(11, 20), (vec![2], vec![2]));
+    assert_eq!(known(0, 19), (vec![], vec![]), "of a clock that was wrong");
+}
+
+#[test]
+fn groups_are_replaced_and_what_is_too_old_or_of_the_future_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    replaced_and_forgotten(&mut SqliteStore::open(&folder.path().join("history.db"), PATIENCE).unwrap());
+    let Some(database) = Database::create() else { return };
+    replaced_and_forgotten(&mut TimescaleStore::open(&database.address(), PATIENCE).unwrap());
+}

@@ -176,6 +176,18 @@ fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
     assert!(plan.contains("<HOST_ID>2</HOST_ID>") && !messages.contains("WARN"), "{messages}");
 }
 
+#[test]
+fn a_vm_of_no_size_in_the_tables_of_the_ai_orchestrator_has_no_estimate() {
+    let Some(database) = Database::create() else { return };
+    let more = "INSERT INTO prod_vms (vmid, total_cpu) VALUES ('93', 0), ('94', NULL);
+        INSERT INTO prod_metrics SELECT vmid, 1, to_timestamp(40 * i), 0.5, 512, 0, 0, 0, 0, 0
+        FROM prod_vms, generate_series(1, 50) i WHERE vmid IN ('93', '94');";
+    database.client().batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{METRICS}{more}")).unwrap();
+    let mut store = oneaio::history::timescale::reader(&database.address(), PATIENCE).unwrap();
+    let found = store.estimates(&[VmId(91), VmId(93), VmId(94)]).unwrap();
+    assert_eq!(found.iter().map(|(vm, _)| *vm).collect::<Vec<_>>(), [VmId(91)], "percent of nothing say nothing");
+}
+
 /// The same tables in the forms that installations have them in.
 #[test]
 fn tables_of_the_ai_orchestrator_are_found_whatever_their_form() {

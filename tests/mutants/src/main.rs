@@ -12,93 +12,229 @@
 //!     --sample N     so many faults, drawn by chance (100); 0 is all
 //!     --random N     the number behind the chance (7)
 //!     --room PREFIX  only files below src/PREFIX; may stand more than once
-//!     --fault N      only this one
+//!     --fault N      only this one; may stand more than once
 //!     --quick SECONDS  without tests that take longer; what is caught is then a lower bound
+//!     --bound SECONDS  each fault is tried for so long; what is caught is then a lower bound
+//!     --work FOLDER  where the copy and what is known of it are kept (target/mutants)
+//!     --list         tells which faults would be tried, and tries none
+//!     --again        what was missed before, with tests that are new since then
+//!
+//! Each outcome is written to target/mutants/outcomes.tsv at once. A run that was interrupted
+//! goes on where it was, as long as nothing was changed.
 
+mod locate;
 mod plant;
+mod trial;
 
+use locate::Locator;
 use plant::{Fault, Planter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 use syn::visit_mut::VisitMut;
+use trial::{Limits, Outcome, Test};
 
 /// Rooms whose faults are planted.
-const ROOMS: [&str; 9] =
-    ["placement", "demand", "recall", "records", "history", "opennebula", "oned", "server", "config"];
+const ROOMS: [&str; 11] = [
+    "placement",
+    "decide",
+    "demand",
+    "recall",
+    "records",
+    "learn",
+    "history",
+    "opennebula",
+    "oned",
+    "server",
+    "config",
+];
 
-/// Tests of one process run together up to so many seconds.
-const BATCH: f64 = 2.0;
+/// Files that only tests call.
+const OF_TESTS: [&str; 1] = ["placement/testing.rs"];
 
-/// One that acts may make a test run for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How many tests run at a time.
-const JOBS: usize = 2;
+/// What the copy may be warned of: faults leave things unused.
+const ALLOW: &str = "#![allow(warnings, unused_must_use, arithmetic_overflow, unconditional_panic)]\n";
 
 struct Options {
     sample: usize,
     random: u64,
     rooms: Vec<String>,
-    fault: Option<u32>,
-    quick: f64,
-}
-
-/// A test, when nothing is planted.
-struct Test {
-    binary: PathBuf,
-    name: String,
-    seconds: f64,
-    meets: BTreeSet<u32>,
+    faults: Vec<u32>,
+    limits: Limits,
+    again: bool,
+    list: bool,
+    work: PathBuf,
 }
 
 fn main() {
     let options = options();
     let root = std::env::current_dir().expect("a folder");
-    let work = root.join("target/mutants");
+    let work = root.join(&options.work);
     let copy = work.join("oneaio");
+    let sources = sources(&root);
+    if options.list {
+        let all = plant_all(&sources, None, &BTreeSet::new());
+        let without = known_to_break(&all, &work);
+        let building = plant_all(&sources, None, &without);
+        for fault in choose(&building, &options) {
+            println!("{} src/{}:{} {}, in {}", fault.number, fault.file, fault.line, fault.what, fault.function);
+        }
+        return;
+    }
     prepare(&root, &work, &copy);
-    let mut without = BTreeSet::new();
-    let (faults, binaries) = loop {
-        let faults = plant_all(&root, &copy, &without);
-        match build(&work, &copy) {
-            Ok(binaries) => break (faults, binaries),
-            Err(broken) => {
-                let before = without.len();
-                without.extend(broken);
-                println!("{} faults break the build and are left out", without.len());
-                assert!(without.len() > before, "the copy does not build");
+    let (faults, binaries) = plant_and_build(&sources, &work, &copy);
+    println!("{} faults are planted", faults.len());
+    let notes = |name: &str| work.join(name);
+    // what was noted of other code or tests says nothing of these
+    let built = |file: &PathBuf| (file.clone(), fs::metadata(file).and_then(|about| about.modified()).ok());
+    let changed = renew(&notes("built"), hash(&binaries.iter().map(built).collect::<Vec<_>>()).to_string());
+    if options.again {
+        let known = trial::names(&notes("tests.tsv"));
+        let tests = trial::trace(&binaries, &work, options.limits, &notes("tests.tsv"));
+        let added: Vec<&Test> = tests.iter().filter(|test| !known.contains(&test.name)).collect();
+        let chosen = choose(&faults, &options);
+        let before = trial::remembered(&chosen, &notes("outcomes.tsv"));
+        let (mut missed, mut all) = (Vec::new(), Vec::new());
+        for (fault, outcome) in chosen.into_iter().zip(before) {
+            match outcome {
+                Some(outcome) if outcome.caught.is_some() => all.push((fault, outcome)),
+                Some(_) => missed.push(fault),
+                None => println!("not known from before: {} {}:{}", fault.number, fault.file, fault.line),
             }
         }
-    };
-    println!("{} faults are planted", faults.len());
-    let tests = trace(&binaries, &work, options.quick);
+        println!("{} were missed; {} tests are new", missed.len(), added.len());
+        let outcomes = trial::try_all(&missed, &added, options.limits, &notes("outcomes.tsv"));
+        all.extend(missed.into_iter().zip(outcomes));
+        all.sort_by_key(|(fault, _)| fault.number);
+        report(&all);
+        return;
+    }
+    if changed {
+        for name in ["tests.tsv", "outcomes.tsv"] {
+            let _ = fs::remove_file(notes(name));
+        }
+    }
+    let tests = trial::trace(&binaries, &work, options.limits, &notes("tests.tsv"));
+    let tests: Vec<&Test> = tests.iter().collect();
     let chosen = choose(&faults, &options);
-    let outcomes = try_all(&chosen, &tests);
-    report(&chosen, &outcomes);
+    let known = trial::remembered(&chosen, &notes("outcomes.tsv"));
+    let unknown: Vec<Fault> =
+        chosen.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(fault, _)| fault.clone()).collect();
+    println!("{} faults are tried, {} are known already", unknown.len(), chosen.len() - unknown.len());
+    trial::try_all(&unknown, &tests, options.limits, &notes("outcomes.tsv"));
+    let outcomes = trial::remembered(&chosen, &notes("outcomes.tsv"));
+    report(&chosen.into_iter().zip(outcomes).filter_map(|(fault, known)| Some((fault, known?))).collect::<Vec<_>>());
 }
 
 fn options() -> Options {
-    let mut options = Options { sample: 100, random: 7, rooms: Vec::new(), fault: None, quick: f64::INFINITY };
+    let limits = Limits { quick: f64::INFINITY, bound: f64::INFINITY };
+    let mut options = Options {
+        sample: 100,
+        random: 7,
+        rooms: Vec::new(),
+        faults: Vec::new(),
+        limits,
+        again: false,
+        list: false,
+        work: "target/mutants".into(),
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        match word.as_str() {
+            "--again" => options.again = true,
+            "--list" => options.list = true,
+            _ => {}
+        }
+        if word == "--again" || word == "--list" {
+            continue;
+        }
         let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
         match word.as_str() {
             "--sample" => options.sample = value.parse().expect("a number"),
             "--random" => options.random = value.parse().expect("a number"),
+            "--work" => options.work = value.into(),
             "--room" => options.rooms.push(value),
-            "--quick" => options.quick = value.parse().expect("seconds"),
-            "--fault" => options.fault = Some(value.parse().expect("a number")),
+            "--quick" => options.limits.quick = value.parse().expect("seconds"),
+            "--bound" => options.limits.bound = value.parse().expect("seconds"),
+            "--fault" => options.faults.push(value.parse().expect("a number")),
             other => panic!("unknown option {other}"),
         }
     }
     options
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Writes what a file has to hold; whether it held something else.
+fn renew(file: &Path, text: String) -> bool {
+    let other = fs::read_to_string(file).is_ok_and(|there| there != text);
+    fs::write(file, text).expect("writes");
+    other
+}
+
+/// The files below `src` by name, as they are when the work begins.
+fn sources(root: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut open = vec![root.join("src")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).expect("reads").map(|entry| entry.expect("reads").path()));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let named = |file: PathBuf| {
+        let name = file.strip_prefix(root.join("src")).expect("inside").display().to_string();
+        (name, fs::read_to_string(&file).expect("reads"))
+    };
+    files.into_iter().map(named).collect()
+}
+
+/// By what faults are told to be the same as before.
+fn told_apart(faults: &[Fault]) -> u64 {
+    let names: Vec<(u32, &str, &str)> =
+        faults.iter().map(|fault| (fault.number, fault.file.as_str(), fault.what.as_str())).collect();
+    hash(&names)
+}
+
+/// Those of the same faults that did not build before.
+fn known_to_break(faults: &[Fault], work: &Path) -> BTreeSet<u32> {
+    let text = fs::read_to_string(work.join("without")).unwrap_or_default();
+    let mut lines = text.lines();
+    if lines.next() != Some(told_apart(faults).to_string().as_str()) {
+        return BTreeSet::new();
+    }
+    lines.filter_map(|number| number.parse().ok()).collect()
+}
+
+/// Plants all faults and builds, and leaves out those that break the build.
+fn plant_and_build(sources: &[(String, String)], work: &Path, copy: &Path) -> (Vec<Fault>, Vec<PathBuf>) {
+    let (mut without, mut locator) = (BTreeSet::new(), Locator::default());
+    let all = plant_all(sources, None, &without);
+    without.extend(known_to_break(&all, work));
+    for round in 1.. {
+        let faults = plant_all(sources, Some(copy), &without);
+        match build(work, copy) {
+            Ok(binaries) => return (faults, binaries),
+            Err(messages) => {
+                let before = without.len();
+                without.extend(locator.broken(copy, &faults, &messages));
+                println!("round {round}: {} faults break the build and are left out", without.len());
+                let numbers: Vec<String> = without.iter().map(u32::to_string).collect();
+                let text = format!("{}\n{}", told_apart(&all), numbers.join("\n"));
+                fs::write(work.join("without"), text).expect("writes");
+                assert!(without.len() > before, "the copy does not build");
+            }
+        }
+    }
+    unreachable!("rounds end")
 }
 
 /// A copy of the project, and what was built of its dependencies.
@@ -129,36 +265,28 @@ fn prepare(root: &Path, work: &Path, copy: &Path) {
 }
 
 /// All source files with faults, but those numbers; the numbers do not depend on them.
-fn plant_all(root: &Path, copy: &Path, without: &BTreeSet<u32>) -> Vec<Fault> {
-    let mut files = Vec::new();
-    let mut open = vec![root.join("src")];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(&path).expect("reads").map(|entry| entry.expect("reads").path()));
-        } else {
-            files.push(path);
-        }
-    }
-    files.sort();
+fn plant_all(sources: &[(String, String)], copy: Option<&Path>, without: &BTreeSet<u32>) -> Vec<Fault> {
     let (mut faults, mut next) = (Vec::new(), 0);
-    for file in files {
-        let name = file.strip_prefix(root.join("src")).expect("inside").display().to_string();
-        let text = fs::read_to_string(&file).expect("reads");
+    for (name, text) in sources {
         let room = name.split(['/', '.']).next().unwrap_or_default();
         let mut changed = text.clone();
-        if ROOMS.contains(&room) && !name.ends_with("tests.rs") {
-            let mut tree = syn::parse_file(&text).expect("Rust");
-            let mut planter = Planter::new(&name, next, without);
+        if ROOMS.contains(&room) && !name.ends_with("tests.rs") && !name.contains("/tests/") {
+            let mut tree = syn::parse_file(text).expect("Rust");
+            let mut planter = Planter::new(name, next, without);
             planter.visit_file_mut(&mut tree);
             next = planter.next();
             faults.extend(planter.faults);
             changed = prettyplease::unparse(&tree);
         } else if name == "lib.rs" {
-            changed.push_str("\n#[doc(hidden)]\npub mod planted;\n");
+            changed = format!("{ALLOW}{text}\n#[doc(hidden)]\npub mod planted;\n");
         }
-        put(&copy.join("src").join(&name), &changed);
+        if let Some(copy) = copy {
+            put(&copy.join("src").join(name), &changed);
+        }
     }
-    put(&copy.join("src/planted.rs"), include_str!("planted.rs"));
+    if let Some(copy) = copy {
+        put(&copy.join("src/planted.rs"), include_str!("planted.rs"));
+    }
     faults
 }
 
@@ -171,8 +299,8 @@ fn put(file: &Path, text: &str) {
     fs::write(file, text).expect("writes");
 }
 
-/// The test binaries, or the faults that break the build.
-fn build(work: &Path, copy: &Path) -> Result<Vec<PathBuf>, BTreeSet<u32>> {
+/// The test binaries, or what the compiler says.
+fn build(work: &Path, copy: &Path) -> Result<Vec<PathBuf>, Vec<serde_json::Value>> {
     let cargo = |words: &[&str]| {
         let mut command = Command::new("cargo");
         command.args(words).args(["--locked", "--message-format=json"]).current_dir(copy);
@@ -181,127 +309,21 @@ fn build(work: &Path, copy: &Path) -> Result<Vec<PathBuf>, BTreeSet<u32>> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let messages: Vec<serde_json::Value> =
             text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        (output.status.success(), messages)
+        if output.status.success() { Ok(messages) } else { Err(messages) }
     };
-    let (fine, messages) = cargo(&["check", "--lib"]);
-    if !fine {
-        return Err(broken(copy, &messages));
-    }
-    let (fine, messages) = cargo(&["test", "--no-run", "--lib", "--tests"]);
-    if !fine {
-        return Err(broken(copy, &messages));
-    }
+    cargo(&["check", "--lib"])?;
+    let messages = cargo(&["test", "--no-run", "--lib", "--tests"])?;
     let is_test = |message: &&serde_json::Value| message["profile"]["test"] == true;
     let binary = |message: &serde_json::Value| message["executable"].as_str().map(PathBuf::from);
-    Ok(messages.iter().filter(is_test).filter_map(binary).collect())
-}
-
-/// An error stands in the wrong branch, right behind the switch of its fault.
-fn broken(copy: &Path, messages: &[serde_json::Value]) -> BTreeSet<u32> {
-    let mut found = BTreeSet::new();
-    for message in messages.iter().map(|line| &line["message"]).filter(|message| message["level"] == "error") {
-        let spans = message["spans"].as_array().into_iter().flatten().filter(|span| span["is_primary"] == true);
-        for span in spans {
-            let Some(text) = span["file_name"].as_str().and_then(|name| fs::read_to_string(copy.join(name)).ok())
-            else {
-                continue;
-            };
-            let at = |name: &str| span[name].as_u64().unwrap_or(0) as usize;
-            let switch = "planted::on(";
-            let before = text.get(..at("byte_end")).and_then(|text| text.rfind(switch));
-            let place = before.or_else(|| text.get(at("byte_end")..)?.find(switch).map(|more| more + at("byte_end")));
-            let number = place.map(|place| &text[place + switch.len()..]).and_then(|rest| rest.split("u32").next());
-            found.extend(number.and_then(|number| number.parse::<u32>().ok()));
-        }
-        if found.is_empty() {
-            println!("{}", message["rendered"].as_str().unwrap_or_default());
-        }
-    }
-    found
-}
-
-/// Runs tests of one binary; whether all passed in time.
-fn run(binary: &Path, names: &[&str], environment: (&str, &str), patience: Duration) -> bool {
-    let mut command = Command::new(binary);
-    command.args(names).args(["--exact", "--test-threads=1"]).env(environment.0, environment.1);
-    // the folder in which cargo runs them
-    command.current_dir(binary.ancestors().nth(4).expect("target").join("oneaio"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let Ok(mut child) = command.spawn() else { return false };
-    let begun = Instant::now();
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return status.success();
-        }
-        if begun.elapsed() > patience {
-            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status();
-            let _ = child.wait();
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// In turn, by a few at a time.
-fn each<T: Sync>(all: &[T], work: impl Fn(usize, &T) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..JOBS {
-            scope.spawn(|| {
-                while let Some((index, one)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, all.get(i)?)))
-                {
-                    work(index, one);
-                }
-            });
-        }
-    });
-}
-
-/// All tests that pass, with the faults that each comes by.
-fn trace(binaries: &[PathBuf], work: &Path, quick: f64) -> Vec<Test> {
-    let mut named: Vec<(PathBuf, String)> = Vec::new();
-    for binary in binaries {
-        let output = Command::new(binary).args(["--list", "--format", "terse"]).output().expect("lists");
-        let ignored = Command::new(binary).args(["--list", "--format", "terse", "--ignored"]).output().expect("lists");
-        let names = |bytes: &[u8]| -> BTreeSet<String> {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            text.lines().filter_map(|line| line.strip_suffix(": test").map(str::to_owned)).collect()
-        };
-        let ignored = names(&ignored.stdout);
-        named.extend(names(&output.stdout).difference(&ignored).map(|name| (binary.clone(), name.clone())));
-    }
-    let tests = Mutex::new(Vec::new());
-    each(&named, |index, (binary, name)| {
-        let file = work.join(format!("trace{index}"));
-        let _ = fs::remove_file(&file);
-        let begun = Instant::now();
-        let patience = if quick.is_finite() { Duration::from_secs_f64(quick) } else { PATIENCE * 10 };
-        let passes = run(binary, &[name], ("PLANTED_TRACE", &file.display().to_string()), patience);
-        let mut text = String::new();
-        let _ = fs::File::open(&file).and_then(|mut file| file.read_to_string(&mut text));
-        let _ = fs::remove_file(&file);
-        if !passes {
-            let why = if begun.elapsed() > patience { "takes longer" } else { "fails" };
-            println!("left out, for it {why} with nothing planted: {name}");
-            return;
-        }
-        let meets = text.lines().filter_map(|line| line.parse().ok()).collect();
-        let test = Test { binary: binary.clone(), name: name.clone(), seconds: begun.elapsed().as_secs_f64(), meets };
-        tests.lock().expect("no fault").push(test);
-    });
-    let mut tests = tests.into_inner().expect("no fault");
-    tests.sort_by(|a, b| a.seconds.total_cmp(&b.seconds).then_with(|| a.name.cmp(&b.name)));
-    for slow in tests.iter().rev().take(20) {
-        println!("{:6.1} s {}", slow.seconds, slow.name);
-    }
-    println!("{} tests take {:.0} s one by one", tests.len(), tests.iter().map(|test| test.seconds).sum::<f64>());
-    tests
+    let mut binaries: Vec<PathBuf> = messages.iter().filter(is_test).filter_map(binary).collect();
+    // cargo tells them in the order in which they were done
+    binaries.sort();
+    Ok(binaries)
 }
 
 fn choose(faults: &[Fault], options: &Options) -> Vec<Fault> {
     let wanted = |fault: &&Fault| {
-        options.fault.is_none_or(|number| fault.number == number)
+        (options.faults.is_empty() || options.faults.contains(&fault.number))
             && (options.rooms.is_empty() || options.rooms.iter().any(|room| fault.file.starts_with(room)))
     };
     let mut chosen: Vec<Fault> = faults.iter().filter(wanted).cloned().collect();
@@ -320,78 +342,33 @@ fn choose(faults: &[Fault], options: &Options) -> Vec<Fault> {
         chosen.truncate(options.sample);
     }
     chosen.sort_by_key(|fault| fault.number);
+    let drawn = chosen.len();
+    // what only tests call, and what changes nothing
+    chosen.retain(|fault| !fault.same && !OF_TESTS.contains(&fault.file.as_str()));
+    println!("{drawn} are drawn; {} of them are no faults of the product", drawn - chosen.len());
     chosen
 }
 
-/// Who notices each fault; `None` for nobody, with how many tests come by.
-type Outcome = (Option<String>, usize);
-
-fn try_all(faults: &[Fault], tests: &[Test]) -> Vec<Outcome> {
-    let outcomes: Mutex<Vec<Outcome>> = Mutex::new(vec![(None, 0); faults.len()]);
-    each(faults, |index, fault| {
-        let outcome = try_one(fault, tests);
-        println!(
-            "{} {}:{} {}: {}",
-            fault.number,
-            fault.file,
-            fault.line,
-            fault.what,
-            outcome.0.as_deref().map_or("MISSED".to_owned(), |name| format!("caught by {name}"))
-        );
-        outcomes.lock().expect("no fault")[index] = outcome;
-    });
-    outcomes.into_inner().expect("no fault")
-}
-
-fn try_one(fault: &Fault, tests: &[Test]) -> Outcome {
-    let mut left: Vec<&Test> = tests.iter().filter(|test| test.meets.contains(&fault.number)).collect();
-    let met = left.len();
-    while !left.is_empty() {
-        let binary = left[0].binary.clone();
-        let mut seconds = 0.0;
-        let (mut batch, mut rest) = (Vec::new(), Vec::new());
-        for test in left {
-            if test.binary == binary && (batch.is_empty() || seconds + test.seconds < BATCH) {
-                seconds += test.seconds;
-                batch.push(test);
-            } else {
-                rest.push(test);
-            }
-        }
-        let names: Vec<&str> = batch.iter().map(|test| test.name.as_str()).collect();
-        let patience = PATIENCE + Duration::from_secs_f64(10.0 * seconds);
-        if !run(&binary, &names, ("PLANTED", &fault.number.to_string()), patience) {
-            let first = names[0];
-            let more = if names.len() > 1 { format!(" or {} others", names.len() - 1) } else { String::new() };
-            return (Some(format!("{first}{more}")), met);
-        }
-        left = rest;
-    }
-    (None, met)
-}
-
-fn report(faults: &[Fault], outcomes: &[Outcome]) {
+fn report(all: &[(Fault, Outcome)]) {
     let mut rooms: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-    for (fault, (caught, _)) in faults.iter().zip(outcomes) {
+    for (fault, outcome) in all {
         let room = rooms.entry(fault.file.split(['/', '.']).next().unwrap_or_default()).or_default();
-        room[0] += usize::from(caught.is_some());
+        room[0] += usize::from(outcome.caught.is_some());
         room[1] += 1;
     }
     println!("\nnot caught:");
-    for (fault, (_, met)) in faults.iter().zip(outcomes).filter(|(_, (caught, _))| caught.is_none()) {
-        println!("  {} src/{}:{} {} ({met} tests come by)", fault.number, fault.file, fault.line, fault.what);
+    for (fault, outcome) in all.iter().filter(|(_, outcome)| outcome.caught.is_none()) {
+        println!(
+            "  {} src/{}:{} {} ({} tests come by, {} were tried)",
+            fault.number, fault.file, fault.line, fault.what, outcome.met, outcome.tried
+        );
     }
     println!();
-    let mut all = [0, 0];
+    let mut sum = [0, 0];
     for (room, [caught, planted]) in rooms {
         println!("{room:12} {caught:4} of {planted:4} caught");
-        all = [all[0] + caught, all[1] + planted];
+        sum = [sum[0] + caught, sum[1] + planted];
     }
-    println!(
-        "{:12} {:4} of {:4} caught, {:.1} %",
-        "together",
-        all[0],
-        all[1],
-        100.0 * all[0] as f64 / all[1].max(1) as f64
-    );
+    let share = 100.0 * sum[0] as f64 / sum[1].max(1) as f64;
+    println!("{:12} {:4} of {:4} caught, {share:.1} %", "together", sum[0], sum[1]);
 }

@@ -16,6 +16,10 @@ pub struct Fault {
     pub line: usize,
     /// What is planted, in a few words.
     pub what: String,
+    /// The function that it stands in: its file, line and name.
+    pub function: String,
+    /// It changes nothing: what takes the place of a fallback is the fallback.
+    pub same: bool,
 }
 
 /// Plants faults from a number on; those in `without` are numbered but left out.
@@ -25,12 +29,23 @@ pub struct Planter<'a> {
     without: &'a BTreeSet<u32>,
     /// Code that runs before the program does cannot ask the environment.
     fixed: bool,
+    function: String,
+    /// The next fault changes nothing.
+    same: bool,
     pub faults: Vec<Fault>,
 }
 
 impl<'a> Planter<'a> {
     pub fn new(file: &str, next: u32, without: &'a BTreeSet<u32>) -> Self {
-        Self { file: file.to_owned(), next, without, fixed: false, faults: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            next,
+            without,
+            fixed: false,
+            function: file.to_owned(),
+            same: false,
+            faults: Vec::new(),
+        }
     }
 
     /// The number after the last one.
@@ -45,8 +60,17 @@ impl<'a> Planter<'a> {
         if self.fixed || self.without.contains(&number) {
             return None;
         }
-        self.faults.push(Fault { number, file: self.file.clone(), line, what: what.into() });
+        let (file, function, same) = (self.file.clone(), self.function.clone(), self.same);
+        self.faults.push(Fault { number, file, line, what: what.into(), function, same });
         Some(quote!(crate::planted::on(#number)))
+    }
+
+    /// What stands inside of a function; gives back what it is inside of.
+    fn enter(&mut self, signature: &syn::Signature) -> (bool, String) {
+        let name = format!("{}:{} {}()", self.file, signature.ident.span().start().line, signature.ident);
+        let outside = (self.fixed, std::mem::replace(&mut self.function, name));
+        self.fixed |= signature.constness.is_some();
+        outside
     }
 
     /// The expression with a fault beside it; `right` has its own faults inside already.
@@ -72,7 +96,10 @@ impl<'a> Planter<'a> {
             _ => None,
         };
         if let Some(wrong) = wrong {
+            let fallback = original.args.first().is_some_and(is_default);
+            self.same = fallback && matches!(name.as_str(), "unwrap_or" | "unwrap_or_else" | "map_or");
             self.beside_at(right, &wrong, format!(".{name}() left out"), original.method.span().start().line);
+            self.same = false;
         }
     }
 
@@ -124,6 +151,13 @@ impl<'a> Planter<'a> {
             }
         }
     }
+}
+
+/// Whether that is what `Default` gives anyway.
+fn is_default(value: &Expr) -> bool {
+    let text = value.to_token_stream().to_string().replace(' ', "");
+    let plain = ["0", "0.0", "false", "\"\"", "None", "()", "&[]", "[]"].contains(&text.as_str());
+    plain || text.ends_with("::new()") || text.ends_with("::default()") || text.ends_with("Vec::new")
 }
 
 /// The name of a type that a value can be made up for; empty for others.
@@ -184,13 +218,12 @@ impl VisitMut for Planter<'_> {
     }
 
     fn visit_item_fn_mut(&mut self, function: &mut ItemFn) {
-        let before = self.fixed;
-        self.fixed |= function.sig.constness.is_some();
+        let outside = self.enter(&function.sig);
         visit_mut::visit_item_fn_mut(self, function);
         let line = function.sig.ident.span().start().line;
         let name = function.sig.ident.to_string();
         self.body(&function.sig.output.clone(), &mut function.block, &name, line);
-        self.fixed = before;
+        (self.fixed, self.function) = outside;
     }
 
     fn visit_impl_item_mut(&mut self, item: &mut syn::ImplItem) {
@@ -200,8 +233,7 @@ impl VisitMut for Planter<'_> {
     }
 
     fn visit_impl_item_fn_mut(&mut self, function: &mut syn::ImplItemFn) {
-        let before = self.fixed;
-        self.fixed |= function.sig.constness.is_some();
+        let outside = self.enter(&function.sig);
         visit_mut::visit_impl_item_fn_mut(self, function);
         let name = function.sig.ident.to_string();
         // what is printed for whom develops is no behaviour
@@ -209,7 +241,13 @@ impl VisitMut for Planter<'_> {
             let line = function.sig.ident.span().start().line;
             self.body(&function.sig.output.clone(), &mut function.block, &name, line);
         }
-        self.fixed = before;
+        (self.fixed, self.function) = outside;
+    }
+
+    fn visit_trait_item_fn_mut(&mut self, function: &mut syn::TraitItemFn) {
+        let outside = self.enter(&function.sig);
+        visit_mut::visit_trait_item_fn_mut(self, function);
+        (self.fixed, self.function) = outside;
     }
 
     fn visit_type_mut(&mut self, _: &mut Type) {}

@@ -1,6 +1,7 @@
 use super::super::{Checkpoint, kind};
 use super::adam::Adam;
-use super::training::{Loss, centroids, descend};
+use super::settings::Settings;
+use super::training::{Loss, Run, State, centroids, descend};
 use super::*;
 use crate::demand::window::Row;
 use crate::model::chance::Random;
@@ -215,4 +216,92 @@ fn weights_of_other_shapes_are_refused_by_name() {
         let odd = refusal(&|parts| *parts = parts.clone().with_number("layers", layers));
         assert!(odd.contains("layers") || odd.contains("encoder.3"), "{odd}");
     }
+}
+
+#[test]
+fn joint_training_ends_when_hardly_a_window_changes_its_class() {
+    let seen = windows(30);
+    let told = |still: f64| {
+        let settings = settings(&[("hidden1", 0.0), ("pretraining", 20.0), ("epochs", 4.0), ("still", still)]);
+        let lines = RefCell::new(Vec::new());
+        let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+        fit(&Training { progress: &progress, ..training(&seen, &settings) }).unwrap();
+        let lines = lines.into_inner();
+        let first = lines.iter().position(|line| line.starts_with("classes")).unwrap();
+        lines[first..].to_vec()
+    };
+    // three kinds that nobody mistakes: after the first epoch nothing moves any more
+    let lines = told(1.0);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].ends_with(", 0.00 % changed class"), "{lines:?}");
+    assert_eq!(lines[1], "0.00 % of windows changed class: done");
+    // with 0 no change is little enough
+    assert_eq!(told(0.0).len(), 4);
+}
+
+#[test]
+fn the_losses_that_are_told_are_means_over_all_windows() {
+    let given = windows(40);
+    // hardly a step, so that all batches see the same weights; the last batch is smaller
+    let numbers = settings(&[("rate", 1e-9), ("pretraining", 1.0), ("epochs", 1.0)]);
+    let settings = Settings::of(&training(&given, &numbers)).unwrap();
+    let mut random = Random::apart(3);
+    let inputs = DMatrix::<f32>::from_fn(settings.widths[0], 40, |_, column| {
+        random.share() as f32 + [0.0, 2.0, 4.0][column % 3]
+    });
+    let lines = RefCell::new(Vec::new());
+    let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let network = || Network::autoencoder(&settings.widths);
+    let run = Run { network: network(), settings: &settings, inputs: &inputs, progress: &progress, keep: &|_| {} };
+    let start = State::new(&network(), settings.seed);
+    let mut unused = vec![0.0; start.weights.len()];
+    let alone = descend(&network(), &start.weights, inputs.clone(), None, 0.0, &mut unused);
+    let end = run.finish(start).unwrap();
+    let shares = assignment::soft(&run.embedded(&end.weights), &centroids(&network(), &end.weights));
+    let goal = assignment::target(&shares);
+    let mut unused = vec![0.0; end.weights.len()];
+    let both = descend(&network(), &end.weights, inputs.clone(), Some(&goal), 0.05, &mut unused);
+    let lines = lines.into_inner();
+    let number = |line: usize, name: &str| -> f64 {
+        let rest = lines[line].split(&format!("{name} ")).nth(1).unwrap();
+        rest.split([',', ' ']).next().unwrap().parse().unwrap()
+    };
+    let near = |found: f64, expected: f32| {
+        let expected = f64::from(expected);
+        assert!((found - expected).abs() < 1e-4 * expected.abs() + 2e-6, "{found} {expected}: {lines:?}");
+    };
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    near(number(0, "reconstruction"), alone.reconstruction);
+    near(number(2, "reconstruction"), both.reconstruction);
+    near(number(2, "divergence"), both.divergence);
+    assert!(both.divergence > 1e-4, "there is something to tell: {both:?}");
+}
+
+#[test]
+fn adam_moves_hardly_where_the_slope_is_next_to_nothing() {
+    // as steep as its smallest divisor: half of the rate, on the first step and on later ones
+    let mut adam = Adam::new(1);
+    let mut weights = vec![0.0_f64];
+    for step in 1..=3 {
+        adam.step(&mut weights, &[1e-8], 0.1);
+        let moved = -weights[0] / f64::from(step);
+        assert!((moved - 0.05).abs() < 1e-9, "step {step}: {moved}");
+    }
+}
+
+#[test]
+fn slopes_do_not_depend_on_what_stood_there_before() {
+    let network = Network::autoencoder(&[5, 4, 2]);
+    let mut random = Random::apart(12);
+    let mut next = || random.share() * 2.0 - 1.0;
+    let inputs = DMatrix::<f64>::from_fn(5, 6, |_, _| next());
+    let weights: Vec<f64> = (0..network.size() + 2 * 2).map(|_| next()).collect();
+    let points = network.embed(&weights, inputs.clone());
+    let goal = assignment::target(&assignment::soft(&points, &centroids(&network, &weights)));
+    let slopes = |before: f64| {
+        let mut gradient = vec![before; weights.len()];
+        descend(&network, &weights, inputs.clone(), Some(&goal), 0.5, &mut gradient);
+        gradient
+    };
+    assert_eq!(slopes(0.0), slopes(1e3));
 }

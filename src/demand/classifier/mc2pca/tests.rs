@@ -71,3 +71,16 @@ fn damaged_axes_do_not_load() {
     assert!(Mc2Pca::load(&good.clone().with("axes", &[2, 1, 6], vec![0.0; 12])).is_err());
     assert!(Mc2Pca::load(&good.with("axes", &[2, 1, 7], vec![f64::NAN; 14])).is_err());
 }
+
+#[test]
+fn where_nobody_says_how_many_there_are_as_many_classes_as_the_ancestor_has() {
+    let windows: Vec<Window> = (0..12).map(|i| window(if i % 3 == 0 { 1.0 } else { -1.0 }, i)).collect();
+    let none = BTreeMap::new();
+    let fitted = Mc2Pca::fit(&Training { classes: None, ..training(&windows, &none) }).unwrap();
+    assert_eq!(fitted.axes.len(), CLASSES);
+    assert!(Mc2Pca::fit(&Training { classes: Some(0), ..training(&windows, &none) }).is_err());
+    for ncp in [0.0, 7.5, 8.0, f64::NAN] {
+        let settings = BTreeMap::from([("ncp".to_owned(), ncp)]);
+        assert!(Mc2Pca::fit(&training(&windows, &settings)).is_err(), "{ncp}");
+    }
+}

@@ -4,7 +4,8 @@ use super::*;
 use crate::model::ids::GroupId;
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Role, RolePolicy, VmGroup};
-use crate::placement::testing::{ask, booked, cloud, hosts, placing};
+use crate::placement::rules::standing::Seat;
+use crate::placement::testing::{ask, bind, booked, cloud, hosts, placing};
 
 /// Whether one that waits gets a place where another one has it, and where both are then.
 fn preferred(asked: &Snapshot, there: usize, waits: usize) -> (bool, Vec<usize>, Vec<Option<usize>>) {
@@ -105,5 +106,41 @@ fn who_finds_another_place_does_not_count_as_waiting() {
         let (mut ledger, mut waiting) = (booked(context, units, &[(0, 0), (1, 0), (2, 1)]), vec![3]);
         assert!(prefer(units, &mut waiting, &mut ledger, Preference::Spread));
         assert_eq!((waiting, hosts(units, &ledger)), (vec![], vec![Some(2), Some(2), Some(1), Some(0)]));
+    });
+}
+
+#[test]
+fn a_group_of_the_owner_says_as_much_as_its_vms_and_the_larger_counts() {
+    // what the VM says, what its group says, and what who has the place says
+    for (own, of_group, there, expected) in [(0, 5, 4, TAKEN), (0, 5, 5, KEPT), (5, 0, 4, TAKEN), (5, 3, 5, KEPT)] {
+        let mut asked = two(5, 5);
+        (asked.vms[0].priority, asked.vms[1].priority) = (there, own);
+        granted(&mut asked, of_group, false);
+        let (changed, waiting, at) = expected;
+        assert_eq!(preferred(&asked, 0, 1), (changed, waiting.to_vec(), at.to_vec()), "{own} {of_group} {there}");
+    }
+}
+
+#[test]
+fn who_is_displaced_waits_once_however_its_vms_stand_on_the_host() {
+    let mut asked = cloud(&[3]);
+    let [first, between, last] = [(); 3].map(|()| ask(&mut asked, 1, &[0]));
+    bind(&mut asked, &[first, last]);
+    let urgent = ask(&mut asked, 3, &[0]);
+    asked.vms.iter_mut().for_each(|vm| vm.identity.owner = Some(5));
+    asked.vms[urgent].priority = 1;
+    placing(&asked, &Policy::default(), |context, units| {
+        let unit = |request: usize| units.iter().position(|unit| unit.members.contains(&request)).unwrap();
+        let mut ledger = Ledger::new(context, false);
+        for request in [first, between, last] {
+            ledger.book(request, Seat::on(0));
+        }
+        let mut waiting = vec![unit(urgent)];
+        assert!(prefer(units, &mut waiting, &mut ledger, Preference::Spread));
+        waiting.sort_unstable();
+        let mut expected = vec![unit(first), unit(between)];
+        expected.sort_unstable();
+        assert_eq!(waiting, expected);
+        assert_eq!(units[unit(urgent)].host(&ledger), Some(0));
     });
 }

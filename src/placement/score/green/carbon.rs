@@ -83,4 +83,17 @@ mod tests {
             assert_eq!(intensity(&snapshot, &snapshot.hosts[0]), expected, "{attributes:?} {known:?}");
         }
     }
+
+    #[test]
+    fn blanks_around_a_number_are_none_of_it_and_beyond_its_range_it_is_none() {
+        for (text, expected) in [
+            (" 120.5\t", (120.5, Origin::Attribute)),
+            ("0", (0.0, Origin::Attribute)),
+            ("120 g", (400.0, Origin::Assumed)),
+            ("1e9", (400.0, Origin::Assumed)),
+        ] {
+            let snapshot = cloud(&[&[("CARBON_INTENSITY", text)][..]]);
+            assert_eq!(intensity(&snapshot, &snapshot.hosts[0]), expected, "{text:?}");
+        }
+    }
 }

@@ -108,3 +108,23 @@ fn assumption(snapshot: &Snapshot) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::score::green::tests::cloud;
+
+    #[test]
+    fn what_nobody_tells_is_told_as_an_assumption() {
+        let curve = ("POWER_CURVE", "100,200");
+        let carbon = ("CARBON_INTENSITY", "120");
+        let told = |hosts: &[&[(&str, &str)]]| assumption(&cloud(hosts));
+        let plain = "if demand and carbon intensity stay as they are now";
+        assert_eq!(told(&[&[curve, carbon], &[carbon, curve]]), plain);
+        let silent = told(&[&[curve, carbon], &[carbon], &[carbon]]);
+        assert_eq!(silent, format!("{plain}; 1 to 4 W per core for 2 of 3 hosts without POWER_CURVE, POWER_MAX"));
+        let assumed = told(&[&[curve, carbon], &[curve]]);
+        let text = "400 gCO2/kWh less the renewable share for 1 of 2 hosts without CARBON_INTENSITY";
+        assert_eq!(assumed, format!("{plain}; {text}"));
+    }
+}

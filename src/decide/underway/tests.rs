@@ -1,0 +1,281 @@
+//! Each rule by the ages around which it changes. Ages are milliseconds before the request.
+
+use super::*;
+use crate::model::history::Attempts;
+use crate::model::snapshot::{Candidates, Host, LastRun};
+use crate::model::units::{Cpu, Memory};
+use std::sync::Arc;
+
+const NOW: i64 = 1_800_000_000_000;
+
+/// Hosts 0 to 9, and these VMs to be placed.
+fn waiting(vms: &[i32]) -> Snapshot {
+    let hosts = (0..10).map(|id| Host::plain(HostId(id), Cpu(800), Memory(1 << 24))).collect();
+    let none: Arc<[u32]> = Arc::new([]);
+    let candidate = |vm| Candidates { vm, hosts: none.clone(), datastores: none.clone(), nics: Vec::new() };
+    Snapshot {
+        hosts,
+        vms: vms.iter().map(|id| Vm::plain(VmId(*id), Cpu(100), Memory(1024))).collect(),
+        candidates: (0..vms.len()).map(candidate).collect(),
+        ..Snapshot::default()
+    }
+}
+
+/// What is remembered: VM, host and age of each placement.
+fn recall(placed: &[(i32, i32, i64)]) -> Recall {
+    let placement = |&(vm, host, age): &(i32, i32, i64)| Placement { vm: VmId(vm), host: HostId(host), at: NOW - age };
+    Recall { placements: placed.iter().map(placement).collect(), now: NOW / 1000, moment: NOW, ..Recall::default() }
+}
+
+/// One start at a time for each host, and three in all.
+const EXECUTOR: Executor = Executor { per_host: 1, per_cluster: 3 };
+
+fn found(vms: &[i32], placed: &[(i32, i32, i64)]) -> UnderWay {
+    under_way(&waiting(vms), &recall(placed), &EXECUTOR)
+}
+
+fn on_the_way(vms: &[i32], placed: &[(i32, i32, i64)]) -> Vec<(i32, i32)> {
+    found(vms, placed).vms.iter().map(|(vm, host)| (vm.0, host.0)).collect()
+}
+
+#[test]
+fn without_a_memory_nothing_is_under_way() {
+    let recall = Recall { moment: 0, ..recall(&[(1, 2, 0)]) };
+    let found = under_way(&waiting(&[1]), &recall, &EXECUTOR);
+    assert_eq!(found, UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::NoMemory });
+}
+
+#[test]
+fn an_answer_that_is_not_shown_counts_right_after_and_is_dropped_later() {
+    assert_eq!(on_the_way(&[1], &[(1, 2, 0)]), [(1, 2)]);
+    assert_eq!(on_the_way(&[1], &[(1, 2, RIGHT_AFTER)]), [(1, 2)]);
+    assert_eq!(on_the_way(&[1], &[(1, 2, RIGHT_AFTER + 1)]), []);
+    // ahead of the clock: of one that was wrong
+    assert_eq!(on_the_way(&[1], &[(1, 2, -1)]), []);
+    // the newest came right after; an older one may have waited as well, but not for ever
+    for (age, counts) in [(QUEUE, true), (QUEUE + 1, false)] {
+        let both = on_the_way(&[1, 3], &[(1, 2, age), (3, 4, 100)]);
+        assert_eq!(both.contains(&(1, 2)), counts, "{age}");
+        assert!(both.contains(&(3, 4)), "{age}");
+    }
+}
+
+#[test]
+fn a_newer_answer_that_is_shown_tells_that_an_older_one_was_dropped() {
+    // VM 9 does not wait any more: its answer is shown
+    assert_eq!(on_the_way(&[1], &[(1, 2, 200), (9, 3, 100)]), []);
+    // the other way round the unshown one is newer
+    assert_eq!(on_the_way(&[1], &[(9, 3, 200), (1, 2, 100)]), [(1, 2)]);
+    // of one answer both are shown, and it began all at once: VM 1 was refused
+    assert_eq!(on_the_way(&[1], &[(1, 2, 100), (9, 3, 100)]), []);
+}
+
+#[test]
+fn who_waits_for_a_turn_in_a_long_plan_is_under_way_while_it_lasts() {
+    // one host, one start at a time: three ticks
+    let plan = |age| [(1, 2, age), (8, 2, age), (9, 2, age)];
+    let lasts = 2 * TICK * 3 + 2 * TICK;
+    assert_eq!(on_the_way(&[1], &plan(lasts)), [(1, 2)]);
+    assert_eq!(on_the_way(&[1], &plan(lasts + 1)), []);
+    // different hosts, three at a time in all: four take two ticks
+    let wide = |age| [(1, 2, age), (7, 3, age), (8, 4, age), (9, 5, age)];
+    let lasts = 2 * TICK * 2 + 2 * TICK;
+    assert_eq!(on_the_way(&[1], &wide(lasts)), [(1, 2)]);
+    assert_eq!(on_the_way(&[1], &wide(lasts + 1)), []);
+    // three begin at once
+    assert_eq!(on_the_way(&[1], &wide(100)[..3]), []);
+    assert!(found(&[1], &plan(100)).unshown.is_empty(), "it is shown");
+}
+
+#[test]
+fn who_is_to_be_moved_waits_and_who_runs_does_not() {
+    let mut snapshot = waiting(&[1, 2]);
+    let placed = recall(&[(1, 3, 100), (2, 3, 100)]);
+    for vm in &mut snapshot.vms {
+        vm.state = VmState::Active;
+    }
+    snapshot.vms[0].resched = true;
+    // VM 2 runs, so the answer is shown, and on one host it takes two ticks
+    let found = under_way(&snapshot, &placed, &EXECUTOR);
+    assert_eq!(found.vms, [(VmId(1), HostId(3))]);
+    assert_eq!(found.unshown, []);
+}
+
+#[test]
+fn a_host_that_is_gone_has_nobody_on_the_way() {
+    assert_eq!(on_the_way(&[1, 3], &[(1, 77, 100), (3, 4, 100)]), [(3, 4)]);
+}
+
+#[test]
+fn what_was_tried_since_is_not_under_way() {
+    let known = Attempts { failed: 0, at: 1000, sequence: 4, error: "Cannot start".to_owned() };
+    let run = |sequence, began| Some(LastRun { sequence, began, ended: 0 });
+    for (last_run, error, tried) in [
+        (None, "", false),
+        (run(4, 2000), "", false),
+        (run(5, 2000), "", true),
+        (run(5, 1000), "", true),
+        // it began before our answer: an earlier attempt
+        (run(5, 999), "", false),
+        // nobody tells when
+        (run(5, 0), "", true),
+        // the error that was known, and more of it than was noted
+        (None, "Cannot start", false),
+        (None, "Cannot start: no such disk", false),
+        (None, "No such host", true),
+        (run(4, 2000), "No such host", true),
+    ] {
+        let mut snapshot = waiting(&[1]);
+        (snapshot.vms[0].last_run, snapshot.vms[0].error) = (last_run, error.to_owned());
+        let mut recall = recall(&[(1, 2, 100)]);
+        recall.attempts.insert(VmId(1), known.clone());
+        let found = under_way(&snapshot, &recall, &EXECUTOR);
+        assert_eq!(found.vms.is_empty(), tried, "{last_run:?} {error}");
+    }
+    // control characters are not noted
+    let mut snapshot = waiting(&[1]);
+    snapshot.vms[0].error = "Cannot\u{7} start".to_owned();
+    let mut recall = recall(&[(1, 2, 100)]);
+    recall.attempts.insert(VmId(1), known);
+    assert_eq!(under_way(&snapshot, &recall, &EXECUTOR).vms.len(), 1);
+}
+
+#[test]
+fn the_first_error_is_news() {
+    let mut snapshot = waiting(&[1]);
+    snapshot.vms[0].error = "Cannot start".to_owned();
+    let mut recall = recall(&[(1, 2, 100)]);
+    recall.attempts.insert(VmId(1), Attempts { failed: 0, at: 1000, sequence: -1, error: String::new() });
+    assert_eq!(under_way(&snapshot, &recall, &EXECUTOR).vms, []);
+}
+
+#[test]
+fn the_pace_is_that_of_the_plans_that_are_shown() {
+    // nothing shown
+    assert_eq!(found(&[1], &[]).pace, Pace::Unknown);
+    assert_eq!(found(&[1], &[(1, 2, 400)]).pace, Pace::Unknown);
+    // shown, and nothing was dropped after it
+    assert_eq!(found(&[1], &[(9, 2, 90_000)]).pace, Pace::Quick);
+    // an answer of `later` ms after it was dropped: the plan was still going on then
+    let pace = |later: i64| found(&[1], &[(9, 2, 200_000), (1, 2, 200_000 - later)]).pace;
+    assert_eq!(pace(TICK), Pace::Quick);
+    assert_eq!(pace(TICK + 1), Pace::Slow);
+    assert_eq!(pace(HANGS), Pace::Slow, "nothing else was quick");
+    // a plan of two ticks may take two
+    let long = |later: i64| found(&[1], &[(9, 2, 200_000), (8, 2, 200_000), (1, 2, 200_000 - later)]).pace;
+    assert_eq!(long(2 * TICK), Pace::Quick);
+    assert_eq!(long(2 * TICK + 1), Pace::Slow);
+    // the last of those that were dropped tells
+    let two = [(9, 2, 200_000), (1, 2, 200_000 - TICK - 1), (3, 2, 199_000)];
+    assert_eq!(found(&[1, 3], &two).pace, Pace::Slow);
+    // it may be that none was dropped: this request came right after the last answer
+    assert_eq!(found(&[1], &[(9, 2, 50_000), (1, 2, 100)]).pace, Pace::Quick);
+}
+
+#[test]
+fn something_hangs_when_others_were_quick() {
+    // two shown answers a tick apart, and one that is kept out long after
+    let pace =
+        |apart: i64, later: i64| found(&[1], &[(8, 3, 200_000 + apart), (9, 2, 200_000), (1, 2, 200_000 - later)]).pace;
+    assert_eq!(pace(TICK, HANGS), Pace::Hangs);
+    assert_eq!(pace(TICK, HANGS - 1), Pace::Slow);
+    assert_eq!(pace(TICK + 1, HANGS), Pace::Slow);
+    // a plan of two ticks was followed soon: that is not quick
+    let long = [(7, 3, 210_000), (8, 3, 210_000), (9, 2, 200_000), (1, 2, 200_000 - HANGS)];
+    assert_eq!(found(&[1], &long).pace, Pace::Slow);
+}
+
+#[test]
+fn what_the_next_request_may_not_know_is_remembered_in_order() {
+    let placed = [(1, 2, 5000), (3, 4, 2000), (5, 6, 100)];
+    let found = found(&[1, 3, 5], &placed);
+    assert_eq!(found.vms, [(VmId(1), HostId(2)), (VmId(3), HostId(4)), (VmId(5), HostId(6))]);
+    let again: Vec<Placement> = anew(&found.unshown, NOW).collect();
+    let at = |vm: i32| again.iter().find(|placement| placement.vm == VmId(vm)).unwrap().at;
+    assert_eq!((at(1), at(3), at(5)), (NOW - 3, NOW - 2, NOW - 1));
+    assert_eq!(again[0].host, HostId(2));
+    assert_eq!(anew(&[], NOW).count(), 0);
+}
+
+#[test]
+fn what_is_under_way_is_settled_and_nobody_plans_it_again() {
+    let mut snapshot = waiting(&[1, 2, 3, 4]);
+    snapshot.hosts[5].vms = vec![VmId(3)];
+    (snapshot.vms[1].state, snapshot.vms[1].resched, snapshot.vms[1].host) = (VmState::Active, true, Some(HostId(7)));
+    snapshot.vms[3].state = VmState::Active;
+    let to = |vm, host| (VmId(vm), HostId(host));
+    // VM 6 is not of this request, host 77 not any more
+    let vms = vec![to(1, 5), to(2, 6), to(3, 5), to(4, 77), to(6, 5)];
+    let told = settle(&mut snapshot, &UnderWay { vms, unshown: Vec::new(), pace: Pace::Quick });
+    let host = |index: usize| {
+        let host = &snapshot.hosts[index];
+        (host.vms.clone(), host.running_vms, host.cpu_allocated, host.memory_allocated)
+    };
+    // VM 3 is there already and counts once
+    assert_eq!(host(5), (vec![VmId(1), VmId(3)], 1, Cpu(100), Memory(1024)));
+    assert_eq!(host(6), (vec![VmId(2)], 1, Cpu(100), Memory(1024)));
+    let vm = |index: usize| (snapshot.vms[index].state, snapshot.vms[index].host);
+    assert_eq!(vm(0), (VmState::Active, Some(HostId(5))));
+    assert_eq!(vm(1), (VmState::Active, Some(HostId(7))), "it still runs where it is");
+    assert!(snapshot.candidates.is_empty(), "{:?}", snapshot.candidates);
+    let told: Vec<(i32, bool)> = told.iter().map(|(vm, text)| (vm.0, text.contains("by an answer"))).collect();
+    assert_eq!(told, [(1, true), (2, true), (3, true)]);
+}
+
+#[test]
+fn who_runs_by_now_is_told_and_who_waits_stays() {
+    let mut snapshot = waiting(&[1, 2, 3]);
+    snapshot.vms[0].state = VmState::Active;
+    (snapshot.vms[1].state, snapshot.vms[1].resched) = (VmState::Active, true);
+    let told = settle(&mut snapshot, &UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::Quick });
+    let left: Vec<usize> = snapshot.candidates.iter().map(|candidates| candidates.vm).collect();
+    assert_eq!(left, [1, 2]);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].0 == VmId(1) && told[0].1.contains("is on its host already"), "{told:?}");
+}
+
+#[test]
+fn a_placement_is_arriving_until_the_request_shows_it_there() {
+    let mut snapshot = waiting(&[]);
+    snapshot.hosts[2].vms = vec![VmId(4)];
+    let look = |snapshot: &Snapshot, placed: &[(i32, i32, i64)]| {
+        let found = arriving(snapshot, &recall(placed), &EXECUTOR);
+        assert_eq!(found.pace, Pace::NoMemory);
+        let vms: Vec<i32> = found.vms.iter().map(|(vm, _)| vm.0).collect();
+        let unshown: Vec<(i32, i64)> = found.unshown.iter().map(|(vm, _, place)| (vm.0, *place)).collect();
+        (vms, unshown)
+    };
+    let lasts = 2 * TICK + 2 * TICK;
+    // VM 4 is there, VM 5 is not
+    assert_eq!(look(&snapshot, &[(4, 2, 1000), (5, 2, 1000)]), (vec![5], vec![]));
+    assert_eq!(look(&snapshot, &[(5, 3, lasts)]), (vec![5], vec![]));
+    assert_eq!(look(&snapshot, &[(5, 3, lasts + 1)]), (vec![], vec![]));
+    // two on one host take two ticks
+    assert_eq!(look(&snapshot, &[(5, 3, 6 * TICK), (6, 3, 6 * TICK)]).0, [5, 6]);
+    assert_eq!(look(&snapshot, &[(5, 3, 6 * TICK + 1), (6, 3, 6 * TICK + 1)]).0, [0; 0]);
+    // right after an answer older ones count longer, and all are remembered anew
+    let queued = [(5, 3, QUEUE), (6, 2, RIGHT_AFTER)];
+    assert_eq!(look(&snapshot, &queued), (vec![5, 6], vec![(5, 0), (6, 1)]));
+    assert_eq!(look(&snapshot, &[(5, 3, QUEUE + 1), (6, 2, 100)]), (vec![6], vec![(6, 1)]));
+    assert_eq!(look(&snapshot, &[(5, 3, QUEUE), (6, 2, RIGHT_AFTER + 1)]), (vec![6], vec![]));
+    // of a wrong clock, and on a host that is gone
+    assert_eq!(look(&snapshot, &[(5, 3, -1)]), (vec![], vec![]));
+    assert_eq!(look(&snapshot, &[(5, 77, 100)]), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_under_way_is_told_by_vm_whatever_the_order_of_answers() {
+    // the first answer brings the VM of the highest id
+    let placed = [(5, 2, 5000), (1, 4, 2000), (3, 6, 100)];
+    assert_eq!(on_the_way(&[1, 3, 5], &placed), [(1, 4), (3, 6), (5, 2)]);
+    let arrived = arriving(&waiting(&[]), &recall(&placed), &EXECUTOR);
+    assert_eq!(arrived.vms.iter().map(|(vm, _)| vm.0).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(arrived.unshown.iter().map(|(vm, ..)| vm.0).collect::<Vec<_>>(), [5, 1, 3], "oldest first");
+}
+
+#[test]
+fn a_placement_of_this_very_moment_counts() {
+    let found = arriving(&waiting(&[]), &recall(&[(5, 3, 0)]), &EXECUTOR);
+    assert_eq!((found.vms.len(), found.unshown.len()), (1, 1));
+    assert_eq!(on_the_way(&[1], &[(1, 2, 0)]), [(1, 2)]);
+}
