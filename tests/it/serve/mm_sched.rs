@@ -388,11 +388,14 @@ fn who_comes_with_a_later_cycle_is_answered_and_takes_no_room_yet() {
         // it is told at INFO, and nobody is said to wait
         let told = |id: &i64| format!("vm={id} fits on host {}", host_of(&answer, *id));
         eventually("told", || next.iter().all(|id| service.log().contains(&told(id))));
+        let count = format!(" placed={} next={} waiting=0", 4 - next.len(), next.len());
+        eventually(&count, || service.log().contains(&count));
         let said = service.log();
-        assert!(said.contains(&format!(" placed={} next={} waiting=0", 4 - next.len(), next.len())), "{said}");
         assert!(!said.contains("waits: ") && !said.contains("WARN"), "{said}");
         // what is noted as placed is what starts
-        let noted: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&log).unwrap()).unwrap();
+        let text = || std::fs::read_to_string(&log).unwrap_or_default();
+        eventually("it is noted", || text().ends_with('\n'));
+        let noted: serde_json::Value = serde_json::from_str(&text()).unwrap();
         assert_eq!(noted["placed"].as_array().unwrap().len(), 4 - next.len(), "{noted}");
         // and only that takes room from whoever comes meanwhile
         let host = next.last().map_or(4, |last| host_of(&answer, *last));
