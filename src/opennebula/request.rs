@@ -178,3 +178,26 @@ fn candidates<'a>(walker: &mut Walker<'a>, lists: &mut IdLists<'a>) -> Result<Ra
     })?;
     Ok(raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_all_its_pools_and_nothing_after_its_end() {
+        let with = |pools: &[&str]| {
+            let pools: String = pools.iter().map(|name| format!("<{name}/>")).collect();
+            format!("<SCHEDULER_DRIVER_ACTION>{pools}</SCHEDULER_DRIVER_ACTION>")
+        };
+        let whole = with(&NEEDED);
+        assert!(read(&whole).is_ok() && read(&format!("{whole}\n")).is_ok());
+        assert!(read(&format!("{whole}<MORE/>")).is_err());
+        for missing in 0..NEEDED.len() {
+            let mut pools = NEEDED.to_vec();
+            let name = pools.remove(missing);
+            assert!(matches!(read(&with(&pools)), Err(RequestError::Missing(found)) if found == name), "{name}");
+        }
+        assert!(matches!(read("<OTHER/>"), Err(RequestError::Root(_))));
+        assert!(read(&whole[..whole.len() - 5]).is_err());
+    }
+}

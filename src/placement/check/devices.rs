@@ -284,4 +284,20 @@ mod tests {
         assert!(fits(&[&loose], vec![node(0, 10)]), "others share cores");
         assert!(!fits(&[&loose, &dedicated], vec![node(4, 29)]));
     }
+
+    #[test]
+    fn a_virtual_node_of_no_cpus_or_no_memory_is_none() {
+        let rooms: Vec<Room> = (0..2).map(|id| room(id, 2, 20)).collect();
+        for (nodes, fits) in [
+            (&[(2, 10)][..], true),
+            (&[(2, 10), (0, 100)], true),
+            (&[(2, 10), (9, 0)], true),
+            (&[(2, 10), (2, 10)], true),
+            (&[(3, 10)], false),
+            (&[(2, 10), (1, 100)], false),
+        ] {
+            let wanted = topology(PinPolicy::Core, nodes);
+            assert_eq!(search(1000, &[(Memory(10), &wanted)], &rooms).0, fits, "{nodes:?}");
+        }
+    }
 }

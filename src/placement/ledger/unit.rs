@@ -180,3 +180,29 @@ impl MeanHost {
         (cpu / self.cpu).max(memory / self.memory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::policy::Policy;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    #[test]
+    fn two_units_as_one_ask_for_the_sum_on_the_hosts_of_both() {
+        let mut asked = cloud(&[8, 8, 8]);
+        ask(&mut asked, 2, &[0, 1]);
+        ask(&mut asked, 3, &[1, 2]);
+        placing(&asked, &Policy::default(), |_, units| {
+            let (a, b) = (units[1].clone(), units[0].clone());
+            let mut priced = [a, b];
+            (priced[0].price, priced[0].cost, priced[0].late) = (1.0, 10.0, false);
+            (priced[1].price, priced[1].cost, priced[1].late) = (2.0, 20.0, true);
+            let one = priced[0].joined(&priced[1]);
+            assert_eq!((one.members.as_slice(), &one.hosts[..]), (&[0, 1][..], &[1][..]));
+            assert_eq!((one.cpu.0, one.memory.0), (500, 2048));
+            assert_eq!((one.price, one.cost, one.late), (3.0, 30.0, true));
+            assert!((one.size - units[0].size - units[1].size).abs() < 1e-12 && one.size > 0.0);
+            assert!((one.demand - units[0].demand - units[1].demand).abs() < 1e-12 && one.demand > 0.0);
+            assert!((one.amount.cpu - 500.0).abs() < 1e-9, "{}", one.amount.cpu);
+        });
+    }
+}

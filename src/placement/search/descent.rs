@@ -22,22 +22,29 @@ pub struct Candidates {
 impl Candidates {
     /// Remembers changes if they are among the best.
     pub fn offer(&mut self, before: &[f64], after: &[f64], cost: f64, changes: &[Change]) {
-        let value = -gain(before, after) / if cost > 0.0 { cost } else { 1.0 };
-        let full = self.kept.len() >= TRIED;
-        if full && self.kept.last().is_some_and(|(last, _)| value >= *last) {
+        let value = value(before, after, cost);
+        if self.are_better(value) {
             return;
         }
         let at = self.kept.partition_point(|(known, _)| *known <= value);
-        if full {
-            self.kept.pop();
-        }
+        self.kept.truncate(TRIED - 1);
         self.kept.insert(at, (value, changes.to_vec()));
+    }
+
+    /// Whether there are enough that are as good as this value, or better.
+    fn are_better(&self, value: f64) -> bool {
+        self.kept.len() >= TRIED && self.kept.last().is_some_and(|(last, _)| value >= *last)
     }
 
     /// Best first.
     pub fn into_changes(self) -> impl Iterator<Item = Vec<Change>> {
         self.kept.into_iter().map(|(_, changes)| changes)
     }
+}
+
+/// What changes take off the worst of the scores for what they cost; less is better.
+fn value(before: &[f64], after: &[f64], cost: f64) -> f64 {
+    -gain(before, after) / if cost > 0.0 { cost } else { 1.0 }
 }
 
 impl<R: Rules> Search<'_, R> {
@@ -85,6 +92,11 @@ impl<R: Rules> Search<'_, R> {
             .iter()
             .map(|&piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
+            // wherever it went, its host would be what it is without it; others have found better already
+            let most = out.map(|piece| value(&[self.scores[host]], &[without], self.pieces[piece].cost));
+            if !swaps && most.is_some_and(|most| candidates.are_better(most)) {
+                continue;
+            }
             for &other in partners {
                 looks += self.look(host, other, (out, without), swaps, &mut candidates);
             }
