@@ -67,10 +67,17 @@ fn what_is_printed_is_what_is_documented() {
     let run = |arguments: &[&str]| front_end.run(arguments, "").out;
     agree("oneaio replay --json", &run(&["replay", "--json", &place, &optimize, &fixture("l_domains")]));
     agree("oneaio replay --summary --json", &run(&["replay", "--summary", "--set", "s_green=0", "--json", &place]));
-    agree(
-        "oneaio explain --json",
-        &(run(&["explain", "63", "--from", &place, "--json"]) + &run(&["explain", "59", "--from", &place, "--json"])),
-    );
+    let looping = |name: &str| format!("{}/tests/it/looping/requests/{name}", env!("CARGO_MANIFEST_DIR"));
+    // one that is placed, one that waits, one that failed to start somewhere, one that runs already
+    let explained = [
+        ("63", place.clone()),
+        ("59", place.clone()),
+        ("2200", looping("failed-1.xml")),
+        ("222", looping("race.xml.gz")),
+    ];
+    let explained: Vec<String> =
+        explained.iter().map(|(vm, from)| run(&["explain", vm, "--from", from, "--json"])).collect();
+    agree("oneaio explain --json", &explained.concat());
     // one that may not leave, too little room for a failure, and a value that cannot be read
     let mut tight = cluster(3, &[1, 2, 3].map(|id| resident(id, id, "3", 50.0))).drs("PREDICTIVE", "much");
     tight.residents[2] = tight.residents[2].clone().change(|vm| vm.user("ONEDRS_BLOCKED", "YES"));

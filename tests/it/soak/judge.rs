@@ -54,7 +54,10 @@ impl Judge {
         let (snapshot, file) = &self.snapshots[request];
         let policy = Policy::default();
         let own = match snapshot.clusters.first() {
-            Some(cluster) => check::migrations_without_breaches(snapshot, cluster, plan, &policy).1,
+            Some(cluster) => {
+                let own = cluster.drs.over(&policy);
+                check::migrations_without_breaches(snapshot, cluster, plan, &own).1
+            }
             None => check::breaches(snapshot, &plan, &policy),
         };
         if !own.is_empty() {
