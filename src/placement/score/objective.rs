@@ -90,11 +90,28 @@ pub fn pays(before: &[f64], after: &[f64], price: f64) -> bool {
         && (price <= 0.0 || gain(before, after) > price + SAME)
 }
 
-/// Whether one score leaves no way for a change with such a `price` to pay, whatever becomes of the other
-/// hosts.
-#[must_use]
-pub fn cannot_pay(before: &[f64], after: f64, price: f64) -> bool {
-    price > 0.0 && gain(before, &[after]) <= price + SAME || cube(after) >= (1.0 - LEAST_GAIN) * unevenness(before)
+/// What scores of some hosts leave to changes, worked out once for many of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Hope {
+    largest: f64,
+    /// A cube of this or more is no improvement.
+    most: f64,
+}
+
+impl Hope {
+    /// Of the scores of the hosts that changes touch.
+    #[must_use]
+    pub fn of(before: &[f64]) -> Self {
+        let largest = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Self { largest, most: (1.0 - LEAST_GAIN) * unevenness(before) }
+    }
+
+    /// Whether one score leaves no way for a change with such a `price` to pay, whatever becomes of the other
+    /// hosts.
+    #[must_use]
+    pub fn cannot_pay(&self, after: f64, price: f64) -> bool {
+        price > 0.0 && self.largest - after <= price + SAME || cube(after) >= self.most
+    }
 }
 
 /// Whether scores are more uneven than others.
@@ -140,7 +157,8 @@ mod tests {
         ] {
             assert_eq!(pays(&before, &after, price), expected, "{before:?} {after:?} {price}");
         }
-        assert!(cannot_pay(&[0.3, 0.4], 0.45, 0.0) && !cannot_pay(&[0.3, 0.4], 0.4, 0.0));
-        assert!(cannot_pay(&[0.3, 0.4], 0.35, 0.06) && !cannot_pay(&[0.3, 0.4], 0.35, 0.04));
+        let hope = Hope::of(&[0.3, 0.4]);
+        assert!(hope.cannot_pay(0.45, 0.0) && !hope.cannot_pay(0.4, 0.0));
+        assert!(hope.cannot_pay(0.35, 0.06) && !hope.cannot_pay(0.35, 0.04));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Change, Piece, Rules, Search};
 use crate::placement::score::load::SAME;
-use crate::placement::score::objective::{cannot_pay, gain, is_worse, pays, same};
+use crate::placement::score::objective::{Hope, gain, is_worse, pays, same};
 
 /// This many of the best changes are tried against the rules: where they are tight, the first
 /// ones mostly fail.
@@ -115,6 +115,7 @@ impl<R: Rules> Search<'_, R> {
         candidates: &mut Candidates,
     ) -> usize {
         let before = [self.scores[host], self.scores[other]];
+        let hope = Hope::of(&before);
         let mut looks = 1;
         let more = out.map(|piece| self.amount(piece));
         let leaving = out.map(|piece| Change { piece, to: other });
@@ -124,7 +125,7 @@ impl<R: Rules> Search<'_, R> {
                 return 1;
             }
             // nothing to gain with a price, whatever becomes of the other host
-            if price <= 0.0 || !cannot_pay(&before, without, price) {
+            if price <= 0.0 || !hope.cannot_pay(without, price) {
                 let hopeless = |there| self.cannot_be_better(before, [without, there], price, host, other);
                 let there = self.load.changed(self.space, other, (None, more), hopeless);
                 let after = there.map(|there| [without, there]);
@@ -142,7 +143,7 @@ impl<R: Rules> Search<'_, R> {
             looks += 1;
             let comes = Some(self.amount(back));
             let price = self.price(out.into_iter().chain([back]));
-            let hopeless = |here| cannot_pay(&before, here, price);
+            let hopeless = |here| hope.cannot_pay(here, price);
             let Some(here) = self.load.changed(self.space, host, (more, comes), hopeless) else { continue };
             if hopeless(here) {
                 continue;
