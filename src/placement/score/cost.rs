@@ -45,6 +45,12 @@ impl Costs {
         Self(costs.iter().filter_map(|make| make(snapshot, policy)).collect())
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// As [`Cost::adjusted`], with all of them.
     #[must_use]
     pub fn adjusted(&self, host: usize, distance: f64, cpu: f64) -> f64 {

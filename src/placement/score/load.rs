@@ -237,6 +237,12 @@ impl Load {
         self.costs.adjusted(host, signed, used.cpu)
     }
 
+    /// What no badness is below: 0, unless costs can take something off.
+    #[must_use]
+    pub fn least_badness(&self) -> f64 {
+        if self.costs.is_empty() { 0.0 } else { f64::NEG_INFINITY }
+    }
+
     /// Badness of a host if `less` left it and `more` came, both in the units of the dimensions.
     #[must_use]
     pub fn badness_changed(&self, space: &Space, host: usize, less: Option<&Share>, more: Option<&Share>) -> f64 {

@@ -115,7 +115,7 @@ impl<R: Rules> Search<'_, R> {
         candidates: &mut Candidates,
     ) -> usize {
         let before = [self.scores[host], self.scores[other]];
-        let hope = Hope::of(&before);
+        let (hope, least) = (Hope::of(&before), self.load.least_badness());
         let mut looks = 1;
         let more = out.map(|piece| self.amount(piece));
         let leaving = out.map(|piece| Change { piece, to: other });
@@ -143,6 +143,10 @@ impl<R: Rules> Search<'_, R> {
             looks += 1;
             let comes = Some(self.amount(back));
             let price = self.price(out.into_iter().chain([back]));
+            // with such a price no two scores would do
+            if hope.cannot_pay(least, price) {
+                continue;
+            }
             let hopeless = |here| hope.cannot_pay(here, price);
             let Some(here) = self.load.changed(self.space, host, (more, comes), hopeless) else { continue };
             if hopeless(here) {

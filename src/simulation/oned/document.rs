@@ -53,7 +53,8 @@ fn document(
     at: i64,
     one_drs: &str,
 ) -> String {
-    let mut to = String::with_capacity(vms.len() * 1600 + hosts.len() * 1600 + 4096);
+    let listed: usize = offers.iter().map(|(_, offered)| 128 + 14 * offered.len()).sum();
+    let mut to = String::with_capacity(vms.len() * 1600 + hosts.len() * 1600 + listed + 4096);
     to.push_str("<SCHEDULER_DRIVER_ACTION><VM_POOL>");
     let mut groups: BTreeMap<GroupId, (RolePolicy, BTreeSet<VmId>)> = BTreeMap::new();
     for state in vms.iter().filter_map(|id| cloud.vms.get(id)) {
