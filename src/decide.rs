@@ -5,7 +5,7 @@ use crate::demand::observed;
 use crate::model::brief::Brief;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
-use crate::model::history::{Attempts, Placement, Recall, Trouble};
+use crate::model::history::{Attempts, Notes, Placement, Recall, Trouble};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::{FailingHost, Planned, Refusal, Report, SpareRoom};
@@ -70,8 +70,8 @@ pub struct Decided {
     pub tried: BTreeMap<VmId, BTreeSet<HostId>>,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
     pub under_way: Vec<(VmId, HostId, i64)>,
-    /// What goes wrong, for the next request to know; `None` where it knows already.
-    pub troubles: Option<Vec<Trouble>>,
+    /// What the next request has to know; `None` where it does already.
+    pub notes: Option<Notes>,
 }
 
 impl Decided {
@@ -185,7 +185,10 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     snapshot.carbon.clone_from(&recall.carbon);
     let under_way = underway::under_way(&snapshot, recall, &policy.executor);
     let troubles = troubles::troubles(&snapshot, recall, &under_way, policy);
-    let later = underway::settle(&mut snapshot, &under_way);
+    let moving = underway::moving(&snapshot, recall);
+    let mut later = underway::settle(&mut snapshot, &under_way);
+    later.extend(underway::make_room(&mut snapshot, &moving));
+    later.sort();
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let retries = Retries::new(&snapshot, recall, policy);
     let plan_it = |snapshot: &Snapshot| {
@@ -214,9 +217,9 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.report.failing = std::mem::take(&mut shunned.failing);
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    let troubles = Some(troubles.all).filter(|all| *all != recall.troubles);
+    let notes = Some(Notes { troubles: troubles.all, moving }).filter(|notes| *notes != recall.notes);
     let (tried, under_way) = (shunned.own, under_way.unshown);
-    Decided { snapshot, planned, demands, retries, dropped, tried, under_way, troubles }
+    Decided { snapshot, planned, demands, retries, dropped, tried, under_way, notes }
 }
 
 /// The hosts on which VMs failed to start lately, by id: what the next placement will go by. Those that wait tell

@@ -292,7 +292,7 @@ fn oned(
 /// What the store tells of what went wrong lately; that it does not answer is told elsewhere.
 fn troubles(settings: &Settings) -> Vec<Trouble> {
     let store = history::chosen(settings).map(|store| History::start(store, 5.0));
-    store.and_then(|store| store.troubles().ok()).unwrap_or_default()
+    store.and_then(|store| store.notes().ok()).unwrap_or_default().troubles
 }
 
 /// Hosts on which VMs failed to start: the last stay of those that wait, as far as oned's list of them tells, and

@@ -7,7 +7,7 @@ use crate::model::advice::{Advice, Histories};
 use crate::model::cluster::{Cluster, OneDrs};
 use crate::model::demand::Demands;
 use crate::model::explanation::MigrationExplanation;
-use crate::model::history::{Attempts, Placement, Recall};
+use crate::model::history::{Attempts, Moving, Notes, Placement, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated, Rolling};
 use crate::model::policy::{DrsPolicy, Optimize, Policy};
@@ -49,6 +49,12 @@ pub struct Optimized {
     pub cluster: Cluster,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
     under_way: Vec<(VmId, HostId, i64)>,
+    /// What earlier requests left to know.
+    known: Notes,
+    /// Migrations of this plan that oned carries out by itself; they are under way until so long after the answer.
+    sent: Vec<Moving>,
+    /// Migrations of earlier plans that are still under way.
+    moving: Vec<Moving>,
 }
 
 impl Optimized {
@@ -56,6 +62,18 @@ impl Optimized {
     #[must_use]
     pub fn placements(&self, moment: i64) -> Vec<Placement> {
         underway::anew(&self.under_way, moment).collect()
+    }
+
+    /// What the next requests have to know, of an answer given at `moment` (milliseconds since 1970); `None` where
+    /// they do already.
+    #[must_use]
+    pub fn notes(&self, moment: i64) -> Option<Notes> {
+        let again = |one: &&Moving| self.sent.iter().all(|sent| sent.vm != one.vm);
+        let sent = self.sent.iter().map(|one| Moving { until: moment.saturating_add(one.until), ..one.clone() });
+        let mut moving: Vec<Moving> = sent.chain(self.moving.iter().filter(again).cloned()).collect();
+        moving.sort();
+        let notes = Notes { moving, ..self.known.clone() };
+        (notes != self.known).then_some(notes)
     }
 
     /// Takes the decision about one VM apart; `None` for one that the request does not offer.
@@ -127,7 +145,17 @@ pub fn optimize_until(
         migrated.staying.iter_mut().filter(|(id, _)| id == vm).for_each(|(_, reason)| reason.clone_from(text));
     }
     let attempts = patience::after(&snapshot, &migrated.plan, recall);
-    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way: coming.unshown })
+    let known = recall.notes.clone();
+    let (sent, moving) = match recall.moment {
+        // without a memory nobody asks later
+        0 => (Vec::new(), Vec::new()),
+        _ if cluster.drs.full => {
+            (underway::sent(&migrated.plan, &snapshot, &policy.executor), underway::moving(&snapshot, recall))
+        }
+        _ => (Vec::new(), underway::moving(&snapshot, recall)),
+    };
+    let under_way = coming.unshown;
+    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way, known, sent, moving })
 }
 
 /// Plans the evacuation of a host with what history tells.

@@ -104,7 +104,7 @@ pub fn failing(evidence: &Evidence) -> Vec<FailingHost> {
 fn all_evidence(snapshot: &Snapshot, recall: &Recall, policy: &Policy) -> Evidence {
     let now = moment(snapshot).unwrap_or(recall.now);
     let waiting = snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]);
-    let mut evidence = evidence(waiting, &recall.troubles, now, policy);
+    let mut evidence = evidence(waiting, &recall.notes.troubles, now, policy);
     for (vm, hosts) in &mut evidence {
         let runs =
             |host: HostId| snapshot.host_index(host).is_some_and(|at| snapshot.hosts[at].vms.binary_search(vm).is_ok());
@@ -155,7 +155,7 @@ pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunne
         }
     }
     // what the last request knew has been said
-    let known = self::failing(&evidence(std::iter::empty(), &recall.troubles, now, policy));
+    let known = self::failing(&evidence(std::iter::empty(), &recall.notes.troubles, now, policy));
     let said = |host: HostId| known.iter().any(|one| one.host == host && one.until.is_some());
     for one in failing.iter().filter(|one| one.until.is_some() && !said(one.host)) {
         snapshot.notices.push(Notice { subject: Subject::Host(one.host), text: one.text() });

@@ -89,7 +89,7 @@ impl Troubles {
                 .then_some((host.id, at))
         });
         let known = |host: HostId| {
-            recall.troubles.iter().any(|one| one.kind == TroubleKind::Unsampled && one.host == Some(host))
+            recall.notes.troubles.iter().any(|one| one.kind == TroubleKind::Unsampled && one.host == Some(host))
         };
         let mut fresh = Vec::new();
         for (host, at) in stale {
@@ -123,7 +123,7 @@ impl Troubles {
     /// What oned did not do of our answers.
     fn answers(&mut self, recall: &Recall, under_way: &UnderWay) {
         if let Some(at) = under_way.dropped {
-            let before = recall.troubles.iter().find(|one| one.kind == TroubleKind::Dropped);
+            let before = recall.notes.troubles.iter().find(|one| one.kind == TroubleKind::Dropped);
             let count = match before {
                 Some(before) if before.at == at => before.count,
                 Some(before) => before.count.saturating_add(1),
@@ -151,7 +151,7 @@ impl Troubles {
 
     /// Says what was not there at the last request.
     fn tell_once(&mut self, recall: &Recall, kind: TroubleKind, at: i64, text: String) {
-        let before = recall.troubles.iter().find(|one| one.kind == kind && one.host.is_none());
+        let before = recall.notes.troubles.iter().find(|one| one.kind == kind && one.host.is_none());
         let goes_on = before.filter(|before| kind == TroubleKind::Clock || before.at == at);
         if goes_on.is_none() {
             self.notices.push(Notice { subject: Subject::Request, text });
@@ -164,6 +164,7 @@ impl Troubles {
 mod tests {
     use super::*;
     use crate::decide::underway::Pace;
+    use crate::model::history::Notes;
     use crate::model::history::TroubleKind::{Clock, Dropped, Failed, Unfinished, Unsampled};
     use crate::model::ids::VmId;
     use crate::model::snapshot::{Candidates, Host, HostMonitoring, Stay, Vm};
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn knowing(troubles: &[Trouble]) -> Recall {
-        Recall { now: NOW, troubles: troubles.to_vec(), ..Recall::default() }
+        Recall { now: NOW, notes: Notes { troubles: troubles.to_vec(), ..Notes::default() }, ..Recall::default() }
     }
 
     /// What is told, and what is to be remembered.

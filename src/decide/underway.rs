@@ -8,8 +8,9 @@
 //! nothing newer is shown, the request may have waited while we answered, which is so when it comes right
 //! after an answer; otherwise the answer was dropped.
 
-use crate::model::history::{Placement, Recall};
+use crate::model::history::{Moving, Placement, Recall};
 use crate::model::ids::{HostId, VmId};
+use crate::model::plan::{Action, Plan};
 use crate::model::policy::Executor;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -80,9 +81,20 @@ impl Answer<'_> {
     fn rounds(&self, executor: &Executor) -> i64 {
         let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
         self.placements.iter().for_each(|placement| *by_host.entry(placement.host).or_default() += 1);
-        let deepest = by_host.into_values().max().unwrap_or(0).div_ceil(executor.per_host.max(1));
-        deepest.max(self.placements.len().div_ceil(executor.per_cluster.max(1))) as i64
+        rounds(by_host.into_values(), executor)
     }
+}
+
+/// How many of oned's ticks it takes to begin so many actions on each host.
+fn rounds(by_host: impl Iterator<Item = usize>, executor: &Executor) -> i64 {
+    let (mut deepest, mut all) = (0, 0);
+    by_host.for_each(|actions| (deepest, all) = (actions.max(deepest), all + actions));
+    deepest.div_ceil(executor.per_host.max(1)).max(all.div_ceil(executor.per_cluster.max(1))) as i64
+}
+
+/// For so long a plan of so many rounds is taken to go on, at most: an action may take longer than a tick.
+fn lasts(rounds: i64) -> i64 {
+    2 * TICK * rounds + 2 * TICK
 }
 
 /// What earlier answers have set in motion. O(placements + VMs).
@@ -122,7 +134,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         let rounds = answer.rounds(executor);
         let in_motion = if answer.shown {
             // oned applies one plan at a time: an older one is over
-            answer.at == newest_shown && rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
+            answer.at == newest_shown && rounds > 1 && age <= lasts(rounds)
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
@@ -162,7 +174,7 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Un
     for (place, (at, placements)) in (0..).zip(by_moment) {
         let answer = Answer { at, shown: false, placements };
         let (age, rounds) = (now - at, answer.rounds(executor));
-        let going_on = age <= 2 * TICK * rounds + 2 * TICK;
+        let going_on = age <= lasts(rounds);
         for placement in answer.placements.iter().filter(|placement| !there(placement)) {
             if going_on || (queued && age <= QUEUE) {
                 vms.push((placement.vm, placement.host));
@@ -174,6 +186,63 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Un
     }
     vms.sort_unstable();
     UnderWay { vms, unshown, ..UnderWay::nothing(Pace::NoMemory) }
+}
+
+/// Migrations of earlier answers that may be under way as a request shows it: the VM is not on its new host yet.
+/// O(migrations).
+#[must_use]
+pub fn moving(snapshot: &Snapshot, recall: &Recall) -> Vec<Moving> {
+    let there = |vm: VmId, host: HostId| {
+        let host = snapshot.host_index(host).map(|index| &snapshot.hosts[index]);
+        host.is_some_and(|host| host.vms.binary_search(&vm).is_ok())
+    };
+    let going_on = |one: &&Moving| recall.moment <= one.until && there(one.vm, one.from) && !there(one.vm, one.to);
+    recall.notes.moving.iter().filter(going_on).cloned().collect()
+}
+
+/// The migrations of a plan, with how long after the answer they may be under way: as long as oned takes to begin all.
+#[must_use]
+pub fn sent(plan: &Plan, snapshot: &Snapshot, executor: &Executor) -> Vec<Moving> {
+    let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
+    plan.actions.iter().for_each(|action| *by_host.entry(action.host).or_default() += 1);
+    let until = lasts(rounds(by_host.into_values(), executor));
+    let moving = |action: &Action| {
+        let vm = snapshot.vm(action.vm)?;
+        let from = vm.host.filter(|from| *from != action.host)?;
+        Some(Moving { vm: vm.id, from, to: action.host, cpu: vm.cpu, memory: vm.memory, until })
+    };
+    plan.actions.iter().filter_map(moving).collect()
+}
+
+/// Makes the request one in which what migrates has its room on both hosts, and their groups know of both. Who
+/// shares a group with one of them comes next, when it is there. What to say of those.
+pub fn make_room(snapshot: &mut Snapshot, moving: &[Moving]) -> Vec<(VmId, String)> {
+    for one in moving {
+        let Some(index) = snapshot.host_index(one.to) else { continue };
+        let there = &mut snapshot.hosts[index];
+        if let Err(place) = there.vms.binary_search(&one.vm) {
+            there.vms.insert(place, one.vm);
+            there.running_vms += 1;
+            there.cpu_allocated += one.cpu;
+            there.memory_allocated += one.memory;
+        }
+    }
+    let mut mates: HashMap<VmId, VmId> = HashMap::new();
+    for group in snapshot.groups.iter().filter(|_| !moving.is_empty()) {
+        let members = || group.roles.iter().flat_map(|role| role.vms.iter().copied());
+        if let Some(one) = moving.iter().find(|one| members().any(|member| member == one.vm)) {
+            mates.extend(members().map(|member| (member, one.vm)));
+        }
+    }
+    let mut later = Vec::new();
+    let vms = &snapshot.vms;
+    snapshot.candidates.retain(|candidates| {
+        let vm = vms[candidates.vm].id;
+        let mate = mates.get(&vm);
+        later.extend(mate.map(|mate| (vm, format!("comes next: VM {mate} of its group is being migrated"))));
+        mate.is_none()
+    });
+    later
 }
 
 /// Placements remembered anew with an answer given at `moment`: just before it, in their order, so that the

@@ -1,6 +1,6 @@
 //! What both engines keep as text.
 
-use crate::model::history::{Group, Trouble, Vectors};
+use crate::model::history::{Group, Notes, Vectors};
 use std::fmt::Write as _;
 
 /// Groups of a size that are handed out, at most.
@@ -55,13 +55,13 @@ pub(super) fn group(text: &str) -> Group {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// Troubles as they are kept.
-pub(super) fn troubles_text(troubles: &[Trouble]) -> String {
-    serde_json::to_string(troubles).unwrap_or_default()
+/// Notes as they are kept.
+pub(super) fn notes_text(notes: &Notes) -> String {
+    serde_json::to_string(notes).unwrap_or_default()
 }
 
-/// Kept troubles; none when they are damaged.
-pub(super) fn troubles(text: &str) -> Vec<Trouble> {
+/// Kept notes; none when they are damaged.
+pub(super) fn notes(text: &str) -> Notes {
     serde_json::from_str(text).unwrap_or_default()
 }
 

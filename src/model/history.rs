@@ -6,6 +6,7 @@ use super::demand::{Class, Usage};
 use super::ids::{HostId, VmId};
 use super::sample::VmIdentity;
 use super::sketch::Sketch;
+use super::units::{Cpu, Memory};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -134,6 +135,33 @@ pub enum TroubleKind {
     Unfinished,
 }
 
+/// A migration that an answer has sent, and that may be under way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Moving {
+    /// The VM.
+    pub vm: VmId,
+    /// Where it leaves.
+    pub from: HostId,
+    /// Where it goes.
+    pub to: HostId,
+    /// What it asks for.
+    pub cpu: Cpu,
+    /// What it asks for.
+    pub memory: Memory,
+    /// When it has begun at the latest, or was refused; milliseconds since 1970.
+    pub until: i64,
+}
+
+/// What one request leaves for the next ones to know, besides where VMs were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notes {
+    /// What goes wrong.
+    pub troubles: Vec<Trouble>,
+    /// Migrations that may be under way.
+    pub moving: Vec<Moving>,
+}
+
 /// What the store told for one request; empty when there is none or it was lost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -152,8 +180,8 @@ pub struct Recall {
     pub carbon: BTreeMap<String, f64>,
     /// How our placements of the VMs to be placed went.
     pub attempts: HashMap<VmId, Attempts>,
-    /// What went wrong lately.
-    pub troubles: Vec<Trouble>,
+    /// What earlier requests left to know.
+    pub notes: Notes,
     /// When this was asked, seconds since 1970.
     pub now: i64,
     /// The same in milliseconds, where placements count that may be under way; 0 where they do not.

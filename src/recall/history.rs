@@ -12,7 +12,7 @@ use crate::history::{Described, HistoryStore, Kind, Placing, Sent, StoreError};
 use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::machine::locks::lock;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Trouble, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Notes, Placement, Recall, Vectors};
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources};
 use crate::model::sample::{Counters, VmIdentity};
@@ -199,7 +199,7 @@ impl History {
                 let since = (now - REMEMBERED) * 1000;
                 recall.placements = store.placements(since)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
-                recall.troubles = store.troubles()?;
+                recall.notes = store.notes()?;
                 recall.now = now;
             }
             Ok(recall)
@@ -239,7 +239,7 @@ impl History {
     /// what is still under way by answers before.
     pub fn remember_migrations(&self, optimized: &Optimized, moment: i64) {
         let attempts = optimized.attempts.clone();
-        let kept = self.keep(optimized.placements(moment), attempts, None, moment);
+        let kept = self.keep(optimized.placements(moment), attempts, optimized.notes(moment), moment);
         if let Err(error) = kept {
             log::debug!("planned migrations are not remembered: {error}");
         }
@@ -249,22 +249,22 @@ impl History {
     pub fn try_remember(&self, decided: &Decided, moment: i64) -> Result<(), StoreError> {
         let now = moment.div_euclid(1000);
         let placements = decided.placements(moment);
-        self.keep(placements, decided.attempts(now), decided.troubles.clone(), moment)
+        self.keep(placements, decided.attempts(now), decided.notes.clone(), moment)
     }
 
-    /// What went wrong lately.
+    /// What earlier requests left to know.
     ///
     /// # Errors
     /// When the store cannot answer.
-    pub fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
-        self.worker.ask(|store| store.troubles())
+    pub fn notes(&self) -> Result<Notes, StoreError> {
+        self.worker.ask(|store| store.notes())
     }
 
     fn keep(
         &self,
         placements: Vec<Placement>,
         attempts: Vec<(VmId, Attempts)>,
-        troubles: Option<Vec<Trouble>>,
+        notes: Option<Notes>,
         moment: i64,
     ) -> Result<(), StoreError> {
         let now = moment.div_euclid(1000);
@@ -272,7 +272,7 @@ impl History {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
-                troubles: troubles.as_deref(),
+                notes: notes.as_ref(),
                 // those of a front-end whose clock differs stay
                 placements_since: (now - REMEMBERED - CLOCKS) * 1000,
                 placements_until: (now + CLOCKS) * 1000,

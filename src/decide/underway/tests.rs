@@ -1,9 +1,12 @@
 //! Each rule by the ages around which it changes. Ages are milliseconds before the request.
 
 use super::*;
-use crate::model::history::Attempts;
-use crate::model::snapshot::{Candidates, Host, LastRun};
+use crate::model::history::{Attempts, Notes};
+use crate::model::ids::{DatastoreId, GroupId};
+use crate::model::plan::Operation;
+use crate::model::snapshot::{Candidates, Host, LastRun, Role, RolePolicy, VmGroup};
 use crate::model::units::{Cpu, Memory};
+use crate::model::wish::Wishes;
 use std::sync::Arc;
 
 const NOW: i64 = 1_800_000_000_000;
@@ -316,4 +319,98 @@ fn a_placement_of_this_very_moment_counts() {
     let found = arriving(&waiting(&[]), &recall(&[(5, 3, 0)]), &EXECUTOR);
     assert_eq!((found.vms.len(), found.unshown.len()), (1, 1));
     assert_eq!(on_the_way(&[1], &[(1, 2, 0)]), [(1, 2)]);
+}
+
+/// A group of these VMs.
+fn group(vms: &[i32]) -> VmGroup {
+    let role = Role {
+        name: "all".to_owned(),
+        policy: RolePolicy::None,
+        vms: vms.iter().map(|vm| VmId(*vm)).collect(),
+        hosts_affined: Vec::new(),
+        hosts_anti_affined: Vec::new(),
+        wishes: Wishes::default(),
+    };
+    VmGroup {
+        id: GroupId(1),
+        name: "one".to_owned(),
+        roles: vec![role],
+        affined: Vec::new(),
+        anti_affined: Vec::new(),
+        wishes: Wishes::default(),
+        by_administrator: false,
+    }
+}
+
+/// A migration of a VM of two cores and 1 GiB from host 1 to host 2, under way for so long yet.
+fn migrates(vm: i32, left: i64) -> Moving {
+    let (cpu, memory) = (Cpu(200), Memory(1 << 20));
+    Moving { vm: VmId(vm), from: HostId(1), to: HostId(2), cpu, memory, until: NOW + left }
+}
+
+#[test]
+fn a_migration_is_under_way_until_its_time_is_over_or_its_vm_is_there() {
+    let mut asked = waiting(&[]);
+    asked.hosts[1].vms = vec![VmId(5), VmId(6), VmId(7)];
+    asked.hosts[2].vms = vec![VmId(7), VmId(8)];
+    let notes = Notes {
+        moving: vec![migrates(5, 0), migrates(6, -1), migrates(7, 100), migrates(8, 100), migrates(9, 100)],
+        ..Notes::default()
+    };
+    let recall = Recall { notes, ..recall(&[]) };
+    assert_eq!(moving(&asked, &recall), [migrates(5, 0)], "6 is late, 7 arrives, 8 is there, 9 is gone");
+}
+
+#[test]
+fn migrations_are_under_way_for_as_long_as_oned_takes_to_begin_them() {
+    let mut asked = waiting(&[1, 2, 3, 4, 5]);
+    for vm in &mut asked.vms {
+        (vm.state, vm.host) = (VmState::Active, Some(HostId(9)));
+    }
+    asked.vms[4].host = None;
+    let action = |(vm, host): &(i32, i32)| Action {
+        vm: VmId(*vm),
+        operation: Operation::Migrate,
+        host: HostId(*host),
+        datastore: DatastoreId(0),
+        nics: Vec::new(),
+    };
+    // moves, who is on its way, and after how many rounds all have begun
+    let cases: [(&[(i32, i32)], &[i32], i64); 5] = [
+        (&[], &[], 0),
+        (&[(1, 2), (2, 3), (3, 4)], &[1, 2, 3], 1),
+        (&[(1, 2), (2, 3), (3, 4), (4, 5)], &[1, 2, 3, 4], 2),
+        (&[(1, 2), (2, 2), (3, 2)], &[1, 2, 3], 3),
+        // within its host, of nobody knows where, of nobody knows whom
+        (&[(1, 9), (5, 1), (77, 1)], &[], 0),
+    ];
+    for (moves, right, rounds) in cases {
+        let plan = Plan { actions: moves.iter().map(action).collect() };
+        let found = sent(&plan, &asked, &EXECUTOR);
+        assert_eq!(found.iter().map(|one| one.vm.0).collect::<Vec<_>>(), right);
+        for one in found {
+            let vm = asked.vm(one.vm).unwrap();
+            assert_eq!((one.from, one.cpu, one.memory), (HostId(9), vm.cpu, vm.memory));
+            assert_eq!(one.until, 2 * TICK * rounds + 2 * TICK);
+        }
+    }
+}
+
+#[test]
+fn what_migrates_has_room_on_both_hosts_and_its_group_waits() {
+    let mut asked = waiting(&[3, 4]);
+    asked.hosts[1].vms = vec![VmId(5)];
+    asked.groups = vec![group(&[3, 5])];
+    let before = asked.hosts[2].clone();
+    let told = make_room(&mut asked, &[migrates(5, 100)]);
+    assert_eq!(told, [(VmId(3), "comes next: VM 5 of its group is being migrated".to_owned())]);
+    assert_eq!(asked.candidates.iter().map(|one| asked.vms[one.vm].id.0).collect::<Vec<_>>(), [4]);
+    let there = &asked.hosts[2];
+    assert_eq!((&there.vms[..], there.running_vms), (&[VmId(5)][..], before.running_vms + 1));
+    assert_eq!(there.cpu_allocated.0 - before.cpu_allocated.0, 200);
+    assert_eq!(there.memory_allocated.0 - before.memory_allocated.0, 1 << 20);
+    assert_eq!(asked.hosts[1].vms, [VmId(5)], "it is still there too");
+    let again = asked.hosts.clone();
+    assert_eq!(make_room(&mut asked, &[migrates(5, 100), Moving { to: HostId(77), ..migrates(6, 100) }]), []);
+    assert_eq!(asked.hosts, again, "it has its room already, and nobody knows host 77");
 }

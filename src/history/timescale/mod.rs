@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text 
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.attempts (
     vm int PRIMARY KEY, failed bigint NOT NULL, at bigint NOT NULL, sequence bigint NOT NULL, error text NOT NULL);
-CREATE TABLE IF NOT EXISTS oneaio.troubles (content text NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.notes (content text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 CREATE TABLE IF NOT EXISTS oneaio.progress (source text PRIMARY KEY, until bigint NOT NULL);

@@ -394,7 +394,7 @@ fn rights_that_are_older_than_a_table_are_enough_to_place_and_to_remember() {
     let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
     let grants = "CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA oneaio TO worker;
                   GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA oneaio TO worker;
-                  REVOKE ALL ON oneaio.troubles FROM worker";
+                  REVOKE ALL ON oneaio.notes FROM worker";
     server.client().batch_execute(grants).unwrap();
     let address = server.address().replace("user=oneaio", "user=worker");
     // host 2 has had no sample for long, which is to be remembered
@@ -409,7 +409,7 @@ fn rights_that_are_older_than_a_table_are_enough_to_place_and_to_remember() {
     }
     assert_eq!(store.placements(0).unwrap().len(), 1);
     // with the right to it, it is said once
-    server.client().batch_execute("GRANT SELECT, INSERT, DELETE ON oneaio.troubles TO worker").unwrap();
+    server.client().batch_execute("GRANT SELECT, INSERT, DELETE ON oneaio.notes TO worker").unwrap();
     let said = [place(&address), place(&address)].map(|messages| messages.matches("WARN: ").count());
     assert_eq!(said, [1, 0]);
 }
