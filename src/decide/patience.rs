@@ -33,7 +33,7 @@ pub fn pause(snapshot: &mut Snapshot, cluster: &Cluster, recall: &Recall) -> BTr
         let vm = &mut snapshot.vms[vm];
         let Some(failed) = not_migrated(vm, recall).filter(|failed| *failed >= FREE) else { continue };
         let at = recall.attempts.get(&vm.id).map_or(0, |known| known.at);
-        let doubled = 1_i64.checked_shl(failed - FREE).filter(|times| *times > 0).unwrap_or(i64::MAX);
+        let doubled = 2_i64.checked_pow(failed - FREE).unwrap_or(i64::MAX);
         let until = at.saturating_add(PAUSE.saturating_mul(doubled).min(LONGEST));
         if (at..until).contains(&recall.now) && !vm.blocked {
             vm.blocked = true;

@@ -266,3 +266,26 @@ fn what_gains_too_little_is_told_with_the_number_that_it_would_need() {
         assert_eq!(no_gain(&of, "X"), text);
     }
 }
+
+#[test]
+fn rules_in_the_way_are_counted_the_most_frequent_first() {
+    let gain = Gain { before: 0.0, after: 0.0, gain: 0.0, price: 0.0, pays: false };
+    let one = |to: usize, rule: Option<Reason>| Look { to, rule, gain };
+    let quota = || Some(Reason::Quota(1));
+    let looks = [
+        one(0, None),
+        one(1, Some(Reason::Disabled)),
+        one(0, quota()),
+        one(1, Some(Reason::Role("HOST_AFFINED"))),
+        one(1, quota()),
+        one(1, Some(Reason::Apart(VmId(3)))),
+    ];
+    let most = "max_per_host 2 times, anti-affinity 1 times, host 1 times";
+    assert_eq!(counts(looks.iter()), most);
+    let asked = two(&[1], &[]);
+    look(&asked, &demands(&asked), plain(), |scene| {
+        let example = format!("{most}; on host 1, h1: it is not in a state to take VMs");
+        assert_eq!(by_rule(scene, looks.iter()), example);
+        assert_eq!(by_rule(scene, looks[..1].iter()), "");
+    });
+}
