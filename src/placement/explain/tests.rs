@@ -123,3 +123,76 @@ fn a_host_is_better_by_rank_then_by_room_then_by_distance() {
         assert_eq!(order(&a, &b), expected, "{a:?} {b:?}");
     }
 }
+
+#[test]
+fn those_are_named_that_go_up_and_down_alike() {
+    use crate::model::policy::Policy;
+    use crate::placement::testing::{ask, booked, cloud, demands};
+    let mut asked = cloud(&[8, 8]);
+    (0..8).for_each(|_| {
+        ask(&mut asked, 1, &[0, 1]);
+    });
+    asked.hosts[0].vms = [70, 71].map(VmId).into();
+    // a direction for what moves together, beside what all do
+    let along = |of: &[f64]| Sketch::from_fn(|index| [&[9.0], of].concat().get(index).copied().unwrap_or(0.0));
+    let mut all = demands(&asked);
+    for (vm, sketch) in [
+        along(&[2.0]),
+        along(&[1.0]),
+        along(&[1.0, 1.0, 1.0, 1.0]),
+        along(&[1.001, 1.0, 1.0, 1.0]),
+        along(&[-1.0]),
+        along(&[5.0, 1.0]),
+        along(&[1.0, 1.0]),
+        along(&[1.0]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        all.vms[vm].sketch = sketch;
+    }
+    all.sketches.insert(VmId(70), along(&[1.0, 0.1]));
+    let (input, policy) = (PlanningInput::new(&asked, &all), Policy::default());
+    Prepared::new(&input, &policy).with(&input, &policy, &HashMap::new(), |context| {
+        let (units, _) = units(context, input.retries);
+        let named = |at: &[(usize, usize)], host: usize| {
+            let ledger = booked(context, &units, at);
+            rises_with(&units[0], &ledger, host).into_iter().map(|vm| vm.0).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&[(0, 0)], 0), [70], "not itself");
+        assert_eq!(named(&[(1, 0), (2, 0), (4, 0)], 0), [1, 70]);
+        // half alike is by chance, a little more is not
+        assert_eq!(named(&[(2, 1), (3, 1), (4, 1)], 1), [3]);
+        // at most three, the most alike first, by number where they are equal
+        assert_eq!(named(&[(6, 1), (7, 1), (1, 1), (5, 1), (3, 1)], 1), [1, 7, 5]);
+    });
+}
+
+#[test]
+fn those_that_are_to_move_and_wait_stay_where_they_are_for_the_others() {
+    use crate::model::brief::Brief;
+    use crate::model::report::Report;
+    use crate::placement::testing::{ask, cloud, run};
+    let mut asked = cloud(&[8, 8]);
+    let pending = ask(&mut asked, 1, &[0]);
+    let movers = [(); 3].map(|()| run(&mut asked, 1, 1, &[0]));
+    movers.iter().for_each(|&vm| asked.vms[vm].resched = true);
+    asked.vms[movers[2]].host = None;
+    let refusal = |vm: usize| Refusal {
+        vm: asked.vms[vm].id,
+        text: format!("why {vm}"),
+        lack: None,
+        brief: Brief::Own,
+        set: false,
+    };
+    let refusals = [pending, movers[0], movers[1], movers[2]].map(refusal).into();
+    let planned = Planned { report: Report { refusals, ..Report::default() }, ..Planned::default() };
+    let told = |request: usize| {
+        let mut found: Vec<_> =
+            staying(&asked, &planned, request).into_iter().map(|(vm, why)| (vm, why.text)).collect();
+        found.sort();
+        found
+    };
+    let both: Vec<_> = movers[..2].iter().map(|vm| (*vm, format!("why {vm}"))).collect();
+    assert_eq!((told(pending), told(movers[0])), (both.clone(), both[1..].to_vec()));
+}
