@@ -726,4 +726,68 @@ mod tests {
         assert_eq!(told(true, 5), both("hosts 5, 6 do not tell; they are taken last"));
         assert_eq!(told(false, 7), [""; 0]);
     }
+
+    /// What keeps the first request from each host, when others are booked.
+    fn refused(asked: &Snapshot, at: &[(usize, usize)]) -> Vec<String> {
+        use crate::placement::testing::{booked, placing};
+        placing(asked, &crate::model::policy::Policy::default(), |context, units| {
+            let ledger = booked(context, units, at);
+            let why = |host| ledger.seat(0, host).err().map(|reason| reason.text()).unwrap_or_default();
+            (0..asked.hosts.len()).map(why).collect()
+        })
+    }
+
+    #[test]
+    fn a_domain_with_too_many_or_the_wrong_one_is_told_with_numbers() {
+        let whom = "role \"together\" of VM group set 0";
+        let uneven = |host: usize, vms: usize, skew: usize| {
+            format!("HOST {host} would have {vms} VMs of {whom}, and HOST 2 has 0: ONEAIO_SPREAD allows {skew} more")
+        };
+        let none = String::new;
+        for (skew, at, expected) in [
+            (1, &[(1, 0), (2, 1)][..], [uneven(0, 2, 1), uneven(1, 2, 1)]),
+            (2, &[(1, 0), (2, 1)], [none(), none()]),
+            (2, &[(1, 0), (2, 1), (3, 0)], [uneven(0, 3, 2), none()]),
+            // where it is already it changes nothing
+            (2, &[(0, 0), (1, 0), (2, 1)], [none(), none()]),
+        ] {
+            let found = refused(&wished(3, 4, spread(skew, false)), at);
+            assert_eq!((&found[..2], found[2].as_str()), (&expected[..], ""), "{skew} {at:?}");
+        }
+        let elsewhere = |host: usize| format!("it is in HOST {host}, and 2 of {whom} are in HOST 1: ONEAIO_TOGETHER");
+        let found = refused(&wished(3, 4, together(false)), &[(1, 1), (2, 1)]);
+        assert_eq!(found, [elsewhere(0), none(), elsewhere(2)]);
+        let mut small = wished(3, 2, together(false));
+        small.hosts[1].cpu.0 = 199;
+        let full = format!("HOST 1 has no room for all VMs of {whom} together");
+        assert_eq!(refused(&small, &[]), [none(), full, none()]);
+        let mut silent = wished(2, 2, spread(1, false));
+        silent.groups[0].roles[0].wishes.spread = Some(Spread { by: "RACK".to_owned(), skew: 1, soft: false });
+        silent.hosts[1].attributes.push(crate::model::snapshot::Section::Template, "RACK", "a");
+        let tells_none = format!("it tells no RACK, and {whom} needs one");
+        assert_eq!(refused(&silent, &[]), [tells_none, none()]);
+    }
+
+    #[test]
+    fn what_is_booked_counts_and_what_is_given_back_does_not() {
+        use crate::placement::testing::{booked, placing};
+        for (wishes, broken) in [(spread(1, false), true), (together(false), false), (spread(1, true), false)] {
+            let asked = wished(3, 3, wishes.clone());
+            placing(&asked, &crate::model::policy::Policy::default(), |context, units| {
+                let mut ledger = booked(context, units, &[(0, 0)]);
+                ledger.book(1, Seat::on(0));
+                assert_eq!((ledger.broken(0).is_some(), ledger.consistent(0)), (broken, !broken), "{wishes:?}");
+                ledger.unbook(1);
+                assert_eq!((ledger.broken(0), ledger.consistent(0)), (None, true), "{wishes:?}");
+                assert!(!ledger.alike(0, 1));
+            });
+        }
+        let asked = wished(3, 3, together(false));
+        placing(&asked, &crate::model::policy::Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0), (1, 0)]);
+            ledger.book(2, Seat::on(1));
+            let broken = [0, 1, 2].map(|request| ledger.broken(request).is_some());
+            assert_eq!(broken, [false, false, true]);
+        });
+    }
 }

@@ -691,4 +691,48 @@ mod tests {
         assert_eq!(pairs([0.1, 0.5], [0.5, 0.2]), Ordering::Less);
         assert_eq!(pairs([0.5, 0.1], [0.2, 0.4]), Ordering::Greater);
     }
+
+    /// The second host is evened to nothing.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Cost for Nothing {
+        fn target(&self, host: usize) -> f64 {
+            [2.0, 0.0][host]
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_evened_to_nothing_is_as_brown_as_can_be_told() {
+        let (asked, all) = busy();
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+        let nothing = Costs::from(&[|_, _| Some(Arc::new(Nothing))], &asked, &by_cpu(0.0, 1.0));
+        let load = Load::with_costs(&space, nothing);
+        assert_eq!([load.brownness(0), load.brownness(1)], [0.5, 1.0 / SAME]);
+        assert_eq!([load.target(0), load.target(1)], [2.0, 0.0]);
+    }
+
+    #[test]
+    fn what_sums_in_another_order_differ_by_is_not_too_much() {
+        let (asked, mut all) = busy();
+        for (cpu, overfull) in [(800.0 + 1e-8, false), (800.0 + 1e-5, true)] {
+            all.hosts[0].usage.cpu = cpu;
+            let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+            let load = Load::with_costs(&space, Costs::from(&[], &asked, &by_cpu(0.0, 1.0)));
+            assert_eq!((load.is_overfull(0), load.excess(0) > 0.0), (overfull, overfull), "{cpu}");
+        }
+    }
+
+    #[test]
+    fn the_mean_follows_what_moves_on_its_own_host_once() {
+        let (mut asked, mut all) = busy();
+        // it asks for more than the host uses: what leaves is what is there
+        all.hosts[0].usage.cpu = 100.0;
+        (asked.vms[0].resched, asked.vms[0].host) = (true, Some(crate::model::ids::HostId(0)));
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+        let mut load = Load::with_costs(&space, twice());
+        load.book_and_follow(&space, 0, 0);
+        near(load.used(0).part[0], 0.25);
+        near(load.aimed().part[0], load.mean().part[0]);
+    }
 }

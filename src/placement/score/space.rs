@@ -754,4 +754,27 @@ mod tests {
         asked.hosts[0].closed = true;
         assert_eq!(allocated(&asked), (0.25, true, false));
     }
+
+    #[test]
+    fn what_runs_already_does_not_come_and_what_nobody_tells_is_like_the_mean() {
+        let mut asked = cloud(&[8, 8]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        asked.vms[1].state = VmState::Active;
+        let mut all = crate::placement::testing::demands(&asked);
+        (all.vms[0].level.disk_io, all.vms[1].level.disk_io) = (Some(10.0), Some(30.0));
+        (all.hosts[0].usage.disk_io, all.hosts[1].usage.disk_io) = (Some(40.0), None);
+        let values = Values::new(Dimension::Used(Resource::DiskIo), &asked, &all).expect("some measure it");
+        assert_eq!((values.vms, values.hosts), (vec![10.0, 30.0, 20.0], vec![40.0, 40.0]));
+        // 80 on hosts, 10 and 20 that come: twice that on two hosts
+        assert_eq!(values.half_full, 110.0);
+        for demand in &mut all.vms {
+            demand.level.disk_io = None;
+        }
+        let values = Values::new(Dimension::Used(Resource::DiskIo), &asked, &all).expect("a host measures it");
+        assert_eq!((values.vms, values.half_full), (vec![0.0; 3], 80.0));
+        assert!(Values::new(Dimension::Used(Resource::NetIo), &asked, &all).is_none());
+        assert!(Values::new(Dimension::Class(1), &asked, &all).is_none());
+    }
 }
