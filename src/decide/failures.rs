@@ -323,7 +323,7 @@ mod tests {
         let own = |vm: i32| shunned.own.get(&VmId(vm)).map(|hosts| hosts.iter().map(|host| host.0).collect::<Vec<_>>());
         assert_eq!([own(1), own(2), own(3)], [Some(vec![3, 4]), Some(vec![3]), None]);
         assert_eq!(shunned.failing.len(), 1);
-        let notices: Vec<_> = asked.notices.iter().map(|one| one.subject.clone()).collect();
+        let notices: Vec<_> = asked.notices.iter().map(|one| one.subject).collect();
         assert_eq!(notices, [Subject::Host(HostId(3))]);
         // what is given back is given back once
         assert!(!shunned.give_back(&mut asked, &[VmId(3), VmId(9)].into()));

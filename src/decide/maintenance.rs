@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(told(&[2]), []);
         let group = Subject::Group(asked.groups[0].id);
         // one leaves its affined set, for a host that its role shuns
-        assert_eq!(told(&[0, 2]), [(group.clone(), text("affinity and host affinity", "0"))]);
+        assert_eq!(told(&[0, 2]), [(group, text("affinity and host affinity", "0"))]);
         assert_eq!(told(&[0, 1]), [(group, text("host affinity", "0, 1"))]);
     }
 }

@@ -137,7 +137,8 @@ mod tests {
     }
 
     fn moves<'s, 'a>(state: &'s mut State<'a>, units: &'s [usize], only_overfull: bool) -> Moves<'s, 'a> {
-        Moves { state, units, only_overfull, taken: Vec::new() }
+        let limit = state.scene().limit();
+        Moves { state, units, only_overfull, limit, taken: Vec::new() }
     }
 
     fn goes(piece: usize, to: usize) -> Change {
@@ -183,12 +184,13 @@ mod tests {
     #[test]
     fn there_is_room_where_a_unit_fits_or_takes_the_place_of_another_within_the_limit() {
         // with so many migrations allowed, and the first VM moved to host 2 or not: room for the second one on host 2,
-        // on host 1, on host 1 for the third one, and for the first one at home
+        // on host 1, on host 1 though the third one leaves; for the third one on host 2, with the first one gone again
+        // and with it; for the first one at home
         for (migrations, moved, expected) in [
-            (None, true, [true, false, true, true]),
-            (Some(1), false, [true, false, true, false]),
-            (Some(1), true, [false, false, false, true]),
-            (Some(2), true, [true, false, true, true]),
+            (None, true, [true, false, false, true, false, true]),
+            (Some(1), false, [true, false, false, true, true, true]),
+            (Some(1), true, [false, false, false, false, false, true]),
+            (Some(2), true, [true, false, false, true, false, true]),
         ] {
             scene(&three(), &limited(migrations), |scene| {
                 let mut state = State::new(scene);
@@ -199,9 +201,14 @@ mod tests {
                     rules.has_room(1, 2, None),
                     rules.has_room(1, 1, None),
                     rules.has_room(1, 1, Some(2)),
+                    rules.has_room(2, 2, Some(0)),
+                    rules.has_room(2, 2, None),
                     rules.has_room(0, 0, None),
                 ];
                 assert_eq!(found, expected, "{migrations:?} {moved}");
+                // where no more are allowed, only what has moved may leave
+                let more = migrations != Some(1) || !moved;
+                assert_eq!([0, 1].map(|piece| rules.may_leave(piece)), [true, more], "{migrations:?} {moved}");
                 let left = migrations.unwrap_or(9) as usize - usize::from(moved);
                 assert_eq!(rules.apply(&[goes(1, 2)]), left >= 1, "{migrations:?} {moved}");
             });

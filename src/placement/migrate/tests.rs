@@ -293,7 +293,9 @@ fn who_is_set_aside_holds_its_host_for_its_own_reason() {
 }
 
 /// What a drain of host 0 finds: who goes where, who is in the way, and how many VMs there are.
-fn drained(asked: &Snapshot) -> (Vec<(i32, i32)>, Vec<(i32, String)>, usize) {
+type Found = (Vec<(i32, i32)>, Vec<(i32, String)>, usize);
+
+fn drained(asked: &Snapshot) -> Found {
     let all = demands(asked);
     let found = super::drain(&MigrationInput::new(asked, &cluster(asked), &all), &even(), HostId(0));
     let moves = found.migrated.migrations.iter().map(|one| (one.vm.0, one.to.0)).collect();

@@ -425,18 +425,23 @@ fn a_set_is_told_with_its_number() {
 
 #[test]
 fn what_most_hosts_lack_is_what_excludes_them_else_what_lacks_most() {
-    let miss = |reasons: &[Reason]| Miss { host: 0, reasons: reasons.to_vec(), too_small: false };
-    let (role, little, much) = (Reason::Role("HOST_AFFINED"), cpu(200, 150), memory(GIB, 0));
+    let miss = |reasons: &[&Reason]| Miss {
+        host: 0,
+        reasons: reasons.iter().map(|reason| (*reason).clone()).collect(),
+        too_small: false,
+    };
+    let (role, quota) = (&Reason::Role("HOST_AFFINED"), &Reason::Quota(1));
+    let (little, much) = (&cpu(200, 150), &memory(GIB, 0));
     for (misses, expected) in [
         (vec![], None),
         (vec![miss(&[])], None),
-        (vec![miss(&[little.clone(), much.clone()])], Some(Lack::Memory)),
-        (vec![miss(&[much.clone(), role.clone()])], Some(Lack::Affinity)),
-        (vec![miss(&[much.clone()]), miss(&[little.clone()])], Some(Lack::Cpu)),
-        (vec![miss(&[much.clone()]), miss(&[little]), miss(&[much.clone()])], Some(Lack::Memory)),
+        (vec![miss(&[little, much])], Some(Lack::Memory)),
+        (vec![miss(&[much, role])], Some(Lack::Affinity)),
+        (vec![miss(&[much]), miss(&[little])], Some(Lack::Cpu)),
+        (vec![miss(&[much]), miss(&[little]), miss(&[much])], Some(Lack::Memory)),
         // no room at all counts less than what no room would mend
-        (vec![miss(&[Reason::Quota(1), much.clone()])], Some(Lack::Quota)),
-        (vec![miss(&[much, Reason::Quota(1)])], Some(Lack::Quota)),
+        (vec![miss(&[quota, much])], Some(Lack::Quota)),
+        (vec![miss(&[much, quota])], Some(Lack::Quota)),
     ] {
         assert_eq!(most_frequent(&misses), expected);
     }
