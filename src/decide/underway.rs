@@ -121,7 +121,8 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
         let in_motion = if answer.shown {
-            rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
+            // oned applies one plan at a time: an older one is over
+            answer.at == newest_shown && rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };

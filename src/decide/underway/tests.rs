@@ -82,6 +82,11 @@ fn who_waits_for_a_turn_in_a_long_plan_is_under_way_while_it_lasts() {
     let lasts = 2 * TICK * 2 + 2 * TICK;
     assert_eq!(on_the_way(&[1], &wide(lasts)), [(1, 2)]);
     assert_eq!(on_the_way(&[1], &wide(lasts + 1)), []);
+    // a newer answer was applied since: this one is over
+    let mut newer = plan(30_000).to_vec();
+    newer.extend([(5, 3, 5000), (6, 4, 5000)]);
+    assert_eq!(on_the_way(&[1], &newer), []);
+    assert_eq!(on_the_way(&[1, 5, 6], &newer), [(1, 2)], "it was dropped");
     // three begin at once
     assert_eq!(on_the_way(&[1], &wide(100)[..3]), []);
     assert!(found(&[1], &plan(100)).unshown.is_empty(), "it is shown");

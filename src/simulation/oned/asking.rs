@@ -38,6 +38,11 @@ pub struct Asking {
 }
 
 impl Asking {
+    /// Whether a request is being written, waits, or is being answered.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.in_hand.is_some() || !self.queue.is_empty() || !self.matched.is_empty()
+    }
+
     /// As oned begins after a restart.
     pub(super) fn restarted(&self, now: Millis) -> Self {
         Self { generation: self.generation + 1, last: now, requests: self.requests, ..Self::default() }
