@@ -349,3 +349,68 @@ fn judged(snapshot: &Snapshot, cluster: &Cluster, migrated: &mut Migrated, polic
     }
     dropped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::testing::{cloud, run};
+
+    fn named(id: i32) -> Cluster {
+        Cluster { id: ClusterId(id), ..Cluster::default() }
+    }
+
+    #[test]
+    fn a_request_is_about_the_cluster_that_is_named_or_its_only_one() {
+        let asked = |clusters: &[i32]| Snapshot {
+            clusters: clusters.iter().map(|id| named(*id)).collect(),
+            ..Snapshot::default()
+        };
+        let found = |clusters: &[i32], id: Option<i32>| {
+            cluster(&asked(clusters), id.map(ClusterId)).map(|found| found.id.0).map_err(|error| error.to_string())
+        };
+        assert_eq!((found(&[3, 4], None), found(&[3, 4], Some(4))), (Ok(3), Ok(4)));
+        let none = "the request holds no cluster: this is no optimize request (a placement is for `oneaio place`)";
+        assert_eq!((found(&[], None), found(&[], Some(4))), (Err(none.to_owned()), Err(none.to_owned())));
+        let other = "the request is not about cluster 9: CLUSTER_POOL holds 1, 2, 3, 4, 5";
+        assert_eq!(found(&[1, 2, 3, 4, 5, 6], Some(9)), Err(other.to_owned()));
+    }
+
+    #[test]
+    fn limits_on_migrations_are_for_optimizations() {
+        let mut policy = Policy::default();
+        (policy.optimize.migrations, policy.optimize.host_migrations) = (Some(1), Some(2));
+        (policy.optimize.datastore_migrations, policy.optimize.minimum_gain) = (Some(3), 0.5);
+        let free = without_limits(&policy).optimize;
+        assert_eq!((free.migrations, free.host_migrations), (None, None));
+        assert_eq!((free.datastore_migrations, free.minimum_gain), (Some(3), 0.5));
+    }
+
+    #[test]
+    fn who_pauses_is_told_so_and_is_as_before_afterwards() {
+        use crate::model::snapshot::LastRun;
+        let mut asked = cloud(&[8, 8]);
+        for _ in 0..2 {
+            let vm = run(&mut asked, 4, 0, &[0, 1]);
+            asked.vms[vm].last_run = Some(LastRun { sequence: 3, began: 1, ended: 0 });
+        }
+        asked.vms[1].blocked = true;
+        let drs = OneDrs { full: true, ..OneDrs::default() };
+        asked.clusters = vec![Cluster { id: ClusterId(0), drs, ..Cluster::default() }];
+        let known = Attempts { failed: 5, at: 1_000, sequence: 3, error: String::new() };
+        let attempts = [(VmId(0), known)].into();
+        let recall = Recall { attempts, now: 2_000, ..Recall::default() };
+        let found = optimize(asked.clone(), None, &recall, &Policy::default()).unwrap();
+        assert_eq!(found.snapshot.vms.iter().map(|vm| vm.blocked).collect::<Vec<_>>(), [false, true]);
+        let staying: Vec<(i32, &str)> = found.migrated.staying.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+        assert_eq!((staying[0].0, staying[1]), (0, (1, "has ONEDRS_BLOCKED=YES")));
+        assert!(staying[0].1.starts_with("its migration was planned 6 times and did not happen"), "{staying:?}");
+        assert!(found.migrated.migrations.is_empty() && found.attempts.is_empty());
+        // nothing is known of it: it moves, and that is remembered
+        let recall = Recall { now: 2_000, ..Recall::default() };
+        let found = optimize(asked, None, &recall, &Policy::default()).unwrap();
+        assert_eq!(found.migrated.migrations.len(), 1);
+        let again = Attempts { failed: 0, at: 2_000, sequence: 3, error: String::new() };
+        assert_eq!(found.attempts, [(VmId(0), again)]);
+        assert_eq!((found.placements(5).len(), found.dropped.len()), (0, 0));
+    }
+}

@@ -300,4 +300,64 @@ mod tests {
         assert_eq!((told.len(), told[0], told[1], told[49]), (50, 78, 79, 31));
         assert!(FailingHost::worst(&[]).next().is_none());
     }
+
+    #[test]
+    fn who_has_other_hosts_is_kept_from_those_where_starts_fail() {
+        use crate::model::snapshot::Candidates;
+        let host = |id| crate::model::snapshot::Host::plain(HostId(id), Cpu(800), Memory(1));
+        let offers =
+            |vm: usize, hosts: &[u32]| Candidates { vm, hosts: hosts.into(), datastores: [].into(), nics: Vec::new() };
+        // hosts 3, 4 and 5: both fail on 3, VM 1 on 4 as well, long ago; VM 3 knows only 3, VM 4 is new
+        let mut asked = Snapshot {
+            hosts: [3, 4, 5].map(host).into(),
+            vms: vec![vm(1, &[(3, 10, 99_000), (4, 10, 50_000)]), vm(2, &[(3, 10, 99_900)]), vm(3, &[]), vm(4, &[])],
+            candidates: vec![offers(0, &[0, 1, 2]), offers(1, &[0, 1]), offers(2, &[0]), offers(3, &[0, 1, 2])],
+            ..Snapshot::default()
+        };
+        let hosts = |asked: &Snapshot| -> Vec<Vec<u32>> {
+            asked.candidates.iter().map(|candidates| candidates.hosts.to_vec()).collect()
+        };
+        let before = hosts(&asked);
+        let mut shunned = shun(&mut asked, &Recall { now: 7, ..Recall::default() }, &Policy::default());
+        assert_eq!(hosts(&asked), [vec![2], vec![1], vec![0], vec![1, 2]]);
+        let own = |vm: i32| shunned.own.get(&VmId(vm)).map(|hosts| hosts.iter().map(|host| host.0).collect::<Vec<_>>());
+        assert_eq!([own(1), own(2), own(3)], [Some(vec![3, 4]), Some(vec![3]), None]);
+        assert_eq!(shunned.failing.len(), 1);
+        let notices: Vec<_> = asked.notices.iter().map(|one| one.subject).collect();
+        assert_eq!(notices, [Subject::Host(HostId(3))]);
+        // what is given back is given back once
+        assert!(!shunned.give_back(&mut asked, &[VmId(3), VmId(9)].into()));
+        assert!(shunned.give_back(&mut asked, &[VmId(2), VmId(3)].into()));
+        assert_eq!(hosts(&asked), [vec![2], vec![0, 1], vec![0], vec![1, 2]]);
+        assert!(!shunned.give_back(&mut asked, &[VmId(2)].into()));
+        shunned.give_all_back(&mut asked);
+        assert_eq!(hosts(&asked), before);
+    }
+
+    #[test]
+    fn a_failure_is_as_old_as_the_request_says() {
+        let asked = |taken_at: i64, ended: i64| Snapshot {
+            taken_at,
+            vms: vec![vm(1, &[(3, 10, ended)])],
+            ..Snapshot::default()
+        };
+        assert_eq!(moment(&asked(500, 900)), Some(900));
+        assert_eq!(moment(&asked(900, 500)), Some(900));
+        assert_eq!(moment(&asked(0, 0)), None);
+        let longest = i64::from(Policy::default().retry.longest);
+        for (seconds, ended, now, within, expected) in [
+            (longest, 1_000, 2_000, 1_000, true),
+            (longest + 1, 1_000, 2_000, 1_000, false),
+            (10, 1_000, 2_001, 1_000, false),
+            (10, 1_000, 0, 10, true),
+            (10, 0, 0, 10, false),
+        ] {
+            let found = failed(&vm(1, &[(3, seconds, ended)]), now, longest, within);
+            assert_eq!(found.get(&HostId(3)).copied(), expected.then_some(ended), "{seconds} {ended} {now} {within}");
+        }
+        // the last time counts, in whatever order they are told
+        for stays in [[(3, 10, 500), (3, 10, 900)], [(3, 10, 900), (3, 10, 500)]] {
+            assert_eq!(failed(&vm(1, &stays), 1_000, longest, 1_000), [(HostId(3), 900)].into());
+        }
+    }
 }

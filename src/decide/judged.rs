@@ -63,3 +63,51 @@ impl Decided {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::decide::place_snapshot;
+    use crate::model::history::Recall;
+    use crate::model::ids::{DatastoreId, HostId, VmId};
+    use crate::model::plan::{Action, Operation, Plan};
+    use crate::model::policy::Policy;
+    use crate::model::units::{Cpu, Memory};
+    use crate::placement::testing::{ask, cloud};
+
+    #[test]
+    fn a_plan_is_judged_by_what_it_places_and_how_full_and_even_it_leaves_hosts() {
+        let mut asked = cloud(&[8, 4]);
+        (asked.hosts[0].memory, asked.hosts[1].memory) = (Memory(4096), Memory(4096));
+        asked.hosts[0].cpu_allocated = Cpu(400);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 2, &[0, 1]);
+        });
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, ..Policy::default() };
+        let decided = place_snapshot(asked, &Recall::default(), &policy);
+        let action = |(vm, host): &(i32, i32)| Action {
+            vm: VmId(*vm),
+            operation: Operation::Deploy,
+            host: HostId(*host),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        for (plan, placed, fullest, breaches) in [
+            (&[][..], 0, 0.5, 0),
+            (&[(0, 0)], 1, 0.75, 0),
+            (&[(0, 0), (1, 1)], 2, 0.75, 0),
+            (&[(0, 1), (1, 1)], 2, 1.0, 0),
+            (&[(0, 1), (1, 1), (2, 1)], 3, 1.5, 1),
+            // of a second action for a VM, and of what nobody knows, only a breach is left
+            (&[(0, 0), (0, 1)], 1, 0.75, 1),
+            (&[(0, 7)], 0, 0.5, 1),
+            (&[(9, 0)], 0, 0.5, 1),
+        ] {
+            let judged = decided.judge(&Plan { actions: plan.iter().map(action).collect() }, &policy);
+            assert_eq!((judged.placed, judged.waiting), (placed, 3 - placed), "{plan:?}");
+            assert_eq!((judged.fullest_host, judged.breaches.len()), (fullest, breaches), "{plan:?}");
+        }
+        let even = decided.judge(&Plan { actions: [(0, 1)].iter().map(action).collect() }, &policy);
+        assert!(even.objective.abs() < 1e-12, "{}", even.objective);
+        assert!(even.footprint.kwh_per_day > 0.0);
+    }
+}

@@ -138,4 +138,68 @@ mod tests {
         let now: Vec<i32> = planned.plan.actions.iter().map(|action| action.vm.0).collect();
         assert_eq!(now, [1, 100, 101]);
     }
+
+    #[test]
+    fn who_comes_next_is_told_and_is_no_decision_of_now() {
+        use crate::model::demand::{Basis, Source};
+        use crate::model::report::{Decision, HostReport};
+        let action = |vm, host| Action {
+            vm: VmId(vm),
+            operation: Operation::Deploy,
+            host: HostId(host),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        let decision = |vm: i32, host: i32| Decision {
+            vm: VmId(vm),
+            host: HostId(host),
+            datastore: DatastoreId(0),
+            score_before: 0.0,
+            score_after: 0.0,
+            demand: Source::Request,
+            class: None,
+            cpu_deviation: 0.0,
+            why: String::new(),
+        };
+        let host = |id: i32, arrivals: usize| HostReport {
+            id: HostId(id),
+            name: String::new(),
+            cpu_allocated: (0.0, 0.0),
+            memory_allocated: (0.0, 0.0),
+            score: (0.0, 0.0),
+            green: None,
+            basis: Basis::Allocation,
+            arrivals,
+        };
+        let vms = [(1, 1), (2, 2), (3, 1), (4, 1)];
+        let mut planned = Planned {
+            plan: Plan { actions: vms.map(|(vm, host)| action(vm, host)).into() },
+            report: Report {
+                decisions: vms.map(|(vm, host)| decision(vm, host)).into(),
+                hosts: vec![host(1, 3), host(2, 1)],
+                later: vec![(VmId(9), "later".to_owned())],
+                ..Report::default()
+            },
+        };
+        let sent = put_off(&mut planned, &[VmId(4), VmId(1), VmId(7)].into(), "not now");
+        assert_eq!(sent, [(VmId(1), HostId(1)), (VmId(4), HostId(1))]);
+        let left = |planned: &Planned| planned.plan.actions.iter().map(|action| action.vm.0).collect::<Vec<_>>();
+        assert_eq!(left(&planned), [2, 3]);
+        let report = &planned.report;
+        assert_eq!(report.decisions.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(report.hosts.iter().map(|host| host.arrivals).collect::<Vec<_>>(), [1, 1]);
+        let next = "fits on host 1 and comes next: not now";
+        let later: Vec<(i32, &str)> = report.later.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+        assert_eq!(later, [(1, next), (4, next), (9, "later")]);
+        assert_eq!(put_off(&mut planned, &BTreeSet::new(), "not now"), []);
+        assert_eq!((left(&planned), planned.report.later.len()), (vec![2, 3], 3));
+    }
+
+    #[test]
+    fn at_least_one_goes_out_whatever_the_executor_says() {
+        let none = Executor { per_host: 1, per_cluster: 0 };
+        assert_eq!(cut_to(&[1, 2], Pace::Quick, none), (vec![0], vec![1]));
+        let nobody = Executor { per_host: 0, per_cluster: 9 };
+        assert_eq!(cut_to(&[1, 2, 1], Pace::Unknown, nobody), (vec![0, 1], vec![2]));
+    }
 }

@@ -33,7 +33,7 @@ pub fn pause(snapshot: &mut Snapshot, cluster: &Cluster, recall: &Recall) -> BTr
         let vm = &mut snapshot.vms[vm];
         let Some(failed) = not_migrated(vm, recall).filter(|failed| *failed >= FREE) else { continue };
         let at = recall.attempts.get(&vm.id).map_or(0, |known| known.at);
-        let doubled = 1_i64.checked_shl(failed - FREE).filter(|times| *times > 0).unwrap_or(i64::MAX);
+        let doubled = 2_i64.checked_pow(failed - FREE).unwrap_or(i64::MAX);
         let until = at.saturating_add(PAUSE.saturating_mul(doubled).min(LONGEST));
         if (at..until).contains(&recall.now) && !vm.blocked {
             vm.blocked = true;
@@ -111,5 +111,37 @@ mod tests {
         assert_eq!(planned, [1, 2, 8, 20]);
         assert!(pause(&mut snapshot(4), &full, &recall).is_empty(), "it has migrated since");
         assert!(pause(&mut snapshot(3), &Cluster::default(), &recall).is_empty(), "nobody carries plans out");
+    }
+
+    #[test]
+    fn a_migration_has_not_happened_where_a_minute_later_nothing_has_changed() {
+        let known = |failed: u32| Attempts { failed, at: 1_000, sequence: 3, error: String::new() };
+        let asked = |failed: u32, now: i64, sequence: i64| {
+            let recall = Recall { attempts: [(VmId(7), known(failed))].into(), now, ..Recall::default() };
+            not_migrated(&snapshot(sequence).vms[0], &recall)
+        };
+        assert_eq!([asked(0, 1_059, 3), asked(0, 1_060, 3), asked(4, 1_060, 3)], [None, Some(1), Some(5)]);
+        assert_eq!([asked(0, 1_060, 4), asked(u32::MAX, 1_060, 3)], [None, Some(u32::MAX)]);
+        let full = Cluster { drs: OneDrs { full: true, ..OneDrs::default() }, ..Cluster::default() };
+        let text = |failed: u32, now: i64, blocked: bool| {
+            let mut asked = snapshot(3);
+            asked.vms[0].blocked = blocked;
+            let recall = Recall { attempts: [(VmId(7), known(failed))].into(), now, ..Recall::default() };
+            let found = pause(&mut asked, &full, &recall);
+            assert_eq!(asked.vms[0].blocked, blocked || !found.is_empty());
+            found.get(&VmId(7)).cloned().unwrap_or_default()
+        };
+        let told = |times: u32, until: i64| {
+            format!("its migration was planned {times} times and did not happen; tried again after {}", utc(until))
+        };
+        assert_eq!(text(1, 1_060, false), told(2, 1_000 + 3_600));
+        assert_eq!(text(3, 1_060, false), told(4, 1_000 + 4 * 3_600));
+        assert_eq!(text(90, 1_060, false), told(91, 1_000 + 86_400));
+        assert_eq!(text(1, 4_599, false), told(2, 4_600));
+        // it is over; it has just begun; it stays for a reason of its own; there is no clock
+        assert_eq!(
+            [text(1, 4_600, false), text(0, 1_060, false), text(1, 1_060, true), text(1, 0, false)],
+            [const { String::new() }; 4]
+        );
     }
 }

@@ -74,7 +74,8 @@ impl Memory {
     #[must_use]
     pub fn text(self) -> String {
         let kib = self.0 as f64;
-        if kib.abs() >= 1024.0 * 1024.0 {
+        // what would be told as 1024 MiB is told as 1 GiB
+        if kib.abs() >= 1023.5 * 1024.0 {
             format!("{} GiB", trimmed(kib / (1024.0 * 1024.0), 1))
         } else if kib.abs() >= 1024.0 {
             format!("{} MiB", trimmed(kib / 1024.0, 0))
@@ -137,6 +138,9 @@ mod tests {
         assert_eq!((Cpu(100).text(), Cpu(0).text()), ("1 core".to_owned(), "0 cores".to_owned()));
         assert_eq!(Memory(2048).texts(Memory(2049)), ("2048 KiB".to_owned(), "2049 KiB".to_owned()));
         assert_eq!(Memory(512).text(), "512 KiB");
+        let (gib, less) = (Memory(1 << 20), Memory((1 << 20) - 1));
+        assert_eq!(gib.texts(less), ("1048576 KiB".to_owned(), "1048575 KiB".to_owned()));
+        assert_eq!((Memory(1023 * 1024).text(), less.text()), ("1023 MiB".to_owned(), "1 GiB".to_owned()));
         assert_eq!(Memory(2048).text(), "2 MiB");
         assert_eq!(Disk(10_240).text(), "10 GB");
         assert_eq!(Disk(700).text(), "700 MB");

@@ -284,4 +284,151 @@ mod tests {
         assert_eq!(running(&asked).count(), 0);
         assert_eq!(fits(&asked, Amount::default()), (0, 0), "of nobody there is no usual size");
     }
+
+    fn seen(cpu: f64, memory: f64, samples: u64, days: Option<f64>) -> Seen {
+        Seen { cpu, memory, coverage: 0.99, samples, days }
+    }
+
+    #[test]
+    fn a_vm_is_sized_by_a_day_of_its_own() {
+        for (samples, days, expected) in [
+            (288, None, true),
+            (287, None, false),
+            (72, Some(1.0), true),
+            (71, Some(1.0), false),
+            (9999, Some(0.99), false),
+        ] {
+            assert_eq!(tells(&seen(0.0, 0.0, samples, days)), expected, "{samples} {days:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_from_enough_is_told_in_steps_with_a_fifth_on_top() {
+        const MIB: i64 = 1024;
+        let enough = |asks: (i64, i64), used: (f64, f64)| {
+            let vm = Vm::plain(VmId(3), Cpu(asks.0), Memory(asks.1 * MIB));
+            sized(&vm, &seen(used.0, used.1 * 1024.0, 300, None)).map(|one| {
+                assert_eq!((one.vm, one.asks.cpu.0, one.asks.memory.0), (VmId(3), asks.0, asks.1 * MIB));
+                (one.enough.cpu.0, one.enough.memory.0 / MIB)
+            })
+        };
+        for (asks, used, expected) in [
+            // 50 and a fifth are 60: half of 120, and 60 less
+            ((120, 1024), (50.0, 900.0), Some((60, 1024))),
+            ((119, 1024), (50.0, 900.0), None),
+            ((120, 1024), (50.1, 900.0), None),
+            // half, but by less than half a core
+            ((90, 1024), (30.0, 900.0), Some((40, 1024))),
+            ((80, 1024), (30.0, 900.0), None),
+            // it uses a tenth more than it asks for
+            ((100, 1024), (110.0, 900.0), None),
+            ((100, 1024), (111.0, 900.0), Some((140, 1024))),
+            // memory: a GiB less, and half of it
+            ((100, 2048), (90.0, 700.0), Some((100, 896))),
+            ((100, 1792), (90.0, 700.0), None),
+            ((100, 2048), (90.0, 860.0), None),
+            // nothing is no size
+            ((100, 4096), (0.0, 0.0), Some((10, 128))),
+        ] {
+            assert_eq!(enough(asks, used), expected, "{asks:?} {used:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_counts_each_vm_that_runs_once() {
+        let mut asked = cloud(&[32, 8]);
+        asked.hosts.iter_mut().for_each(|host| host.memory = Memory(16 << 20));
+        let [little, much, right, unknown, less, parked, odd] = [(); 7].map(|()| run(&mut asked, 4, 0, &[0, 1]));
+        asked.vms[odd].host = None;
+        asked.vms[parked].state = VmState::Parked;
+        let used = [(little, 10.0), (much, 500.0), (right, 300.0), (less, 100.0), (parked, 1.0), (odd, 460.0)];
+        let histories: Histories =
+            used.map(|(vm, cpu)| (asked.vms[vm].id, seen(cpu, 900.0, 999, None))).into_iter().collect();
+        let cluster = crate::model::cluster::Cluster { name: "c".to_owned(), ..Default::default() };
+        let all = demands(&asked);
+        let found = advise(&MigrationInput::new(&asked, &cluster, &all), &Policy::default(), &histories);
+        assert_eq!((found.name.as_str(), found.hosts, found.vms, found.unknown, found.right), ("c", 2, 6, 1, 1));
+        let vms = |sized: &[Sized]| sized.iter().map(|one| one.vm.0 as usize).collect::<Vec<_>>();
+        assert_eq!((vms(&found.over), vms(&found.under)), (vec![little, less], vec![much, odd]));
+        // 400 less 20 and less 120
+        assert_eq!(found.gain, Amount { cpu: Cpu(380 + 280), memory: Memory(0) });
+        assert_eq!(asked.vms[unknown].id.0 as usize, unknown);
+        // four cores are free on host 0, and nearly seven more would be
+        assert_eq!((found.room.by_allocation, found.room.by_right_size), (3, 4));
+    }
+
+    #[test]
+    fn at_its_peak_a_vm_uses_the_most_that_is_known_of_it_and_its_host_with_it() {
+        let mut asked = cloud(&[8, 8]);
+        let vms = [(); 4].map(|()| run(&mut asked, 1, 1, &[0, 1]));
+        asked.vms[vms[3]].state = VmState::Parked;
+        let mut all = demands(&asked);
+        for (vm, (level, peak)) in vms.into_iter().zip([(10.0, 20.0), (30.0, 20.0), (10.0, 20.0), (10.0, 20.0)]) {
+            (all.vms[vm].level.cpu, all.vms[vm].peak.cpu, all.vms[vm].cpu_deviation) = (level, peak, 5.0);
+        }
+        all.hosts[1].spread = Spread { alone: 4.0, ..Spread::default() };
+        let (before, here) = (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu);
+        let histories: Histories = [(asked.vms[vms[2]].id, seen(70.0, 0.0, 1, None))].into();
+        let peaks = at_their_peaks(&asked, &all, &histories);
+        for (vm, expected) in vms.into_iter().zip([20.0, 30.0, 70.0, 20.0]) {
+            let of = &peaks.vms[vm];
+            assert_eq!((of.level.cpu, of.peak.cpu, of.cpu_deviation), (expected, expected, 0.0));
+        }
+        assert_eq!((peaks.hosts[0].usage.cpu, peaks.hosts[1].usage.cpu), (before, here + 10.0 + 60.0));
+        assert_eq!(peaks.hosts[1].spread, Spread::default());
+    }
+
+    #[test]
+    fn a_host_is_empty_where_nobody_is_or_will_be_and_it_takes_vms() {
+        let mut asked = cloud(&[8, 8, 8, 8, 8]);
+        let vm = run(&mut asked, 1, 0, &[0, 1]);
+        asked.hosts[1].vms = vec![VmId(77)];
+        let pending = run(&mut asked, 1, 2, &[0]);
+        asked.hosts[2].vms.clear();
+        asked.vms[pending].state = VmState::Pending;
+        (asked.hosts[3].closed, asked.hosts[4].enabled) = (true, false);
+        let ids = |hosts: Vec<HostId>| hosts.into_iter().map(|host| host.0).collect::<Vec<_>>();
+        assert_eq!(ids(empty(&asked, |_| None)), [2]);
+        let goes = |id: VmId| (id == asked.vms[vm].id).then_some(HostId(2));
+        assert_eq!(ids(empty(&asked, goes)), [0]);
+        // the host does not list it, but it is there
+        asked.hosts[0].vms.clear();
+        for (state, expected) in [(VmState::Active, vec![2]), (VmState::Parked, vec![2]), (VmState::Other, vec![0, 2])]
+        {
+            asked.vms[vm].state = state;
+            assert_eq!(ids(empty(&asked, |_| None)), expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn by_use_so_many_fit_as_hosts_are_expected_to_bear() {
+        let mut asked = cloud(&[8, 4]);
+        asked.hosts.iter_mut().for_each(|host| host.memory = Memory(16 * 1024));
+        for _ in 0..2 {
+            let vm = run(&mut asked, 4, 0, &[0, 1]);
+            asked.vms[vm].memory = Memory(1024);
+        }
+        let mut all = demands(&asked);
+        for demand in &mut all.vms {
+            (demand.level.cpu, demand.peak.memory) = (100.0, 512.0);
+        }
+        (all.hosts[0].usage.cpu, all.hosts[0].usage.memory) = (200.0, 1024.0);
+        let running: Vec<usize> = running(&asked).collect();
+        let by_use =
+            |asked: &Snapshot, all: &Demands| room(asked, all, &Policy::default(), &running, &HashMap::new()).by_use;
+        // six cores on host 0, four on host 1
+        assert_eq!(by_use(&asked, &all), 10);
+        all.vms.iter_mut().for_each(|demand| demand.peak.memory = 4096.0);
+        // three by memory on host 0, four on host 1
+        assert_eq!(by_use(&asked, &all), 7);
+        asked.hosts[1].closed = true;
+        assert_eq!(by_use(&asked, &all), 3);
+        for demand in &mut all.vms {
+            (demand.level.cpu, demand.peak.memory) = (0.0, 0.0);
+        }
+        assert_eq!(by_use(&asked, &all), 0);
+        // a tenth of a percent of a core each: more is no answer
+        all.vms.iter_mut().for_each(|demand| demand.level.cpu = 0.01);
+        assert_eq!(by_use(&asked, &all), MOST);
+    }
 }

@@ -28,7 +28,7 @@ pub mod search;
 pub mod spare;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod work;
 
 pub use deploy::draft::PlanningInput;

@@ -150,3 +150,38 @@ pub fn compare(a: Quality, b: Quality) -> Ordering {
     let vms = a.placed.cmp(&b.placed).then(a.late.cmp(&b.late));
     vms.then(a.size.total_cmp(&b.size)).then(b.objective.total_cmp(&a.objective))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_vms_are_better_then_late_ones_then_larger_ones_then_more_even_hosts() {
+        let of = |placed, late, size, objective| Quality { placed, late, size, objective };
+        let order = [
+            of(2, 0, 1.0, 0.1),
+            of(2, 1, 1.0, 0.5),
+            of(2, 1, 1.0, 0.4),
+            of(2, 1, 2.0, 0.9),
+            of(2, 2, 0.0, 0.9),
+            of(3, 0, 0.0, 0.9),
+        ];
+        for (i, a) in order.iter().enumerate() {
+            for (j, b) in order.iter().enumerate() {
+                assert_eq!(compare(*a, *b), i.cmp(&j), "{a:?} {b:?}");
+            }
+        }
+        let draft = |quality: Quality, hopeful: bool| Draft {
+            seats: Vec::new(),
+            order: Vec::new(),
+            why: Vec::new(),
+            refusals: Vec::new(),
+            quality,
+            hopeful,
+        };
+        // the first of equals
+        for (a, b, first) in [(0, 0, true), (1, 0, true), (0, 1, false)] {
+            assert_eq!(better(draft(order[a], true), draft(order[b], false)).hopeful, first, "{a} {b}");
+        }
+    }
+}

@@ -195,4 +195,80 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{allocated} {memory_allocated} {memory}: {found}");
         }
     }
+
+    use crate::placement::testing::{bind, booked};
+
+    #[test]
+    fn units_are_taken_in_the_order_that_is_asked_for() {
+        let mut asked = cloud(&[8, 8, 8]);
+        // cores and hosts of each, and a set of two
+        for (cores, hosts) in
+            [(2, &[0, 1, 2][..]), (2, &[0]), (4, &[0, 1]), (1, &[1]), (1, &[0, 1, 2]), (1, &[0, 1, 2])]
+        {
+            ask(&mut asked, cores, hosts);
+        }
+        bind(&mut asked, &[4, 5]);
+        placing(&asked, &Policy::default(), |_, units| {
+            let order = |order: Order, special: usize| sequence(units, order, |unit| unit.members == [special]);
+            // sizes by hosts: 2/3, 2, 2, 1, 2/3
+            for (by, special, expected) in [
+                (Order::Hardest, 9, [2, 1, 3, 0, 4]),
+                (Order::Hardest, 0, [0, 2, 1, 3, 4]),
+                (Order::FewestHosts, 9, [1, 3, 2, 0, 4]),
+                (Order::FewestHosts, 2, [2, 1, 3, 0, 4]),
+                (Order::LargestSets, 2, [4, 2, 1, 3, 0]),
+                (Order::Smallest, 2, [3, 1, 0, 4, 2]),
+                (Order::Given, 2, [0, 1, 2, 3, 4]),
+            ] {
+                assert_eq!(order(by, special), expected, "{by:?} {special}");
+            }
+        });
+        let follows =
+            [Preference::Spread, Preference::Pack, Preference::Nearest, Preference::Lowest, Preference::Chance];
+        assert_eq!(follows.map(Preference::follows_the_mean), [false, false, true, true, false]);
+    }
+
+    #[test]
+    fn of_equal_ones_that_comes_first_that_will_use_most() {
+        let mut asked = cloud(&[8]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 2, &[0]);
+        });
+        placing(&asked, &Policy::default(), |_, units| {
+            let mut units = units.to_vec();
+            units[1].demand *= 2.0;
+            assert_eq!(sequence(&units, Order::Hardest, |_| false), [1, 0, 2]);
+            assert_eq!(sequence(&units, Order::Smallest, |_| false), [1, 0, 2]);
+        });
+    }
+
+    #[test]
+    fn the_best_host_is_that_of_the_preference_and_a_look_at_each_costs_steps() {
+        let mut asked = cloud(&[8, 8, 8, 1]);
+        for (host, cores) in [(0, 4), (1, 6), (2, 1)] {
+            asked.hosts[host].cpu_allocated = Cpu(100 * cores);
+        }
+        let request = ask(&mut asked, 2, &[0, 1, 2, 3]);
+        asked.vms[request].identity.owner = Some(1);
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        placing(&asked, &policy, |context, units| {
+            for (preference, expected) in [
+                (Preference::Spread, 2),
+                (Preference::Pack, 1),
+                // the mean is 11 of 32 quarters of a host and more: nearest with the VM is host 2, lowest as well
+                (Preference::Lowest, 2),
+            ] {
+                let mut ledger = booked(context, units, &[]);
+                let before = context.work.done();
+                let seats = best(&units[request], &mut ledger, preference).expect("it fits");
+                assert_eq!(seats[0].1.host, expected, "{preference:?}");
+                assert!(context.work.done() >= before + 8, "two steps for each host");
+            }
+            let mut ledger = booked(context, units, &[]);
+            let unit = Unit { cpu: Cpu(900), ..units[request].clone() };
+            let before = context.work.done();
+            assert!(best(&unit, &mut ledger, Preference::Spread).is_none());
+            assert_eq!(context.work.done() - before, 8);
+        });
+    }
 }

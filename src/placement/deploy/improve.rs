@@ -106,3 +106,123 @@ impl Rules for Booked<'_, '_, '_> {
         !self.work.spent()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::HostId;
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::{Section, Snapshot};
+    use crate::model::wish::{Liked, Liking};
+    use crate::placement::testing::{ask, bind, booked, cloud, hosts, placing, run};
+
+    /// Calls `look` with the rules over VMs that are booked on these hosts.
+    fn look<T>(asked: &Snapshot, policy: &Policy, at: &[usize], look: impl FnOnce(&mut Booked<'_, '_, '_>) -> T) -> T {
+        placing(asked, policy, |context, units| {
+            let at: Vec<(usize, usize)> = at.iter().copied().enumerate().collect();
+            let mut ledger = booked(context, units, &at);
+            let (units, ledger) = (units.iter().collect(), &mut ledger);
+            let (journal, marks, work) = (Journal::default(), Vec::new(), context.work);
+            look(&mut Booked { units, ledger, journal, marks, work })
+        })
+    }
+
+    fn at(rules: &Booked<'_, '_, '_>) -> Vec<Option<usize>> {
+        let units: Vec<Unit> = rules.units.iter().map(|unit| (*unit).clone()).collect();
+        hosts(&units, rules.ledger)
+    }
+
+    fn goes(piece: usize, to: usize) -> Change {
+        Change { piece, to }
+    }
+
+    /// VMs of so many cores on hosts of 4.
+    fn vms(cores: &[i64]) -> Snapshot {
+        let mut asked = cloud(&[4, 4, 4]);
+        cores.iter().for_each(|cores| {
+            ask(&mut asked, *cores, &[0, 1, 2]);
+        });
+        asked
+    }
+
+    #[test]
+    fn what_is_changed_is_taken_back_the_last_first_until_it_is_kept() {
+        look(&vms(&[2, 2, 3]), &Policy::default(), &[0, 0, 1], |rules| {
+            let places = |of: [usize; 3]| of.map(Some).to_vec();
+            assert!(!rules.apply(&[goes(0, 1), goes(2, 0)]), "host 0 holds another one");
+            assert_eq!(at(rules), places([0, 0, 1]));
+            assert!(rules.apply(&[goes(0, 2)]) && rules.apply(&[goes(1, 2)]));
+            assert_eq!(at(rules), places([2, 2, 1]));
+            rules.undo(1);
+            assert_eq!(at(rules), places([2, 0, 1]));
+            rules.undo(7);
+            assert_eq!(at(rules), places([0, 0, 1]));
+            assert!(rules.apply(&[goes(0, 1), goes(1, 1), goes(2, 0)]));
+            rules.keep();
+            rules.undo(1);
+            assert_eq!(at(rules), places([1, 1, 0]));
+        });
+    }
+
+    #[test]
+    fn there_is_room_for_one_or_in_the_place_of_another() {
+        let policy = Policy { max_per_host: Some(2), ..Policy::default() };
+        look(&vms(&[2, 2, 3]), &policy, &[0, 0, 1], |rules| {
+            let room = |piece, host, less| rules.has_room(piece, host, less);
+            assert_eq!(
+                [room(0, 2, None), room(0, 1, None), room(0, 1, Some(2)), room(2, 0, Some(0))],
+                [true, false, true, false]
+            );
+        });
+        // one more than are allowed, but in the place of one of them
+        look(&vms(&[1, 1, 1]), &policy, &[0, 0, 1], |rules| {
+            assert_eq!([rules.has_room(2, 0, None), rules.has_room(2, 0, Some(0))], [false, true]);
+        });
+    }
+
+    #[test]
+    fn nobody_goes_where_its_rank_or_what_is_wished_is_lower() {
+        let mut ranked = vms(&[1]);
+        ranked.vms[0].rank = "SPEED".to_owned();
+        for (host, speed) in [(0, "5"), (1, "4"), (2, "5")] {
+            ranked.hosts[host].attributes.push(Section::Template, "SPEED", speed);
+        }
+        let mut liked = vms(&[1]);
+        liked.vms[0].likings = vec![Liking { hosts: Liked::Host(HostId(1)), weight: -1.0 }];
+        for asked in [ranked, liked] {
+            look(&asked, &Policy::default(), &[0], |rules| {
+                assert!(!rules.apply(&[goes(0, 1)]));
+                assert!(rules.apply(&[goes(0, 2)]) && rules.apply(&[goes(0, 0)]));
+            });
+            look(&asked, &Policy::default(), &[1], |rules| assert!(rules.apply(&[goes(0, 0)])));
+        }
+    }
+
+    #[test]
+    fn a_vm_of_a_torn_set_does_not_leave_the_larger_part() {
+        let mut asked = cloud(&[4, 4, 4]);
+        for on in [0, 0, 1] {
+            run(&mut asked, 1, on, &[0, 1, 2]);
+        }
+        ask(&mut asked, 1, &[0, 1, 2]);
+        bind(&mut asked, &[0, 1, 2, 3]);
+        asked.candidates.drain(..3);
+        look(&asked, &Policy::default(), &[0], |rules| assert!(!rules.apply(&[goes(0, 1)])));
+        look(&asked, &Policy::default(), &[1], |rules| assert!(rules.apply(&[goes(0, 0)])));
+        placing(&asked, &Policy::default(), |context, units| {
+            let ledger = booked(context, units, &[]);
+            let company = [0, 1, 2].map(|host| greedy::company(&units[0], &ledger, host));
+            assert_eq!(company.map(|one| (one.all, one.runs)), [(2, 2), (1, 1), (0, 0)]);
+        });
+    }
+
+    #[test]
+    fn a_search_ends_with_its_steps() {
+        let policy = Policy { deadline: 0.001, ..Policy::default() };
+        look(&vms(&[1]), &policy, &[0], |rules| {
+            let left = 100_000 - rules.work.done() as usize;
+            assert!(rules.go_on(left - 1));
+            assert!(!rules.go_on(1));
+        });
+    }
+}

@@ -230,4 +230,107 @@ mod tests {
         assert_eq!(placed(0), [1, 2], "two are more than one");
         assert_eq!(placed(9), [0]);
     }
+
+    use crate::model::ids::{DatastoreId, HostId};
+    use crate::model::report::Refusal;
+    use crate::model::wish::{Liked, Liking, Spread};
+    use crate::placement::deploy::draft::Quality;
+    use crate::placement::rules::standing::Seat;
+    use crate::placement::testing::{bind, run};
+
+    fn draft(seats: &[Option<usize>], refused: &[i32]) -> Draft {
+        let refusal =
+            |vm: &i32| Refusal { vm: VmId(*vm), text: format!("why {vm}"), lack: None, brief: Brief::Own, set: false };
+        Draft {
+            seats: seats.iter().map(|host| host.map(Seat::on)).collect(),
+            order: Vec::new(),
+            why: Vec::new(),
+            refusals: refused.iter().map(refusal).collect(),
+            quality: Quality { placed: 0, late: 0, size: 0.0, objective: 0.0 },
+            hopeful: false,
+        }
+    }
+
+    #[test]
+    fn those_are_stranded_that_are_to_move_and_find_no_host() {
+        let mut asked = cloud(&[8, 8]);
+        ask(&mut asked, 1, &[0]);
+        for _ in 0..5 {
+            let vm = run(&mut asked, 1, 1, &[0]);
+            asked.vms[vm].resched = true;
+        }
+        asked.vms[2].state = VmState::Parked;
+        asked.vms[3].resched = false;
+        asked.vms[4].host = None;
+        asked.vms[5].state = VmState::Other;
+        let found = |seats: &[Option<usize>], refused: &[i32]| {
+            let mut found: Vec<_> =
+                stranded(&asked, &draft(seats, refused)).into_iter().map(|(vm, why)| (vm, why.text)).collect();
+            found.sort();
+            found
+        };
+        let all = [0, 1, 2, 3, 4, 5];
+        assert_eq!(found(&[None; 6], &all), [(1, "why 1".to_owned()), (2, "why 2".to_owned())]);
+        assert_eq!(found(&[None, Some(0), None, None, None, None], &all), [(2, "why 2".to_owned())]);
+        assert_eq!(found(&[None; 6], &[0, 2]), [(2, "why 2".to_owned())]);
+        assert_eq!(asked.vms[1].datastore, Some(DatastoreId(0)));
+    }
+
+    #[test]
+    fn a_draft_holds_that_keeps_the_rules_of_groups_where_others_stay() {
+        let mut asked = cloud(&[8, 8]);
+        let stays = run(&mut asked, 1, 0, &[1]);
+        asked.vms[stays].resched = true;
+        let comes = ask(&mut asked, 1, &[0, 1]);
+        bind(&mut asked, &[stays, comes]);
+        let staying = [(stays, Waits::new("stays", Brief::Own))].into();
+        let held = |host: usize| holds(&asked, &draft(&[None, Some(host)], &[]), &staying);
+        assert_eq!((held(0), held(1), holds(&asked, &draft(&[None, None], &[]), &staying)), (true, false, true));
+        // spread likewise
+        asked.groups[0].roles[0].policy = crate::model::snapshot::RolePolicy::None;
+        asked.groups[0].wishes.spread = Some(Spread { by: "HOST".to_owned(), skew: 1, soft: false });
+        let held = |host: usize| holds(&asked, &draft(&[None, Some(host)], &[]), &staying);
+        assert_eq!((held(0), held(1)), (false, true));
+    }
+
+    #[test]
+    fn what_may_be_done_without_and_what_ties_vms_together_is_known() {
+        let mut plain = cloud(&[8]);
+        ask(&mut plain, 1, &[0]);
+        let mut grouped = plain.clone();
+        bind(&mut grouped, &[0]);
+        let mut liked = plain.clone();
+        liked.vms[0].likings = vec![Liking { hosts: Liked::Host(HostId(0)), weight: 1.0 }];
+        let mut soft = grouped.clone();
+        soft.groups[0].wishes.spread = Some(Spread { by: "HOST".to_owned(), skew: 1, soft: true });
+        let mut current = plain.clone();
+        current.vms[0].current_vms_rules.push("CURRENT_VMS = 9".to_owned());
+        for (asked, wishes, depend) in [
+            (plain, false, false),
+            (grouped, false, true),
+            (liked, true, false),
+            (soft, true, true),
+            (current, false, true),
+        ] {
+            assert_eq!((has_wishes(&asked), depend_on_each_other(&asked)), (wishes, depend));
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_told_in_the_report_and_wishes_keep_nobody_waiting() {
+        let mut asked = cloud(&[2, 2]);
+        for cores in [2, 1, 1] {
+            ask(&mut asked, cores, &[0, 1]);
+        }
+        asked.hosts[0].attributes.push(crate::model::snapshot::Section::Template, "ENERGY_RENEWABLE", "odd");
+        // two that would rather be apart take the place of the large one
+        bind(&mut asked, &[1, 2]);
+        asked.groups[0].roles[0].policy = crate::model::snapshot::RolePolicy::None;
+        asked.groups[0].wishes.spread = Some(Spread { by: "HOST".to_owned(), skew: 1, soft: true });
+        let all = demands(&asked);
+        let planned = plan(&PlanningInput::new(&asked, &all), &Policy::default());
+        assert_eq!((planned.plan.actions.len(), planned.report.refusals.len()), (3, 0));
+        assert_eq!(planned.report.notices.len(), 1, "{:?}", planned.report.notices);
+        assert!(planned.report.notices[0].text.starts_with("ENERGY_RENEWABLE is \"odd\""));
+    }
 }

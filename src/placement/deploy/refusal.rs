@@ -375,3 +375,6 @@ fn most_frequent(misses: &[Miss]) -> Option<Lack> {
     }
     counts.into_iter().max_by_key(|(lack, count)| (*count, Reverse(*lack))).map(|(lack, _)| lack)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,4 +191,86 @@ mod tests {
             assert!(whys[units[1].members[0]].ends_with(&format!("making room for VM {member}")), "{whys:?}");
         });
     }
+
+    use crate::model::ids::{DatastoreId, HostId, VmId};
+    use crate::model::snapshot::VmState;
+    use crate::model::units::{Cpu, Disk, Memory};
+    use crate::placement::testing::{bind, demands};
+
+    #[test]
+    fn what_tipped_the_choice_is_told_in_words() {
+        let mut asked = cloud(&[8, 8]);
+        let plain = ask(&mut asked, 1, &[0, 1]);
+        let only = ask(&mut asked, 1, &[0]);
+        let ranked = ask(&mut asked, 1, &[0, 1]);
+        asked.vms[ranked].rank = "FREE_CPU".to_owned();
+        asked.hosts[0].attributes.push(crate::model::snapshot::Section::Template, "FREE_CPU", "3");
+        let set = [(); 2].map(|()| ask(&mut asked, 1, &[0, 1]));
+        bind(&mut asked, &set);
+        placing(&asked, &Policy::default(), |context, units| {
+            let told = |request: usize, preference: Preference| whys(context, units, &[], preference)[request].clone();
+            for (request, preference, text) in [
+                (plain, Preference::Spread, "least interference of 2 hosts"),
+                (plain, Preference::Pack, "packed, to place more VMs, among 2 hosts"),
+                (plain, Preference::Chance, "by chance among 2 hosts"),
+                (only, Preference::Pack, "the only candidate host"),
+                (ranked, Preference::Pack, "best SCHED_RANK of 2 hosts"),
+                (set[0], Preference::Spread, "least interference of 2 hosts, affined with VM 4"),
+                (set[1], Preference::Spread, "least interference of 2 hosts, affined with VM 3"),
+            ] {
+                assert_eq!(told(request, preference), text);
+            }
+        });
+    }
+
+    #[test]
+    fn who_has_most_to_copy_comes_last_where_no_order_has_to_be_kept() {
+        let mut asked = cloud(&[8]);
+        for size in [30, 10, 20] {
+            let request = ask(&mut asked, 1, &[0]);
+            asked.vms[request].system_disk = Disk(size);
+        }
+        assert_eq!(slow_ones_last(&asked, &[0, 1, 2]), [1, 2, 0]);
+        asked.vms[0].current_vms_rules.push("CURRENT_VMS = 2".to_owned());
+        assert_eq!(slow_ones_last(&asked, &[0, 1, 2]), [0, 1, 2]);
+        asked.vms[0].current_vms_rules.clear();
+        asked.vms[0].pci.push(crate::model::topology::PciRequest::Unmatchable);
+        assert_eq!(slow_ones_last(&asked, &[0, 1, 2]), [0, 1, 2]);
+        assert_eq!(slow_ones_last(&asked, &[2, 1]), [1, 2], "it is not among them");
+    }
+
+    #[test]
+    fn hosts_are_told_before_and_after_and_each_decision_as_it_is_booked() {
+        let mut asked = cloud(&[8, 4]);
+        asked.hosts[0].cpu_allocated = Cpu(200);
+        asked.hosts.iter_mut().for_each(|host| host.memory = Memory(4096));
+        (0..2).for_each(|_| {
+            ask(&mut asked, 2, &[0]);
+        });
+        // one that moves, from host 1
+        let moves = crate::placement::testing::run(&mut asked, 2, 1, &[0]);
+        asked.vms[moves].resched = true;
+        let mut all = demands(&asked);
+        all.vms[0].cpu_deviation = 7.0;
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        let planned = crate::placement::plan(&PlanningInput::new(&asked, &all), &policy);
+        let actions: Vec<_> =
+            planned.plan.actions.iter().map(|one| (one.vm.0, one.operation, one.host, one.datastore)).collect();
+        let there = |vm: i32, operation| (vm, operation, HostId(0), DatastoreId(0));
+        assert_eq!(actions, [there(2, Operation::Migrate), there(0, Operation::Deploy), there(1, Operation::Deploy)]);
+        let report = &planned.report;
+        let hosts: Vec<_> =
+            report.hosts.iter().map(|host| (host.cpu_allocated, host.memory_allocated, host.arrivals)).collect();
+        // what leaves host 1 is allocated there until it is gone
+        assert_eq!(hosts, [((0.25, 1.0), (0.0, 0.75), 3), ((0.5, 0.5), (0.25, 0.25), 0)]);
+        assert_eq!(report.hosts.iter().map(|host| host.score).collect::<Vec<_>>(), [(0.125, 0.5), (0.125, 0.5)]);
+        assert_eq!(report.objective, (0.125, 0.5));
+        assert_eq!(report.bound, 0.5);
+        let steps: Vec<_> = report.decisions.iter().map(|one| (one.score_before, one.score_after)).collect();
+        // of the hosts 0.25 and 0.5 are used, 0.5 and 0, 0.75 and 0, 1 and 0
+        assert_eq!(steps, [(0.125, 0.25), (0.25, 0.375), (0.375, 0.5)]);
+        assert_eq!(report.decisions.iter().map(|one| one.cpu_deviation).collect::<Vec<_>>(), [0.0, 7.0, 0.0]);
+        assert_eq!(report.decisions[0].vm, VmId(2));
+        assert_eq!(asked.vms[moves].state, VmState::Active);
+    }
 }

@@ -120,7 +120,7 @@ fn pause(failed: u32, retry: &Retry) -> i64 {
     if retry.after == 0 || failed < retry.after {
         return 0;
     }
-    let doubled = 1_i64.checked_shl(failed - retry.after).filter(|times| *times > 0).unwrap_or(i64::MAX);
+    let doubled = 2_i64.checked_pow(failed - retry.after).unwrap_or(i64::MAX);
     i64::from(retry.pause).saturating_mul(doubled).min(i64::from(retry.longest))
 }
 
@@ -198,5 +198,53 @@ mod tests {
             let _ = judged(&far, &old, now, &RETRY);
             let _ = judged(&far, &Attempts { at: i64::MAX, ..old.clone() }, now, &RETRY);
         }
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_deployment_tells_its_attempts_and_how_it_was() {
+        use crate::model::ids::{DatastoreId, HostId};
+        use crate::model::plan::Action;
+        let mut asked = crate::placement::testing::cloud(&[8]);
+        for _ in 0..3 {
+            crate::placement::testing::ask(&mut asked, 1, &[0]);
+        }
+        asked.vms[0] = Vm { id: VmId(0), ..vm(Some((3, 5010, 5060)), "new\u{7} error") };
+        asked.vms[0].host = Some(HostId(4));
+        asked.vms[2].state = VmState::Active;
+        let recall =
+            Recall { attempts: [0, 1, 2].map(|vm| (VmId(vm), known(2))).into(), now: 5070, ..Recall::default() };
+        let retries = Retries::new(&asked, &recall, &Policy { retry: RETRY, ..Policy::default() });
+        let why =
+            "did not start 3 times, last on host 4; others go first, it is tried again after 1970-01-01T01:26:00Z";
+        assert_eq!([0, 1, 2].map(|request| retries.held(request)), [Some(why), None, None]);
+        assert_eq!([0, 1, 2].map(|request| retries.is_late(request)), [true, false, false]);
+        assert_eq!(retries.count_held(), 1);
+        let action = |vm: i32, operation| Action {
+            vm: VmId(vm),
+            operation,
+            host: HostId(0),
+            datastore: DatastoreId(0),
+            nics: Vec::new(),
+        };
+        let actions = vec![
+            action(1, Operation::Deploy),
+            action(0, Operation::Deploy),
+            action(2, Operation::Migrate),
+            action(9, Operation::Deploy),
+        ];
+        let found = retries.after(&asked, &Plan { actions }, 6000);
+        let attempts = |failed, sequence, error: &str| Attempts { failed, at: 6000, sequence, error: error.to_owned() };
+        assert_eq!(found, [(VmId(1), attempts(2, -1, "")), (VmId(0), attempts(3, 3, "new error"))]);
+    }
+
+    #[test]
+    fn pauses_double_and_are_bounded() {
+        let paused = |failed: u32| pause(failed, &RETRY);
+        assert_eq!([0, 2, 3, 4, 5, 6, 7].map(paused), [0, 0, 100, 200, 400, 800, 1000]);
+        assert_eq!([65, 66, 67, u32::MAX].map(paused), [1000; 4]);
+        assert_eq!(pause(3, &Retry { pause: 1, longest: u32::MAX, after: 3 }), 1);
+        let once = told(&vm(None, ""), 1, 0);
+        assert_eq!(once, "did not start 1 time; others go first, it is tried again after 1970-01-01T00:00:00Z");
+        assert_eq!(noted(&"x".repeat(300)).len(), NOTED);
     }
 }

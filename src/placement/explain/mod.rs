@@ -248,3 +248,6 @@ fn order(a: &Score, b: &Score) -> Ordering {
     let rank = b.rank.unwrap_or(0.0).total_cmp(&a.rank.unwrap_or(0.0));
     rank.then(compare(effect(a), effect(b)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::model::ids::{VmId, listed};
 use crate::model::policy::Policy;
 use crate::model::report::Planned;
 use crate::model::snapshot::Snapshot;
+use crate::model::units::Disk;
 use crate::model::wish::Wishes;
 use crate::placement::deploy::draft::PlanningInput;
 use crate::placement::rules::reason::Reason;
@@ -149,13 +150,13 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             if !snapshot.datastores[datastore].shared {
                 return None;
             }
-            snapshot.datastores[datastore].free += *need - *free;
-            format!("free {} on datastore {id}", (*need - *free).text())
+            snapshot.datastores[datastore].free += beyond(*need, *free);
+            format!("free {} on datastore {id}", beyond(*need, *free).text())
         }
         Reason::ImageDatastore { id, need, free } => {
             let datastore = snapshot.datastore_index(*id)?;
-            snapshot.datastores[datastore].free += *need - *free;
-            format!("free {} on image datastore {id}", (*need - *free).text())
+            snapshot.datastores[datastore].free += beyond(*need, *free);
+            format!("free {} on image datastore {id}", beyond(*need, *free).text())
         }
         Reason::Leases { vnet, .. } => {
             let found = snapshot.vnets.iter_mut().find(|known| known.id == *vnet)?;
@@ -172,6 +173,11 @@ fn relax(snapshot: &mut Snapshot, policy: &mut Policy, request: usize, host: usi
             return None;
         }
     })
+}
+
+/// What has to be freed on a datastore: oned wants it to keep some.
+fn beyond(need: Disk, free: Disk) -> Disk {
+    need - free + Disk(1)
 }
 
 fn forget_rules(snapshot: &mut Snapshot, vm: VmId) -> Option<()> {
@@ -229,5 +235,129 @@ mod tests {
             (group.wishes.spread.is_some(), group.roles[0].wishes.spread.is_some())
         };
         assert_eq!((left(0), left(1)), ((true, true), (false, false)));
+    }
+
+    #[test]
+    fn each_reason_that_can_be_mended_is_taken_out_of_the_way() {
+        use crate::model::ids::{DatastoreId, HostId, NicId, VnetId};
+        use crate::placement::rules::reason::{Told, Want};
+        use crate::placement::testing::{datastore, vnet};
+        let mut asked = cloud(&[8, 8]);
+        ask(&mut asked, 1, &[0]);
+        let other = ask(&mut asked, 1, &[0]);
+        bind(&mut asked, &[0]);
+        asked.datastores = vec![datastore(0, 100), datastore(1, 100)];
+        asked.datastores[1].shared = false;
+        asked.vnets = vec![vnet(3, 0), vnet(4, -7)];
+        for vm in &mut asked.vms {
+            vm.current_vms_rules.push("CURRENT_VMS = 9".to_owned());
+        }
+        (asked.hosts[0].closed, asked.hosts[0].enabled) = (true, false);
+        let policy = Policy { max_per_host: Some(3), ..Policy::default() };
+        let system =
+            |id: i32| Reason::SystemDatastore { need: Disk(90), best: (DatastoreId(id), Disk(20)), told: Told::Shared };
+        let want = || Want { need: String::new(), has: String::new(), never: false };
+        type Seen = fn(&Snapshot, &Policy) -> bool;
+        let table: [(Reason, Option<&str>, Seen); 21] = [
+            (Reason::Disabled, Some("enable the host"), |s, _| s.hosts[0].enabled && !s.hosts[1].closed),
+            (Reason::PinPolicy { pinned: true }, Some("set PIN_POLICY of the host to PINNED"), |s, _| {
+                s.hosts[0].pinned
+            }),
+            (Reason::PinPolicy { pinned: false }, Some("set PIN_POLICY of the host to NONE"), |s, _| {
+                !s.hosts[0].pinned
+            }),
+            (Reason::Quota(3), Some("raise max_per_host above 3"), |_, p| p.max_per_host.is_none()),
+            (
+                Reason::Closed { cpu: Cpu(0), memory: Memory(0) },
+                Some("lower RESERVED_CPU or RESERVED_MEM of the host"),
+                |s, _| !s.hosts[0].closed,
+            ),
+            (Reason::Role("HOST_AFFINED"), Some("relax its VM group (HOST_AFFINED)"), |s, _| s.vms[0].group.is_none()),
+            (
+                Reason::Join { with: vec![VmId(5), VmId(6)], hosts: vec![HostId(1)] },
+                Some("relax its affinity with VMs 5 and 6"),
+                |s, _| s.vms[0].group.is_none(),
+            ),
+            (Reason::Apart(VmId(5)), Some("relax the anti-affinity with VM 5"), |s, _| s.vms[0].group.is_none()),
+            (Reason::CurrentVms("CURRENT_VMS = 9".into()), Some("relax its requirement CURRENT_VMS = 9"), |s, _| {
+                s.vms[0].current_vms_rules.is_empty() && !s.vms[1].current_vms_rules.is_empty()
+            }),
+            (Reason::CurrentVmsOf(VmId(1)), Some("relax CURRENT_VMS of VM 1"), |s, _| {
+                !s.vms[0].current_vms_rules.is_empty() && s.vms[1].current_vms_rules.is_empty()
+            }),
+            (Reason::CurrentVmsOf(VmId(7)), None, |_, _| true),
+            (system(0), Some("free 71 MB on datastore 0"), |s, _| s.datastores[0].free == Disk(171)),
+            (system(1), None, |s, _| s.datastores[1].free == Disk(100)),
+            (system(9), None, |_, _| true),
+            (
+                Reason::ImageDatastore { id: DatastoreId(1), need: Disk(90), free: Disk(90) },
+                Some("free 1 MB on image datastore 1"),
+                |s, _| s.datastores[1].free == Disk(101),
+            ),
+            (Reason::Leases { nic: NicId(0), vnet: VnetId(3) }, Some("add an address to virtual network 3"), |s, _| {
+                s.vnets[0].free_leases == 1 && s.vnets[1].free_leases == -7
+            }),
+            (Reason::Leases { nic: NicId(0), vnet: VnetId(4) }, Some("add an address to virtual network 4"), |s, _| {
+                s.vnets[1].free_leases == 1
+            }),
+            (Reason::Leases { nic: NicId(0), vnet: VnetId(5) }, None, |_, _| true),
+            (Reason::Elsewhere(String::new()), None, |_, _| true),
+            (Reason::Pci(want()), None, |_, _| true),
+            (Reason::NoDatastore, None, |_, _| true),
+        ];
+        assert_eq!(other, 1);
+        for (reason, text, seen) in table {
+            let (mut snapshot, mut policy) = (asked.clone(), policy.clone());
+            snapshot.hosts[0].pinned = matches!(reason, Reason::PinPolicy { pinned: false });
+            let told = relax(&mut snapshot, &mut policy, 0, 0, &reason);
+            assert_eq!(told.as_deref(), text, "{reason:?}");
+            assert!(seen(&snapshot, &policy), "{reason:?}");
+        }
+    }
+
+    /// What would place the only VM, whole.
+    fn remedy(asked: &Snapshot, policy: &Policy) -> Option<(i32, Vec<String>)> {
+        let demands = crate::placement::testing::demands(asked);
+        let input = PlanningInput::new(asked, &demands);
+        let planned = crate::placement::plan(&input, policy);
+        let found = crate::placement::explain::explain(&input, policy, &planned, VmId(0)).unwrap();
+        assert_eq!(found.hosts.len(), asked.candidates[0].hosts.len());
+        found.remedy.map(|one| (one.host.0, one.changes))
+    }
+
+    #[test]
+    fn a_datastore_has_to_keep_some_beside_what_is_asked_for() {
+        let mut asked = cloud(&[8]);
+        let request = ask(&mut asked, 1, &[0]);
+        asked.datastores = vec![crate::placement::testing::datastore(0, 5)];
+        asked.vms[request].system_disk = Disk(9);
+        let policy = Policy::default();
+        assert_eq!(remedy(&asked, &policy), Some((0, vec!["free 5 MB on datastore 0".to_owned()])));
+        (asked.datastores[0].free, asked.vms[request].system_disk) = (Disk(20), Disk(9));
+        asked.vms[request].image_disks = vec![(asked.datastores[0].id, Disk(20))];
+        assert_eq!(remedy(&asked, &policy), Some((0, vec!["free 1 MB on image datastore 0".to_owned()])));
+    }
+
+    #[test]
+    fn the_host_with_fewest_rules_in_the_way_is_told_then_the_one_that_lacks_least() {
+        let mut asked = cloud(&[8, 8, 8, 8]);
+        ask(&mut asked, 4, &[0, 1, 2, 3]);
+        for (host, cores) in [(0, 7), (1, 6), (2, 0), (3, 6)] {
+            asked.hosts[host].cpu_allocated = Cpu(100 * cores);
+        }
+        asked.hosts[2].enabled = false;
+        let policy = Policy::default();
+        assert_eq!(remedy(&asked, &policy), Some((1, vec!["free 2 cores".to_owned()])));
+        asked.hosts[1].enabled = false;
+        assert_eq!(remedy(&asked, &policy), Some((3, vec!["free 2 cores".to_owned()])));
+        asked.hosts[3].enabled = false;
+        asked.hosts[0].memory = Memory(512);
+        let both = vec!["free 3 cores".to_owned(), "give the host 1 MiB of memory (it has 512 KiB)".to_owned()];
+        assert_eq!(remedy(&asked, &policy), Some((0, both)));
+        asked.hosts[0].pinned = true;
+        assert_eq!(remedy(&asked, &policy), Some((2, vec!["enable the host".to_owned()])));
+        // nobody waits, and nothing is to be mended
+        asked.hosts[2].enabled = true;
+        assert_eq!(remedy(&asked, &policy), None);
     }
 }

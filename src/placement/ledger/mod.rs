@@ -239,3 +239,113 @@ impl<'a> Ledger<'a> {
         Case { request, vm: self.context.vm(request), host, there, standing: &self.standing }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::{Section, Snapshot};
+    use crate::placement::rules::standing::Seat;
+    use crate::placement::testing::{ask, cloud, placing};
+
+    /// VMs of 2 cores with these ranks, on hosts that state what the plan changes.
+    fn ranked(ranks: &[&str]) -> Snapshot {
+        let mut asked = cloud(&[8, 8]);
+        for host in &mut asked.hosts {
+            for name in ["RUNNING_VMS", "USED_CPU", "USED_MEMORY", "SPEED"] {
+                host.attributes.push(Section::Template, name, "10");
+            }
+        }
+        for rank in ranks {
+            let request = ask(&mut asked, 2, &[0, 1]);
+            asked.vms[request].rank = (*rank).to_owned();
+        }
+        asked
+    }
+
+    #[test]
+    fn ranks_follow_what_the_plan_brings_and_takes_back() {
+        let asked = ranked(&["RUNNING_VMS", "USED_CPU", "USED_MEMORY", ""]);
+        placing(&asked, &Policy::default(), |context, _| {
+            let mut ledger = Ledger::new(context, false);
+            let ranks = |ledger: &mut Ledger<'_>| [0, 1, 2, 3].map(|request| ledger.rank(request, 0));
+            assert_eq!(ranks(&mut ledger), [10.0, 10.0, 10.0, 0.0]);
+            ledger.book(3, Seat::on(0));
+            assert_eq!(ranks(&mut ledger), [11.0, 210.0, 1034.0, 0.0]);
+            assert_eq!(ledger.rank(0, 1), 10.0);
+            let mut copy = ledger.clone();
+            assert_eq!(ledger.unbook(3).map(|seat| seat.host), Some(0));
+            assert_eq!(ranks(&mut ledger), [10.0, 10.0, 10.0, 0.0]);
+            assert_eq!(ranks(&mut copy), [11.0, 210.0, 1034.0, 0.0]);
+            assert_eq!(ledger.unbook(3), None);
+        });
+    }
+
+    #[test]
+    fn scores_are_against_the_mean_that_will_be_or_that_of_the_moment() {
+        let asked = ranked(&[""]);
+        let mut demands = crate::placement::testing::demands(&asked);
+        demands.vms[0].cpu_deviation = 80.0;
+        demands.hosts[0].spread = crate::model::sketch::Spread { alone: 1600.0, ..Default::default() };
+        let input = crate::placement::PlanningInput::new(&asked, &demands);
+        let policy = Policy { risk: 1.0, ..Policy::default() };
+        let prepared = crate::placement::deploy::draft::Prepared::new(&input, &policy);
+        prepared.with(&input, &policy, &std::collections::HashMap::new(), |context| {
+            let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+            let mut ledger = Ledger::new(context, false);
+            // two of sixteen cores will be in use; 0.05 of host 0 deviates already, and 0.1 / sqrt(2) comes to each
+            near(ledger.load().aimed().part[0], 0.125);
+            near(ledger.load().aimed().deviation, 0.025_f64.hypot((0.01_f64 / 2.0).sqrt()));
+            ledger.book(0, Seat::on(0));
+            near(ledger.load().aimed().part[0], 0.125);
+            let mut following = Ledger::new(context, true);
+            near(following.load().aimed().part[0], 0.0);
+            following.book(0, Seat::on(0));
+            near(following.load().aimed().part[0], 0.125);
+            following.unbook(0);
+            near(following.load().aimed().part[0], 0.0);
+            ledger.unbook(0);
+            near(ledger.load().aimed().part[0], 0.125);
+            ledger.aim();
+            near(ledger.load().aimed().part[0], 0.0);
+        });
+    }
+
+    #[test]
+    fn each_look_costs_its_steps() {
+        let asked = ranked(&["SPEED", "1 + SPEED + SPEED + SPEED", ""]);
+        placing(&asked, &Policy::default(), |context, _| {
+            let mut ledger = Ledger::new(context, false);
+            let mut cost = |look: &mut dyn FnMut(&mut Ledger<'_>)| {
+                let before = context.work.done();
+                look(&mut ledger);
+                context.work.done() - before
+            };
+            assert_eq!(cost(&mut |ledger| assert!(ledger.seat(0, 0).is_ok())), SEAT_STEPS as u64);
+            assert_eq!(cost(&mut |ledger| assert!(ledger.objections(0, 0).is_empty())), SEAT_STEPS as u64);
+            assert_eq!(cost(&mut |ledger| assert_eq!(ledger.rank(0, 0), 10.0)), 1);
+            assert_eq!(cost(&mut |ledger| assert_eq!(ledger.rank(0, 0), 10.0)), 0, "it is known");
+            // seven steps of a rank are one step of work, and one each time
+            assert_eq!(cost(&mut |ledger| assert_eq!(ledger.rank(1, 0), 31.0)), 2);
+            assert_eq!(cost(&mut |ledger| assert_eq!(ledger.rank(2, 0), 0.0)), 0);
+        });
+    }
+
+    #[test]
+    fn room_is_what_is_left_and_seats_count_against_it() {
+        let asked = ranked(&["", ""]);
+        placing(&asked, &Policy { max_per_host: Some(1), ..Policy::default() }, |context, units| {
+            let mut ledger = Ledger::new(context, false);
+            assert_eq!(ledger.free(0), (Cpu(800), Memory(1 << 40)));
+            let before = ledger.effect(&units[1], 0);
+            ledger.book(0, Seat::on(0));
+            assert_eq!((ledger.free(0), ledger.guests(0)), ((Cpu(600), Memory((1 << 40) - 1024)), &[0][..]));
+            assert_eq!(ledger.seat(1, 0), Err(Reason::Quota(1)));
+            assert_eq!(ledger.room(0, Cpu(0), Memory(0), 1), Err(Reason::Quota(1)));
+            assert_eq!((ledger.host_of(0), ledger.host_of(1)), (Some(0), None));
+            assert_ne!(ledger.effect(&units[1], 0).before, before.before);
+            assert_eq!((ledger.release(0), ledger.release(1), ledger.broken(1)), (Ok(()), Ok(()), None));
+            assert!(ledger.consistent(0) && ledger.alike(0, 1));
+        });
+    }
+}

@@ -205,4 +205,139 @@ mod tests {
             assert!((one.amount.cpu - 500.0).abs() < 1e-9, "{}", one.amount.cpu);
         });
     }
+
+    use super::*;
+    use crate::model::snapshot::VmState;
+    use crate::placement::ledger::journal::Journal;
+    use crate::placement::testing::{bind, booked, hosts};
+
+    #[test]
+    fn sizes_are_told_in_mean_hosts_by_the_scarcer_of_cpu_and_memory() {
+        let mut asked = cloud(&[8, 4]);
+        (asked.hosts[0].memory, asked.hosts[1].memory) = (Memory(3000), Memory(1000));
+        let mean = MeanHost::of(&asked);
+        assert_eq!((mean.cpu, mean.memory), (600.0, 2000.0));
+        assert_eq!([mean.share(300.0, 500.0), mean.share(300.0, 1500.0)], [0.5, 0.75]);
+        (asked.hosts[1].cpu, asked.hosts[1].memory) = (Cpu(-400), Memory(-1000));
+        let mean = MeanHost::of(&asked);
+        assert_eq!((mean.cpu, mean.memory), (400.0, 1500.0));
+        let nothing = MeanHost::of(&Snapshot::default());
+        assert_eq!((nothing.cpu, nothing.memory), (1.0, 1.0));
+    }
+
+    #[test]
+    fn what_has_more_memory_is_larger_then_what_has_more_cpu() {
+        let mut asked = cloud(&[8]);
+        for (cores, memory) in [(2, 1024), (4, 1024), (1, 2048)] {
+            let request = ask(&mut asked, cores, &[0]);
+            asked.vms[request].memory = Memory(memory);
+        }
+        placing(&asked, &Policy::default(), |_, units| {
+            let mut order = vec![0, 1, 2];
+            order.sort_by(|&a, &b| units[a].larger_first(&units[b]));
+            assert_eq!(order, [2, 1, 0]);
+            assert_eq!(units[0].larger_first(&units[0]), Ordering::Equal);
+        });
+    }
+
+    #[test]
+    fn units_need_the_same_that_are_single_and_ask_for_the_same() {
+        let mut asked = cloud(&[8, 8]);
+        let plain = ask(&mut asked, 2, &[0, 1]);
+        let alike = ask(&mut asked, 2, &[0, 1]);
+        let cores = ask(&mut asked, 3, &[0, 1]);
+        let memory = ask(&mut asked, 2, &[0, 1]);
+        asked.vms[memory].memory = Memory(2048);
+        let elsewhere = ask(&mut asked, 2, &[0]);
+        let disks = ask(&mut asked, 2, &[0, 1]);
+        asked.vms[disks].system_disk = crate::model::units::Disk(9);
+        let set = [(); 2].map(|()| ask(&mut asked, 1, &[0, 1]));
+        bind(&mut asked, &set);
+        placing(&asked, &Policy::default(), |context, units| {
+            let ledger = Ledger::new(context, false);
+            let same = |other: usize| units[plain].needs_the_same(&units[other], &ledger);
+            assert_eq!(
+                [alike, cores, memory, elsewhere, disks, set[0]].map(same),
+                [true, false, false, false, false, false]
+            );
+        });
+    }
+
+    #[test]
+    fn a_set_is_seated_whole_or_not_at_all_and_leaves_no_trace() {
+        let mut asked = cloud(&[4, 4]);
+        let set = [(); 2].map(|()| ask(&mut asked, 2, &[0, 1]));
+        bind(&mut asked, &set);
+        // the first one asks for the second, and comes after it
+        asked.vms[set[0]].current_vms_rules.push(format!("CURRENT_VMS = {}", set[1]));
+        let other = ask(&mut asked, 1, &[1]);
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(1, 1)]);
+            let seats = units[0].seats(&mut ledger, 0).expect("it fits");
+            assert_eq!(
+                seats.iter().map(|(request, seat)| (*request, seat.host)).collect::<Vec<_>>(),
+                [(set[1], 0), (set[0], 0)]
+            );
+            assert_eq!(hosts(units, &ledger), [None, Some(1)]);
+            let refused = units[0].seats(&mut ledger, 1).expect_err("three cores are left");
+            assert_eq!(refused, Reason::Cpu { need: Cpu(400), free: Cpu(300) });
+            assert_eq!(units[0].objections(&mut ledger, 1), [refused]);
+            assert_eq!(ledger.host_of(other), Some(1));
+        });
+        // who asks for somebody who never comes is the reason
+        asked.vms[set[0]].current_vms_rules = vec!["CURRENT_VMS = 77".to_owned()];
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = Ledger::new(context, false);
+            let refused = units[0].seats(&mut ledger, 0).expect_err("it waits for another one");
+            assert_eq!(refused.rule(), "CURRENT_VMS");
+            assert_eq!(units[0].objections(&mut ledger, 0), [refused]);
+            assert_eq!((hosts(units, &ledger), ledger.guests(0).len()), (vec![None, None], 0));
+        });
+    }
+
+    #[test]
+    fn each_rule_against_a_set_is_told_once() {
+        let mut asked = cloud(&[2, 8]);
+        let set = [(); 2].map(|()| ask(&mut asked, 2, &[0, 1]));
+        bind(&mut asked, &set);
+        asked.hosts[0].enabled = false;
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = Ledger::new(context, false);
+            let rules: Vec<&str> = units[0].objections(&mut ledger, 0).iter().map(Reason::rule).collect();
+            assert_eq!(rules, ["CPU", "host"]);
+            assert_eq!(units[0].objections(&mut ledger, 1), []);
+        });
+    }
+
+    #[test]
+    fn what_is_taken_back_is_as_it_was() {
+        let mut asked = cloud(&[8, 8]);
+        for _ in 0..3 {
+            let request = ask(&mut asked, 1, &[0, 1]);
+            assert_eq!(asked.vms[request].state, VmState::Pending);
+        }
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0), (1, 0)]);
+            let (mut journal, free) = (Journal::default(), ledger.free(0));
+            journal.take(&units[0], &mut ledger);
+            let mark = journal.mark();
+            assert_eq!((mark, ledger.guests(0)), (1, &[1][..]));
+            let seats = units[2].seats(&mut ledger, 0).expect("it fits");
+            journal.book(seats, &mut ledger);
+            let seats = units[0].seats(&mut ledger, 1).expect("it fits");
+            journal.book(seats, &mut ledger);
+            assert_eq!(hosts(units, &ledger), [Some(1), Some(0), Some(0)]);
+            journal.undo(mark, &mut ledger);
+            assert_eq!(hosts(units, &ledger), [None, Some(0), None]);
+            journal.undo(0, &mut ledger);
+            assert_eq!(
+                (hosts(units, &ledger), ledger.guests(0), ledger.free(0)),
+                (vec![Some(0), Some(0), None], &[0, 1][..], free)
+            );
+            journal.take(&units[1], &mut ledger);
+            journal.keep();
+            journal.undo(0, &mut ledger);
+            assert_eq!((journal.mark(), ledger.guests(0)), (0, &[0][..]));
+        });
+    }
 }

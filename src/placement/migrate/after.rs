@@ -162,4 +162,73 @@ mod tests {
         let back = moved(&moved(&before, 0, 1), 0, 0);
         assert_eq!(back.vms[vm].stays, before.vms[vm].stays);
     }
+
+    #[test]
+    fn disks_that_go_to_another_datastore_are_free_where_they_were_and_nothing_else_changes() {
+        use crate::placement::testing::datastore;
+        let mut before = cloud(&[8, 8]);
+        let vm = run(&mut before, 2, 0, &[0, 1]);
+        before.vms[vm].system_disk = Disk(40);
+        before.vms[vm].memory = Memory(2048);
+        before.datastores = vec![datastore(0, 100), datastore(1, 200), datastore(2, 300)];
+        let policy = Policy { memory_system_ds_scale: 1.5, ..Policy::default() };
+        let moved = |before: &Snapshot, host: i32| {
+            let (operation, datastore) = (Operation::Migrate, DatastoreId(1));
+            let action = Action { vm: VmId(0), operation, host: HostId(host), datastore, nics: Vec::new() };
+            let migrated = Migrated { plan: Plan { actions: vec![action] }, ..Migrated::default() };
+            after(before, &migrated, &policy)
+        };
+        let free = |snapshot: &Snapshot| snapshot.datastores.iter().map(|one| one.free.0).collect::<Vec<_>>();
+        let next = moved(&before, 0);
+        // its disk of 40 MB and 1.5 times its 2 MiB
+        assert_eq!(free(&next), [143, 157, 300]);
+        assert_eq!((next.vms[vm].datastore, next.vms[vm].host), (Some(DatastoreId(1)), Some(HostId(0))));
+        assert_eq!((&next.hosts, &next.vms[vm].stays), (&before.hosts, &before.vms[vm].stays));
+        assert_eq!(free(&moved(&before, 1)), [100, 200, 300]);
+    }
+
+    #[test]
+    fn devices_and_nodes_of_the_old_host_are_free_and_the_new_one_takes_no_other() {
+        use crate::model::topology::{Core, NumaNode, PciDevice, PciRequest, PinPolicy, Topology};
+        let mut before = cloud(&[8, 8]);
+        let vm = run(&mut before, 2, 0, &[0, 1]);
+        let device = |number: i32, vendor: u32, holder: Option<i32>| PciDevice {
+            address: format!("0000:00:0{number}:0"),
+            short_address: format!("00:0{number}.0"),
+            vendor: Some(vendor),
+            device: None,
+            class: None,
+            free: holder.is_none(),
+            holder: holder.map(VmId),
+        };
+        before.vms[vm].pci = vec![PciRequest::Kind { vendor: Some(1), device: None, class: None }];
+        before.hosts[0].pci = vec![device(1, 1, Some(0)), device(2, 1, Some(7))];
+        before.hosts[1].pci = vec![device(1, 1, None), device(2, 2, None)];
+        let next = moved(&before, 0, 1);
+        let free = |host: usize| next.hosts[host].pci.iter().map(|one| (one.free, one.holder)).collect::<Vec<_>>();
+        assert_eq!(free(0), [(true, None), (false, Some(VmId(7)))]);
+        assert_eq!(free(1), [(false, None), (true, None)]);
+        assert!(next.vms[vm].blocked);
+        // likewise with NUMA nodes
+        before.vms[vm].pci.clear();
+        let core = Core { id: 0, cpus: 2, free: 2, clean: true, vms: Vec::new() };
+        before.hosts[1].numa = vec![NumaNode {
+            id: 0,
+            cores: vec![core],
+            memory: Memory(100),
+            memory_free: Memory(50),
+            hugepages: vec![(Memory(2048), 4)],
+            distance: Vec::new(),
+        }];
+        let node = |snapshot: &Snapshot| {
+            let node = &snapshot.hosts[1].numa[0];
+            (node.memory_free.0, node.hugepages[0].1, node.cores[0].free, node.cores[0].clean)
+        };
+        let next = moved(&before, 0, 1);
+        assert_eq!((node(&next), next.vms[vm].blocked), ((50, 4, 2, true), false));
+        let (pin_policy, threads, hugepage, nodes) = (PinPolicy::Core, 0, Memory(0), Vec::new());
+        before.vms[vm].topology = Some(Topology { pin_policy, threads, hugepage, node_affinity: None, nodes });
+        let next = moved(&before, 0, 1);
+        assert_eq!((node(&next), next.vms[vm].blocked), ((0, 0, 0, false), true));
+    }
 }

@@ -111,3 +111,156 @@ fn orders(moves: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
         _ => vec![moves],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cluster::Cluster;
+    use crate::model::ids::HostId;
+    use crate::model::policy::{Optimize, Policy};
+    use crate::model::snapshot::Snapshot;
+    use crate::model::wish::{Liked, Liking};
+    use crate::placement::Stop;
+    use crate::placement::migrate::scene::{MigrationInput, Scene};
+    use crate::placement::rules::context::Purpose;
+    use crate::placement::testing::{cloud, demands, run};
+
+    /// Calls `look` with the scene of a policy, whose search is told to stop as soon as it has something.
+    fn scene<T>(asked: &Snapshot, policy: &Policy, look: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let (cluster, all, told) = (Cluster::default(), demands(asked), || true);
+        let input = MigrationInput { stop: Stop::when(&told), ..MigrationInput::new(asked, &cluster, &all) };
+        Scene::with(&input, policy, Purpose::Optimize, look)
+    }
+
+    fn limited(migrations: Option<u32>) -> Policy {
+        Policy { optimize: Optimize { migrations, ..Optimize::default() }, ..Policy::default() }
+    }
+
+    fn moves<'s, 'a>(state: &'s mut State<'a>, units: &'s [usize], only_overfull: bool) -> Moves<'s, 'a> {
+        let limit = state.scene().limit();
+        Moves { state, units, only_overfull, limit, taken: Vec::new() }
+    }
+
+    fn goes(piece: usize, to: usize) -> Change {
+        Change { piece, to }
+    }
+
+    /// Hosts of 4 cores: two VMs of 2 on host 0, one of 3 on host 1.
+    fn three() -> Snapshot {
+        let mut asked = cloud(&[4, 4, 4]);
+        for (cores, on) in [(2, 0), (2, 0), (3, 1)] {
+            run(&mut asked, cores, on, &[0, 1, 2]);
+        }
+        asked
+    }
+
+    #[test]
+    fn what_is_moved_is_moved_back_the_last_first_until_it_is_kept() {
+        scene(&three(), &limited(None), |scene| {
+            let mut state = State::new(scene);
+            let units = [0, 1, 2];
+            let mut rules = moves(&mut state, &units, false);
+            let at = |rules: &Moves<'_, '_>| rules.state.all_at().into_iter().flatten().collect::<Vec<_>>();
+            // in this order host 1 has no room, in the other it has
+            assert!(rules.apply(&[goes(0, 1), goes(2, 2)]));
+            assert_eq!(at(&rules), [1, 0, 2]);
+            assert!(rules.apply(&[goes(0, 0)]));
+            assert!(!rules.apply(&[goes(2, 0)]), "it has no room there");
+            assert_eq!(at(&rules), [0, 0, 2]);
+            rules.undo(1);
+            assert_eq!(at(&rules), [1, 0, 2]);
+            rules.undo(1);
+            assert_eq!(at(&rules), [0, 0, 1]);
+            assert!(rules.apply(&[goes(0, 2)]));
+            rules.keep();
+            rules.undo(1);
+            assert_eq!(at(&rules), [2, 0, 1]);
+            assert!(rules.apply(&[goes(1, 2)]) && rules.apply(&[goes(2, 0)]));
+            rules.undo(9);
+            assert_eq!(at(&rules), [2, 0, 1]);
+        });
+    }
+
+    #[test]
+    fn there_is_room_where_a_unit_fits_or_takes_the_place_of_another_within_the_limit() {
+        // with so many migrations allowed, and the first VM moved to host 2 or not: room for the second one on host 2,
+        // on host 1, on host 1 though the third one leaves; for the third one on host 2, with the first one gone again
+        // and with it; for the first one at home
+        for (migrations, moved, expected) in [
+            (None, true, [true, false, false, true, false, true]),
+            (Some(1), false, [true, false, false, true, true, true]),
+            (Some(1), true, [false, false, false, false, false, true]),
+            (Some(2), true, [true, false, false, true, false, true]),
+        ] {
+            scene(&three(), &limited(migrations), |scene| {
+                let mut state = State::new(scene);
+                let units = [0, 1, 2];
+                let mut rules = moves(&mut state, &units, false);
+                assert!(!moved || rules.apply(&[goes(0, 2)]));
+                let found = [
+                    rules.has_room(1, 2, None),
+                    rules.has_room(1, 1, None),
+                    rules.has_room(1, 1, Some(2)),
+                    rules.has_room(2, 2, Some(0)),
+                    rules.has_room(2, 2, None),
+                    rules.has_room(0, 0, None),
+                ];
+                assert_eq!(found, expected, "{migrations:?} {moved}");
+                // where no more are allowed, only what has moved may leave
+                let more = migrations != Some(1) || !moved;
+                assert_eq!([0, 1].map(|piece| rules.may_leave(piece)), [true, more], "{migrations:?} {moved}");
+                let left = migrations.unwrap_or(9) as usize - usize::from(moved);
+                assert_eq!(rules.apply(&[goes(1, 2)]), left >= 1, "{migrations:?} {moved}");
+            });
+        }
+    }
+
+    #[test]
+    fn nobody_goes_where_less_is_liked_for_the_sake_of_others() {
+        let mut asked = three();
+        let liking = |host: i32, weight: f64| vec![Liking { hosts: Liked::Host(HostId(host)), weight }];
+        asked.vms[0].likings = liking(0, 1.0);
+        asked.vms[1].likings = liking(2, 1.5);
+        scene(&asked, &limited(None), |scene| {
+            let mut state = State::new(scene);
+            assert_eq!([0, 1, 2].map(|host| state.wish(0, host)), [1.0, 0.0, 0.0]);
+            assert_eq!([0, 1, 2].map(|host| state.wish(1, host)), [0.0, 0.0, 1.5]);
+            let units = [0, 1, 2];
+            let mut rules = moves(&mut state, &units, false);
+            assert!(!rules.apply(&[goes(0, 2)]));
+            assert!(rules.apply(&[goes(0, 2), goes(1, 2)]), "together it is liked more");
+            assert!(rules.apply(&[goes(0, 0)]));
+        });
+    }
+
+    #[test]
+    fn a_search_ends_with_its_steps_and_something_found_lets_others_end_it() {
+        scene(&three(), &Policy { deadline: 0.000_001, ..limited(None) }, |scene| {
+            let mut state = State::new(scene);
+            let mut rules = moves(&mut state, &[0], false);
+            let left = 100 - scene.context.work.done() as usize;
+            assert!(rules.go_on(left - 1) && !rules.go_on(1));
+        });
+        for only_overfull in [false, true] {
+            scene(&three(), &limited(None), |scene| {
+                scene.context.work.spend(1_000_000);
+                let mut state = State::new(scene);
+                let mut rules = moves(&mut state, &[0], only_overfull);
+                assert!(scene.context.work.told() && !scene.context.work.ends());
+                rules.keep();
+                assert_eq!(scene.context.work.ends(), !only_overfull);
+            });
+        }
+    }
+
+    #[test]
+    fn all_orders_of_a_few_moves_are_looked_at() {
+        assert_eq!(orders(vec![(0, 1)]), [[(0, 1)]]);
+        assert_eq!(orders(vec![(0, 1), (1, 0)]), [[(0, 1), (1, 0)], [(1, 0), (0, 1)]]);
+        let mut three = orders(vec![(0, 1), (1, 2), (2, 0)]);
+        assert_eq!(three[0], [(0, 1), (1, 2), (2, 0)]);
+        three.sort();
+        three.dedup();
+        assert_eq!(three.len(), 6);
+    }
+}

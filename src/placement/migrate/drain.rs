@@ -166,7 +166,7 @@ fn explain(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> String {
     let mut reasons: Vec<(usize, Reason)> = Vec::new();
     for host in hosts.into_iter().filter(|host| !leaving.is_shut(*host)) {
         if let Err(reason) = state.possible(&[(unit, host)]) {
-            reasons.push((host, reason));
+            reasons.push((host, for_all(state, unit, host, reason)));
         }
     }
     let set = match scene.unit(unit).members.len() {
@@ -191,5 +191,15 @@ fn explain(state: &mut State<'_>, unit: usize, leaving: &Leaving) -> String {
                 reason.rule()
             )
         }
+    }
+}
+
+/// The same with what all VMs of a unit need and what the host has before the first of them comes.
+fn for_all(state: &State<'_>, unit: usize, host: usize, reason: Reason) -> Reason {
+    let (one, (cpu, memory)) = (state.scene().unit(unit), state.free(host));
+    match reason {
+        Reason::Cpu { .. } if one.cpu > cpu => Reason::Cpu { need: one.cpu, free: cpu },
+        Reason::Memory { .. } if one.memory > memory => Reason::Memory { need: one.memory, free: memory },
+        other => other,
     }
 }

@@ -128,4 +128,47 @@ mod tests {
             assert_eq!(durations(&vm).collect::<Vec<_>>(), expected);
         }
     }
+
+    #[test]
+    fn a_cluster_is_as_fast_as_what_it_copied_in_the_time_that_it_took() {
+        use crate::model::cluster::Cluster;
+        use crate::model::policy::DrainTimes;
+        use crate::placement::testing::{cloud, demands, run};
+        let stay = |host, began, ended| Stay { host: HostId(host), began, ended };
+        // seconds that migrations took, and what each of their VMs has in use
+        let told = |took: &[i64], memory: i64| {
+            let mut asked = cloud(&[8, 8]);
+            for took in took {
+                let vm = run(&mut asked, 0, 0, &[0, 1]);
+                asked.vms[vm].memory = Memory(memory);
+                asked.vms[vm].stays = vec![stay(1, 10, 100 + took), stay(0, 100, 0)];
+            }
+            let drain = DrainTimes { rate: 77.0, ..DrainTimes::default() };
+            let (all, policy) = (demands(&asked), Policy { drain, ..Policy::default() });
+            let found = pace(&MigrationInput::new(&asked, &Cluster::default(), &all), &policy);
+            (found.mib_per_second, found.measured)
+        };
+        assert_eq!(told(&[2, 3, 1], 4096), (2.0, 3));
+        assert_eq!(told(&[2, 3, 1, 2], 4096), (2.0, 4));
+        for (took, memory) in [(&[2, 3][..], 4096), (&[0, 0, 0], 4096), (&[2, 3, 1], 0), (&[], 4096)] {
+            assert_eq!(told(took, memory), (77.0, 0), "{took:?} {memory}");
+        }
+    }
+
+    #[test]
+    fn a_migration_begins_as_soon_as_its_target_and_the_cluster_have_a_place() {
+        let pace = Pace { mib_per_second: 1.0, measured: 0 };
+        for (plan, per_host, per_cluster, expected) in [
+            (&[(1, 30.0), (1, 10.0), (2, 20.0)][..], 1, 30, 40.0),
+            (&[(1, 30.0), (1, 10.0), (2, 20.0)], 2, 30, 30.0),
+            (&[(1, 30.0), (1, 10.0), (2, 20.0)], 1, 1, 60.0),
+            (&[(1, 30.0), (1, 10.0), (2, 20.0)], 0, 0, 60.0),
+            (&[(1, 30.0), (2, 10.0), (2, 5.0), (3, 40.0)], 1, 2, 55.0),
+        ] {
+            let migrations: Vec<Migration> = plan.iter().map(|(host, _)| to(*host)).collect();
+            let copied: Vec<f64> = plan.iter().map(|(_, mib)| *mib).collect();
+            let found = seconds(&migrations, &copied, pace, &Executor { per_host, per_cluster });
+            assert!((found - expected).abs() < 1e-9, "{plan:?} {per_host} {per_cluster}: {found}");
+        }
+    }
 }

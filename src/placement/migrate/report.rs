@@ -212,4 +212,165 @@ mod tests {
         let found = Scene::with(&input, &Policy::default(), Purpose::Optimize, hidden);
         assert_eq!(found, [(HostId(77), 2)].into());
     }
+
+    use super::super::schedule::schedule;
+    use crate::model::ids::VmId;
+    use crate::model::policy::Optimize;
+    use crate::model::snapshot::Snapshot;
+    use crate::model::units::Cpu;
+    use crate::placement::testing::bind;
+
+    /// Calls `look` with the scene of an optimization, before a plan and after one that sends VMs to these hosts.
+    fn look<T>(
+        asked: &Snapshot,
+        optimize: Optimize,
+        to: &[usize],
+        look: impl FnOnce(&Scene<'_>, &State<'_>, &State<'_>) -> T,
+    ) -> T {
+        let cluster = Cluster { hosts: asked.hosts.iter().map(|host| host.id).collect(), ..Cluster::default() };
+        let (all, policy) = (demands(asked), Policy { optimize, ..Policy::default() });
+        Scene::with(&MigrationInput::new(asked, &cluster, &all), &policy, Purpose::Optimize, |scene| {
+            let (before, mut after) = (State::new(scene), State::new(scene));
+            to.iter().enumerate().for_each(|(request, &host)| after.put(request, Some(host)));
+            look(scene, &before, &after)
+        })
+    }
+
+    #[test]
+    fn what_a_migration_is_for_is_told() {
+        let two = || {
+            let mut asked = cloud(&[8, 8, 8]);
+            (0..2).for_each(|_| {
+                run(&mut asked, 4, 0, &[0, 1, 2]);
+            });
+            asked
+        };
+        let pack = || Optimize { policy: DrsPolicy::Pack, ..Optimize::default() };
+        let change = |change: fn(&mut Snapshot)| {
+            let mut asked = two();
+            change(&mut asked);
+            asked
+        };
+        let torn = change(|asked| {
+            asked.vms[1].host = Some(HostId(1));
+            bind(asked, &[0, 1]);
+        });
+        let shunned = change(|asked| {
+            bind(asked, &[0]);
+            asked.groups[0].roles[0].hosts_anti_affined = vec![HostId(0)];
+        });
+        let closed = change(|asked| asked.hosts[0].closed = true);
+        let allocated = change(|asked| asked.hosts[0].cpu_allocated = Cpu(801));
+        let full = change(|asked| asked.hosts[0].cpu = Cpu(700));
+        for (asked, optimize, to, text) in [
+            (two(), Optimize::default(), &[1, 0][..], "evens out host 0"),
+            (two(), pack(), &[1, 0], "makes room, from host 0"),
+            (two(), pack(), &[1, 1], "empties host 0"),
+            (torn, Optimize::default(), &[1, 1], "joins its affined set"),
+            (
+                shunned,
+                Optimize::default(),
+                &[1, 0],
+                "a rule is broken where it is: HOST_ANTI_AFFINED of its role rules it out",
+            ),
+            (closed, Optimize::default(), &[1, 0], "host 0 is closed: all its capacity is reserved"),
+            (allocated, Optimize::default(), &[1, 0], "host 0 has more allocated than it has"),
+            (full, Optimize::default(), &[1, 0], "host 0 has more allocated than it has"),
+        ] {
+            assert_eq!(look(&asked, optimize, to, |scene, before, after| why(scene, before, after, 0)), text);
+        }
+        // as it is expected, not as it is allocated
+        let asked = two();
+        let mut all = demands(&asked);
+        all.hosts[0].usage.cpu = 801.0;
+        let cluster = Cluster::default();
+        let input = MigrationInput::new(&asked, &cluster, &all);
+        Scene::with(&input, &Policy::default(), Purpose::Optimize, |scene| {
+            let state = State::new(scene);
+            assert_eq!(why(scene, &state, &state, 0), "host 0 is expected to use more than it has");
+        });
+    }
+
+    #[test]
+    fn what_stays_broken_or_hidden_is_told_with_what_is_in_the_way() {
+        let mut asked = cloud(&[8, 8]);
+        let [shuns, first, second, hidden] =
+            [(0, 0), (0, 0), (1, 1), (0, 0)].map(|(on, _)| run(&mut asked, 1, on, &[0]));
+        bind(&mut asked, &[shuns]);
+        asked.groups[0].roles[0].hosts_anti_affined = vec![HostId(0)];
+        bind(&mut asked, &[first, second]);
+        asked.vms[hidden].host = Some(HostId(77));
+        let told = |optimize: Optimize| {
+            look(&asked, optimize, &[], |scene, _, after| {
+                let target = after.all_at();
+                let mut schedule = schedule(scene, &target);
+                schedule.dropped = vec![first, second];
+                let notices = notices(scene, &schedule).into_iter();
+                notices.map(|one| format!("{}: {}", one.subject, one.text)).collect::<Vec<_>>()
+            })
+        };
+        let expected = |in_the_way: &str| {
+            let cluster = Subject::Cluster(crate::model::ids::ClusterId(0));
+            let group = |id: usize| Subject::Group(asked.groups[id].id);
+            let broken = |vm: usize| format!("VM {vm} stays where a rule is broken, {in_the_way}");
+            let torn = "its affined set is torn apart";
+            vec![
+                format!("{cluster}: host 77 is not in the request (disabled, off or in error); its 1 VMs stay"),
+                format!("{cluster}: VMs 1, 2 stay: in no order would every step have room for them"),
+                format!("{}: {}: HOST_ANTI_AFFINED of its role rules it out", group(0), broken(shuns)),
+                format!("{}: {}: {torn}", group(1), broken(first)),
+                format!("{}: {}: {torn}", group(1), broken(second)),
+            ]
+        };
+        assert_eq!(told(Optimize::default()), expected("no allowed host takes it"));
+        let none = Optimize { migrations: Some(0), ..Optimize::default() };
+        assert_eq!(told(none), expected("the migrations that are allowed went to others"));
+    }
+
+    #[test]
+    fn a_cluster_without_hosts_is_told_as_such() {
+        for (hosts, text) in [
+            (vec![], "has no hosts: there is nothing to optimize"),
+            (vec![HostId(3)], "has no host that is monitored: there is nothing to optimize"),
+        ] {
+            let (asked, cluster) = (Snapshot::default(), Cluster { hosts, ..Cluster::default() });
+            let all = demands(&asked);
+            let input = MigrationInput::new(&asked, &cluster, &all);
+            let found = Scene::with(&input, &Policy::default(), Purpose::Optimize, |scene| {
+                notices(scene, &schedule(scene, &[])).into_iter().map(|one| one.text).collect::<Vec<_>>()
+            });
+            assert_eq!(found, [text]);
+        }
+    }
+
+    #[test]
+    fn a_plan_tells_each_migration_and_how_hosts_stand_before_and_after() {
+        let mut asked = cloud(&[8, 8]);
+        for _ in 0..2 {
+            let vm = run(&mut asked, 4, 0, &[0, 1]);
+            asked.vms[vm].memory = Memory(4096);
+        }
+        let mut all = demands(&asked);
+        (all.vms[0].peak.memory, all.vms[1].peak.memory) = (9000.0, 1000.0);
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        let cluster = Cluster::default();
+        let input = MigrationInput::new(&asked, &cluster, &all);
+        let found = Scene::with(&input, &policy, Purpose::Optimize, |scene| {
+            [0, 1].map(|moves| {
+                let mut target = vec![Some(0); 2];
+                target[moves] = Some(1);
+                migrated(scene, &schedule(scene, &target))
+            })
+        });
+        for (vm, (migrated, memory)) in found.iter().zip([4096, 1000]).enumerate() {
+            let [one] = &migrated.migrations[..] else { panic!("{:?}", migrated.migrations) };
+            assert_eq!((one.vm, one.from, one.to), (VmId(vm as i32), HostId(0), HostId(1)));
+            assert_eq!((one.memory, one.disk, one.score), (Memory(memory), Disk(0), (0.5, 0.0)));
+            let actions: Vec<_> = migrated.plan.actions.iter().map(|one| (one.vm.0 as usize, one.host)).collect();
+            assert_eq!(actions, [(vm, HostId(1))]);
+            let hosts: Vec<_> = migrated.hosts.iter().map(|host| (host.cpu, host.score, host.vms)).collect();
+            assert_eq!(hosts, [((1.0, 0.5), (0.5, 0.0), (2, 1)), ((0.0, 0.5), (0.5, 0.0), (0, 1))]);
+            assert_eq!((migrated.objective, migrated.movable, migrated.idle.is_none()), ((0.5, 0.0), 2, true));
+        }
+    }
 }

@@ -126,3 +126,107 @@ pub fn reason_to_stay(
         Some(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{DatastoreId, HostId};
+    use crate::model::policy::Optimize;
+    use crate::model::topology::{PciRequest, PinPolicy, Topology};
+    use crate::model::units::Memory;
+    use crate::placement::testing::{bind, cloud, run};
+
+    /// What keeps a VM on host 0, after some changes, by purpose.
+    fn stays(change: fn(&mut Vm), purpose: Purpose, move_pinned: bool) -> Option<String> {
+        let mut asked = cloud(&[8, 8]);
+        let request = run(&mut asked, 1, 0, &[0, 1]);
+        change(&mut asked.vms[request]);
+        let policy = Policy { optimize: Optimize { move_pinned, ..Optimize::default() }, ..Policy::default() };
+        let cluster = Cluster { hosts: vec![HostId(0), HostId(9)], ..Cluster::default() };
+        reason_to_stay(&asked.vms[request], &asked, &cluster, &policy, purpose)
+    }
+
+    fn topology(pin_policy: PinPolicy) -> Option<Topology> {
+        Some(Topology { pin_policy, threads: 0, hugepage: Memory(0), node_affinity: None, nodes: Vec::new() })
+    }
+
+    #[test]
+    fn each_reason_to_stay_has_its_words() {
+        let hidden = "runs on host 9, which the request does not hold (disabled, off or in error)";
+        let pinned = "is pinned to CPUs, and optimize.move_pinned is no";
+        let unknown = "is in state UNKNOWN: it may still run, and a migration would not stop it first";
+        let locked = "is locked (onevm lock): oned refuses to migrate it";
+        type Change = fn(&mut Vm);
+        let table: [(Change, &str, &str); 17] = [
+            (|_| (), "", ""),
+            (|vm| vm.unknown = true, unknown, unknown),
+            (
+                |vm| vm.transient = true,
+                "is between two states, in which oned does not migrate",
+                "is between two states, in which oned does not migrate",
+            ),
+            (|vm| vm.state = VmState::Parked, "is suspended or powered off", ""),
+            (
+                |vm| (vm.state, vm.unknown, vm.transient) = (VmState::Parked, true, true),
+                "is suspended or powered off",
+                "",
+            ),
+            (|vm| vm.state = VmState::Pending, "does not run", "does not run"),
+            (|vm| vm.host = None, "runs on no host that oned tells", "runs on no host that oned tells"),
+            (|vm| vm.locked = true, locked, locked),
+            (|vm| vm.blocked = true, "has ONEDRS_BLOCKED=YES", "has ONEDRS_BLOCKED=YES"),
+            (
+                |vm| vm.resched = true,
+                "is flagged RESCHED: a placement moves it",
+                "is flagged RESCHED: a placement moves it",
+            ),
+            (|vm| vm.topology = topology(PinPolicy::Core), pinned, pinned),
+            (|vm| vm.topology = topology(PinPolicy::None), "", ""),
+            (
+                |vm| vm.pci = vec![PciRequest::Unmatchable],
+                "has PCI devices, and optimize.move_pinned is no",
+                "has PCI devices, and optimize.move_pinned is no",
+            ),
+            (
+                |vm| vm.host = Some(HostId(1)),
+                "runs on host 1, which is not in the cluster",
+                "runs on host 1, which is not in the cluster",
+            ),
+            (|vm| vm.host = Some(HostId(9)), hidden, ""),
+            (
+                |vm| vm.datastore = None,
+                "is on a system datastore that its HISTORY does not tell",
+                "is on a system datastore that its HISTORY does not tell",
+            ),
+            (
+                |vm| vm.datastore = Some(DatastoreId(7)),
+                "is on system datastore 7, which is not in the request",
+                "is on system datastore 7, which is not in the request",
+            ),
+        ];
+        for (change, optimizing, draining) in table {
+            assert_eq!(stays(change, Purpose::Optimize, false).unwrap_or_default(), optimizing);
+            assert_eq!(stays(change, Purpose::Drain, false).unwrap_or_default(), draining);
+        }
+        assert_eq!(stays(|vm| vm.topology = topology(PinPolicy::Core), Purpose::Optimize, true), None);
+        assert_eq!(stays(|vm| vm.pci = vec![PciRequest::Unmatchable], Purpose::Optimize, true), None);
+    }
+
+    #[test]
+    fn who_may_move_moves_with_its_set_and_whoever_stays_is_told() {
+        let mut asked = cloud(&[8, 8]);
+        let [alone, first, blocked, second, unreadable] = [(); 5].map(|()| run(&mut asked, 1, 0, &[0, 1]));
+        bind(&mut asked, &[first, second]);
+        asked.vms[blocked].blocked = true;
+        asked.vms[second].host = Some(HostId(1));
+        let odd = [(asked.vms[unreadable].id, "cannot be read".to_owned())].into();
+        let (cluster, policy) = (Cluster::default(), Policy::default());
+        let found = Residents::new(&asked, &cluster, &policy, Purpose::Optimize, &odd);
+        assert_eq!(found.units, [vec![alone], vec![first, second]]);
+        let homes: Vec<_> =
+            found.home.iter().map(|seat| seat.as_ref().map(|seat| (seat.host, seat.datastore))).collect();
+        assert_eq!(homes, [Some((0, 0)), Some((0, 0)), None, Some((1, 0)), None]);
+        let staying: Vec<(i32, &str)> = found.staying.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+        assert_eq!(staying, [(2, "has ONEDRS_BLOCKED=YES"), (4, "cannot be read")]);
+    }
+}

@@ -174,3 +174,91 @@ fn volume(context: &Context<'_>, request: usize) -> f64 {
     let disk = if local { storage::system_disk(vm, context.policy).0 as f64 } else { 0.0 };
     memory * (1.0 + busy) + disk
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Optimize;
+    use crate::model::units::{Cpu, Disk, Memory};
+    use crate::placement::testing::{cloud, demands, run};
+
+    /// One VM of 2 cores and 4 MiB, with a disk, that runs.
+    fn asked() -> Snapshot {
+        let mut asked = cloud(&[8, 8]);
+        let vm = run(&mut asked, 2, 0, &[0, 1]);
+        (asked.vms[vm].memory, asked.vms[vm].system_disk) = (Memory(4096), Disk(40));
+        asked
+    }
+
+    fn look<T>(
+        asked: &Snapshot,
+        demands: &Demands,
+        optimize: &Optimize,
+        purpose: Purpose,
+        look: impl FnOnce(&Scene<'_>) -> T,
+    ) -> T {
+        let policy = Policy { optimize: optimize.clone(), ..Policy::default() };
+        Scene::with(&MigrationInput::new(asked, &Cluster::default(), demands), &policy, purpose, look)
+    }
+
+    #[test]
+    fn the_memory_in_use_is_copied_again_as_far_as_the_vm_is_busy_and_local_disks_with_it() {
+        // CPU and memory in use, shared or not, MiB
+        for (cpu, memory, shared, expected) in [
+            (0.0, 2048.0, true, 2.0),
+            (100.0, 2048.0, true, 3.0),
+            (900.0, 2048.0, true, 4.0),
+            (-100.0, 2048.0, true, 2.0),
+            (0.0, 8192.0, true, 4.0),
+            (100.0, 2048.0, false, 43.0),
+        ] {
+            let mut asked = asked();
+            asked.datastores[0].shared = shared;
+            let mut all = demands(&asked);
+            (all.vms[0].level.cpu, all.vms[0].peak.memory) = (cpu, memory);
+            let found = look(&asked, &all, &Optimize::default(), Purpose::Optimize, |scene| scene.volume(0));
+            assert!((found - expected).abs() < 1e-12, "{cpu} {memory} {shared}: {found}");
+        }
+        // who asks for nothing is busy with the first thing that it does
+        let mut asked = asked();
+        (asked.vms[0].cpu, asked.vms[0].memory) = (Cpu(0), Memory(0));
+        let mut all = demands(&asked);
+        (all.vms[0].level.cpu, all.vms[0].peak.memory) = (0.5, 2048.0);
+        let found = look(&asked, &all, &Optimize::default(), Purpose::Optimize, |scene| scene.volume(0));
+        assert!((found - 1.5 / 1024.0).abs() < 1e-12, "{found}");
+    }
+
+    #[test]
+    fn half_of_what_a_migration_costs_is_what_it_copies() {
+        // memory in use of two VMs, MiB, and what moving each costs
+        for (memory, expected) in [([3.0, 1.0], [1.25, 0.75]), ([0.5, 0.5], [0.75, 0.75]), ([2.0, 2.0], [1.0, 1.0])] {
+            let mut asked = cloud(&[8, 8]);
+            let vms = [(); 2].map(|()| run(&mut asked, 1, 0, &[0, 1]));
+            let mut all = demands(&asked);
+            for (vm, memory) in vms.into_iter().zip(memory) {
+                asked.vms[vm].memory = Memory(4096);
+                (all.vms[vm].level.cpu, all.vms[vm].peak.memory) = (0.0, memory * 1024.0);
+            }
+            let optimize = Optimize { minimum_gain: 0.5, ..Optimize::default() };
+            look(&asked, &all, &optimize, Purpose::Optimize, |scene| {
+                for (unit, expected) in scene.units.iter().zip(expected) {
+                    assert!((unit.cost - expected).abs() < 1e-12, "{}", unit.cost);
+                    assert!((unit.price - 0.5 * expected).abs() < 1e-12, "{}", unit.price);
+                }
+                assert_eq!(scene.unit_of, [Some(0), Some(1)]);
+            });
+        }
+    }
+
+    #[test]
+    fn the_tighter_limit_counts_and_only_for_optimizations() {
+        let (asked, none) = (asked(), usize::MAX);
+        for (migrations, host_migrations, expected) in
+            [(None, None, none), (Some(3), None, 3), (None, Some(2), 2), (Some(3), Some(2), 2), (Some(0), Some(2), 0)]
+        {
+            let optimize = Optimize { migrations, host_migrations, ..Optimize::default() };
+            let limit = |purpose| look(&asked, &demands(&asked), &optimize, purpose, |scene| scene.limit());
+            assert_eq!((limit(Purpose::Optimize), limit(Purpose::Drain)), (expected, none));
+        }
+    }
+}

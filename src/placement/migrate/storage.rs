@@ -187,3 +187,152 @@ impl Rooms<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cluster::Cluster;
+    use crate::model::ids::{ClusterId, DatastoreId, HostId};
+    use crate::model::policy::{Optimize, Policy};
+    use crate::model::snapshot::{Snapshot, Stay};
+    use crate::placement::migrate::scene::MigrationInput;
+    use crate::placement::testing::{cloud, datastore, demands, run};
+
+    fn optimize() -> Optimize {
+        Optimize { datastore_migrations: None, datastore_limit: 0.8, ..Optimize::default() }
+    }
+
+    /// Datastores of 1000 MB with so much used, and VMs with so large disks on the first one.
+    fn asked(used: &[i64], disks: &[i64]) -> Snapshot {
+        let mut asked = cloud(&[64]);
+        asked.datastores =
+            (0..).zip(used).map(|(id, used)| Datastore { total: Disk(1000), ..datastore(id, 1000 - used) }).collect();
+        for disk in disks {
+            let vm = run(&mut asked, 1, 0, &[0]);
+            asked.vms[vm].system_disk = Disk(*disk);
+        }
+        asked
+    }
+
+    /// Which VM goes to which datastore, and what is said.
+    fn relieved(asked: &Snapshot, optimize: Optimize) -> (Vec<(usize, usize)>, Vec<String>) {
+        let (all, policy) = (demands(asked), Policy { optimize, ..Policy::default() });
+        let cluster = Cluster::default();
+        let input = MigrationInput::new(asked, &cluster, &all);
+        Scene::with(&input, &policy, Purpose::Optimize, |scene| {
+            let relief = relieve(scene, &State::new(scene));
+            let told = relief.notices.into_iter().map(|one| format!("{}: {}", one.subject, one.text));
+            (relief.moves.into_iter().map(|one| (one.request, one.to)).collect(), told.collect())
+        })
+    }
+
+    fn moves(asked: &Snapshot) -> Vec<(usize, usize)> {
+        relieved(asked, optimize()).0
+    }
+
+    #[test]
+    fn as_few_leave_as_bring_a_datastore_to_its_limit() {
+        // 100 MB too much: the smallest that is enough, else the largest and then one more
+        assert_eq!(moves(&asked(&[900, 0], &[300, 100, 99])), [(1, 1)]);
+        assert_eq!(moves(&asked(&[900, 0], &[300, 99])), [(0, 1)]);
+        assert_eq!(moves(&asked(&[900, 0], &[60, 99, 5, 4])), [(1, 1), (3, 1)]);
+        assert_eq!(moves(&asked(&[800, 0], &[60, 99])), []);
+        assert_eq!(moves(&asked(&[801, 0], &[60, 99])), [(0, 1)]);
+        // the fullest one is relieved first, into the emptiest
+        assert_eq!(moves(&asked(&[900, 300, 200], &[100])), [(0, 2)]);
+    }
+
+    #[test]
+    fn a_datastore_takes_what_leaves_it_at_its_limit_and_some_free() {
+        assert_eq!(moves(&asked(&[900, 700], &[100])), [(0, 1)]);
+        assert_eq!(moves(&asked(&[900, 701], &[100])), []);
+        let whole =
+            |used: i64| relieved(&asked(&[1100, used], &[100]), Optimize { datastore_limit: 1.0, ..optimize() }).0;
+        assert_eq!((whole(899), whole(900)), (vec![(0, 1)], vec![]));
+        // what has gone there counts
+        assert_eq!(moves(&asked(&[1000, 650, 690], &[100, 100])), [(1, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn limits_bound_it_and_what_is_in_the_way_is_told() {
+        let asked = asked(&[950, 0], &[50, 50, 50]);
+        let limited = |migrations, datastore_migrations| {
+            relieved(&asked, Optimize { migrations, datastore_migrations, ..optimize() })
+        };
+        let (all, told) = limited(None, None);
+        assert_eq!((all.len(), told), (3, vec![]));
+        assert_eq!(limited(None, Some(0)), (vec![], vec![]));
+        let text = "datastore 0: is 95.0 % full and stays above 80 %: the migrations that are allowed went to others";
+        for (migrations, datastore_migrations) in [(Some(1), None), (None, Some(1)), (Some(1), Some(2))] {
+            let (moved, told) = limited(migrations, datastore_migrations);
+            assert_eq!((moved.len(), told), (1, vec![text.to_owned()]), "{migrations:?} {datastore_migrations:?}");
+        }
+        let mut alone = asked.clone();
+        alone.datastores[1].moves_live = false;
+        let text = "datastore 0: is 95.0 % full and stays above 80 %: no datastore of its TM_MAD that allows it has room \
+                    for its VMs";
+        assert_eq!(relieved(&alone, optimize()), (vec![], vec![text.to_owned()]));
+        // nothing there is ours to move
+        alone.vms.iter_mut().for_each(|vm| vm.system_disk = Disk(0));
+        assert_eq!(relieved(&alone, optimize()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn why_it_goes_is_told_with_what_is_copied() {
+        let (asked, policy) = (asked(&[901, 0], &[150]), Policy { optimize: optimize(), ..Policy::default() });
+        let all = demands(&asked);
+        let cluster = Cluster::default();
+        let input = MigrationInput::new(&asked, &cluster, &all);
+        Scene::with(&input, &policy, Purpose::Optimize, |scene| {
+            let one = relieve(scene, &State::new(scene)).moves.remove(0);
+            assert_eq!((one.size, one.why.as_str()), (Disk(150), "datastore 0 is 90.1 % full"));
+        });
+        Scene::with(&input, &policy, Purpose::Drain, |scene| {
+            assert!(relieve(scene, &State::new(scene)).moves.is_empty());
+        });
+    }
+
+    #[test]
+    fn only_datastores_between_which_oned_moves_disks_count() {
+        type Change = fn(&mut Snapshot);
+        let table: [(Change, bool); 11] = [
+            (|_| (), true),
+            (|asked| asked.datastores[0].shared = false, false),
+            (|asked| asked.datastores[0].system = false, false),
+            (|asked| asked.datastores[0].moves_live = false, false),
+            (|asked| asked.datastores[1].shared = false, false),
+            (|asked| asked.datastores[1].system = false, false),
+            (|asked| asked.datastores[1].driver = "ceph".to_owned(), false),
+            (|asked| asked.datastores[1].clusters = vec![ClusterId(9)], false),
+            (|asked| asked.candidates[0].datastores = [0].into(), false),
+            (|asked| asked.vms[0].state = VmState::Parked, false),
+            (|asked| asked.datastores[0].total = Disk(0), false),
+        ];
+        for (number, (change, expected)) in table.into_iter().enumerate() {
+            let mut asked = asked(&[900, 0], &[100]);
+            change(&mut asked);
+            assert_eq!(moves(&asked) == [(0, 1)], expected, "{number}");
+            assert_eq!(moves(&asked).is_empty(), !expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_already_or_comes_counts_as_if_it_were_there() {
+        let mut asked = asked(&[900, 0, 650], &[100]);
+        let flies = run(&mut asked, 1, 0, &[0]);
+        let stay = |host: i32| Stay { host: HostId(host), began: 1, ended: 0 };
+        asked.vms[flies].system_disk = Disk(100);
+        (asked.vms[flies].transient, asked.vms[flies].datastore) = (true, Some(DatastoreId(2)));
+        asked.vms[flies].stays = vec![stay(0), stay(0)];
+        assert_eq!(moves(&asked), [], "it is on its way from there");
+        asked.vms[flies].stays = vec![stay(1), stay(0)];
+        assert_eq!(moves(&asked), [(0, 1)], "it came from another host");
+        asked.vms[flies].stays = vec![stay(0), stay(0)];
+        asked.vms[flies].transient = false;
+        assert_eq!(moves(&asked), [(0, 1)]);
+        // one that goes where another one might
+        (asked.vms[flies].transient, asked.vms[flies].system_disk) = (true, Disk(60));
+        asked.datastores[1].free = Disk(250);
+        assert_eq!(moves(&asked), []);
+    }
+}

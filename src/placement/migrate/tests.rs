@@ -6,7 +6,7 @@ use super::*;
 use crate::model::cluster::Cluster;
 use crate::model::demand::Demands;
 use crate::model::ids::{HostId, VmId};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, VmState};
 use crate::placement::testing::{bind, cloud, demands, run};
 
 fn even() -> Policy {
@@ -290,4 +290,133 @@ fn who_is_set_aside_holds_its_host_for_its_own_reason() {
     let told: Vec<(i32, &str)> = fixed.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
     let nowhere = "oned does not offer any host for it in this request";
     assert_eq!(told, [(7, "has no memory"), (8, "has no name"), (9, nowhere)]);
+}
+
+/// What a drain of host 0 finds: who goes where, who is in the way, and how many VMs there are.
+type Found = (Vec<(i32, i32)>, Vec<(i32, String)>, usize);
+
+fn drained(asked: &Snapshot) -> Found {
+    let all = demands(asked);
+    let found = super::drain(&MigrationInput::new(asked, &cluster(asked), &all), &even(), HostId(0));
+    let moves = found.migrated.migrations.iter().map(|one| (one.vm.0, one.to.0)).collect();
+    (moves, found.blockers.into_iter().map(|(vm, why)| (vm.0, why)).collect(), found.vms)
+}
+
+#[test]
+fn who_is_in_the_way_of_emptying_a_host_is_told_with_the_nearest_miss() {
+    let mut asked = cloud(&[8, 8, 8]);
+    asked.hosts.iter_mut().for_each(|host| host.name = format!("h{}", host.id));
+    let [goes, blocked, aside, alone] =
+        [&[0, 1, 2][..], &[0, 1], &[0, 1], &[0]].map(|hosts| run(&mut asked, 1, 0, hosts));
+    let large = run(&mut asked, 3, 0, &[0, 1, 2]);
+    let [first, second] = [(); 2].map(|()| run(&mut asked, 2, 0, &[0, 2]));
+    run(&mut asked, 1, 1, &[0]);
+    bind(&mut asked, &[first, second]);
+    asked.vms[blocked].blocked = true;
+    asked.candidates.remove(aside);
+    asked.set_aside = vec![(asked.vms[aside].id, "cannot be judged".to_owned())];
+    asked.hosts[0].vms.push(VmId(70));
+    (asked.hosts[1].cpu_allocated.0, asked.hosts[2].cpu_allocated.0) = (600, 550);
+    let (moves, blockers, vms) = drained(&asked);
+    assert_eq!((moves, vms), (vec![(goes as i32, 1)], 8));
+    let set = "with its affined set (2 VMs) needs 4 cores and 2 MiB; none of 1 other hosts takes it; nearest is host 2, \
+               h2: it has 2.5 cores free (CPU)";
+    let needs =
+        "needs 3 cores and 1 MiB; none of 2 other hosts takes it; nearest is host 2, h2: it has 2.5 cores free (CPU)";
+    let expected = [
+        (blocked, "has ONEDRS_BLOCKED=YES"),
+        (aside, "cannot be judged"),
+        (alone, "finds no host: oned offers none besides this one"),
+        (large, needs),
+        (first, set),
+        (second, set),
+        (70, "oned does not offer any host for it in this request"),
+    ];
+    assert_eq!(blockers, expected.map(|(vm, why)| (vm as i32, why.to_owned())));
+}
+
+#[test]
+fn those_of_a_host_are_those_that_it_lists_or_that_say_so() {
+    let mut asked = cloud(&[8, 8]);
+    for state in [VmState::Active, VmState::Parked, VmState::Other] {
+        let vm = run(&mut asked, 1, 0, &[0, 1]);
+        asked.vms[vm].state = state;
+    }
+    assert_eq!(drained(&asked).2, 3);
+    asked.hosts[0].vms.clear();
+    assert_eq!(drained(&asked).2, 2, "one that is neither running nor parked does not say so");
+}
+
+#[test]
+fn fewer_broken_rules_are_better_then_fewer_overfull_hosts_then_fewer_used_ones_then_even_ones() {
+    // VM 0 shuns host 0; host 2 is small
+    let mut asked = cloud(&[8, 8, 8]);
+    for (cores, on) in [(1, 0), (3, 0), (3, 1)] {
+        run(&mut asked, cores, on, &[0, 1, 2]);
+    }
+    bind(&mut asked, &[0]);
+    asked.groups[0].roles[0].hosts_anti_affined = vec![HostId(0)];
+    asked.hosts[2].cpu.0 = 250;
+    let all = demands(&asked);
+    // from the worst to the best, for each policy
+    for (pack, migrations, order) in [
+        (false, None, vec![[0, 0, 2], [0, 0, 1], [1, 2, 1], [1, 0, 1]]),
+        (true, None, vec![[0, 0, 1], [2, 0, 1], [1, 0, 1], [1, 1, 1]]),
+        // what is too much goes first where only some may move
+        (false, Some(3), vec![[1, 2, 1], [0, 0, 1], [1, 0, 1]]),
+    ] {
+        let mut policy = even();
+        policy.optimize.migrations = migrations;
+        if pack {
+            policy.optimize.policy = DrsPolicy::Pack;
+        }
+        Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &policy, Purpose::Optimize, |scene| {
+            let state = |at: &[usize; 3]| {
+                let mut state = State::new(scene);
+                at.iter().enumerate().for_each(|(request, host)| state.put(request, Some(*host)));
+                state
+            };
+            for (i, a) in order.iter().enumerate() {
+                for (j, b) in order.iter().enumerate() {
+                    assert_eq!(is_better(&state(a), &state(b)), i > j, "{pack} {migrations:?} {a:?} {b:?}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_has_moved_is_counted_and_goes_back_for_nothing() {
+    let mut asked = cloud(&[8, 8]);
+    let set = [(); 2].map(|()| run(&mut asked, 1, 0, &[0, 1]));
+    run(&mut asked, 1, 1, &[0, 1]);
+    bind(&mut asked, &set);
+    let (all, mut policy) = (demands(&asked), even());
+    policy.optimize.migrations = Some(2);
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &policy, Purpose::Optimize, |scene| {
+        let mut state = State::new(scene);
+        let counts = |state: &State<'_>| (state.count(0), state.count(1), state.moved());
+        assert_eq!((counts(&state), state.units(0), state.units(1)), ((2, 1, 0), &[0][..], &[1][..]));
+        assert_eq!([state.more_moved(0, 1), state.more_moved(1, 0), state.more_moved(0, 0)], [2, 1, 0]);
+        assert_eq!([2, 3, 0, -1].map(|more| state.within_limit(more)), [true, false, true, true]);
+        assert!(state.possible(&[(0, 1), (1, 0)]).is_ok());
+        assert_eq!(counts(&state), (2, 1, 0), "nothing has changed");
+        assert!(state.go_all(&[(0, 1)]).is_ok());
+        assert_eq!((counts(&state), state.units(0), state.units(1)), ((0, 3, 2), &[][..], &[0, 1][..]));
+        assert_eq!([state.more_moved(0, 0), state.more_moved(1, 0)], [-2, 1]);
+        assert!(!state.within_limit(1) && state.within_limit(0));
+        // half of it is back: it is torn
+        state.put(set[0], Some(0));
+        assert_eq!((counts(&state), state.home(0), state.units(1)), ((1, 2, 1), None, &[1][..]));
+        state.put(set[1], None);
+        assert_eq!((counts(&state), state.at(set[1]), state.home(0)), ((1, 1, 1), None, None));
+        state.put(set[1], Some(0));
+        assert_eq!((counts(&state), state.home(0), state.units(0)), ((2, 1, 0), Some(0), &[0][..]));
+        assert_eq!(state.excess(), 0.0);
+    });
+    asked.hosts[0].cpu.0 = 100;
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &policy, Purpose::Optimize, |scene| {
+        // twice as much as there is, by what is allocated and by what is expected
+        assert_eq!(State::new(scene).excess(), 2.0);
+    });
 }

@@ -106,4 +106,38 @@ mod tests {
         let again = Vm { stays: vec![stay(1, 10, 50_000), stay(2, 99_000, 0)], ..vm(1, None) };
         assert!((still.reluctance(&again) - 1.0).abs() < 1e-9);
     }
+
+    #[test]
+    fn a_price_is_told_by_shares_of_vms_and_by_half_lives() {
+        let of = |moved: Option<i64>, parked: bool| {
+            let mut asked = snapshot((0..100).map(|id| vm(id, moved.filter(|_| id == 0))).collect());
+            asked.vms.iter_mut().skip(50).filter(|_| parked).for_each(|vm| vm.state = VmState::Parked);
+            Unrest::of(&asked)
+        };
+        let plain = |unrest: Unrest| unrest.reluctance(&vm(1, None));
+        // one of a hundred in four hours is 0.06 a day, a fifth of what is usual
+        for (moved, parked, expected) in [
+            (None, false, 1.0),
+            (Some(95_000), false, 1.04),
+            (Some(95_000), true, 1.16),
+            (Some(100_000 - WINDOW), false, 1.04),
+            (Some(100_000 - WINDOW - 1), false, 1.0),
+        ] {
+            let found = plain(of(moved, parked));
+            assert!((found - expected).abs() < 1e-12, "{moved:?} {parked}: {found}");
+        }
+        let again = of(Some(95_000), false).reluctance(&vm(1, Some(100_000 - 7200)));
+        assert!((again - 1.04 * 7.0).abs() < 1e-12, "{again}");
+        assert_eq!(Unrest::of(&Snapshot::default()).times, 1.0);
+    }
+
+    #[test]
+    fn only_another_host_without_a_time_between_is_a_migration() {
+        let stay = |host, began, ended| Stay { host: HostId(host), began, ended };
+        let moved = |stays: Vec<Stay>| arrivals(&Vm { stays, ..vm(1, None) }).collect::<Vec<_>>();
+        assert_eq!(moved(vec![stay(1, 10, 100), stay(2, 100, 205), stay(3, 200, 0)]), [100, 200]);
+        assert_eq!(moved(vec![stay(1, 10, 100), stay(1, 90, 0)]), [0; 0]);
+        assert_eq!(moved(vec![stay(1, 10, 99), stay(2, 100, 0)]), [0; 0]);
+        assert_eq!(moved(vec![stay(1, -10, 99), stay(2, 0, 0)]), [0; 0]);
+    }
 }

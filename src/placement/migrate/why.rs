@@ -354,3 +354,6 @@ fn label(scene: &Scene<'_>, host: usize) -> String {
     let host = &scene.context.snapshot.hosts[host];
     format!("host {}, {}", host.id, host.name)
 }
+
+#[cfg(test)]
+mod tests;

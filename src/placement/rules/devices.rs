@@ -141,4 +141,49 @@ mod tests {
             });
         }
     }
+
+    use crate::placement::rules::reason::Reason;
+    use crate::placement::testing::booked;
+
+    #[test]
+    fn guests_are_put_into_an_order_in_which_each_gets_a_device() {
+        let any = || PciRequest::Kind { vendor: Some(1), device: None, class: None };
+        let this = || PciRequest::Address("00:01.0".to_owned());
+        for (wants, devices, order, has) in [
+            (vec![any(), any()], 2, Some(vec![0, 1]), ""),
+            // whoever asks for a certain one goes first
+            (vec![any(), this()], 2, Some(vec![1, 0]), ""),
+            (vec![any(), any()], 1, None, "has none free: VM 0 holds 1"),
+            (vec![this(), this()], 2, None, "has none free: VM 0 holds 1"),
+        ] {
+            let mut asked = cloud(&[8]);
+            let device = |number: i32| PciDevice {
+                address: format!("0000:00:0{number}:0"),
+                short_address: format!("00:0{number}.0"),
+                vendor: Some(1),
+                device: Some(2),
+                class: Some(3),
+                free: true,
+                holder: None,
+            };
+            asked.hosts[0].pci = (1..=devices).map(device).collect();
+            for wanted in &wants {
+                let request = ask(&mut asked, 1, &[0]);
+                asked.vms[request].pci = vec![wanted.clone()];
+            }
+            let plain = ask(&mut asked, 1, &[0]);
+            placing(&asked, &Policy::default(), |context, units| {
+                let ledger = booked(context, units, &[(0, 0)]);
+                assert_eq!(ledger.seat(1, 0).ok().map(|seat| seat.order), order.clone().map(Some), "{wants:?}");
+                assert_eq!(ledger.seat(plain, 0).map(|seat| seat.order), Ok(None));
+                let told = ledger.objections(1, 0).into_iter().map(|reason| match reason {
+                    Reason::Pci(want) => want.has,
+                    other => panic!("{other:?}"),
+                });
+                assert_eq!(told.collect::<String>(), has, "{wants:?}");
+                assert_eq!(ledger.alike(0, 1), wants[0] == wants[1]);
+                assert!(!ledger.alike(0, plain));
+            });
+        }
+    }
 }

@@ -592,4 +592,202 @@ mod tests {
         asked.hosts[1].closed = true;
         assert_eq!(domains(&asked).sets[0].eligible, [true, false, true]);
     }
+
+    /// What is wished of hosts for the first request, when others are booked.
+    fn wishes_of(asked: &Snapshot, at: &[(usize, usize)]) -> Vec<f64> {
+        use crate::placement::testing::{booked, placing};
+        placing(asked, &crate::model::policy::Policy::default(), |context, units| {
+            let ledger = booked(context, units, at);
+            (0..asked.hosts.len()).map(|host| ledger.wish(&[0], host)).collect()
+        })
+    }
+
+    #[test]
+    fn a_host_is_the_less_liked_the_more_it_has_beyond_what_is_allowed() {
+        for (skew, at, expected) in [
+            (1, &[][..], [0.0, 0.0, 0.0]),
+            (1, &[(1, 0)], [-1.0, 0.0, 0.0]),
+            (1, &[(1, 0), (2, 0), (3, 1)], [-2.0, -1.0, 0.0]),
+            (2, &[(1, 0), (2, 0), (3, 1)], [-1.0, 0.0, 0.0]),
+            (9, &[(1, 0), (2, 0), (3, 1)], [0.0, 0.0, 0.0]),
+        ] {
+            assert_eq!(wishes_of(&wished(3, 4, spread(skew, true)), at), expected, "{skew} {at:?}");
+        }
+        for (at, expected) in [
+            (&[][..], [0.0, 0.0, 0.0]),
+            (&[(1, 0)], [0.0, -1.0, -1.0]),
+            (&[(1, 0), (2, 0), (3, 1)], [-1.0 / 3.0, -2.0 / 3.0, -1.0]),
+            // it is asked about itself as if it were not there
+            (&[(0, 1), (1, 0)], [0.0, -1.0, -1.0]),
+        ] {
+            assert_eq!(wishes_of(&wished(3, 4, together(true)), at), expected, "{at:?}");
+        }
+        // a host that tells no value is like the fullest
+        let mut silent = wished(3, 4, Wishes::default());
+        let spread = Spread { by: "RACK".to_owned(), skew: 1, soft: true };
+        silent.groups[0].roles[0].wishes.spread = Some(spread);
+        for (host, rack) in [(0, "a"), (1, "b")] {
+            silent.hosts[host].attributes.push(crate::model::snapshot::Section::Template, "RACK", rack);
+        }
+        assert_eq!(wishes_of(&silent, &[(1, 0), (2, 0)]), [-2.0, 0.0, -2.0]);
+    }
+
+    #[test]
+    fn what_several_like_adds_up_and_ids_and_attributes_name_hosts() {
+        let mut asked = wished(3, 2, Wishes::default());
+        let liking = |hosts: Liked, weight: f64| Liking { hosts, weight };
+        assert_eq!(wishes_of(&asked, &[]), [0.0; 3]);
+        let by_attribute = Liked::With("HOST".to_owned(), "2".to_owned());
+        asked.vms[0].likings = vec![liking(Liked::Host(HostId(1)), 2.0), liking(by_attribute, -1.0)];
+        asked.groups[0].wishes.likings = vec![liking(Liked::Host(HostId(1)), 0.5)];
+        asked.groups[0].roles[0].wishes.likings = vec![liking(Liked::Host(HostId(0)), 0.25)];
+        assert_eq!(wishes_of(&asked, &[]), [0.25, 2.5, -1.0]);
+        let found = domains(&asked);
+        assert!(found.has_wishes() && found.is_wished(0) && found.is_wished(1));
+        // a host that is nowhere is liked by nobody
+        asked.groups[0].wishes = Wishes::default();
+        asked.groups[0].roles[0].wishes.likings = vec![liking(Liked::Host(HostId(9)), 1.0)];
+        let mut found = domains(&asked);
+        assert!(found.is_wished(0) && !found.is_wished(1));
+        found.without_wishes();
+        assert!(!found.has_wishes() && !found.is_wished(0));
+    }
+
+    #[test]
+    fn a_member_counts_where_it_runs_or_is_listed_or_says_it_is_parked() {
+        for (state, host, listed, expected) in [
+            (VmState::Active, Some(1), None, [0, 1, 0]),
+            (VmState::Active, Some(1), Some(2), [0, 1, 0]),
+            (VmState::Active, Some(9), Some(2), [0, 0, 1]),
+            (VmState::Parked, Some(1), None, [0, 1, 0]),
+            (VmState::Parked, Some(1), Some(2), [0, 0, 1]),
+            (VmState::Other, Some(1), None, [0, 0, 0]),
+            (VmState::Other, Some(1), Some(2), [0, 0, 1]),
+            (VmState::Pending, None, None, [0, 0, 0]),
+        ] {
+            let mut asked = wished(3, 2, spread(1, false));
+            // the second one is no request
+            asked.candidates.pop();
+            (asked.vms[1].state, asked.vms[1].host) = (state, host.map(HostId));
+            if let Some(listed) = listed {
+                asked.hosts[listed].vms.push(VmId(1));
+            }
+            let found = domains(&asked);
+            assert_eq!(found.sets[0].fixed, expected, "{state:?} {host:?} {listed:?}");
+            assert_eq!(found.sets[0].all, expected, "{state:?} {host:?} {listed:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_roomy_that_holds_all_that_come_and_nobody_else() {
+        let roomy = |asked: &Snapshot| domains(asked).sets[0].roomy.clone();
+        // two come, of one core and 1024 KiB each; the third is no request and nowhere
+        let mut asked = wished(3, 3, together(false));
+        asked.candidates.pop();
+        asked.vms[2].state = VmState::Other;
+        for (host, (cores, memory)) in [(2, 2048), (1, 9999), (8, 2047)].into_iter().enumerate() {
+            (asked.hosts[host].cpu.0, asked.hosts[host].memory.0) = (cores * 100, memory);
+        }
+        assert_eq!(roomy(&asked), [true, false, false]);
+        asked.hosts[0].cpu_allocated.0 = 1;
+        assert_eq!(roomy(&asked), [true; 3], "none is, so none is left out");
+        // one that runs there and is not to be moved needs no room
+        let mut one = wished(2, 2, together(false));
+        (one.vms[1].state, one.vms[1].host) = (VmState::Active, Some(HostId(0)));
+        (one.hosts[0].cpu.0, one.hosts[1].cpu.0) = (100, 99);
+        assert_eq!(roomy(&one), [true, false]);
+        one.vms[1].resched = true;
+        assert_eq!(roomy(&one), [true, true], "two cores are on none of them");
+    }
+
+    #[test]
+    fn what_is_odd_about_a_wish_is_told_once() {
+        let told = |soft: bool, racks: usize| {
+            let mut asked = wished(8, 1, Wishes::default());
+            let by = || "RACK".to_owned();
+            asked.groups[0].roles[0].wishes.spread = Some(Spread { by: by(), skew: 1, soft });
+            asked.groups[0].wishes.together = Some(Together { by: by(), soft });
+            for host in &mut asked.hosts[..racks] {
+                host.attributes.push(crate::model::snapshot::Section::Template, "RACK", "a");
+            }
+            asked.hosts[7].enabled = false;
+            domains(&asked).notices.into_iter().map(|one| one.text).collect::<Vec<_>>()
+        };
+        let both = |what: &str| {
+            let role = "role \"together\" of VM group set 0";
+            [
+                format!("{role} is to be spread over RACK, which {what}"),
+                format!("VM group set 0 is to be kept together by RACK, which {what}"),
+            ]
+        };
+        assert_eq!(told(false, 0), both("no host of its VMs tells; it counts for nothing"));
+        assert_eq!(told(false, 1), both("hosts 1, 2, 3, 4, 5, ... do not tell; they take none of its VMs"));
+        assert_eq!(told(false, 2), both("hosts 2, 3, 4, 5, 6 do not tell; they take none of its VMs"));
+        assert_eq!(told(true, 5), both("hosts 5, 6 do not tell; they are taken last"));
+        assert_eq!(told(false, 7), [""; 0]);
+    }
+
+    /// What keeps the first request from each host, when others are booked.
+    fn refused(asked: &Snapshot, at: &[(usize, usize)]) -> Vec<String> {
+        use crate::placement::testing::{booked, placing};
+        placing(asked, &crate::model::policy::Policy::default(), |context, units| {
+            let ledger = booked(context, units, at);
+            let why = |host| ledger.seat(0, host).err().map(|reason| reason.text()).unwrap_or_default();
+            (0..asked.hosts.len()).map(why).collect()
+        })
+    }
+
+    #[test]
+    fn a_domain_with_too_many_or_the_wrong_one_is_told_with_numbers() {
+        let whom = "role \"together\" of VM group set 0";
+        let uneven = |host: usize, vms: usize, skew: usize| {
+            format!("HOST {host} would have {vms} VMs of {whom}, and HOST 2 has 0: ONEAIO_SPREAD allows {skew} more")
+        };
+        let none = String::new;
+        for (skew, at, expected) in [
+            (1, &[(1, 0), (2, 1)][..], [uneven(0, 2, 1), uneven(1, 2, 1)]),
+            (2, &[(1, 0), (2, 1)], [none(), none()]),
+            (2, &[(1, 0), (2, 1), (3, 0)], [uneven(0, 3, 2), none()]),
+            // where it is already it changes nothing
+            (2, &[(0, 0), (1, 0), (2, 1)], [none(), none()]),
+        ] {
+            let found = refused(&wished(3, 4, spread(skew, false)), at);
+            assert_eq!((&found[..2], found[2].as_str()), (&expected[..], ""), "{skew} {at:?}");
+        }
+        let elsewhere = |host: usize| format!("it is in HOST {host}, and 2 of {whom} are in HOST 1: ONEAIO_TOGETHER");
+        let found = refused(&wished(3, 4, together(false)), &[(1, 1), (2, 1)]);
+        assert_eq!(found, [elsewhere(0), none(), elsewhere(2)]);
+        let mut small = wished(3, 2, together(false));
+        small.hosts[1].cpu.0 = 199;
+        let full = format!("HOST 1 has no room for all VMs of {whom} together");
+        assert_eq!(refused(&small, &[]), [none(), full, none()]);
+        let mut silent = wished(2, 2, spread(1, false));
+        silent.groups[0].roles[0].wishes.spread = Some(Spread { by: "RACK".to_owned(), skew: 1, soft: false });
+        silent.hosts[1].attributes.push(crate::model::snapshot::Section::Template, "RACK", "a");
+        let tells_none = format!("it tells no RACK, and {whom} needs one");
+        assert_eq!(refused(&silent, &[]), [tells_none, none()]);
+    }
+
+    #[test]
+    fn what_is_booked_counts_and_what_is_given_back_does_not() {
+        use crate::placement::testing::{booked, placing};
+        for (wishes, broken) in [(spread(1, false), true), (together(false), false), (spread(1, true), false)] {
+            let asked = wished(3, 3, wishes.clone());
+            placing(&asked, &crate::model::policy::Policy::default(), |context, units| {
+                let mut ledger = booked(context, units, &[(0, 0)]);
+                ledger.book(1, Seat::on(0));
+                assert_eq!((ledger.broken(0).is_some(), ledger.consistent(0)), (broken, !broken), "{wishes:?}");
+                ledger.unbook(1);
+                assert_eq!((ledger.broken(0), ledger.consistent(0)), (None, true), "{wishes:?}");
+                assert!(!ledger.alike(0, 1));
+            });
+        }
+        let asked = wished(3, 3, together(false));
+        placing(&asked, &crate::model::policy::Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0), (1, 0)]);
+            ledger.book(2, Seat::on(1));
+            let broken = [0, 1, 2].map(|request| ledger.broken(request).is_some());
+            assert_eq!(broken, [false, false, true]);
+        });
+    }
 }

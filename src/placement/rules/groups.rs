@@ -494,3 +494,200 @@ fn located(snapshot: &Snapshot) -> HashMap<VmId, Vec<usize>> {
     }
     located
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::testing::{ask, bind, cloud, run};
+
+    fn groups(asked: &Snapshot) -> Groups {
+        Groups::new(asked, &HashMap::new())
+    }
+
+    /// Three VMs that run on these hosts, and two that come, requests 0 and 1.
+    fn asked(on: [usize; 3]) -> Snapshot {
+        let mut asked = cloud(&[8, 8, 8]);
+        on.into_iter().for_each(|host| {
+            run(&mut asked, 1, host, &[0, 1, 2]);
+        });
+        (0..2).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1, 2]);
+        });
+        asked.candidates.drain(..3);
+        asked
+    }
+
+    fn join(with: &[i32], hosts: &[i32]) -> Result<(), Reason> {
+        let with = with.iter().map(|vm| VmId(*vm)).collect();
+        Err(Reason::Join { with, hosts: hosts.iter().map(|host| HostId(*host)).collect() })
+    }
+
+    #[test]
+    fn who_comes_joins_those_of_its_set_that_run_and_goes_where_most_are() {
+        let mut torn = asked([0, 0, 1]);
+        bind(&mut torn, &[0, 1, 2, 3]);
+        let found = groups(&torn);
+        let allowed = |found: &Groups, asked: &Snapshot, host: usize| found.rules[0].allow(&asked.hosts[host]);
+        assert_eq!([0, 1].map(|host| allowed(&found, &torn, host)), [Ok(()), Ok(())]);
+        assert_eq!(allowed(&found, &torn, 2), join(&[0, 1, 2], &[0, 1]));
+        let company = |host: i32, comes: bool| {
+            let company = found.rules[0].company(HostId(host), |_| comes);
+            (company.all, company.runs)
+        };
+        assert_eq!([0, 1, 2].map(|host| company(host, false)), [(2, 2), (1, 1), (0, 0)]);
+        assert_eq!([0, 1, 2].map(|host| company(host, true)), [(3, 2), (2, 1), (1, 0)]);
+        let told: Vec<String> = found.notices().into_iter().map(|one| one.text).collect();
+        let parts = "VMs 0 and 1 on host 0, VM 2 on host 1";
+        assert_eq!(told, [format!("its affined set is torn apart already ({parts}): new VMs go where most are")]);
+        assert_eq!(torn_sets(&torn).len(), 1);
+        assert!(!found.rules[0].is_free() && found.rules[1].is_free());
+        // whole ones are not torn
+        let mut whole = asked([0, 0, 0]);
+        bind(&mut whole, &[0, 1, 2, 3]);
+        let found = groups(&whole);
+        assert_eq!((allowed(&found, &whole, 0), allowed(&found, &whole, 1)), (Ok(()), join(&[0, 1, 2], &[0])));
+        assert_eq!(found.rules[0].company(HostId(0), |_| true), Company::default());
+        assert!(found.notices().is_empty());
+        // those that run alone are torn, but nobody joins them
+        let mut alone = asked([0, 0, 1]);
+        bind(&mut alone, &[0, 1, 2]);
+        assert!(groups(&alone).notices().is_empty());
+    }
+
+    #[test]
+    fn who_is_to_join_two_sets_goes_where_both_are() {
+        for (on, expected) in [([0, 0, 1], Ok(())), ([0, 1, 1], join(&[0, 1], &[]))] {
+            let mut asked = asked(on);
+            bind(&mut asked, &[0, 3]);
+            bind(&mut asked, &[1, 3]);
+            assert_eq!(groups(&asked).rules[0].allow(&asked.hosts[0]), expected);
+        }
+    }
+
+    #[test]
+    fn what_comes_is_one_set_and_bound_where_all_of_it_join_one_host() {
+        let mut asked = asked([0, 0, 1]);
+        bind(&mut asked, &[3, 4]);
+        let sets = |asked: &Snapshot| {
+            let found = groups(asked);
+            (found.sets, found.bound)
+        };
+        assert_eq!(sets(&asked), (vec![vec![0, 1]], vec![]));
+        // the first one joins VM 0 on host 0, and then both do
+        let mut joined = asked.clone();
+        bind(&mut joined, &[0, 3]);
+        assert_eq!(sets(&joined), (vec![vec![0, 1]], vec![]));
+        bind(&mut joined, &[1, 4]);
+        assert_eq!(sets(&joined), (vec![], vec![vec![0, 1]]));
+        // both join, but not on one host
+        let mut apart = asked.clone();
+        bind(&mut apart, &[0, 2, 3]);
+        bind(&mut apart, &[0, 2, 4]);
+        assert_eq!(sets(&apart), (vec![vec![0, 1]], vec![]));
+        // one cannot be judged
+        asked.groups[0].roles[0].vms.push(VmId(9));
+        asked.set_aside = vec![(VmId(9), "odd".to_owned())];
+        let refused: Vec<_> = groups(&asked).rules.into_iter().filter_map(|rules| rules.refused).collect();
+        let why = Waits::new("cannot be placed: VM 9 of its affined set (group set 0) cannot", Brief::Set);
+        assert_eq!(refused, [why.clone(), why]);
+    }
+
+    #[test]
+    fn those_that_must_be_apart_do_not_meet() {
+        // role 0: VM 0 on host 0 and request 0; role 1: VM 2 on host 1 and request 1
+        let mut apart = asked([0, 0, 1]);
+        bind(&mut apart, &[0, 3]);
+        bind(&mut apart, &[2, 4]);
+        let second = apart.groups.pop().unwrap().roles.remove(0);
+        apart.groups[0].roles[0].policy = RolePolicy::None;
+        apart.groups[0].roles.push(crate::model::snapshot::Role {
+            name: "other".to_owned(),
+            policy: RolePolicy::None,
+            ..second
+        });
+        for (vm, role) in [(2, "other"), (4, "other")] {
+            apart.vms[vm].group = Some((apart.groups[0].id, role.to_owned()));
+        }
+        let meets = |asked: &Snapshot, request: usize, host: usize| {
+            let found = groups(asked);
+            let vm = asked.vms[asked.candidates[request].vm].id;
+            found.rules[request].meet(vm, &found.occupants[host]).err().map(|reason| match reason {
+                Reason::Apart(vm) => vm.0,
+                other => panic!("{other:?}"),
+            })
+        };
+        let all =
+            |asked: &Snapshot| [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(request, host)| meets(asked, request, host));
+        assert_eq!(all(&apart), [None; 4]);
+        apart.groups[0].anti_affined = vec![vec![0, 1]];
+        assert_eq!(all(&apart), [None, Some(2), Some(0), None]);
+        apart.groups[0].anti_affined.clear();
+        apart.groups[0].roles[0].policy = RolePolicy::AntiAffined;
+        assert_eq!(all(&apart), [Some(0), None, None, None]);
+        let rules = groups(&apart).rules;
+        assert_eq!((rules[0].is_free(), rules[1].is_free()), (false, true));
+        // nobody meets himself
+        let tag = Tag { rule: 1, role: 0, within: true };
+        let myself = GroupRules { tags: vec![tag], ..GroupRules::default() };
+        assert_eq!(myself.meet(VmId(7), &[Occupant { vm: VmId(7), tag }]), Ok(()));
+        assert!(!tag.repels(Tag { rule: 2, ..tag }) && !Tag { within: false, ..tag }.repels(tag));
+    }
+
+    #[test]
+    fn roles_name_hosts_that_they_want_or_shun() {
+        let mut asked = asked([0, 0, 1]);
+        bind(&mut asked, &[3]);
+        let allowed = |asked: &Snapshot| [0, 1].map(|host| groups(asked).rules[0].allow(&asked.hosts[host]));
+        asked.groups[0].roles[0].hosts_affined = vec![HostId(1), HostId(2)];
+        assert_eq!(allowed(&asked), [Err(Reason::Role("HOST_AFFINED")), Ok(())]);
+        assert!(!groups(&asked).rules[0].is_free());
+        asked.groups[0].roles[0].hosts_affined.clear();
+        asked.groups[0].roles[0].hosts_anti_affined = vec![HostId(1), HostId(2)];
+        assert_eq!(allowed(&asked), [Ok(()), Err(Reason::Role("HOST_ANTI_AFFINED"))]);
+        assert!(!groups(&asked).rules[0].is_free());
+    }
+
+    #[test]
+    fn a_group_that_nobody_tells_of_refuses_its_vms() {
+        let mut asked = asked([0, 0, 1]);
+        bind(&mut asked, &[3]);
+        let refused = |asked: &Snapshot| groups(asked).rules[0].refused.clone().map(|why| (why.text, why.brief));
+        assert_eq!(refused(&asked), None);
+        asked.vms[3].group = Some((asked.groups[0].id, "none".to_owned()));
+        let text = "cannot be placed: VM group set 0 has no role \"none\"".to_owned();
+        assert_eq!(refused(&asked), Some((text, Brief::Own)));
+        asked.vms[3].group = Some((crate::model::ids::GroupId(7), "together".to_owned()));
+        let text = "cannot be placed: the request does not tell the rules of its VM group 7".to_owned();
+        assert_eq!(refused(&asked), Some((text, Brief::Own)));
+        // who stays has that reason
+        let staying = [(0, Waits::new("stays", Brief::Stays))].into();
+        let found = Groups::new(&asked, &staying);
+        assert_eq!(found.rules[0].refused, Some(Waits::new("stays", Brief::Stays)));
+    }
+
+    #[test]
+    fn a_vm_is_where_its_host_lists_it_and_where_it_says_it_is() {
+        let mut asked = asked([0, 0, 1]);
+        let at = |asked: &Snapshot| located(asked).get(&VmId(0)).cloned();
+        assert_eq!(at(&asked), Some(vec![0]));
+        asked.vms[0].host = Some(HostId(2));
+        for (state, expected) in
+            [(VmState::Active, vec![0, 2]), (VmState::Parked, vec![0, 2]), (VmState::Other, vec![0])]
+        {
+            asked.vms[0].state = state;
+            assert_eq!(at(&asked), Some(expected), "{state:?}");
+        }
+        asked.hosts[0].vms.clear();
+        assert_eq!(at(&asked), None);
+    }
+
+    #[test]
+    fn rules_that_share_a_role_are_one() {
+        let sets = |rules: &[&[usize]]| {
+            let rules: Vec<Vec<usize>> = rules.iter().map(|rule| rule.to_vec()).collect();
+            chained(&rules).into_iter().map(|rule| rule.into_iter().collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        assert_eq!(sets(&[&[0, 1], &[2, 3]]), [[0, 1], [2, 3]]);
+        assert_eq!(sets(&[&[0, 1], &[2, 3], &[4, 1], &[3, 0]]), [[0, 1, 2, 3, 4]]);
+    }
+}

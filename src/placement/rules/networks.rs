@@ -259,4 +259,112 @@ mod tests {
         let (found, steps) = distinct(&full, 1);
         assert!(found.is_none() && steps < 3 * 201 * 201, "{steps}");
     }
+
+    use crate::model::ids::{NicId, VnetId};
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::{AutoNic, Section, Snapshot};
+    use crate::placement::ledger::Ledger;
+    use crate::placement::testing::{ask, booked, cloud, placing, vnet};
+
+    /// One VM whose NICs may go to these networks, which have so many leases.
+    fn asked(leases: &[i64], nics: &[&[u32]]) -> Snapshot {
+        let mut asked = cloud(&[8]);
+        asked.vnets = (0..).zip(leases).map(|(id, free)| vnet(id, *free)).collect();
+        let request = ask(&mut asked, 1, &[0]);
+        add(&mut asked, request, nics);
+        asked
+    }
+
+    fn add(asked: &mut Snapshot, request: usize, nics: &[&[u32]]) {
+        for (id, vnets) in (0..).zip(nics) {
+            let id = NicId(id);
+            asked.vms[request].auto_nics.push(AutoNic { id, rank: String::new(), assigned: false });
+            asked.candidates[request].nics.push(NicCandidates { nic: id, vnets: (*vnets).into() });
+        }
+    }
+
+    fn seat(ledger: &Ledger<'_>, request: usize) -> Result<Vec<usize>, Reason> {
+        ledger.seat(request, 0).map(|seat| seat.nics.into_iter().map(|(_, vnet)| vnet).collect())
+    }
+
+    fn gets(asked: &Snapshot, policy: &Policy) -> Result<Vec<usize>, Reason> {
+        placing(asked, policy, |context, _| seat(&Ledger::new(context, false), 0))
+    }
+
+    #[test]
+    fn a_nic_gets_the_best_network_that_serves_it() {
+        let policy = |networks| Policy { networks, ..Policy::default() };
+        let both = |asked: &Snapshot| [Spread::Striping, Spread::Packing].map(|one| gets(asked, &policy(one)));
+        let mut one = asked(&[5, 9, 2, 9], &[&[0, 1, 2, 3]]);
+        assert_eq!(both(&one), [Ok(vec![1]), Ok(vec![2])]);
+        one.vms[0].auto_nics[0].rank = "FAST".to_owned();
+        one.vnets[0].attributes.push(Section::Template, "FAST", "3");
+        assert_eq!(both(&one), [Ok(vec![0]), Ok(vec![0])]);
+        one.vnets[0].clusters.clear();
+        assert_eq!(both(&one), [Ok(vec![1]), Ok(vec![2])]);
+        one.vnets.iter_mut().for_each(|vnet| vnet.free_leases = 0);
+        let leases = Reason::Leases { nic: NicId(0), vnet: VnetId(1) };
+        assert_eq!(gets(&one, &Policy::default()), Err(leases));
+        one.vms[0].resume = true;
+        assert_eq!(gets(&one, &Policy::default()), Ok(vec![1]), "it has its leases");
+        one.vnets.iter_mut().for_each(|vnet| vnet.clusters.clear());
+        assert_eq!(gets(&one, &Policy::default()), Err(Reason::NoNetwork(NicId(0))));
+    }
+
+    #[test]
+    fn nics_have_different_networks_or_as_many_leases_as_there_are() {
+        let policy = |different_vnets| Policy { different_vnets, ..Policy::default() };
+        let same = |nics, networks, differ| Err(Reason::SameNetwork { nics, networks, differ });
+        for (leases, nics, differing, sharing) in [
+            (&[5, 3][..], &[&[0, 1][..], &[0, 1]][..], Ok(vec![0, 1]), Ok(vec![0, 0])),
+            (&[5, 3], &[&[0, 1], &[0]], Ok(vec![1, 0]), Ok(vec![0, 0])),
+            (&[5], &[&[0], &[0]], same(2, 1, true), Ok(vec![0, 0])),
+            (&[1], &[&[0], &[0]], same(2, 1, true), same(2, 1, false)),
+            (&[5, 5, 5], &[&[0, 2], &[0], &[0]], same(3, 2, true), Ok(vec![0, 0, 0])),
+            (&[5, 5, 5], &[&[0, 1, 2], &[0], &[0]], same(3, 3, true), Ok(vec![0, 0, 0])),
+        ] {
+            let asked = asked(leases, nics);
+            assert_eq!(gets(&asked, &policy(true)), differing, "{leases:?} {nics:?}");
+            assert_eq!(gets(&asked, &policy(false)), sharing, "{leases:?} {nics:?}");
+        }
+        let mut resumes = asked(&[0], &[&[0], &[0]]);
+        resumes.vms[0].resume = true;
+        assert_eq!(gets(&resumes, &policy(false)), Ok(vec![0, 0]));
+        assert_eq!(gets(&resumes, &policy(true)), same(2, 1, true));
+    }
+
+    #[test]
+    fn leases_are_taken_and_given_back_and_what_was_known_is_forgotten() {
+        let mut asked = asked(&[2], &[&[0]]);
+        for _ in 0..2 {
+            let request = ask(&mut asked, 1, &[0]);
+            add(&mut asked, request, &[&[0]]);
+        }
+        let unlike = ask(&mut asked, 1, &[0]);
+        asked.vms[2].resume = true;
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0)]);
+            assert_eq!(seat(&ledger, 1), Ok(vec![0]));
+            let given = ledger.seat(1, 0).unwrap();
+            ledger.book(1, given);
+            let third = ledger.seat(2, 0).unwrap();
+            ledger.book(2, third);
+            ledger.unbook(0);
+            assert_eq!(seat(&ledger, 0), Ok(vec![0]));
+            let again = ledger.seat(0, 0).unwrap();
+            ledger.book(0, again);
+            ledger.unbook(1);
+            assert_eq!(seat(&ledger, 1), Ok(vec![0]));
+            ledger.unbook(2);
+            let again = ledger.seat(1, 0).unwrap();
+            ledger.book(1, again);
+            // both leases are gone; who resumes has its own
+            assert_eq!(seat(&ledger, 2), Ok(vec![0]));
+            let moved = ledger.unbook(0).unwrap();
+            ledger.book(0, moved);
+            ledger.unbook(1);
+            assert_eq!(seat(&ledger, 1), Ok(vec![0]));
+            assert!(ledger.alike(0, 1) && !ledger.alike(0, unlike));
+        });
+    }
 }

@@ -348,4 +348,237 @@ mod tests {
         assert!(take(1024, &[(8192, 1)]).0);
         assert_eq!(take(0, &[(0, 5)]), (false, vec![5]), "a node without memory");
     }
+
+    use crate::model::ids::{HostId, VmId};
+    use crate::model::topology::{Core, NumaNode};
+    use crate::model::units::Cpu;
+
+    /// A node of so many cores of two threads, of which so many are clean and the others have one free, with memory
+    /// in all and free, and pages of 2048 KiB.
+    fn node(id: i32, cores: usize, clean: usize, memory: i64, free: i64, pages: Option<i64>) -> NumaNode {
+        let core = |core: usize| {
+            let clean = core < clean;
+            Core { id: core as i32, cpus: 2, free: if clean { 2 } else { 1 }, clean, vms: Vec::new() }
+        };
+        NumaNode {
+            id,
+            cores: (0..cores).map(core).collect(),
+            memory: Memory(memory),
+            memory_free: Memory(free),
+            hugepages: pages.map(|free| (Memory(2048), free)).into_iter().collect(),
+            distance: Vec::new(),
+        }
+    }
+
+    fn host(numa: Vec<NumaNode>) -> Host {
+        Host { numa, ..Host::plain(HostId(1), Cpu(1600), Memory(1 << 20)) }
+    }
+
+    fn vm(memory: i64, pin_policy: PinPolicy, nodes: &[(u32, i64)]) -> Vm {
+        let nodes = nodes.iter().map(|&(cpus, memory)| VirtualNode { cpus, memory: Memory(memory) }).collect();
+        let topology = Topology { pin_policy, threads: 0, hugepage: Memory(0), node_affinity: None, nodes };
+        Vm { topology: Some(topology), ..Vm::plain(VmId(1), Cpu(100), Memory(memory)) }
+    }
+
+    fn with(mut vm: Vm, change: impl FnOnce(&mut Topology)) -> Vm {
+        change(vm.topology.as_mut().unwrap());
+        vm
+    }
+
+    /// What a host lacks for VMs in this order, empty where it takes them.
+    fn lacks(host: &Host, vms: &[Vm]) -> (String, bool) {
+        match serve(host, vms.iter()) {
+            Ok(()) => (String::new(), false),
+            Err(want) => (format!("needs {}; it {}", want.need, want.has), want.never),
+        }
+    }
+
+    #[test]
+    fn what_a_node_lacks_is_told_in_threads_memory_and_pages() {
+        let core = |nodes: &[(u32, i64)]| vm(10, PinPolicy::Core, nodes);
+        let thread = |nodes: &[(u32, i64)]| vm(10, PinPolicy::Thread, nodes);
+        let none = |memory: i64| vm(memory, PinPolicy::None, &[(1, memory)]);
+        let paged = |vm: Vm| with(vm, |topology| topology.hugepage = Memory(2048));
+        let on = |vm: Vm, id: i32| with(vm, |topology| topology.node_affinity = Some(id));
+        let two = || vec![node(0, 4, 4, 1 << 20, 1 << 19, None), node(1, 4, 2, 1 << 20, 1 << 18, None)];
+        let pages = || vec![node(0, 4, 4, 1 << 20, 1 << 20, Some(3)), node(1, 4, 4, 1 << 20, 1 << 20, Some(2))];
+        for (numa, vms, text, never) in [
+            (vec![], vec![core(&[(1, 10)])], "needs NUMA nodes; it reports none", true),
+            (
+                vec![],
+                vec![none(10)],
+                "needs NUMA nodes (it has NUMA_NODE, though no PIN_POLICY); it reports none",
+                true,
+            ),
+            (two(), vec![on(core(&[(1, 10)]), 7)], "needs NUMA node 7; it has no such node", true),
+            (two(), vec![core(&[(4, 10), (2, 10)])], "", false),
+            (
+                two(),
+                vec![core(&[(4, 10), (3, 10)])],
+                "needs 2 NUMA nodes of up to 4 dedicated cores and 10 KiB; it has free node 0: 4 dedicated cores, 512 MiB; node 1: 2 dedicated cores, 256 MiB",
+                false,
+            ),
+            (
+                two(),
+                vec![core(&[(5, 10)])],
+                "needs 5 dedicated cores in one NUMA node; it has at most 4 in a node; SOCKETS = 2 would do",
+                true,
+            ),
+            (
+                two(),
+                vec![core(&[(9, 10)])],
+                "needs 9 dedicated cores in one NUMA node; it has at most 4 in a node (node 0)",
+                true,
+            ),
+            (two(), vec![thread(&[(8, 10)])], "", false),
+            (
+                two(),
+                vec![core(&[(1, 10)]), thread(&[(8, 10)])],
+                "needs 8 threads in one NUMA node; it has at most 6 free in a node (node 0)",
+                false,
+            ),
+            (
+                two(),
+                vec![core(&[(1, 2 << 20)])],
+                "needs 2 GiB in one NUMA node; it has at most 1 GiB in a node (node 0)",
+                true,
+            ),
+            (
+                two(),
+                vec![core(&[(1, 1 << 20)])],
+                "needs 1 GiB in one NUMA node; it has at most 512 MiB free in a node (node 0)",
+                false,
+            ),
+            (
+                two(),
+                vec![with(thread(&[(4, 10)]), |topology| topology.threads = 4)],
+                "needs 4 threads per core; it has 2 threads per core",
+                true,
+            ),
+            (
+                two(),
+                vec![paged(core(&[(1, 4096)]))],
+                "needs 2 hugepages of 2 MiB in one NUMA node; it has no pages of that size",
+                true,
+            ),
+            (pages(), vec![paged(core(&[(1, 6144)]))], "", false),
+            (
+                pages(),
+                vec![paged(core(&[(1, 8192)]))],
+                "needs 4 hugepages of 2 MiB in one NUMA node; it has at most 3 free in a node (node 0)",
+                false,
+            ),
+            (pages(), vec![on(paged(none(4096)), 1)], "", false),
+            (
+                pages(),
+                vec![on(paged(none(6144)), 1)],
+                "needs 3 hugepages of 2 MiB in NUMA node 1; it has at most 2 free in a node (node 1)",
+                false,
+            ),
+        ] {
+            assert_eq!(lacks(&host(numa), &vms), (text.to_owned(), never));
+        }
+    }
+
+    #[test]
+    fn sums_over_all_nodes_give_the_quick_answer() {
+        let core = |cpus: u32, memory: i64| vm(memory, PinPolicy::Core, &[(cpus, memory)]);
+        let thread = |cpus: u32, memory: i64| vm(memory, PinPolicy::Thread, &[(cpus, memory)]);
+        let nodes = || vec![node(0, 4, 3, 100, 40, None), node(1, 4, 2, 100, 60, None), node(2, 0, 0, 100, -50, None)];
+        // five clean cores, three threads beside them, 100 KiB
+        for (vms, enough_of_them) in [
+            (vec![core(3, 10), core(2, 90)], true),
+            (vec![core(3, 10), core(3, 10)], false),
+            (vec![core(3, 10), core(2, 91)], false),
+            (vec![thread(13, 10)], true),
+            (vec![thread(14, 10)], false),
+            // a dedicated core takes a thread along at least
+            (vec![core(5, 10), thread(8, 10)], true),
+            (vec![core(5, 10), thread(9, 10)], false),
+            (vec![vm(10, PinPolicy::None, &[(99, 10)])], true),
+            (vec![core(5, 0), core(5, 0)], true),
+            (vec![with(core(1, 200), |topology| topology.node_affinity = Some(0))], true),
+            (vec![], true),
+        ] {
+            assert_eq!(enough(&host(nodes()), vms.iter()).is_ok(), enough_of_them, "{vms:?}");
+        }
+    }
+
+    #[test]
+    fn threads_are_given_in_groups_that_divide_what_is_asked() {
+        let options = |per_core: u32, asked: u32, cpus: &[u32], pin: PinPolicy| {
+            let nodes: Vec<(u32, i64)> = cpus.iter().map(|cpus| (*cpus, 10)).collect();
+            let of = with(vm(10, pin, &nodes), |topology| topology.threads = asked).topology.unwrap();
+            Nodes { nodes: Vec::new(), threads_per_core: per_core }.thread_options(&of, &of.nodes)
+        };
+        for (per_core, asked, cpus, expected) in [
+            (4, 0, &[8][..], &[4, 2, 1][..]),
+            (4, 0, &[6], &[2, 1]),
+            (4, 0, &[8, 6], &[2, 1]),
+            (4, 2, &[8], &[2]),
+            (4, 3, &[6], &[]),
+            (4, 8, &[8], &[]),
+            (2, 2, &[3], &[]),
+            (0, 0, &[8], &[]),
+            (6, 0, &[8], &[4, 2, 1]),
+        ] {
+            assert_eq!(options(per_core, asked, cpus, PinPolicy::Thread), expected, "{per_core} {asked} {cpus:?}");
+        }
+        assert_eq!(options(4, 4, &[8], PinPolicy::Core), [1]);
+    }
+
+    #[test]
+    fn cores_are_taken_whole_or_by_threads() {
+        let mut of = Nodes::new(&host(vec![node(0, 3, 2, 100, 100, None)])).nodes.remove(0);
+        assert_eq!((of.free_cpus(1, false), of.free_cpus(2, false), of.free_cpus(1, true)), (5, 4, 2));
+        let mut whole = of.clone();
+        whole.take_cpus(1, 1, true);
+        assert_eq!(whole.cores, [(0, false), (2, true), (1, false)]);
+        of.take_cpus(3, 1, false);
+        assert_eq!(of.cores, [(0, false), (1, false), (1, false)]);
+        of.take_cpus(1, 2, false);
+        assert_eq!(of.cores, [(0, false), (1, false), (1, false)], "half a core is none for two threads");
+    }
+
+    #[test]
+    fn memory_comes_from_the_nearest_node_that_has_it() {
+        let of = |distance: &[i32]| {
+            let mut numa: Vec<NumaNode> =
+                (0..3).map(|id| node(id, 2, 2, 100, [10, 50, 90][id as usize], None)).collect();
+            numa.iter_mut().for_each(|node| node.distance = distance.to_vec());
+            Nodes::new(&host(numa))
+        };
+        for (distance, memory, expected) in [
+            (&[][..], 10, Some([0, 50, 90])),
+            (&[], 40, Some([10, 10, 90])),
+            (&[0, 2, 1], 40, Some([10, 50, 50])),
+            (&[], 91, None),
+            (&[0], 40, None),
+        ] {
+            let mut nodes = of(distance);
+            // the first node alone has cores left
+            nodes.nodes.iter_mut().skip(1).for_each(|node| node.cores.clear());
+            let topology = vm(memory, PinPolicy::Core, &[(2, memory)]).topology.unwrap();
+            let taken = nodes.take(Memory(memory), &topology);
+            assert_eq!(taken, expected.is_some(), "{distance:?} {memory}");
+            let left: Vec<i64> = nodes.nodes.iter().map(|node| node.memory).collect();
+            assert_eq!(left, expected.unwrap_or([10, 50, 90]), "{distance:?} {memory}");
+            assert_eq!(nodes.nodes[0].free_cpus(1, true), if taken { 0 } else { 2 });
+        }
+        // of nodes with room the one with most free cores, then the last
+        let mut nodes = of(&[]);
+        nodes.nodes[1].take_cpus(1, 1, true);
+        let topology = vm(1, PinPolicy::Core, &[(1, 1)]).topology.unwrap();
+        assert!(nodes.take(Memory(1), &topology));
+        assert_eq!(nodes.nodes.iter().map(|node| node.free_cpus(1, true)).collect::<Vec<_>>(), [2, 1, 1]);
+    }
+
+    #[test]
+    fn dedicated_cores_are_harder_than_threads_and_then_the_largest_node_counts() {
+        assert_eq!(demand(&Vm::plain(VmId(1), Cpu(100), Memory(1))), (false, 0, Memory(0)));
+        assert_eq!(demand(&vm(9, PinPolicy::Core, &[])), (false, 0, Memory(0)));
+        assert_eq!(demand(&vm(9, PinPolicy::Core, &[(1, 7), (3, 2)])), (true, 3, Memory(7)));
+        assert_eq!(demand(&vm(9, PinPolicy::Shared, &[(1, 7)])), (false, 1, Memory(7)));
+        assert!(concerns(&vm(9, PinPolicy::None, &[(1, 1)])) && !concerns(&vm(9, PinPolicy::Core, &[])));
+    }
 }

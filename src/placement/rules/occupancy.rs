@@ -517,4 +517,138 @@ mod tests {
             assert_eq!(comes_after(rule), may, "{rule}");
         }
     }
+
+    use super::*;
+    use crate::model::ids::HostId;
+    use crate::model::snapshot::Section;
+    use crate::placement::testing::{booked, run};
+
+    /// What keeps VM 0, which has this rule, from host 0, when VMs 1 and 2 are booked there or not.
+    fn refused(rule: &str, there: &[usize]) -> Option<String> {
+        let mut asked = cloud(&[8, 8]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        asked.hosts[0].attributes.push(Section::Template, "ARCH", "x86");
+        asked.hosts[0].vms.push(VmId(90));
+        asked.vms[0].current_vms_rules = vec![rule.to_owned()];
+        let at: Vec<(usize, usize)> = there.iter().map(|&unit| (unit, 0)).collect();
+        placing(&asked, &Policy::default(), |context, units| {
+            let ledger = booked(context, units, &at);
+            ledger.seat(0, 0).err().map(|reason| reason.text())
+        })
+    }
+
+    #[test]
+    fn the_part_that_is_false_is_told() {
+        for (rule, there, text) in [
+            ("CURRENT_VMS = 1", &[1][..], ""),
+            ("CURRENT_VMS = 1", &[2], "CURRENT_VMS = 1 is false there"),
+            ("CURRENT_VMS = 1 & CURRENT_VMS = 2", &[1], "CURRENT_VMS = 2 is false there"),
+            ("CURRENT_VMS = 1 & CURRENT_VMS = 2", &[], "CURRENT_VMS = 1 is false there"),
+            ("CURRENT_VMS = 1 & CURRENT_VMS = 2", &[1, 2], ""),
+            ("CURRENT_VMS = 1 | CURRENT_VMS = 2", &[2], ""),
+            ("!(CURRENT_VMS = 1)", &[2], ""),
+            ("CURRENT_VMS = 90", &[], ""),
+            ("CURRENT_VMS = 91", &[], "CURRENT_VMS = 91 is false there"),
+            ("CURRENT_VMS != 91 & ARCH = \"x86\"", &[], ""),
+            ("CURRENT_VMS != 1 & ARCH = \"arm\"", &[], "ARCH = \"arm\" is false there"),
+            ("CURRENT_VMS != 1 & ARCH != \"x86\"", &[1], "CURRENT_VMS != 1 is false there"),
+            // it never meets itself
+            ("CURRENT_VMS = 0", &[], "CURRENT_VMS = 0 is false there"),
+            ("CURRENT_VMS != 0", &[], ""),
+        ] {
+            assert_eq!(refused(rule, there).unwrap_or_default(), text, "{rule} {there:?}");
+        }
+    }
+
+    #[test]
+    fn so_much_of_a_term_is_told_as_a_message_has_room_for() {
+        let short = parse_requirement("CURRENT_VMS = 7").unwrap();
+        assert_eq!(&*shortened(&short), "CURRENT_VMS = 7");
+        let long = |letters: usize| parse_requirement(&format!("A = \"{}\"", "x".repeat(letters))).unwrap();
+        let just = shortened(&long(TERM - 6));
+        assert_eq!((just.chars().count(), just.ends_with('"')), (TERM, true), "{just}");
+        let more = shortened(&long(TERM - 5));
+        assert_eq!((more.chars().count(), more.ends_with("x...")), (TERM + 3, true), "{more}");
+    }
+
+    #[test]
+    fn rules_of_an_owner_are_read_up_to_their_share() {
+        let mut asked = cloud(&[8]);
+        let rule = "CURRENT_VMS = 1";
+        for owner in [1, 1, 2, 1] {
+            let request = ask(&mut asked, 1, &[0]);
+            asked.vms[request].identity.owner = Some(owner);
+            asked.vms[request].current_vms_rules = vec![rule.to_owned()];
+        }
+        asked.vms[1].current_vms_rules.clear();
+        let beyond = |bytes: usize| beyond(&asked, bytes).into_keys().map(|vm| vm.0).collect::<Vec<_>>();
+        assert_eq!([2 * rule.len(), 2 * rule.len() - 1, rule.len() - 1].map(beyond), [vec![], vec![3], vec![0, 2, 3]]);
+        let (current, unreadable) = CurrentVms::new(&asked, &HashMap::new(), Some(rule.len()));
+        let text = "waits: requirements with CURRENT_VMS of its owner's VMs have more than 15 characters; it comes \
+                    when those are placed";
+        assert_eq!(unreadable, [(VmId(3), text.to_owned())].into());
+        assert_eq!([0, 1, 2, 3].map(|request| current.concerns(request)), [true, false, true, false]);
+        assert_eq!(current.wants(0), [1]);
+        asked.vms[1].current_vms_rules.push("CURRENT_VMS =".to_owned());
+        let (_, unreadable) = CurrentVms::new(&asked, &HashMap::new(), None);
+        assert!(unreadable[&VmId(1)].starts_with("its requirements cannot be read: "), "{unreadable:?}");
+    }
+
+    #[test]
+    fn who_is_to_leave_counts_as_there_and_as_gone() {
+        for (rule, resched, may) in [
+            ("CURRENT_VMS = 1", false, true),
+            ("CURRENT_VMS = 1", true, false),
+            ("CURRENT_VMS != 1", false, false),
+            ("CURRENT_VMS != 1", true, false),
+            ("CURRENT_VMS != 2", true, true),
+        ] {
+            let mut asked = cloud(&[8, 8]);
+            ask(&mut asked, 1, &[0, 1]);
+            let there = run(&mut asked, 1, 0, &[1]);
+            asked.vms[0].current_vms_rules = vec![rule.to_owned()];
+            asked.vms[there].resched = resched;
+            if !resched {
+                asked.candidates.pop();
+            }
+            let found =
+                placing(&asked, &Policy::default(), |context, _| Ledger::new(context, false).seat(0, 0).is_ok());
+            assert_eq!(found, may, "{rule} {resched}");
+        }
+    }
+
+    #[test]
+    fn only_those_are_alike_that_have_no_such_rules() {
+        let mut asked = cloud(&[8]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0]);
+        });
+        asked.vms[0].current_vms_rules = vec!["CURRENT_VMS != 1".to_owned()];
+        placing(&asked, &Policy::default(), |context, _| {
+            let ledger = Ledger::new(context, false);
+            assert!(ledger.alike(1, 2) && !ledger.alike(0, 2) && !ledger.alike(2, 0));
+        });
+    }
+
+    #[test]
+    fn a_rule_that_is_broken_by_who_stays_or_comes_is_told_by_its_vm() {
+        let mut asked = cloud(&[8, 8]);
+        (0..2).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        asked.vms[0].current_vms_rules = vec!["CURRENT_VMS != 1".to_owned()];
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0)]);
+            assert_eq!(ledger.seat(1, 0).err(), Some(Reason::CurrentVmsOf(VmId(0))));
+            assert!(ledger.seat(1, 1).is_ok() && ledger.consistent(0) && ledger.broken(0).is_none());
+            // were it there all the same
+            ledger.book(1, Seat::on(0));
+            assert!(!ledger.consistent(0) && ledger.consistent(1));
+            assert_eq!(ledger.broken(0), Some(Reason::CurrentVms("CURRENT_VMS != 1".into())));
+            assert_eq!(ledger.broken(1), None);
+        });
+        assert_eq!(asked.hosts[0].id, HostId(0));
+    }
 }

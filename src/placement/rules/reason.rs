@@ -338,3 +338,117 @@ impl Reason {
 fn none_if_empty(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn want(never: bool) -> Want {
+        Want { need: "a thing".to_owned(), has: "has none".to_owned(), never }
+    }
+
+    fn system(told: Told, need: i64, free: i64) -> Reason {
+        Reason::SystemDatastore { need: Disk(need), best: (DatastoreId(4), Disk(free)), told }
+    }
+
+    fn image(need: i64, free: i64) -> Reason {
+        Reason::ImageDatastore { id: DatastoreId(1), need: Disk(need), free: Disk(free) }
+    }
+
+    fn closed(cpu: i64) -> Reason {
+        Reason::Closed { cpu: Cpu(cpu), memory: Memory(-5) }
+    }
+
+    fn join(hosts: &[i32]) -> Reason {
+        Reason::Join { with: vec![VmId(7), VmId(8)], hosts: hosts.iter().map(|host| HostId(*host)).collect() }
+    }
+
+    fn other(own: Option<i32>, offered: &[i32]) -> Reason {
+        let offered = offered.iter().map(|id| DatastoreId(*id)).collect();
+        Reason::OtherDatastore { own: own.map(DatastoreId), offered }
+    }
+
+    fn same(nics: usize, networks: usize, differ: bool) -> Reason {
+        Reason::SameNetwork { nics, networks, differ }
+    }
+
+    #[test]
+    fn each_reason_has_its_words() {
+        let cpu = |need, free| Reason::Cpu { need: Cpu(need), free: Cpu(free) };
+        let memory = |need, free| Reason::Memory { need: Memory(need), free: Memory(free) };
+        for (reason, text) in [
+            (closed(0), "it is closed: RESERVED_CPU leaves 0 cores (MAX_CPU 0)"),
+            (closed(-100), "it is closed: RESERVED_CPU leaves -1 cores (MAX_CPU -100)"),
+            (closed(1), "it is closed: RESERVED_MEM leaves -5 KiB (MAX_MEM -5)"),
+            (Reason::PinPolicy { pinned: true }, "its PIN_POLICY is not PINNED"),
+            (Reason::PinPolicy { pinned: false }, "it is for pinned VMs only"),
+            (join(&[]), "its affined VMs 7 and 8 are on different hosts"),
+            (join(&[1, 2, 3, 4]), "it must join VMs 7 and 8 on host 1 or host 2 or host 3"),
+            (cpu(200, 150), "it has 1.5 cores free"),
+            (cpu(200, -150), "it has 0 cores free"),
+            (memory(4096, 1024), "it has 1 MiB of memory free"),
+            (memory(2048, -1024), "it has 0 KiB of memory free"),
+            (memory(1 << 20, (1 << 20) - 1), "it has 1048575 KiB of memory free"),
+            (other(Some(3), &[]), "its disks are on datastore 3 by its HISTORY, oned offers none"),
+            (other(Some(3), &[1, 2, 4, 5]), "its disks are on datastore 3 by its HISTORY, oned offers 1, 2, 4"),
+            (other(None, &[1]), "its HISTORY tells no datastore, and it must stay on it"),
+            (system(Told::Shared, 9, 5), "it would use datastore 4, which has 5 MB free; 9 MB of disk needed"),
+            (system(Told::ByHost, 9, 5), "it has 5 MB free on datastore 4; 9 MB of disk needed"),
+            (
+                system(Told::FreeDisk, 9, 5),
+                "it reports nothing for datastore 4, so its FREE_DISK counts: 5 MB; 9 MB of disk needed",
+            ),
+            (
+                image(9, 9),
+                "it would use image datastore 1, which has just 9 MB, and some must be left, free; 9 MB for images needed",
+            ),
+            (same(3, 2, true), "its cluster has 2 with a free lease for its 3 auto NICs"),
+            (same(3, 3, true), "too few of its 3 auto NICs may use others than the rest"),
+            (same(3, 2, false), "its cluster has too few for its 3 auto NICs"),
+            (Reason::Numa(want(true)), "it has none; a thing needed"),
+        ] {
+            assert_eq!(reason.text(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_and_what_is_free_are_told_where_that_is_what_lacks() {
+        for (reason, need, free) in [
+            (Reason::Cpu { need: Cpu(150), free: Cpu(100) }, "1.5 cores", ""),
+            (Reason::Memory { need: Memory(2048), free: Memory(0) }, "2 MiB of memory", ""),
+            (system(Told::Shared, 9, 5), "9 MB of disk", "5 MB"),
+            (image(9, 5), "9 MB for images", "5 MB"),
+            (image(20480, 20479), "20480 MB for images", "20479 MB"),
+            (Reason::Pci(want(true)), "a thing", ""),
+            (same(3, 2, true), "3 different networks", ""),
+            (same(3, 2, false), "3 free leases", ""),
+            (Reason::Quota(2), "", ""),
+        ] {
+            assert_eq!((reason.need().as_str(), reason.free().as_str()), (need, free), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_host_is_from_enough_is_a_share_of_what_is_asked() {
+        let cpu = |need, free| Reason::Cpu { need: Cpu(need), free: Cpu(free) };
+        let memory = Reason::Memory { need: Memory(8), free: Memory(2) };
+        for (reason, miss, shortage, excludes) in [
+            (cpu(200, 150), 0.25, true, false),
+            (cpu(200, -200), 2.0, true, false),
+            (cpu(200, 300), 0.0, true, false),
+            (cpu(0, -3), 3.0, true, false),
+            (memory, 0.75, true, false),
+            (system(Told::Shared, 10, 5), 0.5, true, false),
+            (image(10, 4), 0.6, true, false),
+            (Reason::Quota(1), 1.0, false, false),
+            (Reason::Pci(want(true)), 1.0, false, true),
+            (Reason::Pci(want(false)), 1.0, false, false),
+            (Reason::Numa(want(true)), 1.0, false, false),
+            (Reason::Disabled, 1.0, false, true),
+            (Reason::NoNetwork(NicId(1)), 1.0, false, true),
+        ] {
+            assert_eq!((reason.is_shortage(), reason.excludes()), (shortage, excludes), "{reason:?}");
+            assert!((reason.miss() - miss).abs() < 1e-12, "{reason:?} {}", reason.miss());
+        }
+    }
+}

@@ -205,3 +205,166 @@ pub fn system_disk(vm: &Vm, policy: &Policy) -> Disk {
     let checkpoint = vm.memory.0 as f64 / 1024.0 * policy.memory_system_ds_scale.max(0.0);
     vm.system_disk + Disk(checkpoint as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{ClusterId, DatastoreId};
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::{Section, Snapshot};
+    use crate::model::units::Memory;
+    use crate::placement::ledger::Ledger;
+    use crate::placement::testing::{ask, booked, cloud, datastore, placing, run};
+
+    /// Hosts 0 and 1, and a VM with a disk of 10 MB that may use datastores with so much free.
+    fn asked(free: &[i64]) -> Snapshot {
+        let mut asked = cloud(&[8, 8]);
+        asked.datastores = (0..).zip(free).map(|(id, free)| datastore(id, *free)).collect();
+        let request = ask(&mut asked, 1, &[0, 1]);
+        asked.vms[request].system_disk = Disk(10);
+        asked
+    }
+
+    /// The datastore that the first VM gets on host 0.
+    fn gets(asked: &Snapshot, policy: &Policy) -> Result<usize, Reason> {
+        placing(asked, policy, |context, _| Ledger::new(context, false).seat(0, 0).map(|seat| seat.datastore))
+    }
+
+    fn plain(asked: &Snapshot) -> Result<usize, Reason> {
+        gets(asked, &Policy::default())
+    }
+
+    fn lacks(need: i64, id: i32, free: i64, told: Told) -> Result<usize, Reason> {
+        Err(Reason::SystemDatastore { need: Disk(need), best: (DatastoreId(id), Disk(free)), told })
+    }
+
+    #[test]
+    fn a_datastore_keeps_some_and_the_nearest_miss_is_told() {
+        assert_eq!(plain(&asked(&[11])), Ok(0));
+        assert_eq!(plain(&asked(&[10])), lacks(10, 0, 10, Told::Shared));
+        assert_eq!(plain(&asked(&[3, 7, 5])), lacks(10, 1, 7, Told::Shared));
+        let mut nothing = asked(&[0]);
+        nothing.vms[0].system_disk = Disk(0);
+        assert_eq!(plain(&nothing), Ok(0));
+        let mut resumes = asked(&[0]);
+        resumes.vms[0].resume = true;
+        assert_eq!(plain(&resumes), Ok(0), "its disks are there already");
+        // memory counts where that is configured
+        let mut large = asked(&[13]);
+        large.vms[0].memory = Memory(2048);
+        for (memory_system_ds_scale, expected) in [(1.0, Ok(0)), (1.5, lacks(13, 0, 13, Told::Shared)), (-9.0, Ok(0))] {
+            assert_eq!(gets(&large, &Policy { memory_system_ds_scale, ..Policy::default() }), expected);
+        }
+    }
+
+    #[test]
+    fn a_datastore_has_to_serve_the_cluster_and_be_offered() {
+        let mut asked = asked(&[99, 50]);
+        asked.datastores[0].clusters = vec![ClusterId(1), ClusterId(2)];
+        assert_eq!(plain(&asked), Ok(1));
+        asked.datastores[1].clusters.clear();
+        assert_eq!(plain(&asked), Err(Reason::NoDatastore));
+        asked.candidates[0].datastores = [].into();
+        assert_eq!(plain(&asked), Err(Reason::NoDatastoreOffered));
+    }
+
+    #[test]
+    fn the_best_datastore_is_where_disks_lie_then_by_rank_then_by_policy_then_the_first() {
+        use crate::model::policy::Spread;
+        let policy = |datastores| Policy { datastores, ..Policy::default() };
+        let mut asked = asked(&[40, 60, 50, 60]);
+        assert_eq!([Spread::Striping, Spread::Packing].map(|one| gets(&asked, &policy(one))), [Ok(1), Ok(0)]);
+        asked.vms[0].datastore_rank = "SPEED".to_owned();
+        asked.datastores[2].attributes.push(Section::Template, "SPEED", "5");
+        assert_eq!([Spread::Striping, Spread::Packing].map(|one| gets(&asked, &policy(one))), [Ok(2), Ok(2)]);
+        (asked.vms[0].resume, asked.vms[0].datastore) = (true, Some(DatastoreId(3)));
+        assert_eq!(plain(&asked), Ok(3));
+        asked.vms[0].resume = false;
+        assert_eq!(plain(&asked), Ok(2));
+    }
+
+    #[test]
+    fn who_is_moved_stays_on_its_datastore() {
+        let mut asked = cloud(&[8, 8]);
+        asked.datastores = vec![datastore(0, 0), datastore(1, 99), datastore(2, 99)];
+        let request = run(&mut asked, 1, 1, &[0]);
+        asked.vms[request].resched = true;
+        assert_eq!(plain(&asked), Ok(0));
+        asked.candidates[request].datastores = [1, 2].into();
+        let offered = vec![DatastoreId(1), DatastoreId(2)];
+        assert_eq!(plain(&asked), Err(Reason::OtherDatastore { own: Some(DatastoreId(0)), offered }));
+    }
+
+    #[test]
+    fn a_local_datastore_has_the_room_that_the_host_tells() {
+        let mut asked = asked(&[0]);
+        asked.datastores[0].shared = false;
+        asked.hosts[0].free_disk = Disk(10);
+        assert_eq!(plain(&asked), lacks(10, 0, 10, Told::FreeDisk));
+        asked.hosts[0].free_disk = Disk(11);
+        assert_eq!(plain(&asked), Ok(0));
+        asked.hosts[0].local_datastores = vec![(DatastoreId(0), Disk(9)), (DatastoreId(3), Disk(99))];
+        assert_eq!(plain(&asked), lacks(10, 0, 9, Told::ByHost));
+        // a second one has what the first one left
+        asked.hosts[0].local_datastores[0].1 = Disk(30);
+        let second = ask(&mut asked, 1, &[0, 1]);
+        asked.vms[second].system_disk = Disk(20);
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(0, 0)]);
+            let refused = ledger.seat(second, 0).map(|seat| seat.datastore);
+            assert_eq!(refused, lacks(20, 0, 20, Told::ByHost));
+            ledger.unbook(0);
+            assert_eq!(ledger.seat(second, 0).map(|seat| seat.datastore), Ok(0));
+        });
+    }
+
+    #[test]
+    fn images_are_cloned_to_their_datastores_once_and_given_back() {
+        let mut asked = asked(&[50, 30]);
+        asked.vms[0].image_disks = vec![(DatastoreId(0), Disk(50))];
+        let image = |id: i32, need: i64, free: i64| {
+            Err(Reason::ImageDatastore { id: DatastoreId(id), need: Disk(need), free: Disk(free) })
+        };
+        assert_eq!(plain(&asked), image(0, 50, 50));
+        asked.vms[0].image_disks = vec![(DatastoreId(0), Disk(20)), (DatastoreId(7), Disk(1))];
+        assert_eq!(plain(&asked), image(7, 1, 0), "nobody knows it");
+        asked.vms[0].image_disks.pop();
+        let second = ask(&mut asked, 1, &[0, 1]);
+        asked.candidates[second].datastores = [0].into();
+        asked.vms[second].image_disks = vec![(DatastoreId(0), Disk(20))];
+        placing(&asked, &Policy::default(), |context, units| {
+            // 10 of disk and 20 of images are gone
+            let mut ledger = booked(context, units, &[(0, 0)]);
+            assert_eq!(ledger.seat(second, 0).map(|seat| seat.datastore), image(0, 20, 20));
+            ledger.unbook(0);
+            assert_eq!(ledger.seat(second, 0).map(|seat| seat.datastore), Ok(0));
+        });
+        assert_eq!(copied(&asked.vms[0]), Disk(30));
+        type Change = fn(&mut Vm);
+        let changes: [Change; 3] = [|vm| vm.resume = true, |vm| vm.resched = true, |vm| vm.state = VmState::Active];
+        for change in changes {
+            let mut vm = asked.vms[0].clone();
+            change(&mut vm);
+            assert_eq!(copied(&vm), Disk(0));
+        }
+    }
+
+    #[test]
+    fn vms_are_alike_that_need_the_same_disks_on_the_same_datastores_for_the_first_time() {
+        let mut asked = asked(&[50, 50]);
+        for _ in 0..6 {
+            let request = ask(&mut asked, 1, &[0, 1]);
+            asked.vms[request].system_disk = Disk(10);
+        }
+        asked.vms[2].system_disk = Disk(11);
+        asked.vms[3].image_disks = vec![(DatastoreId(0), Disk(1))];
+        asked.vms[4].resume = true;
+        asked.candidates[5].datastores = [1].into();
+        placing(&asked, &Policy::default(), |context, _| {
+            let ledger = Ledger::new(context, false);
+            let alike = |other: usize| (ledger.alike(0, other), ledger.alike(other, 0));
+            let (yes, no) = ((true, true), (false, false));
+            assert_eq!([1, 2, 3, 4, 5, 6].map(alike), [yes, no, no, no, no, yes]);
+        });
+    }
+}

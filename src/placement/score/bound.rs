@@ -204,4 +204,76 @@ mod tests {
         let (bound, objective) = planned(2, &[4, 4]);
         assert!(bound.abs() < 1e-9 && objective.abs() < 1e-9, "{bound} {objective}");
     }
+
+    use super::*;
+    use crate::model::demand::Demands;
+    use crate::model::snapshot::Snapshot;
+
+    /// Looks at the bound for VMs of so many cores that may go to these hosts, on hosts of so many cores that use some.
+    fn look<T>(hosts: &[(i64, f64)], vms: &[(i64, &[u32])], look: impl FnOnce(&Bound<'_>) -> T) -> T {
+        let mut asked = cloud(&hosts.iter().map(|(cores, _)| *cores).collect::<Vec<_>>());
+        vms.iter().for_each(|(cores, hosts)| {
+            ask(&mut asked, *cores, hosts);
+        });
+        let mut all = demands(&asked);
+        all.hosts.iter_mut().zip(hosts).for_each(|(at, (_, cores))| at.usage.cpu = 100.0 * cores);
+        with(&asked, &all, look)
+    }
+
+    fn with<T>(asked: &Snapshot, all: &Demands, look: impl FnOnce(&Bound<'_>) -> T) -> T {
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        let space = Space::new(asked, all, &policy);
+        let before = Load::new(&space, asked, &policy);
+        let piece = |request: usize| Piece::free(space.amount_of(request), &asked.candidates[request].hosts);
+        let pieces: Vec<Piece<'_>> = (0..asked.candidates.len()).map(piece).collect();
+        let range = range(&space, &before, &pieces);
+        look(&Bound { space: &space, before: &before, pieces: &pieces, range })
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn the_mean_lies_between_all_on_the_largest_hosts_and_all_on_the_smallest() {
+        look(&[(8, 4.0), (4, 1.0)], &[(2, &[0, 1]), (1, &[0])], |bound| {
+            // 0.375 now; 3 cores are 0.375 of the large host, 0.75 of the small one
+            near(bound.range.low[0], 0.375 + 0.375 / 2.0);
+            near(bound.range.high[0], 0.375 + 0.75 / 2.0);
+        });
+    }
+
+    #[test]
+    fn each_part_of_the_bound_tells_what_no_plan_can_avoid() {
+        let both: &[u32] = &[0, 1];
+        // hosts of 8 cores; busy, untouched, large, pigeonhole and water
+        for (hosts, vms, expected) in [
+            (&[(8, 6.0), (8, 0.0)][..], &[(2, both)][..], [0.25, 0.25, 0.0, 0.0, 0.25]),
+            (&[(8, 6.0), (8, 0.0)], &[(2, &[1])], [0.25, 0.25, 0.0, 0.0, 0.25]),
+            (&[(8, 6.0), (8, 0.0)], &[(2, &[0])], [0.25, 0.5, 0.5, 0.0, 0.25]),
+            (&[(8, 0.0), (8, 0.0)], &[(6, &[0, 1])], [0.0, 0.375, 0.375, 0.0, 0.0]),
+            (&[(8, 1.0), (8, 2.0)], &[(6, &[0]), (1, both)], [0.0, 0.0, 0.25, 0.0, 0.0]),
+            (&[(8, 0.0), (8, 0.0)], &[(4, both), (4, both), (3, both)], [0.0, 0.0, 0.0, 0.0625, 0.0]),
+            (&[(8, 4.0), (8, 0.0), (8, 0.0)], &[(1, &[1, 2]), (1, &[1, 2])], [0.25, 0.25, 0.0, 0.0, 1.0 / 6.0]),
+            (&[(8, 8.0), (8, 8.0), (8, 0.0)], &[(1, &[2])], [7.0 / 24.0, 7.0 / 24.0, 0.0, 0.0, 14.0 / 24.0]),
+        ] {
+            let found = look(hosts, vms, |bound| {
+                [bound.busy(), bound.untouched(), bound.large(), bound.pigeonhole(), bound.water()]
+            });
+            let same = found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-9);
+            assert!(same, "{hosts:?} {vms:?}: {found:?}");
+            let whole = look(hosts, vms, |bound| lower_bound(bound.space, bound.before, bound.pieces));
+            near(whole, expected.into_iter().fold(0.0, f64::max));
+        }
+        // nobody comes: hosts are as they are
+        near(look(&[(8, 6.0), (8, 0.0)], &[], |bound| lower_bound(bound.space, bound.before, bound.pieces)), 0.375);
+    }
+
+    #[test]
+    fn pieces_are_looked_at_the_largest_first() {
+        look(&[(8, 0.0)], &[(1, &[0]), (3, &[0]), (2, &[0])], |bound| {
+            let sizes: Vec<f64> = bound.by_size().iter().map(|piece| piece.amount.cpu).collect();
+            assert_eq!(sizes, [300.0, 200.0, 100.0]);
+        });
+    }
 }

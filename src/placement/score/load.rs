@@ -487,4 +487,252 @@ mod tests {
         assert_eq!(compare(effect(0.5, 0.1), effect(0.5, 0.2)), Ordering::Less);
         assert_eq!(compare(effect(0.2, 0.2), effect(0.2, 0.2)), Ordering::Equal);
     }
+
+    use crate::model::demand::Demands;
+    use crate::model::sketch::{Sketch, Spread};
+    use crate::model::units::{Cpu, Memory};
+    use crate::placement::score::cost::Cost;
+    use crate::placement::testing::{ask, cloud, demands};
+    use std::sync::Arc;
+
+    /// Twice the distance and all CPU; the first host is evened to half of the mean, the second to more than it.
+    #[derive(Debug)]
+    struct Twice;
+
+    impl Cost for Twice {
+        fn adjusted(&self, _host: usize, distance: f64, cpu: f64) -> f64 {
+            2.0 * distance + cpu
+        }
+
+        fn target(&self, host: usize) -> f64 {
+            [0.5, 1.25][host]
+        }
+    }
+
+    fn twice() -> Costs {
+        Costs::from(&[|_, _| Some(Arc::new(Twice))], &Snapshot::default(), &Policy::default())
+    }
+
+    /// CPU alone counts, with these weights of the deviation and of what is too much.
+    fn by_cpu(risk: f64, overload: f64) -> Policy {
+        Policy { risk, overload, weight_memory: 0.0, s_green: 0.0, ..Policy::default() }
+    }
+
+    /// Hosts of 8 and 4 cores that use 6 and 1, and one VM of 2 cores; nothing is allocated.
+    fn busy() -> (Snapshot, Demands) {
+        let mut asked = cloud(&[8, 4]);
+        asked.hosts.iter_mut().for_each(|host| host.memory = Memory(1 << 20));
+        ask(&mut asked, 2, &[0, 1]);
+        let mut all = demands(&asked);
+        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (600.0, 100.0);
+        (asked, all)
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn costs_and_targets_come_in_everywhere_but_in_plain_distances() {
+        let (asked, all) = busy();
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+        let load = Load::with_costs(&space, twice());
+        // 0.75 and 0.25 used, 0.5 the mean; 0.25 and 0.625 are aimed at
+        near(load.mean().part[0], 0.5);
+        [1.75, 1.0].into_iter().zip(load.scores()).for_each(|(expected, found)| near(found, expected));
+        [1.75, 1.0].into_iter().enumerate().for_each(|(host, expected)| near(load.score(host), expected));
+        [1.75, 1.0].into_iter().enumerate().for_each(|(host, expected)| near(load.badness(host), expected));
+        [1.75, 1.0].into_iter().zip(load.all_badness()).for_each(|(expected, found)| near(found, expected));
+        load.plain_distances().into_iter().for_each(|found| near(found, 0.25));
+        near(load.objective(), 1.75);
+        assert_eq!([load.brownness(0), load.brownness(1), load.brownness_idle(1)], [6.0, 2.4, 2.0]);
+        // a quarter of host 0, a half of host 1
+        let more = [0, 1].map(|host| space.share(0, host));
+        near(more[0].part[0], 0.25);
+        near(load.score_with(0, &more[0]), 2.0 * 0.75 + 1.0);
+        near(load.score_with(1, &more[1]), 2.0 * 0.125 + 0.75);
+        near(load.terms(1, &more[1])[0], 0.125);
+        assert_eq!(load.terms(1, &more[1]).len(), 1);
+        near(load.signed_score_with(0, &more[0]), 2.0 * 0.75 + 1.0);
+        near(load.signed_score_with(1, &Share::default()), 2.0 * -0.375 + 0.25);
+        let (low, high) = (load.mean().part.map(|_| 0.5), load.mean().part.map(|_| 1.0));
+        near(load.least_score(0, &Share::default(), &low, &high, false), 2.0 * 0.25 + 0.75);
+        near(load.least_score(1, &Share::default(), &low, &high, true), 2.0 * 0.375 + 0.25);
+        near(load.least_score(1, &Share::default(), &low, &high, false), 0.25);
+        near(load.least_score(1, &more[1], &low, &high, true), 0.75);
+        assert_eq!(
+            (
+                load.least_badness(),
+                Load::with_costs(&space, Costs::from(&[], &asked, &by_cpu(0.0, 1.0))).least_badness()
+            ),
+            (f64::NEG_INFINITY, 0.0)
+        );
+    }
+
+    #[test]
+    fn a_change_is_given_up_as_soon_as_it_is_hopeless() {
+        let (asked, all) = busy();
+        for (overload, expected) in [(1.0, vec![2.5]), (0.01, vec![2.5, 2.5])] {
+            let space = Space::new(&asked, &all, &by_cpu(0.0, overload));
+            let load = Load::with_costs(&space, twice());
+            let more = space.amount_of(0);
+            let asked_for = std::cell::RefCell::new(Vec::new());
+            let look = |least: f64| {
+                asked_for.borrow_mut().push(least);
+                false
+            };
+            near(load.changed(&space, 0, (None, Some(more)), look).unwrap_or_default(), 2.5);
+            assert_eq!(asked_for.into_inner(), expected);
+            assert_eq!(load.changed(&space, 0, (None, Some(more)), |least| least >= 2.5), None);
+            near(load.badness_changed(&space, 0, None, Some(more)), 2.5);
+            near(load.badness_changed(&space, 0, Some(more), None), 2.0 * 0.25 + 0.5);
+            near(load.badness_changed(&space, 0, Some(more), Some(more)), 1.75);
+        }
+        // with what deviates in mind a host is too full sooner
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 0.01));
+        let load = Load::with_costs(&space, twice());
+        let more = space.amount_of(0).plus(space.amount_of(0));
+        let mut looks = Vec::new();
+        let found = load.changed(&space, 0, (None, Some(&more)), |least| {
+            looks.push(least);
+            false
+        });
+        // 1.25 of the host: a quarter is too much, of what is expected there
+        let least = 2.0 * 1.0 + 1.25;
+        assert_eq!(looks.len(), 2);
+        near(looks[0], least);
+        near(looks[1], least + 0.25 * OVERFULL);
+        near(found.unwrap_or_default(), least + 0.25 * OVERFULL);
+    }
+
+    #[test]
+    fn what_is_allocated_or_expected_beyond_a_host_is_too_much() {
+        let (mut asked, mut all) = busy();
+        let excess = |asked: &Snapshot, all: &Demands, overload: f64| {
+            let space = Space::new(asked, all, &by_cpu(0.0, overload));
+            let load = Load::with_costs(&space, Costs::from(&[], asked, &by_cpu(0.0, overload)));
+            (
+                load.excess(0),
+                load.is_overfull(0),
+                load.badness(0) - load.score(0),
+                load.all_badness()[0] - load.scores()[0],
+            )
+        };
+        let holds = |found: (f64, bool, f64, f64), expected: f64| {
+            near(found.0, expected);
+            near(found.2, OVERFULL * expected);
+            near(found.3, OVERFULL * expected);
+            assert_eq!(found.1, expected > 0.0);
+        };
+        (asked.hosts[0].cpu_allocated, asked.hosts[0].memory_allocated) = (Cpu(800), Memory(1 << 20));
+        holds(excess(&asked, &all, 1.0), 0.0);
+        (asked.hosts[0].cpu_allocated, asked.hosts[0].memory_allocated) = (Cpu(900), Memory(3 << 19));
+        holds(excess(&asked, &all, 1.0), 0.625);
+        // of a closed host all that is allocated is, by what it would have
+        (asked.hosts[0].closed, asked.hosts[0].total) = (true, (Cpu(1800), Memory(3 << 20)));
+        holds(excess(&asked, &all, 1.0), 1.0);
+        (asked.hosts[0].closed, asked.hosts[0].cpu_allocated, asked.hosts[0].memory_allocated) =
+            (false, Cpu(0), Memory(0));
+        (all.hosts[0].usage.cpu, all.hosts[0].usage.memory) = (1000.0, 1.5 * f64::from(1 << 20));
+        holds(excess(&asked, &all, 1.0), 0.75);
+        // two and more deviations of a tenth of the host have to fit as well
+        (all.hosts[0].usage.cpu, all.hosts[0].usage.memory) = (700.0, 0.0);
+        all.hosts[0].spread = Spread { together: Sketch::default(), alone: 6400.0 };
+        holds(excess(&asked, &all, 1.0), 0.0);
+        holds(excess(&asked, &all, 0.01), 0.875 + 0.1 * by_cpu(0.0, 0.01).deviations() - 1.0);
+    }
+
+    #[test]
+    fn what_deviates_is_evened_out_like_a_resource() {
+        let (asked, mut all) = busy();
+        all.hosts[0].spread = Spread { together: Sketch::default(), alone: 6400.0 };
+        let space = Space::new(&asked, &all, &by_cpu(0.5, 1.0));
+        let load = Load::with_costs(&space, Costs::from(&[], &asked, &by_cpu(0.5, 1.0)));
+        // a tenth of host 0, nothing on host 1: 0.05 is the mean
+        near(load.mean().deviation, 0.05);
+        near(load.utilisation(0).deviation, 0.1);
+        [0, 1].into_iter().for_each(|host| near(load.score(host), 0.25 + 0.5 * 0.05));
+        [0, 1].into_iter().for_each(|host| near(load.badness(host), 0.25 + 0.5 * 0.05));
+        load.plain_distances().into_iter().for_each(|found| near(found, 0.25 + 0.5 * 0.05));
+        near(load.uncertainty(1, &Share::default()), 0.5 * 0.05);
+        let more = Share { spread: Spread { together: Sketch::default(), alone: 0.04 }, ..Share::default() };
+        near(load.uncertainty(1, &more), 0.5 * 0.15);
+        near(load.badness_changed(&space, 1, None, None), 0.25 + 0.5 * 0.05);
+    }
+
+    #[test]
+    fn the_mean_follows_where_it_is_told_to_and_what_leaves_its_host_is_relieved() {
+        let (mut asked, all) = busy();
+        for (from, expected) in [(None, [1.0, 0.25]), (Some(1), [1.0, 0.0]), (Some(0), [0.75, 0.25])] {
+            asked.vms[0].resched = from.is_some();
+            asked.vms[0].host = from.map(crate::model::ids::HostId);
+            let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+            let before = Load::with_costs(&space, twice());
+            let mut load = before.clone();
+            load.book_and_follow(&space, 0, 0);
+            [0, 1].into_iter().for_each(|host| near(load.used(host).part[0], expected[host]));
+            near(load.aimed().part[0], load.mean().part[0]);
+            near(load.aimed().cpu, load.mean().cpu);
+            let mut load = before.clone();
+            load.book(&space, 0, 0);
+            near(load.aimed().part[0], 0.5);
+            near(load.mean().cpu, (expected[0] + expected[1]) / 2.0);
+            load.unbook(&space, 0, 0);
+            assert_eq!((load.used(0), load.used(1)), (before.used(0), before.used(1)));
+        }
+    }
+
+    #[test]
+    fn what_rounding_alone_could_do_is_no_difference() {
+        assert_eq!(
+            [SAME, -SAME, 2.0 * SAME, -2.0 * SAME].map(|a| values(a, 0.0)),
+            [Ordering::Equal, Ordering::Equal, Ordering::Greater, Ordering::Less]
+        );
+        assert_eq!(pairs([0.1, 0.5], [0.5, 0.2]), Ordering::Less);
+        assert_eq!(pairs([0.5, 0.1], [0.2, 0.4]), Ordering::Greater);
+    }
+
+    /// The second host is evened to nothing.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Cost for Nothing {
+        fn target(&self, host: usize) -> f64 {
+            [2.0, 0.0][host]
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_evened_to_nothing_is_as_brown_as_can_be_told() {
+        let (asked, all) = busy();
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+        let nothing = Costs::from(&[|_, _| Some(Arc::new(Nothing))], &asked, &by_cpu(0.0, 1.0));
+        let load = Load::with_costs(&space, nothing);
+        assert_eq!([load.brownness(0), load.brownness(1)], [0.5, 1.0 / SAME]);
+        assert_eq!([load.target(0), load.target(1)], [2.0, 0.0]);
+    }
+
+    #[test]
+    fn what_sums_in_another_order_differ_by_is_not_too_much() {
+        let (asked, mut all) = busy();
+        for (cpu, overfull) in [(800.0 + 1e-8, false), (800.0 + 1e-5, true)] {
+            all.hosts[0].usage.cpu = cpu;
+            let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+            let load = Load::with_costs(&space, Costs::from(&[], &asked, &by_cpu(0.0, 1.0)));
+            assert_eq!((load.is_overfull(0), load.excess(0) > 0.0), (overfull, overfull), "{cpu}");
+        }
+    }
+
+    #[test]
+    fn the_mean_follows_what_moves_on_its_own_host_once() {
+        let (mut asked, mut all) = busy();
+        // it asks for more than the host uses: what leaves is what is there
+        all.hosts[0].usage.cpu = 100.0;
+        (asked.vms[0].resched, asked.vms[0].host) = (true, Some(crate::model::ids::HostId(0)));
+        let space = Space::new(&asked, &all, &by_cpu(0.0, 1.0));
+        let mut load = Load::with_costs(&space, twice());
+        load.book_and_follow(&space, 0, 0);
+        near(load.used(0).part[0], 0.25);
+        near(load.aimed().part[0], load.mean().part[0]);
+    }
 }

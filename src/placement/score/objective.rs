@@ -161,4 +161,62 @@ mod tests {
         assert!(hope.cannot_pay(0.45, 0.0) && !hope.cannot_pay(0.4, 0.0));
         assert!(hope.cannot_pay(0.35, 0.06) && !hope.cannot_pay(0.35, 0.04));
     }
+
+    #[test]
+    fn what_stands_out_and_all_together_are_told_apart() {
+        let standing = Standing::new(&[0.5, 0.25, -0.5]);
+        assert_eq!((standing.largest(), standing.unevenness()), (0.5, 0.015_625));
+        assert_eq!((Standing::new(&[]).largest(), Standing::new(&[-0.5]).largest()), (0.0, 0.0));
+        assert!(Standing::new(&[0.1; 8]).has_few_hosts() && !Standing::new(&[0.1; 9]).has_few_hosts());
+        assert_eq!(gain(&[0.5, 0.25], &[0.125, 0.25]), 0.25);
+        assert_eq!(gain(&[0.25], &[0.5, 0.125]), -0.25);
+    }
+
+    #[test]
+    fn what_rounding_alone_could_do_is_no_improvement() {
+        let of = |unevenness: f64| Standing { hosts: 1, largest: 0.0, unevenness };
+        for (a, b, better) in [
+            (-NOTHING, 0.0, false),
+            (-2.0 * NOTHING, 0.0, true),
+            (1e6 - 1e-4, 1e6, false),
+            (1e6 - 1e-2, 1e6, true),
+            (-1.0, -1.0, false),
+            (-1.1, -1.0, true),
+        ] {
+            assert_eq!(of(a).improves(&of(b)), better, "{a} {b}");
+        }
+        for (before, after, worse, alike) in [
+            (0.0, SAME, false, true),
+            (SAME, 0.0, false, true),
+            (0.0, 2.0 * SAME, true, false),
+            (2.0 * SAME, 0.0, false, false),
+        ] {
+            assert_eq!(is_worse(&[before], &[after]), worse, "{before} {after}");
+            assert_eq!(same(&[before], &[after]), alike, "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn what_is_just_a_price_or_a_share_does_not_pay() {
+        // exact in binary: half of a distance less what the price wants
+        let left = 0.5 - (0.25 + SAME);
+        for (before, after, price, expected) in [
+            (&[0.0][..], &[-SAME][..], 0.0, false),
+            (&[0.0], &[-2.0 * SAME], 0.0, true),
+            (&[0.5, 0.5], &[0.5, 0.25], 0.0, true),
+            (&[0.5, 0.5], &[0.5, 0.25], 0.01, false),
+            (&[0.5], &[left], 0.25, false),
+            (&[0.5], &[left - SAME], 0.25, true),
+            // 6 % of the third power
+            (&[1.0], &[0.98], 0.0, false),
+            (&[1.0], &[0.979], 0.0, true),
+        ] {
+            assert_eq!(pays(before, after, price), expected, "{before:?} {after:?} {price}");
+        }
+        let hope = Hope::of(&[0.5, -1.0, 0.25]);
+        assert_eq!((hope.largest, hope.most), (0.5, 0.94 * -0.859_375));
+        assert!(Hope::of(&[0.5]).cannot_pay(left, 0.25) && !Hope::of(&[0.5]).cannot_pay(left - SAME, 0.25));
+        let hope = Hope { largest: 1.0, most: 0.125 };
+        assert!(hope.cannot_pay(0.5, 0.0) && !hope.cannot_pay(0.499, 0.0));
+    }
 }

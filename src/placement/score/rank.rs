@@ -430,4 +430,97 @@ mod tests {
             assert!(notices.is_empty(), "{notices:?}");
         }
     }
+
+    #[test]
+    fn what_is_wrong_with_a_rank_is_told_with_what_becomes_of_it() {
+        let mut asked = crate::placement::testing::cloud(&[8, 4]);
+        asked.hosts[0].attributes.push(Section::Template, "SPEED", "2");
+        let request = crate::placement::testing::ask(&mut asked, 1, &[0, 1]);
+        let told = |rank: &str, datastore_rank: &str, nic_rank: &str| {
+            let mut asked = asked.clone();
+            let vm = &mut asked.vms[request];
+            (vm.rank, vm.datastore_rank) = (rank.to_owned(), datastore_rank.to_owned());
+            let nic = crate::model::snapshot::AutoNic { id: NicId(3), rank: nic_rank.to_owned(), assigned: false };
+            vm.auto_nics.push(nic);
+            let mut notices = Vec::new();
+            let ranks = Ranks::new(&asked, &Policy::default(), &mut notices);
+            let text =
+                notices.iter().map(|one| format!("{}: {}", one.subject, one.text)).collect::<Vec<_>>().join("\n");
+            (text, ranks.decides(request), ranks.of_nic(request, NicId(3)).is_some())
+        };
+        let vm = Subject::VmAndHosts(VmId(0)).to_string();
+        let everywhere = format!("{vm}: SCHED_RANK divides by zero on every host: it decides nothing");
+        for (rank, text, decides) in [
+            ("", String::new(), false),
+            ("SPEED", String::new(), true),
+            ("7", String::new(), false),
+            ("2 * 3 - 1", String::new(), false),
+            ("1 / SPEED", format!("{vm}: SCHED_RANK divides by zero on 1 of 2 hosts: these come last"), true),
+            ("1 / NOWHERE", everywhere.clone(), false),
+            ("1 / 0", everywhere, false),
+        ] {
+            assert_eq!(told(rank, "", ""), (text, decides, false), "{rank}");
+        }
+        for (found, name) in [
+            (told("(", "", ""), "SCHED_RANK"),
+            (told("", "(", ""), "SCHED_DS_RANK"),
+            (told("", "", "("), "the SCHED_RANK of a NIC"),
+        ] {
+            assert!(found.0.starts_with(&format!("VM 0: {name} cannot be read (")), "{found:?}");
+            assert!(found.0.ends_with("); it is ignored") && !found.1 && !found.2, "{found:?}");
+        }
+        assert_eq!(told("", "1 / NOWHERE", "SPEED"), (String::new(), false, true));
+    }
+
+    #[test]
+    fn an_owners_ranks_that_differ_are_read_up_to_their_share() {
+        let mut asked = crate::placement::testing::cloud(&[8]);
+        let long = |letter: &str, length: usize| letter.repeat(length);
+        for (owner, rank) in [
+            (1, long("A", 9_000)),
+            (1, long("B", 7_000)),
+            (1, long("A", 9_000)),
+            (1, "C".to_owned()),
+            (2, "D".to_owned()),
+        ] {
+            let request = crate::placement::testing::ask(&mut asked, 1, &[0]);
+            (asked.vms[request].rank, asked.vms[request].identity.owner) = (rank, Some(owner));
+        }
+        let read = |asked: &Snapshot| {
+            let mut notices = Vec::new();
+            let ranks = Ranks::new(asked, &Policy::default(), &mut notices);
+            let read: Vec<bool> = (0..5).map(|request| ranks.of_request(request).is_some()).collect();
+            (read, notices.into_iter().map(|one| one.text).collect::<Vec<_>>())
+        };
+        let text = "SCHED_RANK is ignored: its owner's ranks that differ have more than 16000 characters";
+        assert_eq!(read(&asked), (vec![true, true, true, false, true], vec![text.to_owned()]));
+        asked.vms.iter_mut().for_each(|vm| vm.identity.owner = Some(1));
+        assert_eq!(read(&asked), (vec![true; 5], vec![]), "one owner takes nothing from others");
+    }
+
+    #[test]
+    fn what_the_plan_brings_changes_what_hosts_state() {
+        let brought = Brought { vms: 2, cpu: Cpu(150), memory: Memory(7) };
+        let names =
+            ["RUNNING_VMS", "CPU_USAGE", "USED_CPU", "FREE_CPU", "MEM_USAGE", "USED_MEMORY", "FREE_MEMORY", "NAME"];
+        assert_eq!(names.map(|name| change(name, brought)), [2.0, 150.0, 150.0, -150.0, 7.0, 7.0, -7.0, 0.0]);
+    }
+
+    #[test]
+    fn a_value_is_worked_out_once_until_its_host_changes() {
+        let mut cache = RankCache::default();
+        assert_eq!(
+            [cache.get(1, 0, 2, || 5.0), cache.get(1, 0, 2, || 6.0), cache.get(1, 1, 2, || 7.0)],
+            [5.0, 5.0, 7.0]
+        );
+        cache.host_changed(0);
+        assert_eq!([cache.get(1, 0, 2, || 8.0), cache.get(1, 1, 2, || 9.0)], [8.0, 7.0]);
+        // as many ranks as are kept; with one more all begin anew
+        (2..=KEPT).for_each(|rank| {
+            cache.get(rank, 0, 2, || 1.0);
+        });
+        assert_eq!(cache.get(1, 0, 2, || 9.0), 8.0);
+        cache.get(KEPT + 1, 0, 2, || 1.0);
+        assert_eq!(cache.get(1, 0, 2, || 9.0), 9.0);
+    }
 }

@@ -632,4 +632,149 @@ mod tests {
         let space = Space::new(&asked, &crate::placement::testing::demands(&asked), &Policy::default());
         assert!(space.relief(0).is_none());
     }
+
+    use crate::placement::testing::{ask, cloud};
+
+    #[test]
+    fn all_that_comes_is_shared_out_by_capacity() {
+        let mut asked = cloud(&[8, 4]);
+        asked.hosts[1].memory.0 = 0;
+        (0..2).for_each(|_| {
+            ask(&mut asked, 3, &[0, 1]);
+        });
+        let mut all = crate::placement::testing::demands(&asked);
+        all.vms.iter_mut().for_each(|demand| demand.cpu_deviation = 60.0);
+        let share = |risk: f64, requests: &[usize]| {
+            let space = Space::new(&asked, &all, &Policy { risk, ..Policy::default() });
+            space.fair_share(requests.iter().copied())
+        };
+        let (parts, deviation) = share(0.0, &[0, 1]);
+        // six of twelve cores, and all memory on host 0
+        assert!((parts[0] - 0.5).abs() < 1e-12 && (parts[1] - 2048.0 / (1_i64 << 40) as f64).abs() < 1e-18);
+        assert_eq!((deviation, parts[2]), (0.0, 0.0));
+        // of 7200 each host has its part: 4800 of 800, 2400 of 400
+        let each = |variance: f64, cores: f64| variance.sqrt() / cores;
+        let (_, deviation) = share(1.0, &[0, 1]);
+        let expected = (each(4800.0, 800.0) + each(2400.0, 400.0)) / 2.0;
+        assert!((deviation - expected).abs() < 1e-12, "{deviation} {expected}");
+        assert_eq!(share(1.0, &[]), ([0.0; MOST], 0.0));
+        // what moves together is divided and does not even out
+        all.vms.iter_mut().for_each(|demand| (demand.cpu_deviation, demand.sketch) = (60.0, Sketch::common(60.0)));
+        let space = Space::new(&asked, &all, &Policy::default());
+        let (_, deviation) = space.fair_share([0, 1].into_iter());
+        assert!((deviation - 120.0 / 1200.0).abs() < 1e-12, "{deviation}");
+    }
+
+    #[test]
+    fn the_mean_is_fixed_where_hosts_are_alike_and_nothing_is_uncertain() {
+        let fixed = |cores: &[i64], risk: f64, deviation: f64| {
+            let mut asked = cloud(cores);
+            ask(&mut asked, 1, &[0]);
+            let mut all = crate::placement::testing::demands(&asked);
+            all.vms[0].cpu_deviation = deviation;
+            Space::new(&asked, &all, &Policy { risk, ..Policy::default() }).mean_is_fixed()
+        };
+        for (cores, risk, deviation, expected) in [
+            (&[8, 8][..], 0.0, 9.0, true),
+            (&[8, 8], 0.5, 0.0, true),
+            (&[8, 8], 0.5, 9.0, false),
+            (&[8, 8, 4], 0.0, 0.0, false),
+            (&[8], 0.0, 0.0, true),
+        ] {
+            assert_eq!(fixed(cores, risk, deviation), expected, "{cores:?} {risk} {deviation}");
+        }
+    }
+
+    #[test]
+    fn shares_add_up_and_are_taken_away_in_every_part() {
+        let spread = |alone: f64| Spread { alone, ..Spread::default() };
+        let share = |by: f64| Share {
+            part: [by; MOST],
+            cpu: 2.0 * by,
+            memory: 3.0 * by,
+            spread: spread(4.0 * by),
+            allocated: Allocated { cpu: 5.0 * by, memory: 6.0 * by },
+        };
+        assert_eq!(share(1.0).plus(&share(2.0)), share(3.0));
+        assert_eq!(share(3.0).minus(&share(2.0)), share(1.0));
+        let scale =
+            Scale { part: [0.5; MOST], cpu: 0.25, memory: 0.125, allocated: Allocated { cpu: 2.0, memory: 4.0 } };
+        let found = share(1.0).scaled(&scale, 2);
+        assert_eq!(found.part[..3], [0.5, 0.5, 0.0]);
+        assert_eq!((found.cpu, found.memory, found.spread.alone), (0.5, 0.375, 0.25));
+        assert_eq!(found.allocated, Allocated { cpu: 10.0, memory: 24.0 });
+        let all = [Some(2.0), None, Some(f64::NAN)].map(|value| finite(value.unwrap_or(f64::INFINITY)));
+        assert_eq!(all, [2.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn dimensions_have_names_weights_and_the_least_and_most_of_a_host() {
+        let mut asked = cloud(&[8, 4]);
+        asked.hosts.iter_mut().for_each(|host| host.memory.0 = 1000);
+        ask(&mut asked, 1, &[0]);
+        let all = crate::placement::testing::demands(&asked);
+        let weights = Weights { cpu: 2.0, memory_usage: 3.0, memory: -1.0, disk: 1.0, ..Weights::default() };
+        let mut policy = Policy { risk: 0.5, ..Policy::default() };
+        policy.optimize.weights = Some(weights);
+        let space = Space::of_cluster(&asked, &all, &policy);
+        assert_eq!(space.names(), ["cpu allocated", "memory"]);
+        assert_eq!((space.count, space.weights[..3].to_vec(), space.risk), (2, vec![2.0, 3.0, 0.0], 0.0));
+        let told: Vec<_> = space.resources.iter().map(|one| (one.name.as_str(), one.weight, one.measured)).collect();
+        assert_eq!(
+            told,
+            [
+                ("cpu", 0.0, true),
+                ("cpu allocated", 2.0, true),
+                ("memory", 3.0, true),
+                ("disk_io", 1.0, false),
+                ("net_io", 0.0, false)
+            ]
+        );
+        let (least, most) = space.scales();
+        assert_eq!((least[0], most[0], least[1], most[1]), (1.0 / 800.0, 1.0 / 400.0, 0.001, 0.001));
+        assert!(!space.sketched && space.relief(0).is_none());
+        let mut sketched = all.clone();
+        sketched.vms[0].sketch = Sketch::common(1.0);
+        assert!(Space::new(&asked, &sketched, &policy).sketched);
+        sketched = all;
+        sketched.hosts[1].spread.together = Sketch::common(1.0);
+        assert!(Space::new(&asked, &sketched, &policy).sketched);
+    }
+
+    #[test]
+    fn of_a_closed_host_what_is_allocated_counts_by_what_it_would_have() {
+        let mut asked = cloud(&[8]);
+        asked.hosts[0].cpu_allocated.0 = 400;
+        asked.hosts[0].total = (crate::model::units::Cpu(1600), crate::model::units::Memory(0));
+        let allocated = |asked: &Snapshot| {
+            let space = Space::new(asked, &crate::placement::testing::demands(asked), &Policy::default());
+            (space.used(0).allocated.cpu, space.closed[0], space.scale(0).allocated.memory > 0.0)
+        };
+        assert_eq!(allocated(&asked), (0.5, false, true));
+        asked.hosts[0].closed = true;
+        assert_eq!(allocated(&asked), (0.25, true, false));
+    }
+
+    #[test]
+    fn what_runs_already_does_not_come_and_what_nobody_tells_is_like_the_mean() {
+        let mut asked = cloud(&[8, 8]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        asked.vms[1].state = VmState::Active;
+        let mut all = crate::placement::testing::demands(&asked);
+        (all.vms[0].level.disk_io, all.vms[1].level.disk_io) = (Some(10.0), Some(30.0));
+        (all.hosts[0].usage.disk_io, all.hosts[1].usage.disk_io) = (Some(40.0), None);
+        let values = Values::new(Dimension::Used(Resource::DiskIo), &asked, &all).expect("some measure it");
+        assert_eq!((values.vms, values.hosts), (vec![10.0, 30.0, 20.0], vec![40.0, 40.0]));
+        // 80 on hosts, 10 and 20 that come: twice that on two hosts
+        assert_eq!(values.half_full, 110.0);
+        for demand in &mut all.vms {
+            demand.level.disk_io = None;
+        }
+        let values = Values::new(Dimension::Used(Resource::DiskIo), &asked, &all).expect("a host measures it");
+        assert_eq!((values.vms, values.half_full), (vec![0.0; 3], 80.0));
+        assert!(Values::new(Dimension::Used(Resource::NetIo), &asked, &all).is_none());
+        assert!(Values::new(Dimension::Class(1), &asked, &all).is_none());
+    }
 }

@@ -127,4 +127,92 @@ mod tests {
         let text = "400 gCO2/kWh less the renewable share for 1 of 2 hosts without CARBON_INTENSITY";
         assert_eq!(assumed, format!("{plain}; {text}"));
     }
+
+    use crate::model::ids::{DatastoreId, HostId};
+    use crate::model::plan::{Action, Operation};
+    use crate::model::units::Cpu;
+    use crate::placement::testing::{ask, demands};
+
+    fn action(vm: i32, host: i32) -> Action {
+        let (vm, host, datastore) = (VmId(vm), HostId(host), DatastoreId(0));
+        Action { vm, operation: Operation::Deploy, host, datastore, nics: Vec::new() }
+    }
+
+    fn sends(to: &[(i32, i32)]) -> Plan {
+        Plan { actions: to.iter().map(|(vm, host)| action(*vm, *host)).collect() }
+    }
+
+    /// Hosts of 8 cores that draw 100 W more in full use, and 300 W more, at 100 and 200 gCO2/kWh; VMs of 4 cores.
+    fn two_hosts() -> Snapshot {
+        let mut asked = cloud(&[
+            &[("POWER_CURVE", "100,200"), ("CARBON_INTENSITY", "100")],
+            &[("POWER_CURVE", "100,400"), ("CARBON_INTENSITY", "200")],
+        ]);
+        (0..3).for_each(|_| {
+            ask(&mut asked, 4, &[0, 1]);
+        });
+        asked
+    }
+
+    #[test]
+    fn what_the_vms_of_a_plan_draw_is_told_for_a_day() {
+        let mut asked = two_hosts();
+        let mut all = demands(&asked);
+        // half of a host each: 50 W on the first, 150 W on the second
+        let day = |watts: f64| watts * 24.0 / 1000.0;
+        let look = |asked: &Snapshot, all: &Demands, to: &[(i32, i32)], kwh: f64, grams: f64| {
+            let found = footprint(asked, all, &sends(to));
+            assert!((found.kwh_per_day - kwh).abs() < 1e-9, "{to:?} {found:?}");
+            assert!((found.grams_per_day - grams).abs() < 1e-9, "{to:?} {found:?}");
+        };
+        look(&asked, &all, &[], 0.0, 0.0);
+        look(&asked, &all, &[(0, 0)], day(50.0), 100.0 * day(50.0));
+        look(&asked, &all, &[(0, 1), (1, 0)], day(200.0), 200.0 * day(150.0) + 100.0 * day(50.0));
+        // nobody knows the VM or the host
+        look(&asked, &all, &[(9, 0), (0, 7)], 0.0, 0.0);
+        // one that moves is taken from where it was
+        asked.vms[2].host = Some(HostId(1));
+        look(&asked, &all, &[(2, 0)], day(50.0), 100.0 * day(50.0));
+        asked.vms[2].resched = true;
+        all.hosts[1].usage.cpu = 400.0;
+        look(&asked, &all, &[(2, 0)], day(50.0 - 150.0), 100.0 * day(50.0) - 200.0 * day(150.0));
+        // a host without cores draws nothing
+        asked.hosts[0].cpu = Cpu(0);
+        look(&asked, &all, &[(0, 0)], 0.0, 0.0);
+    }
+
+    #[test]
+    fn the_plan_is_compared_with_the_one_that_does_not_think_of_green() {
+        let asked = two_hosts();
+        let all = demands(&asked);
+        let policy = Policy { risk: 0.0, weight_memory: 0.0, ..Policy::default() };
+        let found = effect(&asked, &all, &policy, &sends(&[(0, 0), (1, 0), (2, 1)]), &sends(&[(0, 0), (1, 1)]));
+        assert_eq!(found.moved, 2);
+        // 1 and 0.5 of the hosts; 0.5 and 0.5
+        assert_eq!(found.distance, (0.25, 0.0));
+        assert!((found.chosen.kwh_per_day - (100.0 + 150.0) * 0.024).abs() < 1e-9, "{found:?}");
+        assert!((found.ignoring.kwh_per_day - (50.0 + 150.0) * 0.024).abs() < 1e-9, "{found:?}");
+        assert_eq!(found.assumption, "if demand and carbon intensity stay as they are now");
+    }
+
+    #[test]
+    fn green_matters_where_hosts_differ_in_what_it_looks_at() {
+        let (curve, steep, clean) = (("POWER_CURVE", "100,200"), ("POWER_CURVE", "100,400"), ("CARBON_INTENSITY", "9"));
+        let half = ("ENERGY_RENEWABLE", "50%");
+        for (hosts, by_share, by_energy) in [
+            (&[&[curve][..], &[curve]][..], false, false),
+            (&[&[curve], &[curve], &[steep]], false, true),
+            (&[&[curve], &[curve, clean]], false, true),
+            (&[&[curve], &[curve, half]], true, true),
+            (&[&[curve, half]], false, false),
+        ] {
+            for (green_cost, expected) in [(GreenCost::AiOrchestrator, by_share), (GreenCost::Energy, by_energy)] {
+                for s_green in [0.0, 1.0] {
+                    let policy = Policy { s_green, green_cost, ..Policy::default() };
+                    let found = matters(&cloud(hosts), &policy);
+                    assert_eq!(found, expected && s_green > 0.0, "{hosts:?} {green_cost:?} {s_green}");
+                }
+            }
+        }
+    }
 }

@@ -106,4 +106,29 @@ mod tests {
         }
         assert!(Budget::new(&Snapshot::default(), &Policy::default()).0.is_empty());
     }
+
+    #[test]
+    fn what_a_unit_of_cpu_emits_is_told_by_its_power_its_carbon_and_the_size_of_the_host() {
+        let carbon = ("CARBON_INTENSITY", "200");
+        let mut asked = cloud(&[&[("POWER_CURVE", "100,200"), carbon], &[("POWER_CURVE", "300,200"), carbon]]);
+        // 100 W, 200 g, 800 percent of a core; who draws less in full use emits nothing for it
+        assert_eq!(emissions(&asked), [25.0, 0.0]);
+        asked.hosts[0].cpu.0 = 0;
+        assert_eq!(emissions(&asked)[0], 20_000.0);
+    }
+
+    #[test]
+    fn hosts_are_graded_by_what_they_emit_and_grades_make_up_for_each_other() {
+        for (emission, expected) in [
+            (&[100.0, 300.0][..], &[1.0, -1.0][..]),
+            (&[195.0, 205.0], &[0.1, -0.1]),
+            (&[0.0, 0.0, 0.0], &[0.0, 0.0, 0.0]),
+            (&[100.0, 100.0, 400.0], &[0.5, 0.5, -1.0]),
+            (&[], &[]),
+        ] {
+            let found = grades(emission);
+            let near = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6);
+            assert!(near && found.len() == expected.len(), "{emission:?}: {found:?}");
+        }
+    }
 }

@@ -130,4 +130,59 @@ mod tests {
             assert_eq!(parse(text), expected, "{text:?}");
         }
     }
+
+    #[test]
+    fn what_nobody_can_read_is_told_with_what_to_write() {
+        let long = "9".repeat(60);
+        let hosts: [&[(&str, &str)]; 3] = [
+            &[
+                ("ENERGY_RENEWABLE", "maybe"),
+                ("CARBON_INTENSITY", "little"),
+                ("POWER_IDLE", "much"),
+                ("POWER_MAX", "8"),
+            ],
+            &[("POWER_CURVE", "5"), ("POWER_MAX", &long)],
+            &[("ENERGY_RENEWABLE", ""), ("CARBON_INTENSITY", "120"), ("POWER_CURVE", "1,2")],
+        ];
+        let told: Vec<String> =
+            notices(&cloud(&hosts)).iter().map(|one| format!("{}: {}", one.subject, one.text)).collect();
+        let many = "9".repeat(40);
+        assert_eq!(
+            told,
+            [
+                "host 0: ENERGY_RENEWABLE is \"maybe\"; it counts as no renewable energy (write YES, NO, a fraction such as 0.4 or a percentage such as 40%)".to_owned(),
+                "host 0: CARBON_INTENSITY is \"little\"; it does not count (write a number of gCO2/kWh, such as 120)".to_owned(),
+                "host 0: POWER_IDLE is \"much\"; it does not count (write a number of watts)".to_owned(),
+                "host 1: POWER_CURVE is \"5\"; it does not count (write two to 101 numbers of watts, such as 100,180,300)".to_owned(),
+                format!("host 1: POWER_MAX is \"{many}\"; it does not count (write a number of watts)"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_tells_before_its_cluster_and_an_empty_text_tells_nothing() {
+        let mut asked = cloud(&[&[]]);
+        let host = &mut asked.hosts[0];
+        assert_eq!(share(host), None);
+        host.attributes.push(Section::ClusterTemplate, ATTRIBUTE, "20%");
+        assert_eq!(share(host), Some(0.2));
+        let mut own = host.clone();
+        own.attributes.push(Section::Template, ATTRIBUTE, "");
+        assert_eq!(share(&own), Some(0.2));
+        host.attributes.push(Section::Template, ATTRIBUTE, "40%");
+        assert_eq!(share(host), Some(0.4));
+    }
+
+    #[test]
+    fn a_budget_of_energy_makes_no_difference_where_green_is_off() {
+        for (green_cost, s_green, expected) in [
+            (GreenCost::AiOrchestrator, 0.0, true),
+            (GreenCost::AiOrchestrator, 1.0, true),
+            (GreenCost::Energy, 0.0, false),
+            (GreenCost::Energy, 0.1, true),
+        ] {
+            let policy = Policy { green_cost, s_green, ..Policy::default() };
+            assert_eq!(cost(&cloud(&[&[]]), &policy).is_some(), expected, "{green_cost:?} {s_green}");
+        }
+    }
 }

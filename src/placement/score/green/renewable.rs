@@ -45,4 +45,12 @@ mod tests {
             assert!((factor(share, s_green) - expected).abs() < 1e-12, "{share} {s_green}");
         }
     }
+
+    #[test]
+    fn a_host_that_tells_no_share_is_not_green_at_all() {
+        let asked = crate::placement::score::green::tests::cloud(&[&[], &[("ENERGY_RENEWABLE", "25%")]]);
+        let cost = Multiplicative::new(&asked, &Policy { s_green: 2.0, ..Policy::default() });
+        assert_eq!([0, 1].map(|host| cost.adjusted(host, 0.5, 0.9)), [1.5, 1.25]);
+        assert_eq!(cost.target(0), 1.0);
+    }
 }
