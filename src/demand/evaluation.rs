@@ -472,4 +472,158 @@ mod tests {
         assert_eq!(means.of_size(200).unwrap(), of(40.0));
         assert_eq!(Means::of(&[], 0).of_size(100), None);
     }
+
+    use super::super::calibration::Calibration;
+    use super::super::classifier::{Classifier, Parts};
+    use super::super::estimator::Fit;
+    use super::super::memory::Memory;
+    use super::super::mix::Fitting;
+    use super::super::study::plain;
+    use super::super::window::{CPU, Window};
+    use crate::model::history::Group;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    /// Two classes: below half of the CPU, and from there on.
+    struct Halves;
+
+    impl Classifier for Halves {
+        fn name(&self) -> &'static str {
+            "halves"
+        }
+
+        fn distances(&self, window: &Window) -> Vec<f64> {
+            if window.rows()[0][CPU] < 50.0 { vec![0.0, 1.0] } else { vec![1.0, 0.0] }
+        }
+
+        fn parts(&self) -> Parts {
+            Parts::default()
+        }
+    }
+
+    /// A level, and a peak one higher, of each resource.
+    fn used(level: f64) -> Outcome {
+        Outcome { level: Comparable::from_fn(|_| level), peak: Comparable::from_fn(|_| level + 1.0) }
+    }
+
+    /// Whatever the window, 7 comes; relatives use 25 and, in three days, 35.
+    fn found() -> Fitted {
+        let row = |i: i32| (vec![f64::from(i % 2), f64::from(1 - i % 2)], [Some(used(7.0)), None]);
+        let calibration = Calibration::fit(&(0..8).map(row).collect::<Vec<_>>());
+        let everyone = |of: Outcome| {
+            let twice = |of: Comparable| Comparable::from_fn(|resource| 2.0 * of[resource]);
+            let group = Group { vms: 2, level: twice(of.level), peak: twice(of.peak), ..Group::default() };
+            HashMap::from([("everyone".to_owned(), group)])
+        };
+        Fitted {
+            fitting: Fitting { classifier: Box::new(Halves), calibration, fit: Fit::default() },
+            relatives: [everyone(used(25.0)), everyone(used(35.0))],
+            class_means: vec![[used(1.0), used(2.0)], [used(3.0), used(4.0)]],
+            windows: 0,
+        }
+    }
+
+    /// A busy VM of one core that used 40 % for nine hours, with a window.
+    fn busy() -> Case {
+        let mut memory = Memory::new();
+        for hour in 0..10 {
+            let usage = Usage { cpu: 40.0, memory: 500.0, disk_io: Some(9.0), net_io: None };
+            memory.add(&VmSample { vm: VmId(1), at: 3600 * hour, usage });
+        }
+        let row = Some([1.0, 3200.0, 80.0, 1000.0, 500.0, 0.0, 0.0]);
+        Case {
+            traits: memory.traits(),
+            window: Some(Arc::new(Window::from_rows(&[row, row]).unwrap())),
+            simple: [11.0, 12.0, 13.0, 14.0].map(used),
+            outcome: [Some(used(50.0)), Some(used(60.0))],
+            ..plain(1, 0)
+        }
+    }
+
+    fn nothing() -> Evaluation {
+        Evaluation {
+            errors: vec![Errors::default(); ROWS * 4 * Resource::COUNT],
+            young: vec![Errors::default(); YOUNG.len() * SPANS.len()],
+            coverage: Coverages::default(),
+            scored: 0,
+            vms: 0,
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_table_is_what_its_name_says() {
+        let (mut small, mut large) = (plain(2, 0), plain(3, 0));
+        large.identity.cpu = 200;
+        (small.outcome, large.outcome) =
+            ([Some(used(20.0)), Some(used(30.0))], [Some(used(40.0)), Some(used(60.0))]);
+        let case = busy();
+        let mut evaluation = nothing();
+        score(&mut evaluation, &found(), &[&small, &large], &[&case, &plain(4, 0)]);
+        let row = |row: usize, horizon: usize, peak: bool, resource: Resource| {
+            evaluation.errors(row, horizon, peak, resource).pairs.clone()
+        };
+        let cpu = |horizon: usize, peak: bool| -> Vec<Vec<(f32, f32)>> {
+            (0..ROWS).map(|at| row(at, horizon, peak, Resource::Cpu)).collect()
+        };
+        let expected = |rows: [f32; ROWS], used: f32| rows.map(|estimated| vec![(estimated, used)]);
+        // after nine hours the own history is trusted for three quarters, and its class for the rest
+        let (level, peak) = (0.75 * 40.0 + 0.25 * 7.0, 0.75 * 40.0 + 0.25 * 8.0);
+        let near = [100.0, 30.0, 20.0, 25.0, 100.0, 20.0, 3.0, 7.0, 11.0, 12.0, 13.0, 14.0, level];
+        assert_eq!(cpu(0, false), expected(near, 50.0));
+        let high = [100.0, 31.0, 21.0, 26.0, 100.0, 21.0, 4.0, 8.0, 12.0, 13.0, 14.0, 15.0, peak];
+        assert_eq!(cpu(0, true), expected(high, 51.0));
+        let far = [100.0, 45.0, 30.0, 35.0, 100.0, 30.0, 4.0, 7.0, 11.0, 12.0, 13.0, 14.0, level];
+        assert_eq!(cpu(1, false), expected(far, 60.0));
+        assert_eq!(row(0, 0, false, Resource::Memory), [(100.0, 50.0)]);
+        assert_eq!(row(4, 0, true, Resource::NetIo), [(0.0, 51.0)]);
+        assert_eq!(row(OURS, 0, false, Resource::Memory), [(50.0, 50.0)]);
+    }
+
+    #[test]
+    fn rows_without_an_estimate_are_left_out() {
+        let case = Case { window: None, ..busy() };
+        let mut evaluation = nothing();
+        let mut alone = found();
+        alone.relatives = Default::default();
+        score(&mut evaluation, &alone, &[], &[&case]);
+        let count = |row: usize| evaluation.errors(row, 0, false, Resource::Cpu).pairs.len();
+        assert_eq!((0..ROWS).map(count).collect::<Vec<_>>(), [1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn young_vms_are_estimated_by_their_history_their_class_their_relatives_and_all_of_it() {
+        let mut evaluation = nothing();
+        let case = Case { cut: Some(SPANS[3]), ..busy() };
+        let others = [Case { cut: None, ..case.clone() }, Case { cut: Some(7), ..case.clone() }];
+        let unknown = Case { outcome: [None; 2], ..case.clone() };
+        let short = Case { window: None, cut: Some(SPANS[0]), ..case.clone() };
+        let all = others.iter().chain([&case, &unknown, &short]);
+        score_young(&mut evaluation.young, &found(), all);
+        let pairs = |row: usize, span: usize| evaluation.young[row * SPANS.len() + span].pairs.clone();
+        let of_span = |span: usize| -> Vec<Vec<(f32, f32)>> { (0..YOUNG.len()).map(|row| pairs(row, span)).collect() };
+        let expected = [40.0, 7.0, 25.0, 31.75].map(|estimated| vec![(estimated, 50.0)]);
+        assert_eq!(of_span(3), expected);
+        // without a window relatives have what the class had
+        let alone = [vec![(40.0, 50.0)], vec![], vec![(25.0, 50.0)], vec![(36.25, 50.0)]];
+        assert_eq!(of_span(0), alone);
+        assert!([1, 2, 4, 5].iter().all(|span| of_span(*span).iter().all(Vec::is_empty)));
+        // of one that is asked for by row and length
+        let (row, span) = (1, 3);
+        evaluation.young[row * SPANS.len() + span].add(7.0, 60.0);
+        let score = evaluation.young(row, span).unwrap();
+        assert_eq!((score.count, score.mae), (2, 48.0));
+        assert_eq!(evaluation.young(row, 2), None);
+    }
+
+    #[test]
+    fn rows_have_the_names_of_the_table_and_the_last_is_ours() {
+        assert_eq!([0, 3, 7, 11, 12].map(name), [
+            "request taken as used",
+            "ours, no history",
+            "class distances, linear",
+            "last 7 days",
+            "ours"
+        ]);
+        assert_eq!((ESTIMATORS.len(), OURS + 1), (OURS, ROWS));
+    }
 }

@@ -110,7 +110,7 @@ impl Mc2Pca {
         }
         let columns = (0..FEATURES).filter(|&j| products.iter().any(|product| product[(j, j)] >= CONSTANT)).count();
         if !(1..FEATURES).contains(&ncp) || ncp >= columns {
-            let most = columns.min(FEATURES).saturating_sub(1);
+            let most = columns.saturating_sub(1);
             let text = format!("ncp must be from 1 to {most}: {columns} of the features vary in these windows");
             return Err(FitError::Setting(text));
         }
