@@ -167,7 +167,8 @@ mod tests {
         let parts = found.parts();
         assert_eq!(Calibration::load(&parts, 1).unwrap(), found);
         assert_eq!(parts.array("lines", 3).unwrap().0, [2, 8, 2]);
-        let refused = |parts: &Parts, coordinates: usize| Calibration::load(parts, coordinates).unwrap_err().to_string();
+        let refused =
+            |parts: &Parts, coordinates: usize| Calibration::load(parts, coordinates).unwrap_err().to_string();
         assert_eq!(refused(&parts, 2), "lines has another form than this program knows");
         for (shape, odd) in [([2, 8], false), ([8, 2], true), ([4, 4], true)] {
             let other = parts.clone().with("most", &shape, vec![1.0; 16]);

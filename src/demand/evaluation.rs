@@ -554,8 +554,7 @@ mod tests {
     fn each_row_of_the_table_is_what_its_name_says() {
         let (mut small, mut large) = (plain(2, 0), plain(3, 0));
         large.identity.cpu = 200;
-        (small.outcome, large.outcome) =
-            ([Some(used(20.0)), Some(used(30.0))], [Some(used(40.0)), Some(used(60.0))]);
+        (small.outcome, large.outcome) = ([Some(used(20.0)), Some(used(30.0))], [Some(used(40.0)), Some(used(60.0))]);
         let case = busy();
         let mut evaluation = nothing();
         score(&mut evaluation, &found(), &[&small, &large], &[&case, &plain(4, 0)]);
@@ -617,13 +616,10 @@ mod tests {
 
     #[test]
     fn rows_have_the_names_of_the_table_and_the_last_is_ours() {
-        assert_eq!([0, 3, 7, 11, 12].map(name), [
-            "request taken as used",
-            "ours, no history",
-            "class distances, linear",
-            "last 7 days",
-            "ours"
-        ]);
+        assert_eq!(
+            [0, 3, 7, 11, 12].map(name),
+            ["request taken as used", "ours, no history", "class distances, linear", "last 7 days", "ours"]
+        );
         assert_eq!((ESTIMATORS.len(), OURS + 1), (OURS, ROWS));
     }
 }

@@ -276,11 +276,10 @@ mod tests {
         let found = fit(&[&case], &[], &options, &|line| lines.borrow_mut().push(line.to_owned())).unwrap();
         assert_eq!((found.windows, found.class_means.len(), found.fitting.calibration.is_none()), (0, 0, true));
         assert_eq!(found.relatives.map(|groups| groups["everyone"].vms), [1, 1]);
-        assert_eq!(lines.into_inner(), [
-            "fitting random on 0 windows",
-            "fitting classes to resources",
-            "fitting own histories"
-        ]);
+        assert_eq!(
+            lines.into_inner(),
+            ["fitting random on 0 windows", "fitting classes to resources", "fitting own histories"]
+        );
     }
 
     #[test]

@@ -204,12 +204,14 @@ mod tests {
     #[test]
     fn a_correction_is_held_back_by_a_share_of_the_mean_square() {
         // the second input is one above the base, and so is what came: a weight of 4 / (4 + ridge x 4 / 2)
-        let rows: Vec<([f64; 2], f64)> = (0..4).map(|i| ([f64::from(i), f64::from(i) + 1.0], f64::from(i) + 1.0)).collect();
+        let rows: Vec<([f64; 2], f64)> =
+            (0..4).map(|i| ([f64::from(i), f64::from(i) + 1.0], f64::from(i) + 1.0)).collect();
         let fitted = |count: usize, ridge: f64| {
             let rows = rows[..count].iter().map(|(x, y)| (x.as_slice(), *y));
             Correction::none(&[0], 2).fitted(rows, ridge).weights().to_vec()
         };
-        let near = |found: Vec<f64>, weight: f64| assert!(found[0] == 0.0 && (found[1] - weight).abs() < 1e-12, "{found:?}");
+        let near =
+            |found: Vec<f64>, weight: f64| assert!(found[0] == 0.0 && (found[1] - weight).abs() < 1e-12, "{found:?}");
         near(fitted(4, 1.0), 4.0 / 6.0);
         near(fitted(4, 4.0), 4.0 / 12.0);
         // two rows for each input are enough, and without any ridge nothing is found

@@ -262,4 +262,4 @@ fn add(sum: &mut Usage, more: &Usage) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -132,7 +132,8 @@ mod tests {
         ] {
             assert_eq!(shares(busy), expected, "{busy}");
         }
-        let curve = Curve { watts: [100.0, 140.0, 180.0, 200.0, 220.4], r2: 1.0, error: 0.0, points: 0, seen: (0.0, 1.0) };
+        let curve =
+            Curve { watts: [100.0, 140.0, 180.0, 200.0, 220.4], r2: 1.0, error: 0.0, points: 0, seen: (0.0, 1.0) };
         assert_eq!((curve.at(0.125), curve.at(0.75), curve.at(2.0)), (120.0, 200.0, 220.4));
         assert_eq!(curve.attribute(), "POWER_CURVE = \"100,140,180,200,220\"");
     }

@@ -325,7 +325,14 @@ mod tests {
             pressure: 48.0 * part,
             steps,
         };
-        let all = [(1, 0, 1.0, 96.0), (1, 1, 0.5, 48.0), (2, 0, 0.25, 96.0), (2, 1, 0.5, 47.0), (3, 0, 1.0, 96.0), (4, 0, 1.0, 96.0)];
+        let all = [
+            (1, 0, 1.0, 96.0),
+            (1, 1, 0.5, 48.0),
+            (2, 0, 0.25, 96.0),
+            (2, 1, 0.5, 47.0),
+            (3, 0, 1.0, 96.0),
+            (4, 0, 1.0, 96.0),
+        ];
         let of = |(host, day, part, steps)| ((HostId(host), day * DAY), load(part, steps));
         let days = Days { days: all.into_iter().map(of).collect() };
         let found = days.compared(&cpu, &PerResource::from_fn(|_| 1.0)).unwrap();
@@ -350,7 +357,8 @@ mod tests {
             VmSample { vm: VmId(1), at, usage }
         };
         // half of a day; a sample of its last second is of the day before, and one that is no number counts nowhere
-        let samples = [sample(0, 10.0), sample(1, 20.0), sample(DAY, 60.0), sample(DAY, f64::NAN), sample(DAY + 1, 999.0)];
+        let samples =
+            [sample(0, 10.0), sample(1, 20.0), sample(DAY, 60.0), sample(DAY, f64::NAN), sample(DAY + 1, 999.0)];
         let half = Company { steps: 48, ..company(1, 7, 0, 0.25) };
         let mut days = Days::default();
         days.add(Some(&asked), &samples, &[half], None);

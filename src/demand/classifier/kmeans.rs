@@ -253,12 +253,15 @@ mod tests {
 
     #[test]
     fn damaged_centroids_do_not_load() {
-        let good = |rows: usize| Parts::default().with("scale", &[COUNT], vec![1.0; COUNT]).with(
-            "centroids",
-            &[rows, COUNT],
-            vec![2.0; rows * COUNT],
-        );
-        let loaded = |parts: Parts| KMeans::load(&parts).map(|fitted| fitted.centroids.len()).map_err(|e| e.to_string());
+        let good = |rows: usize| {
+            Parts::default().with("scale", &[COUNT], vec![1.0; COUNT]).with(
+                "centroids",
+                &[rows, COUNT],
+                vec![2.0; rows * COUNT],
+            )
+        };
+        let loaded =
+            |parts: Parts| KMeans::load(&parts).map(|fitted| fitted.centroids.len()).map_err(|e| e.to_string());
         assert_eq!(loaded(good(3)), Ok(3));
         let refused = |name: &str| Err(format!("{name} has another form than this program knows"));
         assert_eq!(loaded(good(0)), refused("centroids"));

@@ -219,7 +219,8 @@ mod tests {
     fn a_shape_needs_a_day_and_ups_and_downs_that_are_more_than_rounding() {
         let of = |stretches: i64, mean: f64, up: f64| {
             let mut rhythm = Rhythm::default();
-            (0..stretches).for_each(|number| rhythm.add(number * STRETCH, mean + if number % 2 == 0 { up } else { -up }));
+            (0..stretches)
+                .for_each(|number| rhythm.add(number * STRETCH, mean + if number % 2 == 0 { up } else { -up }));
             rhythm.shape()
         };
         assert!(of(11, 50.0, 20.0).is_none() && of(12, 50.0, 20.0).is_some());

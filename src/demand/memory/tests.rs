@@ -115,7 +115,13 @@ fn traits_are_in_their_places() {
     let mut memory = Memory::new();
     // an hour's steps of 10, nine hours' of 40 before it, and a day of 5 before that
     for i in 0..396_i64 {
-        let cpu = if i < 276 { 5.0 } else if i < 384 { 40.0 } else { 10.0 };
+        let cpu = if i < 276 {
+            5.0
+        } else if i < 384 {
+            40.0
+        } else {
+            10.0
+        };
         memory.add(&sample(8 * 3600 * 100 + 300 * i, cpu));
     }
     let traits = memory.traits();

@@ -9,7 +9,7 @@ use crate::model::units::{Cpu, Memory};
 use std::sync::Arc;
 
 /// A host that holds VMs of one core and 1000 KiB each, with a sample of what is used.
-fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
+pub fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
     let vms: Vec<VmId> = vms.map(VmId).collect();
     let count = vms.len() as i64;
     Host {
@@ -21,7 +21,7 @@ fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
     }
 }
 
-fn snapshot(hosts: Vec<Host>) -> Snapshot {
+pub fn snapshot(hosts: Vec<Host>) -> Snapshot {
     Snapshot { hosts, taken_at: 1000, ..Snapshot::default() }
 }
 
@@ -102,7 +102,7 @@ fn with_a_memory_nobody_guesses_who_is_young() {
     assert_eq!(demands(&snapshot, &Recall::default(), 0).hosts[0].usage.cpu, 400.0);
 }
 
-fn known(cpu: f64, deviation: f64) -> Estimate {
+pub fn known(cpu: f64, deviation: f64) -> Estimate {
     let level = Usage { cpu, memory: 100.0, ..Usage::default() };
     Estimate {
         level,

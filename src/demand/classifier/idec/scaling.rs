@@ -62,7 +62,7 @@ impl Scaling {
     #[must_use]
     pub fn inputs(&self, window: &Window) -> Vec<f32> {
         let rows = window.rows();
-        let row = |step: usize| -> Row { rows[(rows.len() + step).saturating_sub(LENGTH).min(rows.len() - 1)] };
+        let row = |step: usize| -> Row { rows[(rows.len() + step).saturating_sub(LENGTH)] };
         let value = |input: usize| {
             let (feature, step) = (input / LENGTH, input % LENGTH);
             let scaled = bent(row(step)[feature], self.logarithmic[feature]) * self.scale[input] + self.offset[input];

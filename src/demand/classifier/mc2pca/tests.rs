@@ -129,7 +129,9 @@ fn the_axes_of_a_class_are_those_along_which_its_windows_vary_most() {
 
 #[test]
 fn a_window_is_nearest_to_the_axes_that_explain_most_of_it() {
-    let of = |diagonal_of: [f64; 7]| nearest(&diagonal(diagonal_of), &[vec![axis(0)], vec![axis(1), axis(2)], vec![axis(3)]]);
+    let of = |diagonal_of: [f64; 7]| {
+        nearest(&diagonal(diagonal_of), &[vec![axis(0)], vec![axis(1), axis(2)], vec![axis(3)]])
+    };
     assert_eq!(of([9.0, 4.0, 3.0, 1.0, 0.0, 0.0, 1.0]), (0, 9.0));
     assert_eq!(of([6.0, 4.0, 3.0, 1.0, 0.0, 0.0, 1.0]), (1, 8.0));
     assert_eq!(of([7.0, 4.0, 3.0, 7.0, 0.0, 0.0, 1.0]), (0, 15.0), "the first of equals");
@@ -196,7 +198,8 @@ fn classes_and_components_out_of_range_are_refused_with_the_range() {
 fn axes_of_a_wrong_number_do_not_load_and_a_constant_window_has_no_vector() {
     let fitted = Mc2Pca::of_axes(vec![vec![axis(2)], vec![axis(5)]]);
     let parts = |shape: [usize; 3]| Parts::default().with("axes", &shape, vec![0.5; shape.iter().product()]);
-    let loaded = |shape: [usize; 3]| Mc2Pca::load(&parts(shape)).map(|found| (found.axes.len(), found.axes[0].len())).ok();
+    let loaded =
+        |shape: [usize; 3]| Mc2Pca::load(&parts(shape)).map(|found| (found.axes.len(), found.axes[0].len())).ok();
     assert_eq!((loaded([1, 2, 7]), loaded([50, 1, 7]), loaded([3, 6, 7])), (Some((1, 2)), Some((50, 1)), Some((3, 6))));
     assert_eq!((loaded([51, 1, 7]), loaded([2, 1, 6]), loaded([2, 1, 8])), (None, None, None));
     assert_eq!((loaded([0, 1, 7]), loaded([1, 0, 7])), (None, None));
