@@ -327,9 +327,9 @@ fn shrink(groups: &[Group]) -> f64 {
     let within = (within / (members - count)).max(0.0);
     let overall = groups.iter().map(|group| group.level[Resource::Cpu]).sum::<f64>() / members;
     let spread: f64 = groups.iter().map(|group| group.vms as f64 * (mean(group) - overall).powi(2)).sum();
-    // the usual estimate of the variance between groups of unequal sizes
+    // the usual estimate of the variance between groups of unequal sizes, which is about one VM at least
     let size = (members - groups.iter().map(|group| (group.vms as f64).powi(2)).sum::<f64>() / members) / (count - 1.0);
-    let between = (spread / (count - 1.0) - within) / size.max(1e-9);
+    let between = (spread / (count - 1.0) - within) / size;
     if between <= 0.0 { SHRINK.1 } else { (within / between).clamp(SHRINK.0, SHRINK.1) }
 }
 
@@ -889,9 +889,11 @@ mod tests {
         let (_, found) = of(&steep, 400);
         near(found.level[Resource::Cpu], 100.0);
         near(found.level[Resource::Memory], 100.0);
-        assert!(found.level[Resource::DiskIo] > 105.0, "{found:?}");
+        near(found.peak[Resource::Cpu], 100.0);
+        near(found.peak[Resource::Memory], 100.0);
+        assert!(found.level[Resource::DiskIo] > 105.0 && found.peak[Resource::DiskIo] > 105.0, "{found:?}");
         let (_, found) = of(&steep, 50);
-        assert_eq!(Resource::ALL.map(|resource| found.level[resource]), [0.0; 4]);
+        assert_eq!(Resource::ALL.map(|resource| (found.level[resource], found.peak[resource])), [(0.0, 0.0); 4]);
         let beyond = sized(&[(100, &[10.0; 9]), (200, &[150.0; 9])]);
         near(of(&beyond, 400).1.level[Resource::Cpu], 150.0);
         // nobody is near, or the VM has no size

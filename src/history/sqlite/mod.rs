@@ -296,3 +296,6 @@ fn each<T>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;
