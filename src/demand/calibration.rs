@@ -103,7 +103,10 @@ mod tests {
     use super::*;
 
     fn outcome(level: f64, peak: f64) -> Option<Outcome> {
-        Some(Outcome { level: Comparable::from_fn(|_| level), peak: Comparable::from_fn(|_| peak) })
+        Some(Outcome {
+            level: Comparable::from_fn(|_| level),
+            peak: Comparable::from_fn(|of| peak + 1000.0 * of as usize as f64),
+        })
     }
 
     /// Two windows at 0 and two at 2: a level of 10 and 20 comes, and a peak of 30 and 50.
@@ -128,6 +131,8 @@ mod tests {
         let found = Calibration::fit(&rows([outcome(3.0, 1.0), outcome(1.0, 1.0)])).unwrap();
         // a hundredth less steep than the 5 and the 10 for one of them that the data say
         near(told(&found, 1.0, 0), (15.0, 40.0));
+        let peaks = found.estimate(&[1.0], 0).peak;
+        assert!((peaks[Resource::NetIo] - 3040.0).abs() < 1e-9, "{peaks:?}");
         near(told(&found, 2.0, 0), (15.0 + 5.0 / 1.01, 40.0 + 10.0 / 1.01));
         near(told(&found, 3.0, 0), (20.0, 50.0));
         near(told(&found, -9.0, 0), (0.0, 0.0));

@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn rounding_is_no_surprise_however_large_the_amounts_are() {
-        for expected in [0.0, 1.0, 1000.0, 1e6] {
+        for expected in [0.0_f64, 1.0, 1000.0, 1e6, -1000.0] {
             let mut coverage = Coverage::default();
-            coverage.add(expected, expected + 0.5e-9 * (1.0 + expected), 0.0);
+            coverage.add(expected, expected + 0.5e-9 * (1.0 + expected.abs()), 0.0);
             assert_eq!(coverage.shares(), Some([1.0; 3]), "{expected}");
-            coverage.add(expected, expected + 2e-9 * (1.0 + expected), 0.0);
+            coverage.add(expected, expected + 2e-9 * (1.0 + expected.abs()), 0.0);
             assert_eq!(coverage.shares(), Some([0.5; 3]), "{expected}");
         }
     }
@@ -152,7 +152,11 @@ mod tests {
 
     /// VMs of one moment that used 11.5 % of a core each.
     fn cases(vms: std::ops::Range<i32>, at: i64) -> Vec<Case> {
-        let level = Comparable::from_fn(|_| 11.5);
+        used(11.5, vms, at)
+    }
+
+    fn used(level: f64, vms: std::ops::Range<i32>, at: i64) -> Vec<Case> {
+        let level = Comparable::from_fn(|_| level);
         vms.map(|vm| Case { outcome: [Some(Outcome { level, peak: level }), None], ..plain(vm, at) }).collect()
     }
 
@@ -179,6 +183,8 @@ mod tests {
         let all_but_one = |case: &Case| estimate(case).filter(|_| case.vm.0 != 3);
         assert_eq!(told(&eleven[..10], 0, &all_but_one), [(9, [0, 9, 9]), (0, [0; 3]), (0, [0; 3])]);
         assert_eq!(told(&eleven[..9], 0, &estimate)[2], (0, [0; 3]));
+        // 105 % is within 1.64 deviations of those that go their own way
+        assert_eq!(told(&used(10.5, 0..10, 0), 0, &estimate)[1..], [(1, [0, 1, 1]), (1, [1, 1, 1])]);
     }
 
     #[test]

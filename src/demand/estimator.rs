@@ -395,6 +395,7 @@ mod tests {
         assert_eq!(Shares { own: 0.25, class: 0.5 }.trust(), 0.75);
         assert_eq!(Shares { own: 0.0, class: 0.0 }.mixed(7.0, 9.0), 7.0);
         assert_eq!(Shares { own: 0.25, class: 0.75 }.mixed(8.0, 16.0), 14.0);
+        assert_eq!(Shares { own: 0.25, class: 0.25 }.mixed(8.0, 16.0), 12.0);
     }
 
     #[test]
@@ -608,6 +609,7 @@ mod tests {
             // a half of the own history and a quarter of the class
             cut(3, 12.0, Some(2.0), 2.0, 7.0),
             cut(3, 2.0, Some(12.0), 2.0, 4.5),
+            cut(3, 12.0, Some(12.0), 2.0, 9.5),
             // 0.9 and 0.6 would be more than all
             cut(4, 12.0, Some(2.0), 2.0, 11.0),
             cut(4, 2.0, Some(12.0), 2.0, 8.0),
@@ -655,6 +657,12 @@ mod tests {
         };
         assert!(off(near_by, [3.0, 0.0, 0.0, 2.0]) < 1e-6, "{near_by:?}");
         assert_eq!(far, Fit::default().variance[1]);
+        // where they do not agree, each counts by what it is expected to be: found by hand once more, with all rounds
+        let [near_by, _] = weights_of_variance(&[(1.0, 5.0), (4.0, 10.0), (9.0, 40.0), (16.0, 30.0)]);
+        assert!(off(near_by, [2.655_361_307, 0.0, 0.0, 2.239_915_299]) < 1e-6, "{near_by:?}");
+        // and the least as much as a twentieth of a percent
+        let [near_by, _] = weights_of_variance(&[(0.0001, 0.0), (1.0, 1.0), (0.0002, 0.0), (2.0, 3.0)]);
+        assert!(off(near_by, [1.242_330_424, 0.0, 0.0, 0.0]) < 1e-6, "{near_by:?}");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Errors {
     pub fn score(&self) -> Option<Score> {
         let count = self.pairs.len();
         let pairs = || self.pairs.iter().map(|(estimated, used)| (f64::from(*estimated), f64::from(*used)));
-        let mean = pairs().map(|(_, used)| used).sum::<f64>() / count.max(1) as f64;
+        let mean = pairs().map(|(_, used)| used).sum::<f64>() / count as f64;
         let spread: f64 = pairs().map(|(_, used)| (used - mean).powi(2)).sum();
         if spread <= 0.0 {
             return None;

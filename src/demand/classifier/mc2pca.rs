@@ -258,8 +258,8 @@ fn refill(labels: &mut [usize], nearest: &[(usize, f64)], classes: usize) -> boo
         }
         let takeable = (0..labels.len()).filter(|&index| sizes[labels[index]] > 1 && nearest[index].1 > CONSTANT);
         if let Some(worst) = takeable.max_by(|&a, &b| nearest[a].1.total_cmp(&nearest[b].1)) {
+            // one that was alone in its class is not taken again
             sizes[labels[worst]] -= 1;
-            sizes[class] += 1;
             labels[worst] = class;
             refilled = true;
         }

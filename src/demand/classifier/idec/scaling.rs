@@ -43,7 +43,7 @@ impl Scaling {
         }
         let linear = |(least, most): (f64, f64)| {
             let range = most - least;
-            let constant = !range.is_finite() || range <= 1e-9 * most.abs();
+            let constant = !range.is_finite() || range <= 1e-9 * most;
             if constant { (0.0, 0.0) } else { (2.0 / range, -1.0 - least * 2.0 / range) }
         };
         let each = ranges.map(linear);

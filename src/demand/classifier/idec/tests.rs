@@ -512,3 +512,106 @@ fn of_many_windows_every_so_many_are_trained_on() {
     // without windows there is nothing to train on
     assert!(fit(&training(&[], &numbers)).is_err());
 }
+
+#[test]
+fn classes_without_windows_are_told_and_shares_fall_with_the_square_of_the_distance() {
+    let given = windows(6);
+    let numbers = settings(&[("hidden1", 0.0), ("embedded", 1.0)]);
+    let settings = Settings::of(&Training { classes: Some(2), ..training(&given, &numbers) }).unwrap();
+    let refs: Vec<&Window> = given.iter().collect();
+    let scaling = Scaling::of(&refs, false, settings.weights);
+    let inputs = DMatrix::from_iterator(INPUTS, 6, given.iter().flat_map(|window| scaling.inputs(window)));
+    let lines = RefCell::new(Vec::new());
+    let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let network = Network::autoencoder(&settings.widths);
+    let mut state = State::new(&network, 1);
+    // all points are 0, and so is the second centroid; the first is 3 away
+    state.weights.fill(0.0);
+    state.weights.extend([3.0, 0.0]);
+    let run = Run { network, settings: &settings, inputs: &inputs, progress: &progress, keep: &|_| {} };
+    let found = Idec::of_state(&run, &state, &refs, scaling, Answer::Assignment);
+    assert_eq!(lines.into_inner(), ["1 of 2 classes have no window: fewer would do"]);
+    // the empty one has no load, and comes first
+    assert_eq!(found.distances(&given[0]), [3.0, 0.0]);
+    let shares = found.assignment(&given[0]);
+    assert!((shares[0] - 1.0 / 11.0).abs() < 1e-12 && (shares[1] - 10.0 / 11.0).abs() < 1e-12, "{shares:?}");
+    // weights of nothing are weights, less is none
+    let parts = found.parts();
+    let weighed = |weight: f64| {
+        Idec::load(&parts.clone().with("weights", &[FEATURES], vec![weight; FEATURES]), Answer::Assignment)
+    };
+    assert!(weighed(0.0).is_ok() && weighed(-0.1).is_err());
+    let layers = |layers: f64| Idec::load(&parts.clone().with_number("layers", layers), Answer::Assignment).is_ok();
+    assert!(layers(1.0) && !layers(2.0) && !layers(17.0));
+}
+
+#[test]
+fn what_varies_by_rounding_alone_is_constant() {
+    let row = |cpu: f64, memory: f64| Some([2.0, 6400.0, cpu, 4096.0, memory, 0.0, 0.0]);
+    let window = Window::from_rows(&[row(10.0, 1e10), row(50.0, 1e10 + 5.0)]).unwrap();
+    let found = Scaling::of(&[&window], false, [1.0; 7]);
+    assert_eq!((found.scale[2 * LENGTH], found.scale[4 * LENGTH]), (0.05, 0.0));
+}
+
+#[test]
+fn as_many_different_windows_as_classes_are_enough() {
+    let given = windows(3);
+    let numbers = settings(&[("hidden1", 0.0), ("pretraining", 0.0), ("epochs", 0.0)]);
+    assert_eq!(fit(&training(&given, &numbers)).unwrap().centroids.len(), 3);
+    assert!(fit(&training(&given[..2], &numbers)).is_err());
+}
+
+#[test]
+fn all_windows_are_embedded_however_many_they_are() {
+    let numbers = settings(&[]);
+    let settings = Settings::of(&training(&[], &numbers)).unwrap();
+    let network = || Network::autoencoder(&[3, 2]);
+    let mut random = Random::apart(4);
+    let inputs = DMatrix::<f32>::from_fn(3, 1100, |_, _| random.share() as f32);
+    let weights = State::new(&network(), 2).weights;
+    let run = |inputs: &DMatrix<f32>| {
+        let run = Run { network: network(), settings: &settings, inputs, progress: &|_| {}, keep: &|_| {} };
+        run.embedded(&weights)
+    };
+    let (found, whole) = (run(&inputs), network().embed(&weights, inputs.clone()));
+    assert_eq!(found.shape(), (2, 1100));
+    assert!(found.iter().zip(whole.iter()).all(|(a, b)| (a - b).abs() < 1e-5));
+    assert_eq!(run(&DMatrix::zeros(3, 0)).ncols(), 0);
+    let mut gradient = vec![0.0; weights.len()];
+    let nothing = descend(&network(), &weights, DMatrix::<f32>::zeros(3, 0), None, 0.0, &mut gradient);
+    assert_eq!(nothing, Loss::default());
+}
+
+#[test]
+fn the_share_of_windows_that_changed_their_class_is_told() {
+    let given = windows(40);
+    let numbers = settings(&[("hidden1", 0.0), ("pretraining", 0.0), ("epochs", 1.0), ("rate", 1e-9)]);
+    let settings = Settings::of(&training(&given, &numbers)).unwrap();
+    let refs: Vec<&Window> = given.iter().collect();
+    let scaling = Scaling::of(&refs, false, settings.weights);
+    let inputs = DMatrix::from_iterator(INPUTS, 40, given.iter().flat_map(|window| scaling.inputs(window)));
+    let lines = RefCell::new(Vec::new());
+    let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let network = || Network::autoencoder(&settings.widths);
+    let run = Run { network: network(), settings: &settings, inputs: &inputs, progress: &progress, keep: &|_| {} };
+    let first = run.finish(State::new(&network(), settings.seed)).unwrap();
+    assert_eq!((first.labels.len(), first.joint), (40, 1));
+    let mut odd = State { joint: 0, ..first.clone() };
+    odd.labels[7] = (odd.labels[7] + 1) % 3;
+    let again = run.finish(odd).unwrap();
+    let lines = lines.into_inner();
+    assert!(lines.last().unwrap().ends_with(", 2.50 % changed class"), "{lines:?}");
+    assert_eq!(again.labels, first.labels);
+    // without an epoch of both there are classes as well
+    let none = Settings { epochs: 0, ..settings.clone() };
+    let run = Run { network: network(), settings: &none, inputs: &inputs, progress: &|_| {}, keep: &|_| {} };
+    assert_eq!(run.finish(State::new(&network(), settings.seed)).unwrap().labels.len(), 40);
+    // numbers that are none are told with their epoch
+    let wild = Settings { rate: 1e9, epochs: 3, pretraining: 2, ..settings.clone() };
+    let run = Run { network: network(), settings: &wild, inputs: &inputs, progress: &|_| {}, keep: &|_| {} };
+    let text = run.finish(State::new(&network(), settings.seed)).unwrap_err().to_string();
+    let epochs = [1, 2, 3].map(|epoch| {
+        format!("training came to numbers that are none in epoch {epoch}: the learning rate is too high, set rate below 1000000000")
+    });
+    assert!(epochs.contains(&text), "{text}");
+}

@@ -164,7 +164,10 @@ fn rounds_are_told_until_the_error_stands_still() {
     assert_eq!(lines[fit.rounds - 1], format!("round {}, total error {:.3}", fit.rounds, fit.total_error));
     // the last round changed nothing, the one before did
     let error = |line: &String| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
-    assert!(fit.rounds > 2 && error(&lines[fit.rounds - 2]) == error(&lines[fit.rounds - 1]), "{lines:?}");
+    assert!(
+        (3..20).contains(&fit.rounds) && error(&lines[fit.rounds - 2]) == error(&lines[fit.rounds - 1]),
+        "{lines:?}"
+    );
     let sum: f64 = windows.iter().map(|one| fit.fitted.distances(one).into_iter().fold(f64::INFINITY, f64::min)).sum();
     assert!((sum - fit.total_error).abs() < 1e-6 * sum, "{sum} {}", fit.total_error);
     assert_eq!(fit.labels, windows.iter().map(|window| fit.fitted.classify(window).class).collect::<Vec<_>>());
@@ -209,4 +212,14 @@ fn axes_of_a_wrong_number_do_not_load_and_a_constant_window_has_no_vector() {
     let only_cpu: Vec<Option<Row>> = (0..112).map(|i| Some([1.0, 1.0, f64::from(i % 2), 1.0, 1.0, 0.0, 0.0])).collect();
     let only_cpu = Window::from_rows(&only_cpu).unwrap();
     assert_eq!((fitted.vector(&only_cpu), fitted.name()), (vec![0.0, 1.0], "mc2pca"));
+}
+
+#[test]
+fn fitting_starts_with_each_window_in_the_next_class() {
+    let (one, other) = (diagonal([9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]), diagonal([0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    let lines = std::cell::RefCell::new(Vec::new());
+    let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let fit = refine(&[one, other, one, other, one, other], 2, 1, &progress);
+    assert_eq!((fit.labels, fit.rounds), (vec![0, 1, 0, 1, 0, 1], 2));
+    assert_eq!(lines.into_inner(), ["round 1, total error 0.000", "round 2, total error 0.000"]);
 }
