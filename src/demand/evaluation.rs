@@ -19,7 +19,7 @@ use crate::model::comparable::Comparable;
 use crate::model::demand::Demand;
 use crate::model::ids::VmId;
 use crate::model::resource::Resource;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of VMs that are fitted.
 const FITTED: f64 = 0.6;
@@ -256,9 +256,7 @@ impl Means {
         }
         let vms: Vec<(i64, Outcome)> =
             of_each.into_values().filter_map(|(cpu, outcomes)| Some((cpu, mean(outcomes.into_iter())?))).collect();
-        let mut sizes: Vec<i64> = vms.iter().map(|(cpu, _)| *cpu).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
+        let sizes: BTreeSet<i64> = vms.iter().map(|(cpu, _)| *cpu).collect();
         let of_size = |cpu: i64| mean(vms.iter().filter(|vm| vm.0 == cpu).map(|vm| vm.1)).map(|mean| (cpu, mean));
         Self { all: mean(vms.iter().map(|vm| vm.1)), by_cores: sizes.into_iter().filter_map(of_size).collect() }
     }
@@ -416,8 +414,8 @@ mod tests {
     #[test]
     fn what_ends_with_the_first_half_is_fitted_and_the_last_quarter_is_scored() {
         let mut study = study(8);
-        study.span = Some((0, 4_000_000));
-        let (known, late) = (2_000_000 - HORIZONS[0], 3_000_000);
+        study.span = Some((1_000_000, 5_000_000));
+        let (known, late) = (3_000_000 - HORIZONS[0], 4_000_000);
         let lines = |study: &Study| {
             let lines = std::cell::RefCell::new(Vec::new());
             evaluate(study, &options(), 1, &|line| lines.borrow_mut().push(line.to_owned()))?;
@@ -621,5 +619,40 @@ mod tests {
             ["request taken as used", "ours, no history", "class distances, linear", "last 7 days", "ours"]
         );
         assert_eq!((ESTIMATORS.len(), OURS + 1), (OURS, ROWS));
+    }
+
+    #[test]
+    fn what_ends_after_the_first_half_is_not_known_when_it_is_fitted() {
+        let mut study = study(8);
+        study.young.clear();
+        study.span = Some((0, 4_000_000));
+        // what the means of classes say of three days, at the moment that is fitted
+        let told = |study: &mut Study, known: i64| {
+            let moment = |index: usize| if index.is_multiple_of(2) { known } else { 3_500_000 };
+            study.cases.iter_mut().enumerate().for_each(|(index, case)| {
+                case.at = moment(index / 2);
+                case.outcome[1] = Some(used(44.0));
+            });
+            let found = evaluate(study, &options(), 1, &|_| {}).unwrap();
+            let means: Vec<f32> = found.errors(6, 1, false, Resource::Cpu).pairs.iter().map(|pair| pair.0).collect();
+            assert!(!means.is_empty());
+            assert_eq!(found.coverage.vms.count, found.errors(OURS, 0, false, Resource::Cpu).pairs.len() as u64);
+            (means.iter().all(|mean| *mean == 44.0), means.iter().all(|mean| *mean == 0.0))
+        };
+        assert_eq!(told(&mut study, 2_000_000 - HORIZONS[1]), (true, false));
+        assert_eq!(told(&mut study, 2_000_000 - HORIZONS[1] + 1), (false, true));
+    }
+
+    #[test]
+    fn young_vms_are_scored_in_the_last_quarter() {
+        let mut study = study(8);
+        let late = study.span.unwrap().1;
+        study.young.retain(|case| case.cut == Some(SPANS[1]));
+        study.young.iter_mut().for_each(|case| case.at = late);
+        let found = evaluate(&study, &options(), 1, &|_| {}).unwrap();
+        let expected = study.young.iter().filter(|case| !is_fitted(case.vm, 3)).count();
+        assert!(expected > 0);
+        assert_eq!(found.young(0, 1).unwrap().count, expected);
+        assert_eq!(found.young(0, 0), None);
     }
 }

@@ -233,6 +233,13 @@ mod tests {
         study.cases[0].thinned = true;
         let (_, level) = members(&study, &|_| true);
         assert!((level - 20.0).abs() < 1.0, "{level}");
+        // where it stands last as well; of two of one moment the first
+        let mut pair = study.clone();
+        pair.cases = vec![study.cases[1].clone(), study.cases[1].clone()];
+        pair.cases[1].traits = of_busy;
+        assert!((members(&pair, &|_| true).1 - 20.0).abs() < 1.0);
+        pair.cases[1].at += 1;
+        assert!((members(&pair, &|_| true).1 - 80.0).abs() < 1.0);
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Ridge {
     /// the ridge. Inputs that vary by less than rounding get no weight.
     #[must_use]
     pub fn fit(inputs: &[Vec<f64>], outcomes: &[Vec<f64>], lambda: f64) -> Vec<Self> {
-        let (count, width) = (inputs.len().max(1) as f64, inputs.first().map_or(0, Vec::len));
+        let (count, width) = (inputs.len() as f64, inputs.first().map_or(0, Vec::len));
         let mean: Vec<f64> = (0..width).map(|j| inputs.iter().map(|row| row[j]).sum::<f64>() / count).collect();
         let deviation: Vec<f64> = (0..width)
             .map(|j| (inputs.iter().map(|row| (row[j] - mean[j]).powi(2)).sum::<f64>() / count).sqrt())
@@ -252,6 +252,9 @@ mod tests {
         assert_eq!(fits.iter().map(|fit| fit.weights.clone()).collect::<Vec<_>>(), [vec![12.5, 2.5], vec![4.0, 0.0]]);
         assert_eq!(fits[0].estimate(&[4.0]), 22.5);
         assert_eq!(Ridge::fit(&[], &[], 1.0), []);
+        // what cannot be solved has no slopes
+        let odd = Ridge::fit(&[vec![f64::NAN], vec![1.0]], &[vec![10.0], vec![20.0]], 1.0);
+        assert_eq!((odd[0].weights.len(), odd[0].weights[1]), (2, 0.0));
     }
 
     #[test]

@@ -372,8 +372,9 @@ mod tests {
         let bundle = recording(Some(&other), b"\xff no request").keep(Made::default()).unwrap();
         assert_eq!(names(&bundle), ["README", "oneaio.conf", "request.b64.gz"]);
         // a fault is kept where all others are, if that is named
-        let text = recording(Some(&other), request.as_bytes()).keep_fault(Made::default());
-        assert!(text.starts_with(&format!("the request is kept in {}", other.display())), "{text}");
+        let faults = folder.path().join("faults");
+        let text = recording(Some(&faults), request.as_bytes()).keep_fault(Made::default());
+        assert!(text.starts_with(&format!("the request is kept in {}", faults.display())), "{text}");
         // a request is written once
         let once = recording(Some(&folder.path().join("once")), request.as_bytes());
         assert!(once.keep(Made::default()).is_some());

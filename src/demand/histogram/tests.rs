@@ -358,11 +358,30 @@ fn what_samples_cannot_have_made_is_refused() {
     assert!(!read(&|of| of.half_life = 0));
     assert!(read(&|of| of.span = Some((9, 9))) && !read(&|of| of.span = Some((10, 9))));
     assert!(!read(&|of| of.weights.clear()) && !read(&|of| of.count = 0));
-    assert!(!read(&|of| drop(of.weights.insert(200, f64::INFINITY))));
+    assert!(!read(&|of| of.weights.extend([(200, f64::INFINITY)])));
     // what is too little to be told is not kept
     let mut little = good.clone();
     little.weights.insert(200, 0.4_f64 * 0.5_f64.powi(39));
     assert_eq!(Histogram::from_bytes(&little.to_bytes()).unwrap().weights.len(), 2);
     little.weights.insert(200, 0.5_f64.powi(40));
     assert_eq!(Histogram::from_bytes(&little.to_bytes()).unwrap().weights.len(), 3);
+}
+
+#[test]
+fn buckets_come_in_rising_order_and_have_some_weight() {
+    let bytes = filled(Measure::Cpu, &[(START, 5.0), (START, 80.0), (START, 900.0)]).to_bytes();
+    let read = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = bytes[..bytes.len() - 4].to_vec();
+        change(&mut changed);
+        let sum = bytes::check(&changed);
+        changed.extend(sum.to_le_bytes());
+        Histogram::from_bytes(&changed).is_ok()
+    };
+    // three entries of five bytes from the 48th on
+    assert!(read(&|_| ()));
+    assert!(!read(&|bytes| bytes[53] = bytes[48]) && !read(&|bytes| bytes.swap(48, 58)));
+    assert!(!read(&|bytes| bytes[46] = 2) && !read(&|bytes| bytes[46] = 4));
+    assert!(!read(&|bytes| bytes[49..53].fill(0)));
+    assert!(!read(&|bytes| bytes[1] = 3));
+    assert!(!read(&|bytes| bytes.truncate(bytes.len() - 1)));
 }
