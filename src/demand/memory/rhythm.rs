@@ -200,6 +200,11 @@ mod tests {
         rhythm.add((10 + KEPT) * STRETCH, 50.0);
         assert_eq!(told(&rhythm), [(12, 1, 40.0), (9 + KEPT, 1, 50.0), (10 + KEPT, 1, 50.0)]);
         assert_eq!((code(0.0), code(100.0), decode(0)), (0, 9230, 0.0));
+        // a mean that is none is no rhythm
+        rhythm.0[2].mean = f64::NAN;
+        let mut bytes = Writer::default();
+        rhythm.write(&mut bytes);
+        assert_eq!(Rhythm::read(&mut Reader(&bytes.0)), None);
     }
 
     #[test]
