@@ -181,7 +181,7 @@ mod tests {
             vm
         };
         let mut six = vm(6, 1);
-        let now = |cpu: f64| Usage { cpu, memory: 400.0, disk_io: Some(8.0), net_io: None };
+        let now = |cpu: f64| Usage { cpu, memory: 400.0, disk_io: Some(8.0), net_io: Some(3.0) };
         let sample = VmMonitoring {
             timestamp: 1000,
             current: Some(now(70.0)),
@@ -214,7 +214,8 @@ mod tests {
         assert_eq!((found.vms[1].peak.cpu, found.vms[1].level.disk_io), (80.0, Some(8.0)));
         let bases: Vec<Basis> = found.hosts.iter().map(|host| host.basis).collect();
         assert_eq!(bases, [Basis::Monitoring, Basis::History], "nothing is beyond what is asked for on the second");
-        assert_eq!((found.hosts[0].usage.disk_io, found.hosts[0].spread.deviation()), (Some(8.0), 3.0));
+        assert_eq!((found.hosts[0].usage.disk_io, found.hosts[0].usage.net_io), (Some(8.0), Some(3.0)));
+        assert_eq!(found.hosts[0].spread.deviation(), 3.0);
         // a sample that is too old tells nothing, of a VM or of a host
         let old = cluster(&|snapshot| snapshot.taken_at = 1601);
         assert_eq!(cpu(&old), ([100.0, 100.0, 100.0], [200.0, 100.0]));

@@ -393,4 +393,44 @@ mod tests {
         assert!(near(found[&true].pressure, 0.2) && near(found[&true].steal, 5.0), "{found:?}");
         assert_eq!(found[&false], Felt { pressure: None, steal: None });
     }
+
+    #[test]
+    fn weights_are_those_of_the_days_as_shares_of_their_hosts() {
+        let weights = PerResource::from_fn(|of| 1.0 + of as usize as f64);
+        let cpu: BTreeMap<HostId, f64> = (1..=4).map(|host| (HostId(host), 500.0 * f64::from(host))).collect();
+        let mixed = |host: i32, day: i64, of: u64| {
+            let bits = crate::model::chance::mixed(&[u64::from(host.unsigned_abs()), day.unsigned_abs(), of]);
+            crate::model::chance::share(bits)
+        };
+        let (mut days, mut rows) = (Days::default(), Vec::new());
+        for host in 1..=4 {
+            for day in 0..16 {
+                let resources = PerResource::from_fn(|of| 100.0 * mixed(host, day, of as u64));
+                let pressure = mixed(host, day, 9) + resources[Resource::Cpu] / 500.0;
+                let load = Load { resources, pressure: 96.0 * pressure, steps: 96.0, vms: 1.0, ..Load::default() };
+                days.days.insert((HostId(host), day * DAY), load);
+                let mut expected = resources;
+                expected[Resource::Cpu] /= cpu[&HostId(host)];
+                rows.push(HostDay { day: day * DAY, expected, pressure: 96.0 * pressure / 96.0 });
+            }
+        }
+        let found = days.compared(&cpu, &weights).unwrap().weighing;
+        assert!(found.is_some() && found == weighed(&rows, &weights), "{found:?}");
+    }
+
+    #[test]
+    fn each_day_begins_with_what_the_days_before_have_shown() {
+        let asked = VmIdentity { cpu: 400, memory: 1, ..VmIdentity::default() };
+        let sample = |day: i64, cpu: f64| {
+            let usage = Usage { cpu, memory: 1000.0, ..Usage::default() };
+            VmSample { vm: VmId(1), at: day * DAY + 10, usage }
+        };
+        let samples = [sample(0, 10.0), sample(1, 20.0), sample(2, 30.0)];
+        let mut days = Days::default();
+        days.add(Some(&asked), &samples, &[company(1, 7, 1, 0.1), company(1, 7, 2, 0.1)], None);
+        let of = |day: i64| days.days[&(HostId(7), day * DAY)];
+        assert_eq!((of(1).expected, of(1).used, of(2).used), (10.0, 20.0, 30.0));
+        // a day later the newer sample weighs more
+        assert!((15.0..20.0).contains(&of(2).expected), "{:?}", of(2));
+    }
 }
