@@ -85,7 +85,10 @@ fn unreadable(error: &LoadError) -> Unreadable {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(String, String, usize)>, (Option<usize>, String)> {
+    /// Keys, values and lines.
+    type Read = Vec<(String, String, usize)>;
+
+    fn read(text: &str) -> Result<Read, (Option<usize>, String)> {
         let all = entries(text).map_err(|problem| (problem.line, problem.text))?;
         Ok(all.into_iter().map(|entry| (entry.key, entry.value, entry.line)).collect())
     }

@@ -323,7 +323,7 @@ mod tests {
         mixed[3].usage.net_io = Some(-4.0);
         mixed.reverse();
         mixed.extend(odd);
-        mixed.push(mixed[10].clone());
+        mixed.push(mixed[10]);
         let found = studied(mixed);
         let told = |study: &Study| {
             let of = |case: &Case| (case.at, case.simple, case.outcome, case.traits.samples);
