@@ -453,4 +453,110 @@ mod tests {
         assert!(told[0].ends_with("it has more than 32 terms; the first 32 count"), "{told:?}");
         assert_eq!(of_vm(&format!("<ONEAIO_PREFER>{}</ONEAIO_PREFER>", many.trim_start_matches("0,"))).0, 32);
     }
+
+    #[test]
+    fn a_host_is_read_in_order_and_each_thing_once() {
+        let text = "<HOST><ID>1</ID><NAME>h</NAME><STATE>2</STATE><CLUSTER_ID>100</CLUSTER_ID><HOST_SHARE>\
+                    <MAX_CPU>800</MAX_CPU><TOTAL_CPU>1000</TOTAL_CPU><CPU_USAGE>300</CPU_USAGE><MAX_MEM>4096</MAX_MEM>\
+                    <MEM_USAGE>1024</MEM_USAGE><RUNNING_VMS>2</RUNNING_VMS><FREE_DISK>77</FREE_DISK>\
+                    <DATASTORES><DS><ID>9</ID><FREE_MB>5</FREE_MB></DS><DS><ID>3</ID><FREE_MB>x</FREE_MB></DS>\
+                    <DS><ID>9</ID><FREE_MB>7</FREE_MB></DS><DS><ID>z</ID></DS></DATASTORES></HOST_SHARE>\
+                    <VMS><ID>7</ID><ID>5</ID><ID>7</ID><ID>x</ID></VMS><TEMPLATE><PIN_POLICY>pinned</PIN_POLICY><RACK>r1</RACK></TEMPLATE>\
+                    <CLUSTER_TEMPLATE><ZONE>z</ZONE></CLUSTER_TEMPLATE></HOST>";
+        let snapshot = of(&[("HOST_POOL", text)]);
+        let host = &snapshot.hosts[0];
+        assert_eq!(
+            (host.id.0, host.name.as_str(), host.cluster.0, host.enabled, host.pinned, host.closed),
+            (1, "h", 100, true, true, false)
+        );
+        assert_eq!((host.cpu.0, host.cpu_allocated.0, host.memory.0, host.memory_allocated.0), (800, 300, 4096, 1024));
+        assert_eq!((host.total.0.0, host.total.1.0, host.running_vms, host.free_disk.0), (1000, 4096, 2, 77));
+        assert_eq!(host.vms.iter().map(|vm| vm.0).collect::<Vec<_>>(), [5, 7]);
+        let local: Vec<(i32, i64)> = host.local_datastores.iter().map(|(id, free)| (id.0, free.0)).collect();
+        assert_eq!(local, [(3, 0), (9, 5)], "what cannot be read has no room");
+        use crate::model::snapshot::Section;
+        let attribute = |section, name| host.attributes.first_in(section, name);
+        assert_eq!(attribute(Section::Template, "RACK"), Some("r1"));
+        assert_eq!(attribute(Section::ClusterTemplate, "ZONE"), Some("z"));
+        assert_eq!((host.monitoring, snapshot.taken_at), (None, 0));
+        // who says nothing of its state is enabled, and a cluster that is none is none
+        let state = |state: &str| {
+            let text = format!("<HOST><ID>1</ID><STATE>{state}</STATE></HOST>");
+            let snapshot = of(&[("HOST_POOL", &text)]);
+            (snapshot.hosts[0].enabled, snapshot.hosts[0].cluster.0)
+        };
+        assert_eq!(
+            ["", "1", "2", "0", "3", "x"].map(|text| state(text)),
+            [true, true, true, false, false, false].map(|yes| (yes, -1))
+        );
+    }
+
+    #[test]
+    fn a_sample_of_a_host_counts_where_it_can_be_true() {
+        let sampled = |timestamp: &str, cpu: &str, memory: &str, free: &str, vms: &str| {
+            let text = format!(
+                "<HOST><ID>1</ID><STATE>2</STATE><VMS>{vms}</VMS><MONITORING><TIMESTAMP>{timestamp}</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
+                 <FREE_MEMORY>{free}</FREE_MEMORY></CAPACITY><SYSTEM><USED_MEMORY>{memory}</USED_MEMORY></SYSTEM><OTHER>x</OTHER></MONITORING></HOST>"
+            );
+            let snapshot = of(&[("HOST_POOL", &text)]);
+            let found =
+                snapshot.hosts[0].monitoring.map(|found| (found.timestamp, found.cpu_used.0, found.memory_used.0));
+            assert_eq!(snapshot.taken_at, found.map_or(0, |(at, ..)| at));
+            found
+        };
+        let vm = "<ID>5</ID>";
+        for (timestamp, cpu, memory, free, vms, expected) in [
+            ("50", "10", "20", "0", vm, Some((50, 10, 20))),
+            ("50", "0", "20", "1", vm, Some((50, 0, 20))),
+            ("50", "10", "0", "", vm, Some((50, 10, 0))),
+            ("50", "0", "0", "", vm, None),
+            ("50", "0", "0", "", "", Some((50, 0, 0))),
+            ("50", "-1", "20", "", vm, None),
+            ("50", "10", "-1", "", vm, None),
+            ("50", "10", "20", "-0.5", vm, None),
+            ("0", "10", "20", "", vm, None),
+            ("x", "10", "20", "", vm, None),
+            ("50", "", "20", "", vm, None),
+        ] {
+            assert_eq!(sampled(timestamp, cpu, memory, free, vms), expected, "{timestamp} {cpu} {memory} {free} {vms}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_closed_where_all_of_it_is_reserved() {
+        let told = |max_cpu: &str, total_cpu: &str, max_mem: &str, total_mem: &str| {
+            let share = format!(
+                "<MAX_CPU>{max_cpu}</MAX_CPU><TOTAL_CPU>{total_cpu}</TOTAL_CPU><MAX_MEM>{max_mem}</MAX_MEM><TOTAL_MEM>{total_mem}</TOTAL_MEM>"
+            );
+            let snapshot = of(&[("HOST_POOL", &host("1", &share))]);
+            let host = &snapshot.hosts[0];
+            (host.closed, host.total.0.0, host.total.1.0)
+        };
+        assert_eq!(told("100", "200", "10", "20"), (false, 200, 20));
+        assert_eq!(told("100", "50", "10", ""), (false, 100, 10));
+        assert_eq!(told("-1", "", "10", "20"), (true, -1, 20));
+        assert_eq!(told("0", "200", "10", "20"), (true, 200, 20));
+        assert_eq!(told("100", "200", "0", "20"), (true, 200, 20));
+        // never monitored
+        assert_eq!((told("0", "", "0", ""), told("0", "0", "0", "0")), ((false, 0, 0), (false, 0, 0)));
+    }
+
+    #[test]
+    fn rooms_of_datastores_are_what_their_limit_leaves() {
+        let told = |text: &str| {
+            let store = format!("<DATASTORE><ID>1</ID><NAME>d</NAME>{text}</DATASTORE>");
+            let snapshot = of(&[("DATASTORE_POOL", &store)]);
+            let one = &snapshot.datastores[0];
+            (one.free.0, one.total.0, one.system, one.shared, texts(&snapshot).first().map(|text| (*text).to_owned()))
+        };
+        let sizes = "<USED_MB>30</USED_MB><FREE_MB>70</FREE_MB><TOTAL_MB>100</TOTAL_MB>";
+        let limit = |limit: &str| {
+            told(&format!("{sizes}<TYPE>1</TYPE><TEMPLATE><LIMIT_MB>{limit}</LIMIT_MB><SHARED>NO</SHARED></TEMPLATE>"))
+        };
+        assert_eq!(told(sizes), (70, 100, false, true, None));
+        assert_eq!((limit("50"), limit(" ")), ((20, 50, true, false, None), (70, 100, true, false, None)));
+        assert_eq!((limit("20"), limit("-5")), ((0, 20, true, false, None), (0, 0, true, false, None)));
+        let text = "LIMIT_MB is \"much\", not a number; FREE_MB counts".to_owned();
+        assert_eq!(limit("much"), (70, 100, true, false, Some(text)));
+    }
 }
