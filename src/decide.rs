@@ -5,7 +5,7 @@ use crate::demand::observed;
 use crate::model::brief::Brief;
 use crate::model::demand::Demands;
 use crate::model::explanation::Explanation;
-use crate::model::history::{Attempts, Placement, Recall};
+use crate::model::history::{Attempts, Placement, Recall, Trouble};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::{FailingHost, Planned, Refusal, Report, SpareRoom};
@@ -34,6 +34,7 @@ mod patience;
 pub mod rehearsal;
 mod room;
 mod sets;
+mod troubles;
 pub mod underway;
 
 pub use crate::placement::Stop;
@@ -69,6 +70,8 @@ pub struct Decided {
     pub tried: BTreeMap<VmId, BTreeSet<HostId>>,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
     pub under_way: Vec<(VmId, HostId, i64)>,
+    /// What goes wrong, for the next request to know; `None` where it knows already.
+    pub troubles: Option<Vec<Trouble>>,
 }
 
 impl Decided {
@@ -181,6 +184,7 @@ pub fn place_snapshot(snapshot: Snapshot, recall: &Recall, policy: &Policy) -> D
 pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, stop: Stop<'_>) -> Decided {
     snapshot.carbon.clone_from(&recall.carbon);
     let under_way = underway::under_way(&snapshot, recall, &policy.executor);
+    let troubles = troubles::troubles(&snapshot, recall, &under_way, policy);
     let later = underway::settle(&mut snapshot, &under_way);
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let retries = Retries::new(&snapshot, recall, policy);
@@ -205,17 +209,21 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
         planned.report.notices.extend(notices);
     }
     tell_dropped(&mut planned.report, &dropped);
+    planned.report.notices.extend(troubles.notices);
     planned.report.later = later;
     planned.report.failing = std::mem::take(&mut shunned.failing);
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    Decided { snapshot, planned, demands, retries, dropped, tried: shunned.own, under_way: under_way.unshown }
+    let troubles = Some(troubles.all).filter(|all| *all != recall.troubles);
+    let (tried, under_way) = (shunned.own, under_way.unshown);
+    Decided { snapshot, planned, demands, retries, dropped, tried, under_way, troubles }
 }
 
-/// The hosts on which VMs that wait failed to start lately, by id: what the next placement will go by.
+/// The hosts on which VMs failed to start lately, by id: what the next placement will go by. Those that wait tell
+/// it, the others are remembered.
 #[must_use]
-pub fn failing_hosts(waiting: &[Vm], now: i64, policy: &Policy) -> Vec<FailingHost> {
-    failures::failing(waiting.iter(), now, policy)
+pub fn failing_hosts(waiting: &[Vm], remembered: &[Trouble], now: i64, policy: &Policy) -> Vec<FailingHost> {
+    failures::failing(&failures::evidence(waiting.iter(), remembered, now, policy))
 }
 
 /// Room for a failure by the hosts alone: each of their VMs counts as the mean of its host. `None` where the policy

@@ -13,10 +13,11 @@ use crate::history::{StoreError, StoreStatus};
 use crate::machine::clock::now;
 use crate::machine::installation::Installation;
 use crate::machine::settings::{self, Fallback, Loaded};
+use crate::model::history::Trouble;
 use crate::model::moment::utc;
 use crate::model::policy::Spare;
 use crate::oned::{Limits, Oned};
-use crate::recall::history;
+use crate::recall::history::{self, History};
 use clap::Args;
 use serde::Serialize;
 use std::time::Duration;
@@ -96,7 +97,8 @@ pub fn run(args: &CheckArgs) -> Exit {
     let stored = history(&settings, &mut findings);
     model::model(&settings, stored.as_ref(), now(), &mut findings);
     let mut asked = Findings::default();
-    let version = (!args.offline).then(|| oned(&installation, &settings, &mut asked)).flatten();
+    let remembered = || if stored.is_some() { troubles(&settings) } else { Vec::new() };
+    let version = (!args.offline).then(|| oned(&installation, &settings, &remembered, &mut asked)).flatten();
     if sched::is_six(&installation, version.as_deref()) {
         sched::sched_conf(&installation, &settings, args.offline, &mut findings);
     } else {
@@ -256,7 +258,12 @@ fn stored(chosen: &Store, status: &StoreStatus, findings: &mut Findings) {
 }
 
 /// The version of oned, if it answers.
-fn oned(installation: &Installation, settings: &Settings, findings: &mut Findings) -> Option<String> {
+fn oned(
+    installation: &Installation,
+    settings: &Settings,
+    remembered: &dyn Fn() -> Vec<Trouble>,
+    findings: &mut Findings,
+) -> Option<String> {
     let seconds = Duration::from_secs;
     let limits = Limits { connect: seconds(3), read: seconds(5), total: seconds(10) };
     let asked = Oned::of_environment(limits).map_err(anyhow::Error::from);
@@ -270,7 +277,7 @@ fn oned(installation: &Installation, settings: &Settings, findings: &mut Finding
         }
     };
     spare_room(&oned, settings, findings);
-    failing_hosts(&oned, settings, findings);
+    failing_hosts(&oned, settings, &remembered(), findings);
     if version.starts_with("7.") || (version.starts_with("6.") && sched::names_a_server(installation)) {
         findings.ok("oned", format!("version {version}"));
     } else if version.starts_with("6.") {
@@ -282,8 +289,15 @@ fn oned(installation: &Installation, settings: &Settings, findings: &mut Finding
     Some(version)
 }
 
-/// Hosts on which VMs that wait failed to start, as far as oned's list of them tells: the last stay of each.
-fn failing_hosts(oned: &Oned, settings: &Settings, findings: &mut Findings) {
+/// What the store tells of what went wrong lately; that it does not answer is told elsewhere.
+fn troubles(settings: &Settings) -> Vec<Trouble> {
+    let store = history::chosen(settings).map(|store| History::start(store, 5.0));
+    store.and_then(|store| store.troubles().ok()).unwrap_or_default()
+}
+
+/// Hosts on which VMs failed to start: the last stay of those that wait, as far as oned's list of them tells, and
+/// what is remembered of others.
+fn failing_hosts(oned: &Oned, settings: &Settings, remembered: &[Trouble], findings: &mut Findings) {
     let mut waiting = Vec::new();
     if let Err(error) = oned.pending_vms(&mut |vm| waiting.push(vm)) {
         findings.warning(
@@ -293,7 +307,7 @@ fn failing_hosts(oned: &Oned, settings: &Settings, findings: &mut Findings) {
         );
         return;
     }
-    let failing = decide::failing_hosts(&waiting, now(), &settings.policy);
+    let failing = decide::failing_hosts(&waiting, remembered, now(), &settings.policy);
     for one in failing.iter().filter(|one| one.until.is_some()) {
         let fix = format!(
             "`onevm show` of one of them tells why; until it is mended: onehost disable {}, then onehost enable {0}",

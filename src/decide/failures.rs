@@ -4,8 +4,11 @@
 //! makes it pending again only when somebody recreates it). That VM does not go there again; when several
 //! VMs failed on a host lately, nobody does. A VM that fails everywhere is at fault itself, and says little about
 //! hosts. What finds no other host is planned with all of them again.
+//!
+//! A VM that runs elsewhere by now is in no request any more: what it told before is remembered for as long as it
+//! counts, unless it runs on that very host.
 
-use crate::model::history::Recall;
+use crate::model::history::{Recall, Trouble, TroubleKind};
 use crate::model::ids::{HostId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::FailingHost;
@@ -47,14 +50,43 @@ fn failed(vm: &Vm, now: i64, longest: i64, within: i64) -> BTreeMap<HostId, i64>
     last
 }
 
-/// The hosts on which VMs of these failed to start lately, by id. O(stays).
-pub fn failing<'a>(vms: impl Iterator<Item = &'a Vm>, now: i64, policy: &Policy) -> Vec<FailingHost> {
-    let mut by_host: BTreeMap<HostId, (f64, Vec<i64>)> = BTreeMap::new();
-    for vm in vms {
+/// By VM, where it failed to start and when the last time, as far as that counts for others too.
+pub type Evidence = BTreeMap<VmId, BTreeMap<HostId, i64>>;
+
+/// What waiting VMs tell, and what is remembered of others. O(stays + what is remembered).
+pub fn evidence<'a>(
+    waiting: impl Iterator<Item = &'a Vm>,
+    remembered: &[Trouble],
+    now: i64,
+    policy: &Policy,
+) -> Evidence {
+    let mut evidence = Evidence::new();
+    let mut telling = BTreeSet::new();
+    for vm in waiting {
+        telling.insert(vm.id);
         let lately = failed(vm, now, i64::from(policy.retry.longest), LATELY);
-        for (host, ended) in &lately {
+        if !lately.is_empty() {
+            evidence.insert(vm.id, lately);
+        }
+    }
+    for one in remembered.iter().filter(|one| one.kind == TroubleKind::Failed) {
+        if let (Some(vm), Some(host)) = (one.vm, one.host)
+            && !telling.contains(&vm)
+            && (0..=LATELY).contains(&now.saturating_sub(one.at))
+        {
+            evidence.entry(vm).or_default().insert(host, one.at);
+        }
+    }
+    evidence
+}
+
+/// The hosts on which VMs failed to start lately, by id.
+pub fn failing(evidence: &Evidence) -> Vec<FailingHost> {
+    let mut by_host: BTreeMap<HostId, (f64, Vec<i64>)> = BTreeMap::new();
+    for hosts in evidence.values() {
+        for (host, ended) in hosts {
             let (weight, moments) = by_host.entry(*host).or_default();
-            *weight += 1.0 / lately.len() as f64;
+            *weight += 1.0 / hosts.len() as f64;
             moments.push(*ended);
         }
     }
@@ -68,23 +100,46 @@ pub fn failing<'a>(vms: impl Iterator<Item = &'a Vm>, now: i64, policy: &Policy)
     by_host.into_iter().map(told).collect()
 }
 
+/// What of a request and of what is remembered counts.
+fn all_evidence(snapshot: &Snapshot, recall: &Recall, policy: &Policy) -> Evidence {
+    let now = moment(snapshot).unwrap_or(recall.now);
+    let waiting = snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]);
+    let mut evidence = evidence(waiting, &recall.troubles, now, policy);
+    for (vm, hosts) in &mut evidence {
+        let runs =
+            |host: HostId| snapshot.host_index(host).is_some_and(|at| snapshot.hosts[at].vms.binary_search(vm).is_ok());
+        hosts.retain(|host, _| !runs(*host));
+    }
+    evidence.retain(|_, hosts| !hosts.is_empty());
+    evidence
+}
+
+/// Failures that the next request has to know.
+pub fn remembered(snapshot: &Snapshot, recall: &Recall, policy: &Policy) -> Vec<Trouble> {
+    let all = all_evidence(snapshot, recall, policy).into_iter();
+    let one = |vm: VmId, (host, at): (HostId, i64)| Trouble {
+        host: Some(host),
+        vm: Some(vm),
+        ..Trouble::new(TroubleKind::Failed, at)
+    };
+    all.flat_map(|(vm, hosts)| hosts.into_iter().map(move |host| one(vm, host))).collect()
+}
+
 /// Takes hosts on which starts failed off the lists of those that have others.
 #[must_use]
 pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunned {
     let now = moment(snapshot).unwrap_or(recall.now);
     let mut own: BTreeMap<VmId, BTreeSet<HostId>> = BTreeMap::new();
-    let vms = &snapshot.vms;
-    let waiting = || snapshot.candidates.iter().map(|candidates| &vms[candidates.vm]);
-    for vm in waiting() {
+    for vm in snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]) {
         let all = failed(vm, now, i64::from(policy.retry.longest), OWN);
         if !all.is_empty() {
             own.insert(vm.id, all.into_keys().collect());
         }
     }
-    if own.is_empty() {
+    let failing = failing(&all_evidence(snapshot, recall, policy));
+    if own.is_empty() && failing.is_empty() {
         return Shunned::default();
     }
-    let failing = failing(waiting(), now, policy);
     let bad: BTreeSet<HostId> = failing.iter().filter(|one| one.until.is_some()).map(|one| one.host).collect();
     let mut offered = BTreeMap::new();
     for candidates in &mut snapshot.candidates {
@@ -99,7 +154,10 @@ pub fn shun(snapshot: &mut Snapshot, recall: &Recall, policy: &Policy) -> Shunne
             offered.insert(vm, std::mem::replace(&mut candidates.hosts, left.into()));
         }
     }
-    for one in failing.iter().filter(|one| one.until.is_some()) {
+    // what the last request knew has been said
+    let known = self::failing(&evidence(std::iter::empty(), &recall.troubles, now, policy));
+    let said = |host: HostId| known.iter().any(|one| one.host == host && one.until.is_some());
+    for one in failing.iter().filter(|one| one.until.is_some() && !said(one.host)) {
         snapshot.notices.push(Notice { subject: Subject::Host(one.host), text: one.text() });
     }
     snapshot.notices.sort();
@@ -157,7 +215,7 @@ mod tests {
         let policy = Policy::default();
         let longest = i64::from(policy.retry.longest);
         let told = |vms: &[Vm]| {
-            let found = failing(vms.iter(), NOW, &policy).into_iter();
+            let found = failing(&evidence(vms.iter(), &[], NOW, &policy)).into_iter();
             found.map(|one| (one.host.0, one.vms, one.since, one.until)).collect::<Vec<_>>()
         };
         let until = |ended: i64| Some(ended + LATELY);
@@ -202,14 +260,36 @@ mod tests {
     }
 
     #[test]
+    fn what_others_told_before_counts_as_what_waiting_vms_tell() {
+        const NOW: i64 = 100_000;
+        let remembered = |vm: i32, host: i32, at: i64| Trouble {
+            host: Some(HostId(host)),
+            vm: Some(VmId(vm)),
+            ..Trouble::new(TroubleKind::Failed, at)
+        };
+        let known = [
+            remembered(1, 4, 99_000),
+            remembered(2, 3, 99_500),
+            remembered(7, 3, NOW - LATELY - 1),
+            remembered(8, 3, NOW + 1),
+            Trouble { kind: TroubleKind::Unsampled, ..remembered(9, 3, 99_000) },
+        ];
+        let waits = [vm(1, &[(3, 10, 99_900)])];
+        let found = failing(&evidence(waits.iter(), &known, NOW, &Policy::default()));
+        let found: Vec<_> = found.iter().map(|one| (one.host.0, one.vms, one.since, one.until)).collect();
+        // VM 1 tells by itself where it failed
+        assert_eq!(found, [(3, 2, 99_500, Some(99_500 + LATELY))]);
+    }
+
+    #[test]
     fn it_is_told_in_a_sentence() {
         let told = |vms, until| FailingHost { host: HostId(3), vms, since: 0, until }.text();
         assert_eq!(
             told(3, Some(1800)),
-            "3 VMs that wait failed to start here since 1970-01-01T00:00:00Z; others go first until 1970-01-01T00:30:00Z"
+            "3 VMs failed to start here since 1970-01-01T00:00:00Z; others go first until 1970-01-01T00:30:00Z"
         );
-        assert!(told(1, None).starts_with("one VM that waits failed to start here at 1970"));
-        assert!(told(2, None).starts_with("2 VMs that wait failed to start here since 1970"));
+        assert!(told(1, None).starts_with("one VM failed to start here at 1970"));
+        assert!(told(2, None).starts_with("2 VMs failed to start here since 1970"));
     }
 
     #[test]

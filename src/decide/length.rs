@@ -60,17 +60,13 @@ fn tell_next(report: &mut Report, next: &[Action], why: &str) {
 /// What begins when the plan comes: up to the first action that has to wait.
 fn at_once(actions: Vec<Action>, executor: &Executor) -> (Vec<Action>, Vec<Action>) {
     let mut by_host: BTreeMap<HostId, usize> = BTreeMap::new();
-    let waits = |action: &Action| {
+    let first = actions.iter().position(|action| {
         let here = by_host.entry(action.host).or_default();
         *here += 1;
         *here > executor.per_host
-    };
-    let first = actions.iter().position(waits_of(waits)).unwrap_or(actions.len()).min(executor.per_cluster.max(1));
+    });
+    let first = first.unwrap_or(actions.len()).min(executor.per_cluster.max(1));
     split(actions, first)
-}
-
-fn waits_of(mut waits: impl FnMut(&Action) -> bool) -> impl FnMut(&Action) -> bool {
-    move |action| waits(action)
 }
 
 fn split(mut actions: Vec<Action>, at: usize) -> (Vec<Action>, Vec<Action>) {

@@ -53,6 +53,18 @@ pub struct UnderWay {
     pub unshown: Vec<(VmId, HostId, i64)>,
     /// How fast VMs start.
     pub pace: Pace,
+    /// When the latest answer was given, if oned has not applied it; seconds since 1970.
+    pub dropped: Option<i64>,
+    /// When the latest answer that it did apply was given, and how many VMs of it wait although its time is over.
+    pub unfinished: Option<(i64, usize)>,
+}
+
+impl UnderWay {
+    /// Nothing is.
+    #[must_use]
+    pub fn nothing(pace: Pace) -> Self {
+        Self { vms: Vec::new(), unshown: Vec::new(), pace, dropped: None, unfinished: None }
+    }
 }
 
 /// An answer of ours: what is left of it in memory.
@@ -78,7 +90,7 @@ impl Answer<'_> {
 pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
     let now = recall.moment;
     if now == 0 {
-        return UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::NoMemory };
+        return UnderWay::nothing(Pace::NoMemory);
     }
     let waiting: HashMap<VmId, &Vm> = snapshot
         .candidates
@@ -98,20 +110,27 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         answers.map(|(at, placements)| Answer { at, shown: shown(&placements), placements }).collect();
     let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
+    let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
+        let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
+        let open = open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
+        open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect()
+    };
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
+    let mut unfinished = None;
     for (place, answer) in (0..).zip(&answers) {
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
         let in_motion = if answer.shown {
-            rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
+            // oned applies one plan at a time: an older one is over
+            answer.at == newest_shown && rounds > 1 && age <= 2 * TICK * rounds + 2 * TICK
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
+        if !in_motion && rounds > 1 && answer.at == newest_shown {
+            unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
+        }
         if in_motion {
-            let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
-            let open =
-                open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
-            let open: Vec<(VmId, HostId)> = open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect();
+            let open = open(answer);
             if !answer.shown {
                 unshown.extend(open.iter().map(|(vm, host)| (*vm, *host, place)));
             }
@@ -119,7 +138,9 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         }
     }
     vms.sort_unstable();
-    UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor) }
+    let last = answers.last().filter(|last| !last.shown && !queued && open(last).len() == last.placements.len());
+    let dropped = last.map(|last| last.at.div_euclid(1000));
+    UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor), dropped, unfinished }
 }
 
 /// Where earlier answers are sending VMs that an optimize request does not show there yet: oned asks for an
@@ -152,7 +173,7 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Un
         }
     }
     vms.sort_unstable();
-    UnderWay { vms, unshown, pace: Pace::NoMemory }
+    UnderWay { vms, unshown, ..UnderWay::nothing(Pace::NoMemory) }
 }
 
 /// Placements remembered anew with an answer given at `moment`: just before it, in their order, so that the

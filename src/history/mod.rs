@@ -13,7 +13,7 @@ mod text;
 pub mod timescale;
 pub mod worker;
 
-use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Trouble, Vectors};
 use crate::model::ids::{HostId, VmId};
 use crate::model::measure::{Company, HostMeasure, Pressure};
 use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
@@ -129,6 +129,8 @@ pub struct Sent<'a> {
     pub placements: &'a [Placement],
     /// How the deployments of these VMs went so far.
     pub attempts: &'a [(VmId, Attempts)],
+    /// What goes wrong, in place of what is kept of it; `None` where that holds still.
+    pub troubles: Option<&'a [Trouble]>,
     /// Placements made before this moment are forgotten, milliseconds since 1970.
     pub placements_since: i64,
     /// Placements made after this moment were made by a wrong clock, and are forgotten too.
@@ -247,6 +249,14 @@ pub trait Placing: Known {
     /// # Errors
     /// When the store cannot answer.
     fn attempts(&mut self, _vms: &[VmId]) -> Result<Vec<(VmId, Attempts)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// What went wrong lately.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn troubles(&mut self) -> Result<Vec<Trouble>, StoreError> {
         Ok(Vec::new())
     }
 

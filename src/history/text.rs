@@ -1,6 +1,6 @@
 //! What both engines keep as text.
 
-use crate::model::history::{Group, Vectors};
+use crate::model::history::{Group, Trouble, Vectors};
 use std::fmt::Write as _;
 
 /// Groups of a size that are handed out, at most.
@@ -52,6 +52,16 @@ pub(super) fn from_ascii(text: &str) -> String {
 
 /// A kept group; empty when it is damaged.
 pub(super) fn group(text: &str) -> Group {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// Troubles as they are kept.
+pub(super) fn troubles_text(troubles: &[Trouble]) -> String {
+    serde_json::to_string(troubles).unwrap_or_default()
+}
+
+/// Kept troubles; none when they are damaged.
+pub(super) fn troubles(text: &str) -> Vec<Trouble> {
     serde_json::from_str(text).unwrap_or_default()
 }
 

@@ -96,6 +96,44 @@ pub struct Attempts {
     pub error: String,
 }
 
+/// Something that went wrong in the cloud and is remembered: that it is said once, and what it teaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What it is.
+    pub kind: TroubleKind,
+    /// The host that it is about, if any.
+    pub host: Option<HostId>,
+    /// The VM that it is about, if any.
+    pub vm: Option<VmId>,
+    /// When it happened, or began, in seconds since 1970.
+    pub at: i64,
+    /// How often it came in a row.
+    pub count: u32,
+}
+
+impl Trouble {
+    /// One about no host and no VM.
+    #[must_use]
+    pub fn new(kind: TroubleKind, at: i64) -> Self {
+        Self { kind, host: None, vm: None, at, count: 1 }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TroubleKind {
+    /// A VM did not start on a host.
+    Failed,
+    /// A host has no fresh sample, while others have.
+    Unsampled,
+    /// The clock of oneaio and those of the samples differ.
+    Clock,
+    /// oned has not applied an answer.
+    Dropped,
+    /// oned has applied a part of an answer, and never the rest.
+    Unfinished,
+}
+
 /// What the store told for one request; empty when there is none or it was lost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -114,6 +152,8 @@ pub struct Recall {
     pub carbon: BTreeMap<String, f64>,
     /// How our placements of the VMs to be placed went.
     pub attempts: HashMap<VmId, Attempts>,
+    /// What went wrong lately.
+    pub troubles: Vec<Trouble>,
     /// When this was asked, seconds since 1970.
     pub now: i64,
     /// The same in milliseconds, where placements count that may be under way; 0 where they do not.

@@ -47,16 +47,16 @@ pub struct Report {
     pub resources: Vec<ResourceReport>,
     /// Room for a failure after the plan, where the policy asks for some.
     pub spare: Option<SpareRoom>,
-    /// Hosts on which VMs that wait failed to start lately, by id.
+    /// Hosts on which VMs failed to start lately, by id.
     pub failing: Vec<FailingHost>,
 }
 
-/// A host on which VMs that wait failed to start lately.
+/// A host on which VMs failed to start lately.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailingHost {
     /// The host.
     pub host: HostId,
-    /// How many of the VMs that wait.
+    /// How many VMs.
     pub vms: usize,
     /// When the first of them did, in seconds since 1970.
     pub since: i64,
@@ -83,13 +83,11 @@ impl FailingHost {
         match (self.until, vms) {
             (Some(until), _) => {
                 let until = utc(until);
-                format!("{vms} VMs that wait failed to start here since {since}; others go first until {until}")
+                format!("{vms} VMs failed to start here since {since}; others go first until {until}")
             }
-            (None, 1) => format!("one VM that waits failed to start here at {since}; that one goes elsewhere first"),
+            (None, 1) => format!("one VM failed to start here at {since}; that one goes elsewhere first"),
             (None, _) => {
-                format!(
-                    "{vms} VMs that wait failed to start here since {since}, and elsewhere too; they go elsewhere first"
-                )
+                format!("{vms} VMs failed to start here since {since}, and elsewhere too; they go elsewhere first")
             }
         }
     }

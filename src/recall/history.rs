@@ -12,7 +12,7 @@ use crate::history::{Described, HistoryStore, Kind, Placing, Sent, StoreError};
 use crate::machine::files::own_as_folder;
 use crate::machine::installation::{Installation, folder_exists};
 use crate::machine::locks::lock;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Trouble, Vectors};
 use crate::model::ids::VmId;
 use crate::model::policy::{Policy, Resources};
 use crate::model::sample::{Counters, VmIdentity};
@@ -199,6 +199,7 @@ impl History {
                 let since = (now - REMEMBERED) * 1000;
                 recall.placements = store.placements(since)?.into_iter().filter(recent).collect();
                 recall.attempts = store.attempts(&placed)?.into_iter().collect();
+                recall.troubles = store.troubles()?;
                 recall.now = now;
             }
             Ok(recall)
@@ -238,7 +239,7 @@ impl History {
     /// what is still under way by answers before.
     pub fn remember_migrations(&self, optimized: &Optimized, moment: i64) {
         let attempts = optimized.attempts.clone();
-        let kept = self.keep(optimized.placements(moment), attempts, moment);
+        let kept = self.keep(optimized.placements(moment), attempts, None, moment);
         if let Err(error) = kept {
             log::debug!("planned migrations are not remembered: {error}");
         }
@@ -248,15 +249,30 @@ impl History {
     pub fn try_remember(&self, decided: &Decided, moment: i64) -> Result<(), StoreError> {
         let now = moment.div_euclid(1000);
         let placements = decided.placements(moment);
-        self.keep(placements, decided.attempts(now), moment)
+        self.keep(placements, decided.attempts(now), decided.troubles.clone(), moment)
     }
 
-    fn keep(&self, placements: Vec<Placement>, attempts: Vec<(VmId, Attempts)>, moment: i64) -> Result<(), StoreError> {
+    /// What went wrong lately.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
+        self.worker.ask(|store| store.troubles())
+    }
+
+    fn keep(
+        &self,
+        placements: Vec<Placement>,
+        attempts: Vec<(VmId, Attempts)>,
+        troubles: Option<Vec<Trouble>>,
+        moment: i64,
+    ) -> Result<(), StoreError> {
         let now = moment.div_euclid(1000);
         self.worker.ask(move |store| {
             store.remember(&Sent {
                 placements: &placements,
                 attempts: &attempts,
+                troubles: troubles.as_deref(),
                 // those of a front-end whose clock differs stay
                 placements_since: (now - REMEMBERED - CLOCKS) * 1000,
                 placements_until: (now + CLOCKS) * 1000,

@@ -129,7 +129,7 @@ impl Memory for Remembered {
     }
 
     fn remember(&self, decided: &Decided, now: i64) {
-        if decided.planned.plan.actions.is_empty() {
+        if decided.planned.plan.actions.is_empty() && decided.troubles.is_none() {
             return;
         }
         let mut live = lock(&self.live);

@@ -42,7 +42,7 @@ fn on_the_way(vms: &[i32], placed: &[(i32, i32, i64)]) -> Vec<(i32, i32)> {
 fn without_a_memory_nothing_is_under_way() {
     let recall = Recall { moment: 0, ..recall(&[(1, 2, 0)]) };
     let found = under_way(&waiting(&[1]), &recall, &EXECUTOR);
-    assert_eq!(found, UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::NoMemory });
+    assert_eq!(found, UnderWay::nothing(Pace::NoMemory));
 }
 
 #[test]
@@ -82,9 +82,47 @@ fn who_waits_for_a_turn_in_a_long_plan_is_under_way_while_it_lasts() {
     let lasts = 2 * TICK * 2 + 2 * TICK;
     assert_eq!(on_the_way(&[1], &wide(lasts)), [(1, 2)]);
     assert_eq!(on_the_way(&[1], &wide(lasts + 1)), []);
+    // a newer answer was applied since: this one is over
+    let mut newer = plan(30_000).to_vec();
+    newer.extend([(5, 3, 5000), (6, 4, 5000)]);
+    assert_eq!(on_the_way(&[1], &newer), []);
+    assert_eq!(on_the_way(&[1, 5, 6], &newer), [(1, 2)], "it was dropped");
     // three begin at once
     assert_eq!(on_the_way(&[1], &wide(100)[..3]), []);
     assert!(found(&[1], &plan(100)).unshown.is_empty(), "it is shown");
+}
+
+#[test]
+fn the_latest_answer_is_dropped_where_nobody_of_it_has_left_the_queue() {
+    let dropped = |vms: &[i32], placed: &[(i32, i32, i64)]| found(vms, placed).dropped;
+    let at = |age: i64| Some((NOW - age) / 1000);
+    assert_eq!(dropped(&[1, 2], &[(1, 2, 5000), (2, 3, 5000)]), at(5000));
+    assert_eq!(dropped(&[1], &[(1, 2, 5000), (2, 3, 5000)]), None, "VM 2 has left");
+    assert_eq!(dropped(&[1], &[(2, 3, 9000), (1, 2, 5000)]), at(5000), "an earlier answer was applied");
+    assert_eq!(dropped(&[1], &[(1, 2, 9000), (2, 3, 5000)]), None, "a later one was applied");
+    assert_eq!(dropped(&[1], &[(1, 2, RIGHT_AFTER)]), None, "the request may have waited");
+    assert_eq!(dropped(&[1], &[]), None);
+    // who was tried since did not start: the answer was applied
+    let mut asked = waiting(&[1]);
+    asked.vms[0].last_run = Some(LastRun { sequence: 3, began: NOW / 1000 - 2, ended: NOW / 1000 - 1 });
+    let mut remembered = recall(&[(1, 2, 5000)]);
+    remembered.attempts = [(VmId(1), Attempts { sequence: 2, at: NOW / 1000 - 5, ..Attempts::default() })].into();
+    assert_eq!(under_way(&asked, &remembered, &EXECUTOR).dropped, None);
+}
+
+#[test]
+fn the_rest_of_a_long_plan_is_unfinished_when_its_time_is_over() {
+    // one host, one start at a time: three ticks
+    let plan = |age| [(1, 2, age), (2, 2, age), (9, 2, age)];
+    let lasts = 2 * TICK * 3 + 2 * TICK;
+    assert_eq!(found(&[1, 2], &plan(lasts)).unfinished, None);
+    let over = lasts + 1;
+    assert_eq!(found(&[1, 2], &plan(over)).unfinished, Some(((NOW - over).div_euclid(1000), 2)));
+    assert_eq!(found(&[], &plan(over)).unfinished, None, "all have left");
+    assert_eq!(found(&[1], &[(1, 2, over), (9, 3, over)]).unfinished, None, "it began all at once");
+    let mut newer = plan(over).to_vec();
+    newer.push((8, 3, 5000));
+    assert_eq!(found(&[1, 2], &newer).unfinished, None, "a newer answer was applied since");
 }
 
 #[test]
@@ -206,7 +244,7 @@ fn what_is_under_way_is_settled_and_nobody_plans_it_again() {
     let to = |vm, host| (VmId(vm), HostId(host));
     // VM 6 is not of this request, host 77 not any more
     let vms = vec![to(1, 5), to(2, 6), to(3, 5), to(4, 77), to(6, 5)];
-    let told = settle(&mut snapshot, &UnderWay { vms, unshown: Vec::new(), pace: Pace::Quick });
+    let told = settle(&mut snapshot, &UnderWay { vms, ..UnderWay::nothing(Pace::Quick) });
     let host = |index: usize| {
         let host = &snapshot.hosts[index];
         (host.vms.clone(), host.running_vms, host.cpu_allocated, host.memory_allocated)
@@ -227,7 +265,7 @@ fn who_runs_by_now_is_told_and_who_waits_stays() {
     let mut snapshot = waiting(&[1, 2, 3]);
     snapshot.vms[0].state = VmState::Active;
     (snapshot.vms[1].state, snapshot.vms[1].resched) = (VmState::Active, true);
-    let told = settle(&mut snapshot, &UnderWay { vms: Vec::new(), unshown: Vec::new(), pace: Pace::Quick });
+    let told = settle(&mut snapshot, &UnderWay::nothing(Pace::Quick));
     let left: Vec<usize> = snapshot.candidates.iter().map(|candidates| candidates.vm).collect();
     assert_eq!(left, [1, 2]);
     assert_eq!(told.len(), 1);

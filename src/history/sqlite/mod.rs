@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Version of the schema below; older ones are migrated on opening.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// "oaio" in ASCII, in the header of each of our files.
 const APPLICATION: i64 = 0x6f61_696f;
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS placements (
     vm INTEGER PRIMARY KEY, host INTEGER NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
     vm INTEGER PRIMARY KEY, failed INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, error TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS troubles (content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS carbon (
     zone TEXT NOT NULL, at INTEGER NOT NULL, grams REAL NOT NULL, PRIMARY KEY (zone, at)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (source TEXT PRIMARY KEY, until INTEGER NOT NULL);

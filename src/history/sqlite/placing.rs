@@ -1,10 +1,10 @@
 //! What placing reads in the embedded engine, and what a plan leaves there.
 
-use super::super::text::{SIZES, group, vectors};
+use super::super::text::{SIZES, group, troubles, troubles_text, vectors};
 use super::super::{Collecting, Known, Placing, Sent, StoreError, fields, outlook};
 use super::{SqliteStore, all, each, failure};
 use crate::model::demand::Class;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Trouble, Vectors};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
 use rusqlite::{OptionalExtension, Row, params};
@@ -66,6 +66,14 @@ impl Placing for SqliteStore {
         })
     }
 
+    fn troubles(&mut self) -> Result<Vec<Trouble>, StoreError> {
+        if !self.has_table("troubles")? {
+            return Ok(Vec::new());
+        }
+        let text = self.connection.query_row("SELECT content FROM troubles", [], |row| row.get::<_, String>(0));
+        Ok(text.optional().map_err(|error| failure(&error))?.map_or_else(Vec::new, |text| troubles(&text)))
+    }
+
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {
         if !self.has_table("carbon")? {
             return Ok(Vec::new());
@@ -91,6 +99,12 @@ impl Placing for SqliteStore {
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for (vm, one) in sent.attempts {
                 insert.execute(params![vm.0, one.failed, one.at, one.sequence, one.error])?;
+            }
+            if let Some(troubles) = sent.troubles {
+                transaction.execute("DELETE FROM troubles", [])?;
+                if !troubles.is_empty() {
+                    transaction.execute("INSERT INTO troubles VALUES (?1)", [troubles_text(troubles)])?;
+                }
             }
             Ok(())
         })

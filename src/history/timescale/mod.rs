@@ -23,7 +23,7 @@ use std::time::Duration;
 use tls::Mode;
 
 /// Version of the schema below.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// Serialises schema changes and collections over all front-ends: "oneaio" in ASCII.
 const LOCK: i64 = 0x6f6e_6561_696f;
@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS oneaio.identities (vm int PRIMARY KEY, identity text 
 CREATE TABLE IF NOT EXISTS oneaio.placements (vm int PRIMARY KEY, host int NOT NULL, at bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.attempts (
     vm int PRIMARY KEY, failed bigint NOT NULL, at bigint NOT NULL, sequence bigint NOT NULL, error text NOT NULL);
+CREATE TABLE IF NOT EXISTS oneaio.troubles (content text NOT NULL);
 CREATE TABLE IF NOT EXISTS oneaio.carbon (
     zone text NOT NULL, at bigint NOT NULL, grams float8 NOT NULL, PRIMARY KEY (zone, at));
 CREATE TABLE IF NOT EXISTS oneaio.progress (source text PRIMARY KEY, until bigint NOT NULL);
@@ -314,9 +315,25 @@ fn lock(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
 impl TimescaleStore {
     /// What is selected; nothing where the table is not there, without a round trip of its own.
     fn rows_if_any(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        self.rows_but_for(&[SqlState::UNDEFINED_TABLE], sql, values)
+    }
+
+    /// What is selected; nothing where the table is not there, or is younger than the rights of who asks.
+    fn rows_if_allowed(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<postgres::Row>, StoreError> {
+        self.rows_but_for(&[SqlState::UNDEFINED_TABLE, SqlState::INSUFFICIENT_PRIVILEGE], sql, values)
+    }
+
+    /// What is selected; nothing where an error is one of these.
+    fn rows_but_for(
+        &mut self,
+        spared: &[SqlState],
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<postgres::Row>, StoreError> {
+        let is_spared = |error: &postgres::Error| error.code().is_some_and(|code| spared.contains(code));
         if self.reading {
             return match self.client.query_typed(sql, values) {
-                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                Err(error) if is_spared(&error) => {
                     // a transaction ends with its first error
                     self.client.batch_execute("ROLLBACK")?;
                     self.begin_questions().map(|()| Vec::new())
@@ -325,7 +342,7 @@ impl TimescaleStore {
             };
         }
         self.short(|transaction| match transaction.query_typed(sql, values) {
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
+            Err(error) if is_spared(&error) => Ok(Vec::new()),
             rows => Ok(rows?),
         })
     }

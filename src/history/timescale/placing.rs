@@ -1,12 +1,12 @@
 //! What placing reads in the shared engine, and what a plan leaves there.
 
-use super::super::text::{SIZES, ascii, from_ascii, group, vectors};
+use super::super::text::{SIZES, ascii, from_ascii, group, troubles, vectors};
 use super::super::{Collecting, Known, Placing, Sent, StoreError, fields, outlook};
 use super::writing::save_sent;
 use super::{TimescaleStore, column, numbers};
 use crate::model::demand::Class;
 use crate::model::demand::Usage;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Vectors};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Trouble, Vectors};
 use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
 use postgres::error::SqlState;
@@ -80,6 +80,11 @@ impl Placing for TimescaleStore {
             Ok((VmId(column(row, 0)?), Attempts { failed, at, sequence, error }))
         };
         rows.iter().map(attempts).collect()
+    }
+
+    fn troubles(&mut self) -> Result<Vec<Trouble>, StoreError> {
+        let rows = self.rows_if_allowed("SELECT content FROM oneaio.troubles", &[])?;
+        rows.first().map_or(Ok(Vec::new()), |row| Ok(troubles(&column::<String>(row, 0)?)))
     }
 
     fn carbon(&mut self, at: i64, max_age: i64) -> Result<Vec<(String, f64)>, StoreError> {

@@ -1,9 +1,9 @@
 //! What a batch writes, each kind in one statement whatever its size.
 
-use super::super::text::{ascii, vectors_text};
+use super::super::text::{ascii, troubles_text, vectors_text};
 use super::super::{Batch, Learn, Learnt, Sent, outlook};
 use super::{Value, told};
-use crate::model::history::{Attempts, Estimate};
+use crate::model::history::{Attempts, Estimate, Trouble};
 use crate::model::ids::VmId;
 use crate::model::sample::{Counters, VmSample};
 use postgres::types::Type;
@@ -260,6 +260,9 @@ pub fn save_sent(client: &mut Client, limits: &str, sent: &Sent<'_>) -> Result<(
                ON CONFLICT (vm) DO UPDATE SET host = excluded.host, at = excluded.at";
     let (int, long) = (Type::INT4_ARRAY, Type::INT8_ARRAY);
     client.query_typed(sql, &[(&vms, int.clone()), (&hosts, int), (&times, long)])?;
+    if let Some(troubles) = sent.troubles {
+        save_troubles(client, troubles)?;
+    }
     if !attempts {
         return client.batch_execute("COMMIT");
     }
@@ -270,6 +273,22 @@ pub fn save_sent(client: &mut Client, limits: &str, sent: &Sent<'_>) -> Result<(
     client.batch_execute(&forget)?;
     save_attempts(client, sent.attempts)?;
     client.batch_execute("COMMIT")
+}
+
+/// Tables of an older version have no place for them: the next collection makes one. Who was given rights before it
+/// was there goes on without.
+fn save_troubles(client: &mut Client, troubles: &[Trouble]) -> Result<(), postgres::Error> {
+    let may = "WITH kept AS (SELECT to_regclass('oneaio.troubles') AS at)
+               SELECT COALESCE(has_table_privilege(at, 'INSERT') AND has_table_privilege(at, 'DELETE'), false) FROM kept";
+    if !told(&client.simple_query(may)?) {
+        return Ok(());
+    }
+    client.batch_execute("DELETE FROM oneaio.troubles")?;
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    let text = troubles_text(troubles);
+    client.query_typed("INSERT INTO oneaio.troubles VALUES ($1)", &[(&text, Type::TEXT)]).map(drop)
 }
 
 fn save_attempts(client: &mut Client, attempts: &[(VmId, Attempts)]) -> Result<(), postgres::Error> {

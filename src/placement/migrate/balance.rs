@@ -11,7 +11,8 @@ pub fn balance(state: &mut State<'_>, only_overfull: bool) {
     state.aim();
     // units whose hosts nobody knows, or that are torn apart, are not part of it
     let units: Vec<usize> = (0..scene.units.len()).filter(|&unit| state.home(unit).is_some()).collect();
-    let counted = scene.limit() != usize::MAX;
+    let limit = scene.limit();
+    let counted = limit != usize::MAX;
     let piece = |&unit: &usize| {
         let one = scene.unit(unit);
         // where migrations are counted, each counts
@@ -21,7 +22,7 @@ pub fn balance(state: &mut State<'_>, only_overfull: bool) {
     let pieces: Vec<Piece<'_>> = units.iter().map(piece).collect();
     let at = units.iter().filter_map(|&unit| state.home(unit)).collect();
     let load = state.load().clone();
-    let mut rules = Moves { state, units: &units, only_overfull, taken: Vec::new() };
+    let mut rules = Moves { state, units: &units, only_overfull, limit, taken: Vec::new() };
     let effort = Effort { only_overfull, ..Effort::MIGRATING };
     Search::new(scene.context.space, &pieces, at, load, &mut rules, effort).run();
 }
@@ -31,20 +32,24 @@ struct Moves<'s, 'a> {
     state: &'s mut State<'a>,
     units: &'s [usize],
     only_overfull: bool,
+    /// At most this many migrations.
+    limit: usize,
     /// By change: where its VMs were, in the order in which they moved.
     taken: Vec<Vec<(usize, Option<usize>)>>,
 }
 
 impl Rules for Moves<'_, '_> {
+    /// Where no migration more is allowed, only what has moved already may go elsewhere, or back.
+    fn may_leave(&self, piece: usize) -> bool {
+        self.state.moved() < self.limit || self.state.has_moved(self.units[piece])
+    }
+
+    /// Migrations of a plan run side by side.
     fn has_room(&self, piece: usize, host: usize, less: Option<usize>) -> bool {
-        let scene = self.state.scene();
-        let unit = scene.unit(self.units[piece]);
-        let (mut cpu, mut memory) = (unit.cpu, unit.memory);
-        if let Some(less) = less.map(|less| scene.unit(self.units[less])) {
-            (cpu, memory) = (cpu - less.cpu, memory - less.memory);
-        }
-        let free = || self.state.more_moved(self.units[piece], host) <= 0;
-        self.state.has_room(host, cpu, memory) && (self.state.moved() < scene.limit() || free())
+        let unit = self.units[piece];
+        let free = || self.state.more_moved(unit, host) <= 0;
+        self.state.has_room_beside(unit, host, less.map(|less| self.units[less]))
+            && (self.state.moved() < self.limit || free())
     }
 
     /// One migration after another, in an order in which each has room.

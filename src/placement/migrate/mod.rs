@@ -65,17 +65,25 @@ pub fn plan(input: &MigrationInput<'_>, policy: &Policy) -> Migrated {
 }
 
 fn optimized(scene: &Scene<'_>) -> Migrated {
-    let mut best = Schedule { steps: Vec::new(), state: State::new(scene), dropped: Vec::new() };
+    let mut best = Schedule { steps: Vec::new(), state: State::new(scene), dropped: Vec::new(), as_wanted: false };
     for _ in 0..ROUNDS {
         let next = improved(scene, &best.state);
         scene.context.work.found();
         let Some(next) = next.filter(|next| is_better(&next.state, &best.state)) else { break };
         best = next;
-        if scene.context.work.spent() {
+        if scene.context.work.spent() || has_ended(&best) {
             break;
         }
     }
     report::migrated(scene, &best)
+}
+
+/// Whether another round would begin where the search has found nothing more: all that it wanted could be put into
+/// an order, and there is nothing else to mend.
+fn has_ended(schedule: &Schedule<'_>) -> bool {
+    let state = &schedule.state;
+    let balances = state.scene().context.policy.optimize.policy == DrsPolicy::Balance;
+    balances && schedule.as_wanted && state.excess() <= 0.0 && report::broken(state).is_empty()
 }
 
 /// What is done before hosts are evened out.

@@ -7,6 +7,7 @@ use crate::model::demand::Demands;
 use crate::model::ids::VmId;
 use crate::model::policy::Policy;
 use crate::model::snapshot::{Snapshot, Vm};
+use crate::model::units::{Cpu, Memory};
 use crate::placement::ledger::unit::{MeanHost, Unit};
 use crate::placement::rules::context::{Context, Purpose};
 use crate::placement::rules::occupancy::CurrentVms;
@@ -55,6 +56,8 @@ pub struct Scene<'a> {
     pub staying: &'a [(VmId, String)],
     /// By request: its unit; `None` when it has to stay.
     pub unit_of: Vec<Option<usize>>,
+    /// By unit: where it runs; `None` when its VMs run on several hosts, or nobody knows where.
+    homes: Vec<Option<usize>>,
     /// By request: what a migration has to copy, MiB.
     volumes: Vec<f64>,
 }
@@ -114,7 +117,12 @@ impl<'a> Scene<'a> {
             let price = context.policy.optimize.minimum_gain * cost * reluctance;
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
-        Self { cluster, context, units: found, staying, unit_of, volumes }
+        let home = |unit: &Unit| {
+            let first = context.home(unit.members[0]);
+            first.filter(|_| unit.members.iter().all(|&member| context.home(member) == first))
+        };
+        let homes = found.iter().map(home).collect();
+        Self { cluster, context, units: found, staying, unit_of, homes, volumes }
     }
 
     /// The VM of a request.
@@ -125,6 +133,20 @@ impl<'a> Scene<'a> {
     /// A unit.
     pub fn unit(&self, unit: usize) -> &Unit {
         &self.units[unit]
+    }
+
+    /// CPU and memory that a unit takes on a host beside what its VMs have there already, as they run now.
+    pub fn guest(&self, unit: usize, host: usize) -> (Cpu, Memory) {
+        let one = self.unit(unit);
+        match self.homes[unit] {
+            Some(home) if home == host => (Cpu::default(), Memory::default()),
+            Some(_) => (one.cpu, one.memory),
+            None => {
+                let come = one.members.iter().filter(|&&member| self.context.home(member) != Some(host));
+                let vms = come.map(|&member| self.vm(member));
+                vms.fold((Cpu::default(), Memory::default()), |(cpu, memory), vm| (cpu + vm.cpu, memory + vm.memory))
+            }
+        }
     }
 
     /// What a migration of a VM has to copy, in MiB.

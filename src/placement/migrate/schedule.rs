@@ -25,6 +25,8 @@ pub struct Schedule<'a> {
     pub state: State<'a>,
     /// Requests whose migrations had to be left out.
     pub dropped: Vec<usize>,
+    /// All is where it was wanted.
+    pub as_wanted: bool,
 }
 
 /// Members of a unit that go to one host.
@@ -50,7 +52,8 @@ pub fn schedule<'a>(scene: &'a Scene<'a>, target: &[Option<usize>]) -> Schedule<
             planning.break_up(&mut pending);
         }
     }
-    Schedule { steps: planning.steps, state: planning.state, dropped: planning.dropped }
+    let as_wanted = planning.dropped.is_empty() && planning.state.all_at() == target;
+    Schedule { steps: planning.steps, state: planning.state, dropped: planning.dropped, as_wanted }
 }
 
 fn pending(scene: &Scene<'_>, target: &[Option<usize>]) -> Vec<Pending> {

@@ -23,6 +23,8 @@ pub struct State<'a> {
     units: Vec<Vec<usize>>,
     /// VMs that may be moved and are not where they were.
     moved: usize,
+    /// By host: what those of them hold that were there.
+    held: Vec<(Cpu, Memory)>,
 }
 
 impl<'a> State<'a> {
@@ -42,6 +44,7 @@ impl<'a> State<'a> {
             counts: there.iter().map(HashSet::len).collect(),
             units: vec![Vec::new(); snapshot.hosts.len()],
             moved: 0,
+            held: vec![(Cpu::default(), Memory::default()); snapshot.hosts.len()],
         };
         for unit in 0..scene.units.len() {
             if let Some(host) = state.home(unit) {
@@ -116,6 +119,12 @@ impl<'a> State<'a> {
         members.iter().all(|&member| self.at(member) == Some(first)).then_some(first)
     }
 
+    /// Whether one of a unit's VMs is not where it was.
+    pub fn has_moved(&self, unit: usize) -> bool {
+        let mut members = self.scene.unit(unit).members.iter();
+        members.any(|&member| self.at(member) != self.scene.context.home(member))
+    }
+
     /// VMs that are not where they were.
     pub fn moved(&self) -> usize {
         self.moved
@@ -130,6 +139,18 @@ impl<'a> State<'a> {
     pub fn has_room_for(&self, host: usize, unit: usize) -> bool {
         let unit = self.scene.unit(unit);
         self.has_room(host, unit.cpu, unit.memory)
+    }
+
+    /// Room for a unit on a host where all that leaves the host in this plan still holds its own, but for what
+    /// has only come in it: with `less`, one of that goes again.
+    pub fn has_room_beside(&self, unit: usize, host: usize, less: Option<usize>) -> bool {
+        let (mut cpu, mut memory) = self.held[host];
+        let (comes, goes) = (self.scene.guest(unit, host), less.map(|less| self.scene.guest(less, host)));
+        (cpu, memory) = (cpu + comes.0, memory + comes.1);
+        if let Some(goes) = goes {
+            (cpu, memory) = (cpu - goes.0, memory - goes.1);
+        }
+        self.has_room(host, cpu, memory)
     }
 
     /// CPU and memory left on a host.
@@ -220,6 +241,14 @@ impl<'a> State<'a> {
         let Some(unit) = unit else { return };
         let home = scene.context.home(request);
         self.moved = self.moved + usize::from(to != home) - usize::from(before != home);
+        if let Some(home) = home {
+            let (vm, (cpu, memory)) = (scene.vm(request), self.held[home]);
+            if before == Some(home) {
+                self.held[home] = (cpu + vm.cpu, memory + vm.memory);
+            } else if to == Some(home) {
+                self.held[home] = (cpu - vm.cpu, memory - vm.memory);
+            }
+        }
         let whole_after = self.home(unit);
         if let Some(host) = whole_before {
             self.units[host].retain(|other| *other != unit);

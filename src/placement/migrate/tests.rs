@@ -197,33 +197,33 @@ fn who_has_left_a_drained_host_does_not_move_again() {
 }
 
 #[test]
-fn two_change_places_where_the_one_leaves_just_what_the_other_needs() {
+fn two_change_places_where_each_has_room_beside_the_other() {
     for by_memory in [false, true] {
-        let mut asked = cloud(&if by_memory { [64, 64] } else { [4, 4] });
+        let mut asked = cloud(&if by_memory { [64, 64] } else { [5, 5] });
         let busy = run(&mut asked, 2, 0, &[0, 1]);
-        run(&mut asked, 1, 0, &[0]);
-        let idle = run(&mut asked, 1, 1, &[0, 1]);
-        run(&mut asked, 2, 1, &[1]);
+        let stays = run(&mut asked, 1, 0, &[0]);
+        let less_busy = run(&mut asked, 1, 1, &[0, 1]);
+        let idle = run(&mut asked, 2, 1, &[1]);
         if by_memory {
             // as much of memory as of cores
             asked.vms.iter_mut().for_each(|vm| vm.memory.0 = vm.cpu.0);
             for host in &mut asked.hosts {
-                (host.memory.0, host.memory_allocated.0) = (400, 300);
+                (host.memory.0, host.memory_allocated.0) = (500, 300);
             }
         }
         let mut all = demands(&asked);
-        // neither host has room for the busy one, and the idle one alone makes things worse
-        for (request, cpu) in [(busy, 200.0), (1, 100.0), (idle, 10.0), (3, 10.0)] {
+        // if one alone goes, it only carries the load to the other host
+        for (request, cpu) in [(busy, 200.0), (stays, 100.0), (less_busy, 100.0), (idle, 10.0)] {
             all.vms[request].level.cpu = cpu;
             all.vms[request].peak.cpu = cpu;
         }
-        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 20.0);
+        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (300.0, 110.0);
         // an uneven hundredth counts where hosts have 64 cores
         let mut policy = even();
         policy.optimize.minimum_gain = 0.0001;
         let swapped = [Some(1), Some(0), Some(0), Some(1)];
         assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), swapped, "{by_memory}");
-        // a little less, and they stay
+        // a little less, and they stay: both migrations run at once
         if by_memory {
             asked.hosts[1].memory.0 -= 1;
         } else {
@@ -232,6 +232,49 @@ fn two_change_places_where_the_one_leaves_just_what_the_other_needs() {
         let stay = [Some(0), Some(0), Some(1), Some(1)];
         assert_eq!(after(&asked, &all, &policy, |state| balance::balance(state, false)), stay, "{by_memory}");
     }
+}
+
+#[test]
+fn what_leaves_in_a_plan_holds_its_room_and_what_only_came_in_it_does_not() {
+    let mut asked = cloud(&[4, 4]);
+    for (cores, host) in [(2, 0), (1, 0), (2, 1), (1, 1)] {
+        run(&mut asked, cores, host, &[0, 1]);
+    }
+    let (demands, policy) = (demands(&asked), even());
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &demands), &policy, Purpose::Optimize, |scene| {
+        let mut state = State::new(scene);
+        // migrations so far, who would come to host 1, who would leave it, and whether that has room
+        type Case<'a> = (&'a [(usize, usize)], usize, Option<usize>, bool);
+        let cases: [Case<'_>; 8] = [
+            (&[], 1, None, true),
+            (&[], 0, None, false),
+            (&[], 0, Some(3), false),
+            (&[(3, 0)], 0, None, false),
+            (&[(1, 1)], 0, Some(1), false),
+            (&[(1, 1), (3, 0)], 3, Some(1), true),
+            (&[(1, 1), (3, 0)], 3, None, true),
+            (&[(3, 0)], 3, None, true),
+        ];
+        for (moves, unit, less, fits) in cases {
+            moves.iter().for_each(|&(unit, host)| state.put(unit, Some(host)));
+            assert_eq!(state.has_room_beside(unit, 1, less), fits, "{moves:?} {unit} {less:?}");
+            moves.iter().for_each(|&(unit, _)| state.put(unit, scene.context.home(unit)));
+        }
+        assert!(state.has_room_beside(1, 1, None), "all that went away is back");
+    });
+}
+
+#[test]
+fn where_no_migration_more_is_allowed_only_what_has_moved_may_leave() {
+    let mut asked = cloud(&[4, 4]);
+    let (one, other) = (run(&mut asked, 1, 0, &[0, 1]), run(&mut asked, 1, 0, &[0, 1]));
+    let (demands, policy) = (demands(&asked), even());
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &demands), &policy, Purpose::Optimize, |scene| {
+        let mut state = State::new(scene);
+        assert_eq!([one, other].map(|unit| state.has_moved(unit)), [false, false]);
+        state.put(other, Some(1));
+        assert_eq!([one, other].map(|unit| state.has_moved(unit)), [false, true]);
+    });
 }
 
 #[test]

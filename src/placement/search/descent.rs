@@ -88,9 +88,9 @@ impl<R: Rules> Search<'_, R> {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
         let nobody = (None, f64::INFINITY);
-        let leaving = self.on[host]
-            .iter()
-            .map(|&piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
+        let leaving = self
+            .leavers(host)
+            .map(|piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
             // wherever it went, its host would be what it is without it; others have found better already
             let most = out.map(|piece| value(&[self.scores[host]], &[without], self.pieces[piece].cost));
@@ -139,7 +139,7 @@ impl<R: Rules> Search<'_, R> {
         if out.is_some() && !swaps {
             return looks;
         }
-        for &back in &self.on[other] {
+        for back in self.leavers(other) {
             looks += 1;
             let comes = Some(self.amount(back));
             let price = self.price(out.into_iter().chain([back]));

@@ -53,6 +53,10 @@ pub struct Change {
 
 /// The hard rules, and what was spent on asking them.
 pub trait Rules {
+    /// Whether a piece may leave where it is for any host at all.
+    fn may_leave(&self, _piece: usize) -> bool {
+        true
+    }
     /// The cheap part of the rules: room for the piece on the host if `less` left it.
     fn has_room(&self, piece: usize, host: usize, less: Option<usize>) -> bool;
     /// Takes all changes where all rules allow that, else none.
@@ -234,6 +238,11 @@ impl<'a, R: Rules> Search<'a, R> {
 
     fn share(&self, piece: usize, host: usize) -> Share {
         self.space.scaled(self.pieces[piece].amount, host)
+    }
+
+    /// The pieces of a host that may leave it.
+    fn leavers(&self, host: usize) -> impl Iterator<Item = usize> {
+        self.on[host].iter().copied().filter(|&piece| self.rules.may_leave(piece))
     }
 
     fn may_go(&self, piece: usize, host: usize) -> bool {

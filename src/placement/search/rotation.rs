@@ -72,13 +72,13 @@ impl<R: Rules> Search<'_, R> {
             (self.scores[worst] - SAME).min(if price > 0.0 { largest - price - SAME } else { f64::INFINITY })
         };
         let mut looks = 0;
-        for out in self.on[worst].iter().copied().map(Some).chain([None]) {
+        for out in self.leavers(worst).map(Some).chain([None]) {
             if out.is_some_and(|out| !self.may_go(out, second)) {
                 continue;
             }
             let moves = out.map(|piece| self.amount(piece));
             // who may come back to the worst host, and what that makes of it
-            let backs = self.on[third].iter().copied().map(Some).chain([None]);
+            let backs = self.leavers(third).map(Some).chain([None]);
             let backs = backs.filter(|back| out.is_some() || back.is_some()).filter_map(|back| {
                 let limit = limit_for([out, back]);
                 let more = back.map(|piece| self.amount(piece));
@@ -91,7 +91,7 @@ impl<R: Rules> Search<'_, R> {
             if backs.is_empty() {
                 continue;
             }
-            for &middle in &self.on[second] {
+            for middle in self.leavers(second) {
                 looks += 1;
                 let limit = limit_for([out, Some(middle)]);
                 let change = (Some(self.amount(middle)), moves);

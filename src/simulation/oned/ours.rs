@@ -7,7 +7,7 @@ use crate::demand::mix;
 use crate::demand::observed;
 use crate::demand::relatives;
 use crate::learn::Memory;
-use crate::model::history::{Attempts, Estimate, Group, Placement, Recall};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Recall, Trouble};
 use crate::model::ids::{ClusterId, VmId};
 use crate::model::policy::Policy;
 use crate::model::report::Refusal;
@@ -38,6 +38,7 @@ struct Kept {
 struct Store {
     placements: Vec<Placement>,
     attempts: HashMap<VmId, Attempts>,
+    troubles: Vec<Trouble>,
     vms: HashMap<VmId, Kept>,
     relatives: HashMap<String, Group>,
     related_at: i64,
@@ -58,6 +59,7 @@ impl Store {
             relatives: keys.filter_map(|key| self.relatives.get(&key).map(|group| (key.clone(), *group))).collect(),
             placements: self.placements.iter().filter(recent).copied().collect(),
             attempts: placed.filter_map(|vm| self.attempts.get(&vm).map(|known| (vm, known.clone()))).collect(),
+            troubles: self.troubles.clone(),
             now,
             moment,
             ..Recall::default()
@@ -168,6 +170,9 @@ impl Scheduler for Ours {
             && let Some(store) = self.memory()
         {
             store.remember(decided.placements(now), decided.attempts(now.div_euclid(1000)), now);
+            if let Some(troubles) = decided.troubles {
+                store.troubles = troubles;
+            }
         }
         if let Some(optimized) = self.optimized.take()
             && let Some(store) = self.memory()

@@ -135,7 +135,7 @@ fn hosts_that_fail_starts_are_told_of_by_explain_and_the_report() {
     assert_eq!(failing(&all), [(1, 2, ended, Some(ended + 1800))]);
     assert_eq!(host_of(&all.planned.plan, 2202), Some(2), "nobody goes there while there are others");
     let told = explained(&all, 2202);
-    assert!(told[&1].starts_with("2 VMs that wait failed to start here since 2026-"), "{told:?}");
+    assert!(told[&1].starts_with("2 VMs failed to start here since 2026-"), "{told:?}");
     let notices: Vec<&str> = all.planned.report.notices.iter().map(|notice| notice.text.as_str()).collect();
     assert!(notices.iter().any(|text| text.contains("others go first until 2026-")), "{notices:?}");
 }

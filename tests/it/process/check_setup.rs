@@ -95,7 +95,7 @@ fn a_host_that_fails_starts_is_told_with_how_many_since_when_and_until_when() {
     let (first, second) = (now - 900, now - 300);
     let text = check(&[waits(1, 3, first), waits(2, 3, second), waits(3, 4, second)]);
     let right = format!(
-        "WARNING  failing hosts: host 3: 2 VMs that wait failed to start here since {}; others go first until {}\n",
+        "WARNING  failing hosts: host 3: 2 VMs failed to start here since {}; others go first until {}\n",
         oneaio::model::moment::utc(first),
         oneaio::model::moment::utc(first + 1800)
     );

@@ -227,3 +227,57 @@ fn odd_configurations_are_told_not_obeyed() {
     assert_eq!(messages.lines().count(), 21, "{messages}");
     assert!(messages.contains("and 980 more problems"), "{messages}");
 }
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("seconds")
+}
+
+#[test]
+fn samples_that_stop_for_one_host_are_told_once_while_vms_come() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = format!("history.store=sqlite:{}/history.db", folder.path().display());
+    let told = |vm_id: i32, ages: [i64; 2]| {
+        let hosts = [1, 2].map(|id| host(id).sample(now() - ages[id as usize - 1], 10, 1 << 20));
+        let xml = request(&hosts, &[vm(vm_id, &[1, 2])]).xml();
+        let (status, _, messages) = run(&["place", "--set", &store], xml.as_bytes());
+        assert_eq!(status, 0, "{messages}");
+        assert_lines(&messages);
+        messages.matches("has had no sample since").count()
+    };
+    // fresh, silent for a while, back, and silent again
+    let silent = [5, 4000];
+    let runs = [(1, [5, 5]), (2, silent), (3, silent), (4, silent), (5, [5, 5]), (6, silent), (7, silent)];
+    assert_eq!(runs.map(|(vm, ages)| told(vm, ages)), [0, 1, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn a_host_where_starts_failed_is_passed_over_when_those_vms_run_elsewhere() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = format!("history.store=sqlite:{}/history.db", folder.path().display());
+    // host 1 is the empty one; host 2 has half of its cores given away
+    let hosts = || [host(1).sample(now() - 5, 10, 1 << 20), host(2).cpu(800, 400).sample(now() - 5, 400, 1 << 20)];
+    let failed = |id: i32| {
+        let ended = now() - 60;
+        let history = format!(
+            "<HISTORY_RECORDS><HISTORY><SEQ>0</SEQ><HID>1</HID><STIME>{}</STIME><ETIME>{ended}</ETIME></HISTORY>\
+             </HISTORY_RECORDS>",
+            ended - 10
+        );
+        (vm(id, &[1, 2]), history)
+    };
+    let place = |vms: Vec<(crate::support::request::Vm, String)>| {
+        let mut xml = request(&hosts(), &vms.iter().map(|(vm, _)| vm.clone()).collect::<Vec<_>>()).xml();
+        for (_, history) in vms.iter().filter(|(_, history)| !history.is_empty()) {
+            xml = xml.replacen("<HISTORY_RECORDS/>", history, 1);
+        }
+        let (status, plan, messages) = run(&["place", "--set", &store], xml.as_bytes());
+        assert_eq!(status, 0, "{messages}");
+        (plan.matches("<HOST_ID>1</HOST_ID>").count(), messages.matches("VMs failed to start here").count())
+    };
+    let stranger = |id| (vm(id, &[1, 2]), String::new());
+    assert_eq!(place(vec![stranger(1)]), (1, 0), "it would be the better one");
+    assert_eq!(place(vec![failed(2), failed(3)]), (0, 1), "two failed there, and go elsewhere");
+    assert_eq!(place(vec![stranger(4)]), (0, 0), "who comes later goes elsewhere too, and it has been said");
+}

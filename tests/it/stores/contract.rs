@@ -10,7 +10,7 @@ use oneaio::history::{
 };
 use oneaio::learn;
 use oneaio::model::demand::Usage;
-use oneaio::model::history::{Attempts, Placement};
+use oneaio::model::history::{Attempts, Placement, Trouble, TroubleKind};
 use oneaio::model::ids::{HostId, VmId};
 use oneaio::model::measure::{Company, HostMeasure, Pressure};
 use oneaio::model::sample::{Counters, HostSample, VmIdentity, VmSample};
@@ -76,6 +76,16 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     let mut found = store.attempts(&[1, 2, 3, 4, 5].map(VmId)).unwrap();
     found.sort_by_key(|(vm, _)| *vm);
     assert_eq!(found, [tried(2, u32::MAX, 600), tried(4, 2, 900)]);
+
+    // what goes wrong stands in place of what went wrong before, and stays where nothing is said of it
+    let trouble = |host, at| Trouble { host: Some(HostId(host)), ..Trouble::new(TroubleKind::Unsampled, at) };
+    assert_eq!(store.troubles().unwrap(), []);
+    for troubles in [vec![trouble(1, 5), trouble(2, 6)], vec![trouble(2, 6)], vec![]] {
+        store.remember(&Sent { troubles: Some(&troubles), ..sent }).unwrap();
+        assert_eq!(store.troubles().unwrap(), troubles);
+        store.remember(&sent).unwrap();
+        assert_eq!(store.troubles().unwrap(), troubles);
+    }
 
     // one collects; who comes meanwhile is told who that is
     assert_eq!(store.claim_collection("fe1, process 1").unwrap(), Claim::Ours);
@@ -400,7 +410,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
         "DROP TABLE carbon; DROP TABLE attempts; DROP TABLE relatives; ALTER TABLE estimates DROP COLUMN trust;
          ALTER TABLE estimates DROP COLUMN class; ALTER TABLE estimates DROP COLUMN confidence;
          ALTER TABLE estimates DROP COLUMN vector; ALTER TABLE estimates DROP COLUMN outlook; DROP TABLE progress; DROP TABLE leases;
-         DROP TABLE host_measures; DROP TABLE companies;
+         DROP TABLE host_measures; DROP TABLE companies; DROP TABLE troubles;
          PRAGMA application_id = 0; PRAGMA user_version = 1; PRAGMA wal_checkpoint",
     )
     .unwrap();
@@ -409,6 +419,7 @@ fn a_file_of_the_first_version_gets_the_new_tables() {
     assert_eq!(as_it_is.estimates(&[VmId(7)]).unwrap()[0].1.trust, 1.0);
     assert_eq!(as_it_is.relatives(&["everyone".to_owned()]).unwrap(), []);
     assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
+    assert_eq!(as_it_is.troubles().unwrap(), []);
     assert_eq!(as_it_is.companies().unwrap(), []);
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
@@ -468,7 +479,9 @@ fn what_cannot_be_remembered_leaves_the_connection_as_it_was() {
     let placements = [Placement { vm: VmId(7), host: HostId(1), at: 5 }];
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
     let sent = Sent { placements: &placements, attempts: &tried, until: 9, placements_until: 9, ..Sent::default() };
-    for table in ["placements", "attempts"] {
+    let troubles = [Trouble::new(TroubleKind::Clock, 5)];
+    let sent = Sent { troubles: Some(&troubles), ..sent };
+    for table in ["placements", "attempts", "troubles"] {
         let mut client = database.client();
         let mut lock = client.transaction().unwrap();
         lock.batch_execute(&format!("LOCK TABLE oneaio.{table}")).unwrap();
@@ -487,21 +500,25 @@ fn tables_of_version_3_are_read_and_get_the_table_of_attempts() {
     let file = folder.path().join("three.db");
     drop(SqliteStore::open(&file, PATIENCE).unwrap());
     let old = rusqlite::Connection::open(&file).unwrap();
-    old.execute_batch("DROP TABLE attempts; PRAGMA user_version = 3").unwrap();
+    old.execute_batch("DROP TABLE attempts; DROP TABLE troubles; PRAGMA user_version = 3").unwrap();
     assert_eq!(SqliteStore::open_read_only(&file, PATIENCE).unwrap().attempts(&[VmId(7)]).unwrap(), []);
     assert_eq!(SqliteStore::open(&file, PATIENCE).unwrap().attempts(&[VmId(7)]).unwrap(), []);
     let Some(database) = Database::create() else { return };
     drop(TimescaleStore::open(&database.address(), PATIENCE).unwrap());
-    database.client().batch_execute("DROP TABLE oneaio.attempts; UPDATE oneaio.meta SET version = 3").unwrap();
+    let old = "DROP TABLE oneaio.attempts; DROP TABLE oneaio.troubles; UPDATE oneaio.meta SET version = 3";
+    database.client().batch_execute(old).unwrap();
     let tried = [(VmId(7), Attempts { failed: 1, at: 5, ..Attempts::default() })];
-    let sent = Sent { attempts: &tried, until: 9, ..Sent::default() };
+    let troubles = [Trouble::new(TroubleKind::Clock, 5)];
+    let sent = Sent { attempts: &tried, troubles: Some(&troubles), until: 9, ..Sent::default() };
     // the placement path meets them as they are
     let mut as_it_is = TimescaleStore::connect(&database.address(), PATIENCE).unwrap();
     as_it_is.remember(&sent).unwrap();
     assert_eq!(as_it_is.attempts(&[VmId(7)]).unwrap(), []);
+    assert_eq!(as_it_is.troubles().unwrap(), []);
     let mut store = TimescaleStore::open(&database.address(), PATIENCE).unwrap();
     store.remember(&sent).unwrap();
     assert_eq!(store.attempts(&[VmId(7)]).unwrap(), tried);
+    assert_eq!(store.troubles().unwrap(), troubles);
 }
 
 #[test]

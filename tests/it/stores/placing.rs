@@ -13,7 +13,7 @@ use oneaio::model::ids::VmId;
 use oneaio::model::sample::VmSample;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -346,7 +346,7 @@ fn placements_of_a_front_end_whose_clock_differs_stay() {
     use oneaio::model::ids::HostId;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("history.db");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = i64::try_from(now.as_secs()).unwrap();
     let mut store = SqliteStore::open(&file, PATIENCE).unwrap();
     for (vm, minutes) in [(1, 10), (2, -20)] {
@@ -386,6 +386,32 @@ fn who_may_only_read_is_told_once_that_nothing_is_remembered() {
         panic!("collects")
     };
     assert!(error.to_string().starts_with("nothing can be kept there"), "{error}");
+}
+
+#[test]
+fn rights_that_are_older_than_a_table_are_enough_to_place_and_to_remember() {
+    let Some(server) = Server::start() else { return };
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    let grants = "CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA oneaio TO worker;
+                  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA oneaio TO worker;
+                  REVOKE ALL ON oneaio.troubles FROM worker";
+    server.client().batch_execute(grants).unwrap();
+    let address = server.address().replace("user=oneaio", "user=worker");
+    // host 2 has had no sample for long, which is to be remembered
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let hosts = [host(1).sample(now, 10, 1 << 20), host(2).sample(now - 4000, 10, 1 << 20)];
+    let xml = request(&hosts, &[vm(5, &[1, 2])]).xml();
+    let place = |address: &str| place(&["--set", &format!("history.store={address}")], &xml).1;
+    for _ in 0..2 {
+        let messages = place(&address);
+        assert_eq!(messages.matches("WARN: ").count(), 1, "{messages}");
+        assert!(messages.contains("has had no sample since"), "it is not known that it was said: {messages}");
+    }
+    assert_eq!(store.placements(0).unwrap().len(), 1);
+    // with the right to it, it is said once
+    server.client().batch_execute("GRANT SELECT, INSERT, DELETE ON oneaio.troubles TO worker").unwrap();
+    let said = [place(&address), place(&address)].map(|messages| messages.matches("WARN: ").count());
+    assert_eq!(said, [1, 0]);
 }
 
 #[test]
