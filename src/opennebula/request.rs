@@ -486,7 +486,7 @@ mod tests {
             (snapshot.hosts[0].enabled, snapshot.hosts[0].cluster.0)
         };
         assert_eq!(
-            ["", "1", "2", "0", "3", "x"].map(|text| state(text)),
+            ["", "1", "2", "0", "3", "x"].map(state),
             [true, true, true, false, false, false].map(|yes| (yes, -1))
         );
     }

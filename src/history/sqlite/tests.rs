@@ -127,11 +127,11 @@ fn placements_and_attempts_are_forgotten_before_and_after_a_moment() {
     store
         .remember(&Sent {
             placements: &more,
-            attempts: &[],
             placements_since: 2,
             placements_until: 3,
             attempts_since: 3,
             until: 3,
+            ..Sent::default()
         })
         .unwrap();
     // VM 3 was placed again
@@ -309,10 +309,12 @@ fn files_of_others_and_of_other_versions_are_left_alone() {
     // nobody's yet
     let empty = file("empty.db", "");
     assert_eq!(open(&empty), Ok(()));
-    let newer = "its schema is version 8, this oneaio knows 7: install the newer oneaio".to_owned();
-    let path = file("newer.db", &format!("{SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 8;"));
+    let next = VERSION + 1;
+    let newer = format!("its schema is version {next}, this oneaio knows {VERSION}: install the newer oneaio");
+    let path =
+        file("newer.db", &format!("{SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {next};"));
     assert_eq!((open(&path), read(&path)), (Err(StoreError::Schema(newer.clone())), Err(StoreError::Schema(newer))));
-    let none = "its schema is version 0, this oneaio wants 7: run `oneaio db init`".to_owned();
+    let none = format!("its schema is version 0, this oneaio wants {VERSION}: run `oneaio db init`");
     let path = file("none.db", &format!("PRAGMA application_id = {APPLICATION};"));
     assert_eq!(read(&path), Err(StoreError::Schema(none)));
     assert!(matches!(read(&folder.path().join("gone.db")), Err(StoreError::Unreachable(_))));
