@@ -99,3 +99,65 @@ pub fn relate(store: &mut dyn Collecting) -> Result<usize, StoreError> {
     store.relate(&groups)?;
     Ok(groups.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::sqlite::SqliteStore;
+    use crate::history::{Known, Training};
+    use crate::model::demand::Usage;
+    use crate::model::sample::VmSample;
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    /// So many samples of a VM, five minutes apart, that used so much.
+    fn samples(vm: i32, from: i64, count: i64, cpu: f64) -> Vec<VmSample> {
+        let usage = Usage { cpu, memory: 500.0, disk_io: None, net_io: None };
+        (0..count).map(|i| VmSample { vm: VmId(vm), at: from + 300 * i, usage }).collect()
+    }
+
+    fn store() -> SqliteStore {
+        let mut store = SqliteStore::open(std::path::Path::new(":memory:"), Duration::from_secs(1)).unwrap();
+        let identity = |cpu: i64| VmIdentity { cpu, memory: 1000, ..VmIdentity::default() };
+        let identities = [(VmId(1), identity(100)), (VmId(2), identity(200)), (VmId(3), identity(100))];
+        let all = [samples(1, 0, 900, 40.0), samples(2, 0, 900, 60.0)].concat();
+        absorb(&mut store, &Batch { samples: &all, identities: &identities, ..Batch::default() }).unwrap();
+        store
+    }
+
+    fn cpu(store: &mut SqliteStore, vm: i32) -> (f64, u64) {
+        let (_, estimate) = store.estimates(&[VmId(vm)]).unwrap()[0];
+        (estimate.level.cpu.round(), estimate.samples)
+    }
+
+    #[test]
+    fn what_was_learnt_goes_on_from_what_was_kept() {
+        let mut store = store();
+        assert_eq!((cpu(&mut store, 1), cpu(&mut store, 2)), ((40.0, 900), (60.0, 900)));
+        let more = samples(1, 900 * 300, 1, 40.0);
+        absorb(&mut store, &Batch { samples: &more, ..Batch::default() }).unwrap();
+        assert_eq!(cpu(&mut store, 1), (40.0, 901));
+        // a state that nobody can read is begun anew
+        let (_, estimate, state) = store.states(&[VmId(1)]).unwrap().remove(0);
+        let damaged = Learnt { estimate, vectors: Vec::new(), state: state[..9].to_vec() };
+        store.revise(&[(VmId(1), damaged.clone())]).unwrap();
+        let more = samples(1, 901 * 300, 1, 80.0);
+        absorb(&mut store, &Batch { samples: &more, ..Batch::default() }).unwrap();
+        assert_eq!(cpu(&mut store, 1), (80.0, 1));
+        // unless all is renewed: from the samples that are kept
+        store.revise(&[(VmId(1), damaged)]).unwrap();
+        let lines = RefCell::new(Vec::new());
+        let renewed = revise(&mut store, None, &|line| lines.borrow_mut().push(line.to_owned()));
+        assert_eq!((renewed, lines.into_inner()), (Ok(2), vec!["renewing estimates: VM 0 of 2".to_owned()]));
+        assert_eq!((cpu(&mut store, 1).1, cpu(&mut store, 2)), (902, (60.0, 900)));
+    }
+
+    #[test]
+    fn relatives_are_summed_up_from_who_is_known() {
+        let mut store = store();
+        let groups = relate(&mut store).unwrap();
+        let found = store.relatives(&["everyone".to_owned()]).unwrap();
+        let vms = |key: &str| found.iter().find(|(known, _)| known == key).map(|(_, group)| group.vms);
+        assert_eq!((groups, vms("everyone"), vms("size:200/1000"), found.len()), (3, Some(2), Some(1), 3));
+    }
+}

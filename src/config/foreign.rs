@@ -268,4 +268,93 @@ mod tests {
         assert!(of("SCHED_INTERVAL = 15\nMAX_HOST = 1\n").contains("serve.max_host: 1"));
         assert!(of("MAX_DISPATCH = 60\nMAX_HOST = 1\n").contains("serve.max_dispatch: 60  # MAX_DISPATCH = 60"));
     }
+
+    #[test]
+    fn each_value_is_told_with_what_becomes_of_it() {
+        let rank = "MAX_HOST = many\nDEFAULT_SCHED = [ POLICY = 0 ]\nDEFAULT_SCHED = [ POLICY = 1, RANK = \"FREE_CPU\" ]\n\
+                    DEFAULT_DS_SCHED = [ POLICY = 1 ]\nDEFAULT_NIC_SCHED = [ POLICY = 2 ]\nLOG = [ DEBUG_LEVEL = 1 ]\n\
+                    DEFAULT_SCHED = [ POLICY = 2 ]\nDEFAULT_SCHED = [ POLICY = 3 ]\nTIMEOUT = 60\n";
+        let drs = "PLACE:\n  POLICY: BALANCE\n  WEIGHTS:\n    CPU: 0.5\nOPTIMIZE:\n  HOST_MIGRATION_THRESHOLD: -1\n";
+        let files = [("rank.conf".to_owned(), rank.to_owned()), ("one_drs.conf".to_owned(), drs.to_owned())];
+        assert_eq!(
+            translated(&files).unwrap(),
+            format!(
+                "# Configuration of oneaio, with the policies of other schedulers.\n\n# rank.conf\n\
+                 # MAX_HOST = many: not taken over, max_per_host is \"many\"; it must be a whole number, 0 for no limit\n\
+                 # DEFAULT_SCHED.POLICY = 0: {NO_PACKING}\n\
+                 # DEFAULT_SCHED.POLICY = 1: {OURS}\n\
+                 # DEFAULT_SCHED.RANK = FREE_CPU: {NO_RANK}\n\
+                 datastores: striping  # DEFAULT_DS_SCHED.POLICY = 1\n\
+                 # DEFAULT_NIC_SCHED.POLICY = 2: {NO_RANK}\n\
+                 log: warn  # LOG.DEBUG_LEVEL = 1\n\
+                 # DEFAULT_SCHED.POLICY = 2: {OURS}\n\
+                 # DEFAULT_SCHED.POLICY = 3: {NO_RANK}\n\
+                 # TIMEOUT = 60: {NOT_NEEDED}\n\n\
+                 # one_drs.conf\n\
+                 # PLACE.POLICY = BALANCE: {OURS}\n\
+                 weights.cpu: 0.5  # PLACE.WEIGHTS.CPU = 0.5\n\
+                 # OPTIMIZE.HOST_MIGRATION_THRESHOLD = -1: no limit, as here\n"
+            )
+        );
+    }
+
+    #[test]
+    fn the_smaller_limit_of_migrations_counts() {
+        let less = |all: &str, hosts: &str| {
+            let one = |key: &str, value: &str| Given { key: format!("OPTIMIZE.{key}"), value: value.to_owned() };
+            let hosts = one("HOST_MIGRATION_THRESHOLD", hosts);
+            host_limit_is_less(&[one("POLICY", "9"), hosts, one("MIGRATION_THRESHOLD", all)])
+        };
+        for (all, hosts, expected) in [
+            ("7", "5", true),
+            ("5", "5", false),
+            ("5", "7", false),
+            ("-1", "0", true),
+            ("0", "-1", false),
+            ("x", "1", false),
+        ] {
+            assert_eq!(less(all, hosts), expected, "{all} {hosts}");
+        }
+        assert!(!host_limit_is_less(&[]));
+    }
+
+    #[test]
+    fn a_file_is_yaml_where_a_colon_comes_before_any_equals_sign() {
+        let keys =
+            |text: &str| read(text).map(|all| all.into_iter().map(|one| (one.key, one.value)).collect::<Vec<_>>());
+        let one = |key: &str, value: &str| Ok(vec![(key.to_owned(), value.to_owned())]);
+        assert_eq!(keys("\n# a: comment\n  a: b=c\n"), one("A", "b=c"));
+        assert_eq!(keys("# a = b\n\nURL = http://x:1\n"), one("URL", "http://x:1"));
+        assert_eq!(keys("---\nmax: 1\n"), one("MAX", "1"));
+        assert_eq!(keys("# nothing\n\n"), Ok(Vec::new()));
+        assert_eq!(keys("a: 1\na: 2\n"), Err("line 2: a is given twice".to_owned()));
+        assert_eq!(keys("---\n- 1\n"), Err("line 2: it must be lines of the form key: value".to_owned()));
+    }
+
+    #[test]
+    fn values_end_where_they_end() {
+        for (text, in_list, expected) in [
+            ("  2 3 \nB", false, ("2 3", "\nB")),
+            ("a, b", false, ("a, b", "")),
+            ("a , b ]", true, ("a", ", b ]")),
+            ("b ] c", true, ("b", "] c")),
+            ("\"a, ]\" rest", true, ("a, ]", " rest")),
+            ("\"open", false, ("open", "")),
+            ("", false, ("", "")),
+        ] {
+            let (value, rest) = value(text, in_list);
+            assert_eq!((value.as_str(), rest), expected, "{text:?}");
+        }
+        assert_eq!(without_comments("a # b\n#c\n\"d # e\" f # g"), "a \n\n\"d # e\" f \n");
+        let long = "x".repeat(61);
+        assert_eq!((line(&format!("{long}\nmore")), line("")), ("x".repeat(60), String::new()));
+        for (text, problem) in [
+            ("just words\nmore", "\"just words\" is not of the form KEY = VALUE"),
+            ("two words = 3", "\"two words = 3\" is not of the form KEY = VALUE"),
+            ("= 3", "\"= 3\" is not of the form KEY = VALUE"),
+            ("A = [ B = 1, C", "A = [ is not closed"),
+        ] {
+            assert_eq!(template(text), Err(problem.to_owned()));
+        }
+    }
 }

@@ -494,4 +494,41 @@ mod tests {
             assert_eq!(settings(Some(("one line", line)), &[]).as_ref(), Ok(&Settings::default()), "{line}");
         }
     }
+
+    #[test]
+    fn numbers_words_and_stores_are_taken_within_their_range() {
+        assert_eq!((number("0", 5.0), number("5", 5.0), number("5.1", 5.0)), (Some(0.0), Some(5.0), None));
+        assert_eq!((number("-0.1", 5.0), number("x", 5.0), number("NaN", 5.0)), (None, None, None));
+        assert_eq!(
+            (yes_no("YES"), yes_no("true"), yes_no("No"), yes_no("false")),
+            (Ok(true), Ok(true), Ok(false), Ok(false))
+        );
+        assert_eq!(yes_no("maybe"), Err("yes or no"));
+        assert_eq!(
+            (spread("striping"), spread("packing"), spread("x").is_err()),
+            (Ok(Spread::Striping), Ok(Spread::Packing), true)
+        );
+        assert_eq!((store("none"), store("sqlite:/a")), (Ok(Store::None), Ok(Store::Sqlite("/a".into()))));
+        for address in ["postgresql://a", "postgres://a", "host=a"] {
+            assert_eq!(store(address), Ok(Store::Postgres(address.to_owned())));
+        }
+        for odd in ["", "sqlite:", "mysql://a", "ahost=a"] {
+            assert_eq!(store(odd), Err("sqlite:FILE, postgresql://USER@HOST/DATABASE or none"), "{odd}");
+        }
+        for name in ["interference", "InterferenceAwareScheduler", "InteferenceAwareScheduler"] {
+            assert_eq!(scheduler(name), Ok(Scheduler::Interference));
+        }
+        assert_eq!((scheduler("random"), scheduler("RandomScheduler")), (Ok(Scheduler::Random), Ok(Scheduler::Random)));
+        assert!(scheduler("rank").is_err());
+    }
+
+    #[test]
+    fn the_file_has_each_key_behind_its_help() {
+        let text = file();
+        let begin = "# Configuration of oneaio. Every key stands here at its default, commented out.\n";
+        assert!(text.starts_with(begin), "{text}");
+        let key = all().find(|key| key.help.contains('\n')).unwrap();
+        let help: String = key.help.lines().map(|line| format!("# {}\n", line.trim())).collect();
+        assert!(text.contains(&format!("\n\n{help}#{}: {}\n", key.name, key.default)), "{text}");
+    }
 }

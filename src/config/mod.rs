@@ -324,4 +324,97 @@ mod tests {
             assert!(!problems.is_empty() && problems[0].place.starts_with("x.conf"), "{text:?}: {problems:?}");
         }
     }
+
+    const PASSWORD: &str = "history.store=postgresql://oneaio:secret@db/x";
+
+    fn words(of: &[&str]) -> Vec<String> {
+        of.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn assignments_are_those_of_the_file_and_then_of_the_overrides() {
+        let found = assignments(Some("s_green: 2\nlog: debug\n"), &words(&[" log = warn ", "odd", "risk=a=b"]));
+        let expected = [("s_green", "2"), ("log", "debug"), ("log", "warn"), ("risk", "a=b")];
+        assert_eq!(found, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(assignments(Some("a: [\n"), &[]), []);
+        assert_eq!(assignments(None, &[]), []);
+    }
+
+    #[test]
+    fn each_key_is_told_with_where_it_is_from() {
+        let text = "s_green: 2\nlog: debug\n";
+        let of = |key: &str, overrides: &[&str]| {
+            let all = origins(Some(("x.conf", text)), &words(overrides));
+            assert_eq!(all.len(), keys::all().count());
+            let (_, value, from) = all.into_iter().find(|(name, ..)| *name == key).unwrap();
+            (value, from)
+        };
+        let told = |value: &str, from: &str| (value.to_owned(), from.to_owned());
+        assert_eq!(of("log", &[]), told("debug", "x.conf line 2"));
+        assert_eq!(of("log", &["log=error", " log = warn ", "odd"]), told("warn", "--set"));
+        assert_eq!(of("s_green", &["log=error"]), told("2", "x.conf line 1"));
+        assert_eq!(of("messages", &[]).1, "default");
+        // an address may hold a password; a file and none do not
+        assert_eq!(of("history.store", &[PASSWORD]), told("(address not shown)", "--set"));
+        assert_eq!(of("history.store", &["history.store=sqlite:/a"]), told("sqlite:/a", "--set"));
+        assert_eq!(of("history.store", &["history.store=none"]), told("none", "--set"));
+        assert_eq!(origins(None, &[]).iter().filter(|(_, _, from)| from != "default").count(), 0);
+    }
+
+    #[test]
+    fn a_bundle_may_ask_for_a_minute_unless_the_operator_says_more() {
+        let of = |text: &str, overrides: &[&str]| {
+            let (found, passed) = settings_of_bundle("b", text, &words(overrides)).unwrap();
+            (found.policy.deadline, passed.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(of("planner.deadline: 60\n", &[]), (60.0, vec![]));
+        let told = "b: planner.deadline is 61; a bundle gets 60".to_owned();
+        assert_eq!(of("planner.deadline: 61\n", &["log=warn"]), (60.0, vec![told]));
+        assert_eq!(of("planner.deadline: 5\n", &["planner.deadline=61"]), (61.0, vec![]));
+    }
+
+    #[test]
+    fn problems_have_their_place_and_are_summed_up() {
+        let problems = |file: Option<&str>, overrides: &[&str]| -> Vec<String> {
+            let found = settings(file.map(|text| ("x.conf", text)), &words(overrides)).unwrap_err();
+            found.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(problems(Some("a: 1\na: 2\n"), &[]), ["x.conf line 2: a is given twice"]);
+        assert_eq!(problems(Some("just text"), &[]), ["x.conf line 1: it must be lines of the form key: value"]);
+        assert_eq!(
+            problems(None, &[" log = loud "]),
+            ["--set: log is \"loud\"; it must be error, warn, info or debug"]
+        );
+        assert_eq!(problems(None, &["log"]), ["--set: \"log\" is not of the form key=value"]);
+        // what may hold a password is not said again
+        let text = &problems(None, &["history.store=postgres:secret"])[0];
+        assert!(text.starts_with("--set: history.store must be sqlite:FILE") && !text.contains("secret"), "{text}");
+        let many = |count: usize| -> Vec<String> {
+            let lines: Vec<String> = (0..count).map(|i| format!("odd{i}=1")).collect();
+            settings(None, &lines).unwrap_err().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!((many(20).len(), many(20)[19].starts_with("--set: unknown key odd19")), (20, true));
+        assert_eq!((many(21).len(), many(21)[20].clone()), (21, "--set: and 1 more problems".to_owned()));
+        assert_eq!(many(25)[20], "--set: and 5 more problems");
+    }
+
+    #[test]
+    fn the_nearest_key_is_named_where_it_is_near() {
+        assert_eq!(nearest("s_gren"), "; did you mean s_green?");
+        assert_eq!(nearest("lg"), "; did you mean log?");
+        // of the seven letters of s_green four may be wrong
+        assert_eq!(nearest("s_gxxxx"), "; did you mean s_green?");
+        assert_eq!(nearest("zzzzzzzzzzzz"), "; `oneaio config` lists all keys");
+    }
+
+    #[test]
+    fn words_alone_are_tried_in_lower_case() {
+        let of = |text: &str| settings(None, &words(&[text]));
+        assert_eq!(of("datastores=PACKING"), of("datastores=packing"));
+        assert!(of("datastores=PACKING").is_ok() && of("datastores=PACKING1").is_err());
+        assert_eq!(of("model=/A/B").unwrap().model, Some("/A/B".into()));
+        assert_eq!(format!("{:?}", of(PASSWORD).unwrap().history), "Some(postgresql (address not shown))");
+        assert_eq!(format!("{:?}", of("history.store=sqlite:/a").unwrap().history), "Some(sqlite:/a)");
+        assert_eq!(format!("{:?}", of("history.store=none").unwrap().history), "Some(none)");
+    }
 }

@@ -108,4 +108,48 @@ mod tests {
             "{page}"
         );
     }
+
+    #[test]
+    fn a_first_sentence_ends_at_a_stop_outside_of_brackets() {
+        for (text, expected) in [
+            ("One. Two.", "One"),
+            ("One (e. g. two). Three.", "One (e. g. two)"),
+            ("A path a.b is one.", "A path a.b is one"),
+            (") A bracket too many. More.", ") A bracket too many"),
+            ("((a. b) c. d) e. f", "((a. b) c. d) e"),
+            ("None", "None"),
+        ] {
+            assert_eq!(first_sentence(text), expected);
+        }
+        assert_eq!(in_a_cell("a|b"), "a\\|b");
+        assert_eq!(
+            (escaped(".a-b"), escaped("'a"), escaped("a\\b.")),
+            ("\\&.a\\-b".to_owned(), "\\&'a".to_owned(), "a\\eb.".to_owned())
+        );
+    }
+
+    #[test]
+    fn keys_are_told_by_section_with_what_they_mean() {
+        let key = all().find(|key| key.name == "log").unwrap();
+        assert_eq!(section(key), "general");
+        assert_eq!(section(all().find(|key| key.name == "history.store").unwrap()), "history");
+        let text = markdown();
+        let row = format!("\n| `log` | {} | {} |\n", key.default, first_sentence(&meaning(key)));
+        assert!(text.contains(&row), "{row}");
+        let told = format!("\n### `log`\n\n{}\n\nDefault: `{}`\n", meaning(key), key.default);
+        assert!(text.contains(&told), "{told}");
+        assert!(!meaning(key).contains('\n') && !meaning(key).contains("  "), "{}", meaning(key));
+        // each section once, and each key in its own alone
+        let sections: Vec<&str> = text.split("\n## ").skip(1).map(|part| part.lines().next().unwrap()).collect();
+        let mut once = sections.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!((once.len(), sections[0]), (sections.len(), "general"));
+        assert_eq!(text.matches("\n### `").count(), all().count());
+        let history = text.split("\n## history\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        assert!(history.matches("\n### `").count() == history.matches("\n### `history.").count());
+        let page = man_page();
+        let told = format!(".TP\n.B log\n{} Default: {}\n", escaped(&meaning(key)), escaped(key.default));
+        assert!(page.contains(&told) && page.ends_with(".SH SEE ALSO\noneaio(1), oneaio-config(1), oneaio-check(1)\n"));
+    }
 }

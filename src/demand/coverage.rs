@@ -135,12 +135,84 @@ mod tests {
 
     #[test]
     fn rounding_is_no_surprise_however_large_the_amounts_are() {
-        for expected in [0.0, 1.0, 1000.0, 1e6] {
+        for expected in [0.0_f64, 1.0, 1000.0, 1e6, -1000.0] {
             let mut coverage = Coverage::default();
-            coverage.add(expected, expected + 0.5e-9 * (1.0 + expected), 0.0);
+            coverage.add(expected, expected + 0.5e-9 * (1.0 + expected.abs()), 0.0);
             assert_eq!(coverage.shares(), Some([1.0; 3]), "{expected}");
-            coverage.add(expected, expected + 2e-9 * (1.0 + expected), 0.0);
+            coverage.add(expected, expected + 2e-9 * (1.0 + expected.abs()), 0.0);
             assert_eq!(coverage.shares(), Some([0.5; 3]), "{expected}");
         }
+    }
+
+    use super::super::estimator::Outcome;
+    use super::super::study::plain;
+    use crate::model::comparable::Comparable;
+    use crate::model::demand::{Source, Usage};
+    use crate::model::sketch::Sketch;
+
+    /// VMs of one moment that used 11.5 % of a core each.
+    fn cases(vms: std::ops::Range<i32>, at: i64) -> Vec<Case> {
+        used(11.5, vms, at)
+    }
+
+    fn used(level: f64, vms: std::ops::Range<i32>, at: i64) -> Vec<Case> {
+        let level = Comparable::from_fn(|_| level);
+        vms.map(|vm| Case { outcome: [Some(Outcome { level, peak: level }), None], ..plain(vm, at) }).collect()
+    }
+
+    /// 10 % each, give or take 1, all at the same time.
+    fn estimate(_: &Case) -> Option<Demand> {
+        let level = Usage { cpu: 10.0, ..Usage::default() };
+        let (sketch, source) = (Sketch::common(1.0), Source::History);
+        Some(Demand { level, peak: level, cpu_deviation: 1.0, sketch, source, class: None })
+    }
+
+    fn told(cases: &[Case], horizon: usize, estimate: &dyn Fn(&Case) -> Option<Demand>) -> [(u64, [u64; 3]); 3] {
+        let found = Coverages::of(&cases.iter().collect::<Vec<_>>(), 5, horizon, estimate);
+        [found.vms, found.tens_alone, found.tens].map(|of| (of.count, of.within))
+    }
+
+    #[test]
+    fn ten_vms_are_a_host_whose_deviation_is_that_of_all() {
+        // of eleven VMs ten are a host; 115 % of it were used of the 100 % that were expected: 3.2 are the deviation
+        // of VMs of which each goes its own way, 10 that of VMs that rise together
+        let eleven = cases(0..11, 0);
+        assert_eq!(told(&eleven, 0, &estimate), [(11, [0, 11, 11]), (1, [0, 0, 0]), (1, [0, 1, 1])]);
+        assert_eq!(told(&eleven, 1, &estimate), [(0, [0; 3]); 3], "nobody knows what came in three days");
+        // where one of ten is not estimated there is no whole host
+        let all_but_one = |case: &Case| estimate(case).filter(|_| case.vm.0 != 3);
+        assert_eq!(told(&eleven[..10], 0, &all_but_one), [(9, [0, 9, 9]), (0, [0; 3]), (0, [0; 3])]);
+        assert_eq!(told(&eleven[..9], 0, &estimate)[2], (0, [0; 3]));
+        // 105 % is within 1.64 deviations of those that go their own way
+        assert_eq!(told(&used(10.5, 0..10, 0), 0, &estimate)[1..], [(1, [0, 1, 1]), (1, [1, 1, 1])]);
+    }
+
+    #[test]
+    fn coverages_of_two_draws_are_joined_part_by_part() {
+        let eleven = cases(0..11, 0);
+        let one = Coverages::of(&eleven.iter().collect::<Vec<_>>(), 5, 0, &estimate);
+        let mut both = one;
+        both.join(&one);
+        assert_eq!([both.vms, both.tens_alone, both.tens].map(|of| of.count), [22, 2, 2]);
+        assert_eq!([both.vms, both.tens_alone, both.tens].map(|of| of.within), [[0, 22, 22], [0; 3], [0, 2, 2]]);
+    }
+
+    #[test]
+    fn hosts_are_made_of_vms_of_one_moment_in_an_order_by_chance() {
+        let mut all = cases(0..12, 0);
+        all.extend(cases(0..3, SPACING));
+        all.extend(cases(20..21, SPACING - 1));
+        let of = |seed: u64, all: &[&Case]| -> Vec<Vec<i32>> {
+            hosts(all, seed).into_iter().map(|host| host.iter().map(|case| case.vm.0).collect()).collect()
+        };
+        let mut given: Vec<&Case> = all.iter().collect();
+        let found = of(5, &given);
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [10, 3, 3]);
+        let mut first: Vec<i32> = found[..2].concat();
+        first.sort_unstable();
+        assert_eq!(first, (0..12).chain([20]).collect::<Vec<_>>(), "of the same five hours");
+        given.reverse();
+        assert_eq!(of(5, &given), found, "in whatever order they come");
+        assert_ne!(of(6, &given)[0], found[0]);
     }
 }

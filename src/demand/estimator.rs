@@ -395,6 +395,7 @@ mod tests {
         assert_eq!(Shares { own: 0.25, class: 0.5 }.trust(), 0.75);
         assert_eq!(Shares { own: 0.0, class: 0.0 }.mixed(7.0, 9.0), 7.0);
         assert_eq!(Shares { own: 0.25, class: 0.75 }.mixed(8.0, 16.0), 14.0);
+        assert_eq!(Shares { own: 0.25, class: 0.25 }.mixed(8.0, 16.0), 12.0);
     }
 
     #[test]
@@ -535,5 +536,157 @@ mod tests {
         }
         assert_ne!(fit.variance, simple.variance);
         assert_eq!(Fit::fitted(&[]), simple, "without examples nothing changes");
+    }
+
+    fn near(found: &[f64], expected: &[f64]) {
+        let off = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max);
+        assert!(found.len() == expected.len() && off < 1e-9, "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn shares_run_from_length_to_length_and_end_with_the_own_history_alone() {
+        let fit = Fit {
+            trust: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            classed: [[0.1, 0.9], [0.3, 0.6], [0.5, 0.5]],
+            ..Fit::default()
+        };
+        for (span, own) in [
+            (0, 0.0),
+            (900, 0.05),
+            (1800, 0.1),
+            (2700, 0.15),
+            (7200, 0.25),
+            (21_600, 0.35),
+            (59_400, 0.45),
+            (172_800, 0.55),
+            (432_000, 0.8),
+            (FULL, 1.0),
+            (2 * FULL, 1.0),
+        ] {
+            let found = fit.shares(span, false);
+            near(&[found.own, found.class], &[own, 0.0]);
+        }
+        for (span, own, class) in [
+            (0, 0.1, 0.9),
+            (32_400, 0.1, 0.9),
+            (59_400, 0.2, 0.75),
+            (172_800, 0.4, 0.55),
+            (432_000, 0.75, 0.25),
+            (FULL, 1.0, 0.0),
+            (2 * FULL, 1.0, 0.0),
+        ] {
+            let found = fit.shares(span, true);
+            near(&[found.own, found.class], &[own, class]);
+        }
+        // where nothing was fitted, half at three hours, and the class has the rest
+        near(&Fit::default().trust, &[1.0 / 7.0, 0.25, 0.5, 0.75, 8.0 / 9.0, 0.96]);
+        near(&Fit::default().classed.concat(), &[0.75, 0.25, 8.0 / 9.0, 1.0 / 9.0, 0.96, 0.04]);
+    }
+
+    fn cut(span: usize, own: f64, class: Option<f64>, relatives: f64, outcome: f64) -> Cut {
+        Cut { span: SPANS[span], own, class, relatives, outcome }
+    }
+
+    #[test]
+    fn more_history_is_never_trusted_less_and_none_more_than_wholly() {
+        let mut fit = Fit::default();
+        fit.fit_shares(&[
+            cut(0, 10.0, None, 0.0, 5.0),
+            cut(0, 30.0, None, 10.0, 20.0),
+            cut(1, 10.0, None, 0.0, 2.5),
+            cut(2, 10.0, None, 2.0, 8.0),
+            cut(4, 10.0, None, 0.0, -5.0),
+            cut(5, 10.0, None, 0.0, 30.0),
+        ]);
+        near(&fit.trust, &[0.5, 0.5, 0.75, 0.75, 0.75, 1.0]);
+        assert_eq!(fit.classed, Fit::default().classed, "nothing is known of classes");
+    }
+
+    #[test]
+    fn own_history_and_class_share_what_relatives_do_not_tell() {
+        let mut fit = Fit::default();
+        fit.fit_shares(&[
+            // a half of the own history and a quarter of the class
+            cut(3, 12.0, Some(2.0), 2.0, 7.0),
+            cut(3, 2.0, Some(12.0), 2.0, 4.5),
+            cut(3, 12.0, Some(12.0), 2.0, 9.5),
+            // 0.9 and 0.6 would be more than all
+            cut(4, 12.0, Some(2.0), 2.0, 11.0),
+            cut(4, 2.0, Some(12.0), 2.0, 8.0),
+            // a quarter and a fifth, but more history is not trusted less
+            cut(5, 12.0, Some(2.0), 2.0, 4.5),
+            cut(5, 2.0, Some(12.0), 2.0, 4.0),
+        ]);
+        near(&fit.classed.concat(), &[0.5, 0.25, 0.65, 0.35, 0.65, 0.2]);
+        // both always say the same: nobody can tell which of them is right
+        let mut same = Fit::default();
+        same.fit_shares(&[cut(3, 12.0, Some(12.0), 2.0, 17.0)]);
+        near(&same.classed[0], &[0.75, 0.25]);
+        // a class that is wrong the other way round has no say
+        let mut wrong = Fit::default();
+        wrong.fit_shares(&[cut(3, 10.0, Some(0.0), 0.0, 5.0), cut(3, 0.0, Some(10.0), 0.0, -5.0)]);
+        near(&wrong.classed[0], &[0.5, 0.0]);
+    }
+
+    /// Outcomes 9.3 hours ahead that are off by so much, squared, of VMs of that variance and a level of 5 % of what
+    /// they ask for, which is two cores.
+    fn weights_of_variance(rows: &[(f64, f64)]) -> [[f64; VARIANCES]; 2] {
+        let given = |(variance, _): &(f64, f64)| {
+            let mut given = traits(0.0, 0.0, 0.0, 4.0 * variance);
+            given.level[Resource::Cpu] = given.level[Resource::Cpu].map(|mut means| {
+                means[mean::NINE_HOURS] = 10.0;
+                means
+            });
+            given
+        };
+        let all: Vec<Traits> = rows.iter().map(given).collect();
+        let example = |(traits, (_, squared)): (_, &(f64, f64))| {
+            let level = Comparable::from_fn(|_| 5.0 + squared.sqrt());
+            let outcome = [Some(Outcome { level, peak: level }), None];
+            Example { traits, unit: PerResource::from_fn(|_| 2.0), outcome }
+        };
+        Fit::fitted(&all.iter().zip(rows).map(example).collect::<Vec<_>>()).variance
+    }
+
+    #[test]
+    fn a_variance_is_fitted_to_how_far_levels_were_off() {
+        // thrice the variance of the samples, and 2 whatever it is; of three days nothing is known
+        let [near_by, far] = weights_of_variance(&[(1.0, 5.0), (4.0, 14.0), (9.0, 29.0), (16.0, 50.0)]);
+        let off = |found: [f64; VARIANCES], expected: [f64; VARIANCES]| {
+            found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max)
+        };
+        assert!(off(near_by, [3.0, 0.0, 0.0, 2.0]) < 1e-6, "{near_by:?}");
+        assert_eq!(far, Fit::default().variance[1]);
+        // where they do not agree, each counts by what it is expected to be: found by hand once more, with all rounds
+        let [near_by, _] = weights_of_variance(&[(1.0, 5.0), (4.0, 10.0), (9.0, 40.0), (16.0, 30.0)]);
+        assert!(off(near_by, [2.655_361_307, 0.0, 0.0, 2.239_915_299]) < 1e-6, "{near_by:?}");
+        // and the least as much as a twentieth of a percent
+        let [near_by, _] = weights_of_variance(&[(0.0001, 0.0), (1.0, 1.0), (0.0002, 0.0), (2.0, 3.0)]);
+        assert!(off(near_by, [1.242_330_424, 0.0, 0.0, 0.0]) < 1e-6, "{near_by:?}");
+    }
+
+    #[test]
+    fn the_unit_of_a_vm_changes_nothing_of_what_is_fitted() {
+        let given = |row: usize, times: f64| {
+            let mut traits = Memory::new().traits();
+            for resource in Resource::ALL {
+                let of = |j: usize| times * number(row, 10 * resource as usize + j);
+                traits.level[resource] = Some(std::array::from_fn(of));
+                traits.peak[resource] = Some(std::array::from_fn(|j| times * 100.0 + of(j)));
+            }
+            Traits { cpu_variance: times * times * number(row, 77), ..traits }
+        };
+        let fitted = |times: f64| {
+            let all: Vec<Traits> = (0..40).map(|row| given(row, times)).collect();
+            let example = |(row, traits)| {
+                let of = |what: usize| Comparable::from_fn(|resource| number(row, what + resource as usize));
+                let outcome = Outcome { level: of(200), peak: of(300) };
+                Example { traits, unit: PerResource::from_fn(|_| times), outcome: [Some(outcome); 2] }
+            };
+            Fit::fitted(&all.iter().enumerate().map(example).collect::<Vec<_>>())
+        };
+        let one = fitted(1.0);
+        assert_eq!(fitted(4.0), one);
+        assert!(one != Fit::default());
     }
 }

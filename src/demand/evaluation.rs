@@ -19,7 +19,7 @@ use crate::model::comparable::Comparable;
 use crate::model::demand::Demand;
 use crate::model::ids::VmId;
 use crate::model::resource::Resource;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of VMs that are fitted.
 const FITTED: f64 = 0.6;
@@ -93,7 +93,7 @@ impl Errors {
     pub fn score(&self) -> Option<Score> {
         let count = self.pairs.len();
         let pairs = || self.pairs.iter().map(|(estimated, used)| (f64::from(*estimated), f64::from(*used)));
-        let mean = pairs().map(|(_, used)| used).sum::<f64>() / count.max(1) as f64;
+        let mean = pairs().map(|(_, used)| used).sum::<f64>() / count as f64;
         let spread: f64 = pairs().map(|(_, used)| (used - mean).powi(2)).sum();
         if spread <= 0.0 {
             return None;
@@ -256,9 +256,7 @@ impl Means {
         }
         let vms: Vec<(i64, Outcome)> =
             of_each.into_values().filter_map(|(cpu, outcomes)| Some((cpu, mean(outcomes.into_iter())?))).collect();
-        let mut sizes: Vec<i64> = vms.iter().map(|(cpu, _)| *cpu).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
+        let sizes: BTreeSet<i64> = vms.iter().map(|(cpu, _)| *cpu).collect();
         let of_size = |cpu: i64| mean(vms.iter().filter(|vm| vm.0 == cpu).map(|vm| vm.1)).map(|mean| (cpu, mean));
         Self { all: mean(vms.iter().map(|vm| vm.1)), by_cores: sizes.into_iter().filter_map(of_size).collect() }
     }
@@ -416,8 +414,8 @@ mod tests {
     #[test]
     fn what_ends_with_the_first_half_is_fitted_and_the_last_quarter_is_scored() {
         let mut study = study(8);
-        study.span = Some((0, 4_000_000));
-        let (known, late) = (2_000_000 - HORIZONS[0], 3_000_000);
+        study.span = Some((1_000_000, 5_000_000));
+        let (known, late) = (3_000_000 - HORIZONS[0], 4_000_000);
         let lines = |study: &Study| {
             let lines = std::cell::RefCell::new(Vec::new());
             evaluate(study, &options(), 1, &|line| lines.borrow_mut().push(line.to_owned()))?;
@@ -471,5 +469,190 @@ mod tests {
         assert_eq!(means.of_size(400).unwrap(), of(70.0));
         assert_eq!(means.of_size(200).unwrap(), of(40.0));
         assert_eq!(Means::of(&[], 0).of_size(100), None);
+    }
+
+    use super::super::calibration::Calibration;
+    use super::super::classifier::{Classifier, Parts};
+    use super::super::estimator::Fit;
+    use super::super::memory::Memory;
+    use super::super::mix::Fitting;
+    use super::super::study::plain;
+    use super::super::window::{CPU, Window};
+    use crate::model::history::Group;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    /// Two classes: below half of the CPU, and from there on.
+    struct Halves;
+
+    impl Classifier for Halves {
+        fn name(&self) -> &'static str {
+            "halves"
+        }
+
+        fn distances(&self, window: &Window) -> Vec<f64> {
+            if window.rows()[0][CPU] < 50.0 { vec![0.0, 1.0] } else { vec![1.0, 0.0] }
+        }
+
+        fn parts(&self) -> Parts {
+            Parts::default()
+        }
+    }
+
+    /// A level, and a peak one higher, of each resource.
+    fn used(level: f64) -> Outcome {
+        Outcome { level: Comparable::from_fn(|_| level), peak: Comparable::from_fn(|_| level + 1.0) }
+    }
+
+    /// Whatever the window, 7 comes; relatives use 25 and, in three days, 35.
+    fn found() -> Fitted {
+        let row = |i: i32| (vec![f64::from(i % 2), f64::from(1 - i % 2)], [Some(used(7.0)), None]);
+        let calibration = Calibration::fit(&(0..8).map(row).collect::<Vec<_>>());
+        let everyone = |of: Outcome| {
+            let twice = |of: Comparable| Comparable::from_fn(|resource| 2.0 * of[resource]);
+            let group = Group { vms: 2, level: twice(of.level), peak: twice(of.peak), ..Group::default() };
+            HashMap::from([("everyone".to_owned(), group)])
+        };
+        Fitted {
+            fitting: Fitting { classifier: Box::new(Halves), calibration, fit: Fit::default() },
+            relatives: [everyone(used(25.0)), everyone(used(35.0))],
+            class_means: vec![[used(1.0), used(2.0)], [used(3.0), used(4.0)]],
+            windows: 0,
+        }
+    }
+
+    /// A busy VM of one core that used 40 % for nine hours, with a window.
+    fn busy() -> Case {
+        let mut memory = Memory::new();
+        for hour in 0..10 {
+            let usage = Usage { cpu: 40.0, memory: 500.0, disk_io: Some(9.0), net_io: None };
+            memory.add(&VmSample { vm: VmId(1), at: 3600 * hour, usage });
+        }
+        let row = Some([1.0, 3200.0, 80.0, 1000.0, 500.0, 0.0, 0.0]);
+        Case {
+            traits: memory.traits(),
+            window: Some(Arc::new(Window::from_rows(&[row, row]).unwrap())),
+            simple: [11.0, 12.0, 13.0, 14.0].map(used),
+            outcome: [Some(used(50.0)), Some(used(60.0))],
+            ..plain(1, 0)
+        }
+    }
+
+    fn nothing() -> Evaluation {
+        Evaluation {
+            errors: vec![Errors::default(); ROWS * 4 * Resource::COUNT],
+            young: vec![Errors::default(); YOUNG.len() * SPANS.len()],
+            coverage: Coverages::default(),
+            scored: 0,
+            vms: 0,
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_table_is_what_its_name_says() {
+        let (mut small, mut large) = (plain(2, 0), plain(3, 0));
+        large.identity.cpu = 200;
+        (small.outcome, large.outcome) = ([Some(used(20.0)), Some(used(30.0))], [Some(used(40.0)), Some(used(60.0))]);
+        let case = busy();
+        let mut evaluation = nothing();
+        score(&mut evaluation, &found(), &[&small, &large], &[&case, &plain(4, 0)]);
+        let row = |row: usize, horizon: usize, peak: bool, resource: Resource| {
+            evaluation.errors(row, horizon, peak, resource).pairs.clone()
+        };
+        let cpu = |horizon: usize, peak: bool| -> Vec<Vec<(f32, f32)>> {
+            (0..ROWS).map(|at| row(at, horizon, peak, Resource::Cpu)).collect()
+        };
+        let expected = |rows: [f32; ROWS], used: f32| rows.map(|estimated| vec![(estimated, used)]);
+        // after nine hours the own history is trusted for three quarters, and its class for the rest
+        let (level, peak) = (0.75 * 40.0 + 0.25 * 7.0, 0.75 * 40.0 + 0.25 * 8.0);
+        let near = [100.0, 30.0, 20.0, 25.0, 100.0, 20.0, 3.0, 7.0, 11.0, 12.0, 13.0, 14.0, level];
+        assert_eq!(cpu(0, false), expected(near, 50.0));
+        let high = [100.0, 31.0, 21.0, 26.0, 100.0, 21.0, 4.0, 8.0, 12.0, 13.0, 14.0, 15.0, peak];
+        assert_eq!(cpu(0, true), expected(high, 51.0));
+        let far = [100.0, 45.0, 30.0, 35.0, 100.0, 30.0, 4.0, 7.0, 11.0, 12.0, 13.0, 14.0, level];
+        assert_eq!(cpu(1, false), expected(far, 60.0));
+        assert_eq!(row(0, 0, false, Resource::Memory), [(100.0, 50.0)]);
+        assert_eq!(row(4, 0, true, Resource::NetIo), [(0.0, 51.0)]);
+        assert_eq!(row(OURS, 0, false, Resource::Memory), [(50.0, 50.0)]);
+    }
+
+    #[test]
+    fn rows_without_an_estimate_are_left_out() {
+        let case = Case { window: None, ..busy() };
+        let mut evaluation = nothing();
+        let mut alone = found();
+        alone.relatives = Default::default();
+        score(&mut evaluation, &alone, &[], &[&case]);
+        let count = |row: usize| evaluation.errors(row, 0, false, Resource::Cpu).pairs.len();
+        assert_eq!((0..ROWS).map(count).collect::<Vec<_>>(), [1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn young_vms_are_estimated_by_their_history_their_class_their_relatives_and_all_of_it() {
+        let mut evaluation = nothing();
+        let case = Case { cut: Some(SPANS[3]), ..busy() };
+        let others = [Case { cut: None, ..case.clone() }, Case { cut: Some(7), ..case.clone() }];
+        let unknown = Case { outcome: [None; 2], ..case.clone() };
+        let short = Case { window: None, cut: Some(SPANS[0]), ..case.clone() };
+        let all = others.iter().chain([&case, &unknown, &short]);
+        score_young(&mut evaluation.young, &found(), all);
+        let pairs = |row: usize, span: usize| evaluation.young[row * SPANS.len() + span].pairs.clone();
+        let of_span = |span: usize| -> Vec<Vec<(f32, f32)>> { (0..YOUNG.len()).map(|row| pairs(row, span)).collect() };
+        let expected = [40.0, 7.0, 25.0, 31.75].map(|estimated| vec![(estimated, 50.0)]);
+        assert_eq!(of_span(3), expected);
+        // without a window relatives have what the class had
+        let alone = [vec![(40.0, 50.0)], vec![], vec![(25.0, 50.0)], vec![(36.25, 50.0)]];
+        assert_eq!(of_span(0), alone);
+        assert!([1, 2, 4, 5].iter().all(|span| of_span(*span).iter().all(Vec::is_empty)));
+        // of one that is asked for by row and length
+        let (row, span) = (1, 3);
+        evaluation.young[row * SPANS.len() + span].add(7.0, 60.0);
+        let score = evaluation.young(row, span).unwrap();
+        assert_eq!((score.count, score.mae), (2, 48.0));
+        assert_eq!(evaluation.young(row, 2), None);
+    }
+
+    #[test]
+    fn rows_have_the_names_of_the_table_and_the_last_is_ours() {
+        assert_eq!(
+            [0, 3, 7, 11, 12].map(name),
+            ["request taken as used", "ours, no history", "class distances, linear", "last 7 days", "ours"]
+        );
+        assert_eq!((ESTIMATORS.len(), OURS + 1), (OURS, ROWS));
+    }
+
+    #[test]
+    fn what_ends_after_the_first_half_is_not_known_when_it_is_fitted() {
+        let mut study = study(8);
+        study.young.clear();
+        study.span = Some((0, 4_000_000));
+        // what the means of classes say of three days, at the moment that is fitted
+        let told = |study: &mut Study, known: i64| {
+            let moment = |index: usize| if index.is_multiple_of(2) { known } else { 3_500_000 };
+            study.cases.iter_mut().enumerate().for_each(|(index, case)| {
+                case.at = moment(index / 2);
+                case.outcome[1] = Some(used(44.0));
+            });
+            let found = evaluate(study, &options(), 1, &|_| {}).unwrap();
+            let means: Vec<f32> = found.errors(6, 1, false, Resource::Cpu).pairs.iter().map(|pair| pair.0).collect();
+            assert!(!means.is_empty());
+            assert_eq!(found.coverage.vms.count, found.errors(OURS, 0, false, Resource::Cpu).pairs.len() as u64);
+            (means.iter().all(|mean| *mean == 44.0), means.iter().all(|mean| *mean == 0.0))
+        };
+        assert_eq!(told(&mut study, 2_000_000 - HORIZONS[1]), (true, false));
+        assert_eq!(told(&mut study, 2_000_000 - HORIZONS[1] + 1), (false, true));
+    }
+
+    #[test]
+    fn young_vms_are_scored_in_the_last_quarter() {
+        let mut study = study(8);
+        let late = study.span.unwrap().1;
+        study.young.retain(|case| case.cut == Some(SPANS[1]));
+        study.young.iter_mut().for_each(|case| case.at = late);
+        let found = evaluate(&study, &options(), 1, &|_| {}).unwrap();
+        let expected = study.young.iter().filter(|case| !is_fitted(case.vm, 3)).count();
+        assert!(expected > 0);
+        assert_eq!(found.young(0, 1).unwrap().count, expected);
+        assert_eq!(found.young(0, 0), None);
     }
 }

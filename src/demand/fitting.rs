@@ -233,6 +233,13 @@ mod tests {
         study.cases[0].thinned = true;
         let (_, level) = members(&study, &|_| true);
         assert!((level - 20.0).abs() < 1.0, "{level}");
+        // where it stands last as well; of two of one moment the first
+        let mut pair = study.clone();
+        pair.cases = vec![study.cases[1].clone(), study.cases[1].clone()];
+        pair.cases[1].traits = of_busy;
+        assert!((members(&pair, &|_| true).1 - 20.0).abs() < 1.0);
+        pair.cases[1].at += 1;
+        assert!((members(&pair, &|_| true).1 - 80.0).abs() < 1.0);
     }
 
     #[test]
@@ -263,5 +270,31 @@ mod tests {
             let (fitted, before) = (found.shares(span, false).own, Fit::default().shares(span, false).own);
             assert!(fitted > 0.95 && before < 0.97, "{span}: {fitted} {before}");
         }
+    }
+
+    #[test]
+    fn without_windows_there_are_no_classes_to_tell_of() {
+        let study = study(&[20.0]);
+        let mut case = study.cases[0].clone();
+        (case.window, case.thinned) = (None, false);
+        let lines = std::cell::RefCell::new(Vec::new());
+        let (classifier, settings) = ("random".to_owned(), BTreeMap::new());
+        let options = Options { classifier, classes: Some(2), settings, seed: 3 };
+        let found = fit(&[&case], &[], &options, &|line| lines.borrow_mut().push(line.to_owned())).unwrap();
+        assert_eq!((found.windows, found.class_means.len(), found.fitting.calibration.is_none()), (0, 0, true));
+        assert_eq!(found.relatives.map(|groups| groups["everyone"].vms), [1, 1]);
+        assert_eq!(
+            lines.into_inner(),
+            ["fitting random on 0 windows", "fitting classes to resources", "fitting own histories"]
+        );
+    }
+
+    #[test]
+    fn means_are_by_resource_of_levels_and_of_peaks() {
+        let of = |level: f64, peak: f64| Outcome {
+            level: Comparable::from_fn(|resource| level + resource as usize as f64),
+            peak: Comparable::from_fn(|resource| peak + resource as usize as f64),
+        };
+        assert_eq!(mean([of(10.0, 40.0), of(20.0, 50.0), of(60.0, 90.0)].into_iter()), Some(of(30.0, 60.0)));
     }
 }

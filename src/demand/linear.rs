@@ -106,7 +106,7 @@ impl Ridge {
     /// the ridge. Inputs that vary by less than rounding get no weight.
     #[must_use]
     pub fn fit(inputs: &[Vec<f64>], outcomes: &[Vec<f64>], lambda: f64) -> Vec<Self> {
-        let (count, width) = (inputs.len().max(1) as f64, inputs.first().map_or(0, Vec::len));
+        let (count, width) = (inputs.len() as f64, inputs.first().map_or(0, Vec::len));
         let mean: Vec<f64> = (0..width).map(|j| inputs.iter().map(|row| row[j]).sum::<f64>() / count).collect();
         let deviation: Vec<f64> = (0..width)
             .map(|j| (inputs.iter().map(|row| (row[j] - mean[j]).powi(2)).sum::<f64>() / count).sqrt())
@@ -199,5 +199,71 @@ mod tests {
         let rows = (0..30).map(|i| ([f64::from(i), f64::from(i % 5)], 2.0 * f64::from(i) - 3.0 * f64::from(i % 5)));
         let [a, b] = non_negative(rows);
         assert!(a > 1.5 && b == 0.0, "{a} {b}");
+    }
+
+    #[test]
+    fn a_correction_is_held_back_by_a_share_of_the_mean_square() {
+        // the second input is one above the base, and so is what came: a weight of 4 / (4 + ridge x 4 / 2)
+        let rows: Vec<([f64; 2], f64)> =
+            (0..4).map(|i| ([f64::from(i), f64::from(i) + 1.0], f64::from(i) + 1.0)).collect();
+        let fitted = |count: usize, ridge: f64| {
+            let rows = rows[..count].iter().map(|(x, y)| (x.as_slice(), *y));
+            Correction::none(&[0], 2).fitted(rows, ridge).weights().to_vec()
+        };
+        let near =
+            |found: Vec<f64>, weight: f64| assert!(found[0] == 0.0 && (found[1] - weight).abs() < 1e-12, "{found:?}");
+        near(fitted(4, 1.0), 4.0 / 6.0);
+        near(fitted(4, 4.0), 4.0 / 12.0);
+        // two rows for each input are enough, and without any ridge nothing is found
+        assert_eq!(fitted(3, 1.0), [0.0, 0.0]);
+        assert_eq!(fitted(4, 0.0), [0.0, 0.0]);
+        let infinite = [([1.0, f64::INFINITY], 1.0); 4];
+        let of = Correction::none(&[0], 2).fitted(infinite.iter().map(|(x, y)| (x.as_slice(), *y)), 1.0);
+        assert_eq!(of, Correction::none(&[0], 2));
+    }
+
+    #[test]
+    fn an_estimate_is_the_base_and_so_much_of_what_is_beyond_it() {
+        let correction = Correction::none(&[0, 1], 3).with(&[0.5, 0.25, -2.0]).unwrap();
+        // the base of 10 and 20 is 15: 15 + 0.5 x -5 + 0.25 x 5 - 2 x -3
+        assert_eq!(correction.estimate(&[10.0, 20.0, 12.0]), 19.75);
+        assert_eq!(correction.estimate(&[10.0, 20.0, 99.0]), 0.0, "never negative");
+        assert_eq!(Correction::none(&[0], 2).with(&[1.0]), None);
+        assert_eq!(Correction::none(&[0], 2).with(&[1.0; 3]), None);
+    }
+
+    #[test]
+    fn least_squares_goes_through_what_it_is_given() {
+        let rows = [([1.0, 0.0], 2.0), ([1.0, 1.0], 5.0), ([1.0, 2.0], 8.0)];
+        let [constant, slope] = least_squares(rows.into_iter()).unwrap();
+        assert!((constant - 2.0).abs() < 1e-6 && (slope - 3.0).abs() < 1e-6, "{constant} {slope}");
+        // an input that never comes is open, and gets no weight
+        let [one, none] = least_squares([([2.0, 0.0], 4.0)].into_iter()).unwrap();
+        assert!((one - 2.0).abs() < 1e-6 && none == 0.0, "{one} {none}");
+        assert_eq!(least_squares::<1>([([f64::NAN], 1.0)].into_iter()), None);
+        assert_eq!(least_squares::<1>(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_ridge_holds_slopes_back_and_lets_the_mean_be() {
+        // inputs 0 and 2 have a mean and a deviation of 1; a ridge of 1 halves the slope of 5
+        let inputs = [vec![0.0], vec![2.0]];
+        let fits = Ridge::fit(&inputs, &[vec![10.0, 4.0], vec![20.0, 4.0]], 1.0);
+        assert_eq!(fits.iter().map(|fit| fit.weights.clone()).collect::<Vec<_>>(), [vec![12.5, 2.5], vec![4.0, 0.0]]);
+        assert_eq!(fits[0].estimate(&[4.0]), 22.5);
+        assert_eq!(Ridge::fit(&[], &[], 1.0), []);
+        // what cannot be solved has no slopes
+        let odd = Ridge::fit(&[vec![f64::NAN], vec![1.0]], &[vec![10.0], vec![20.0]], 1.0);
+        assert_eq!((odd[0].weights.len(), odd[0].weights[1]), (2, 0.0));
+    }
+
+    #[test]
+    fn non_negative_weights_are_those_of_least_squares_where_none_is_negative() {
+        let rows = [([1.0, 0.0], 3.0), ([0.0, 2.0], 1.0), ([1.0, 2.0], 4.0)];
+        let [a, b] = non_negative(rows.into_iter());
+        assert!((a - 3.0).abs() < 1e-9 && (b - 0.5).abs() < 1e-9, "{a} {b}");
+        // an input that never comes has no weight, and what is no number has none
+        assert_eq!(non_negative([([0.0, 2.0], 4.0)].into_iter()), [0.0, 2.0]);
+        assert_eq!(non_negative([([f64::INFINITY], 4.0)].into_iter()), [0.0]);
     }
 }

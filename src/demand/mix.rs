@@ -213,4 +213,157 @@ mod tests {
         assert_eq!(demand(Some(&own), asked).unwrap().level, own.level);
         assert_eq!(demand(None, || None), None);
     }
+
+    use super::super::memory::Memory;
+    use crate::model::ids::VmId;
+    use crate::model::sample::VmSample;
+
+    fn of_vms() -> (VmIdentity, ByClass) {
+        let asked = VmIdentity { cpu: 200, memory: 1000, ..VmIdentity::default() };
+        let outcome = Outcome {
+            level: crate::model::comparable::Comparable::from_fn(|_| 10.0),
+            peak: crate::model::comparable::Comparable::from_fn(|_| 25.0),
+        };
+        let found = Classification { distances: vec![1.0, 0.5], class: 1, confidence: 0.5 };
+        (asked, ByClass { found, usage: Some(outcome) })
+    }
+
+    /// Traits of a VM that used 60 % of a core for so many hours.
+    fn traits(hours: i64) -> Traits {
+        let mut memory = Memory::new();
+        let usage = Usage { cpu: 60.0, memory: 500.0, disk_io: Some(9.0), net_io: None };
+        (0..=hours).for_each(|hour| memory.add(&VmSample { vm: VmId(1), at: 3600 * hour, usage }));
+        memory.traits()
+    }
+
+    /// A level and a peak of CPU, and how far they are trusted.
+    fn near(found: &Estimate, level: f64, peak: f64, trust: f64) {
+        let off = [found.level.cpu - level, found.peak.cpu - peak, found.trust - trust];
+        assert!(off.iter().all(|off| off.abs() < 1e-9), "{found:?}");
+    }
+
+    #[test]
+    fn a_class_has_a_share_of_what_a_short_history_does_not_tell() {
+        let (asked, class) = of_vms();
+        let fit = Fit::default();
+        // after nine hours three quarters are the own history, and the rest is the class: 20 % and 50 % of a core
+        let found = learnt(&fit, &traits(9), Some(&asked), Some(&class), PLACEMENT);
+        near(&found, 50.0, 57.5, 1.0);
+        assert!((found.level.memory - 500.0).abs() < 1e-9 && found.level.net_io.is_none(), "CPU alone: {found:?}");
+        assert_eq!(found.class, Some(Class { number: 1, confidence: 0.5 }));
+        // without calibration, or a window, there is the history alone
+        let unknown = ByClass { usage: None, ..class.clone() };
+        let found = learnt(&fit, &traits(9), Some(&asked), Some(&unknown), PLACEMENT);
+        near(&found, 60.0, 60.0, 0.75);
+        assert!(found.class.is_some());
+        let found = learnt(&fit, &traits(9), Some(&asked), None, PLACEMENT);
+        near(&found, 60.0, 60.0, 0.75);
+        assert_eq!(found.class, None);
+        // a VM without a size has no class, and a whole history needs none
+        let sizeless = VmIdentity { memory: 0, ..asked.clone() };
+        let found = learnt(&fit, &traits(9), Some(&sizeless), Some(&class), PLACEMENT);
+        near(&found, 60.0, 60.0, 0.75);
+        assert_eq!(found.class, None);
+        let found = learnt(&fit, &traits(7 * 24), Some(&asked), Some(&class), PLACEMENT);
+        near(&found, 60.0, 60.0, 1.0);
+        assert!(found.class.is_some());
+        // a peak is never below the level
+        let low = Outcome { peak: crate::model::comparable::Comparable::default(), ..class.usage.unwrap() };
+        let found = learnt(&fit, &traits(9), Some(&asked), Some(&ByClass { usage: Some(low), ..class }), PLACEMENT);
+        near(&found, 50.0, 50.0, 1.0);
+    }
+
+    #[test]
+    fn no_fit_may_invent_more_than_was_asked_for_or_seen() {
+        let traits = traits(9);
+        // twice as much as was seen in the last hours, for a fit that has gone wrong
+        let parts = Fit::default().parts();
+        let (shape, _) = parts.array("level", 3).unwrap();
+        let mut weights = vec![0.0; shape.iter().product()];
+        let shape = shape.to_vec();
+        weights[mean::HOUR] = 1.0;
+        let fit = Fit::load(&parts.clone().with("level", &shape, weights)).unwrap();
+        let mut rising = traits;
+        rising.level[Resource::Cpu].as_mut().unwrap()[mean::HOUR] = 500.0;
+        let told = |cpu: i64| {
+            let asked = VmIdentity { cpu, memory: 1000, ..VmIdentity::default() };
+            let found = learnt(&fit, &rising, Some(&asked), None, PLACEMENT);
+            (found.level.cpu.round(), found.peak.cpu.round())
+        };
+        assert_eq!((told(200), told(800)), ((200.0, 200.0), (500.0, 500.0)));
+        // VCPU above CPU: a peak of 60 was seen
+        assert_eq!(told(25), (60.0, 60.0));
+        assert_eq!(learnt(&fit, &rising, None, None, PLACEMENT).level.cpu, 500.0, "nobody knows what it asked for");
+    }
+
+    #[test]
+    fn who_asks_for_nothing_has_no_size() {
+        let asked = |cpu: i64, memory: i64| VmIdentity { cpu, memory, ..VmIdentity::default() };
+        let sized_of = |cpu, memory| sized(Some(&asked(cpu, memory))).is_some();
+        assert!(sized_of(1, 1) && !sized_of(0, 1) && !sized_of(1, 0) && sized(None).is_none());
+    }
+
+    #[test]
+    fn what_is_usual_is_of_a_week_and_its_peak_of_the_horizon() {
+        let mut traits = traits(9);
+        let level = std::array::from_fn(|place| 100.0 + place as f64);
+        let peak = std::array::from_fn(|place| 200.0 + place as f64);
+        (traits.level[Resource::Cpu], traits.peak[Resource::Cpu]) = (Some(level), Some(peak));
+        (traits.level[Resource::Memory], traits.peak[Resource::Memory]) = (Some(level), Some(peak));
+        let told = |horizon: usize| {
+            let found = usual(&traits, horizon);
+            (found.level.cpu, found.level.memory, found.peak.cpu, found.peak.memory, found.level.net_io)
+        };
+        assert_eq!(told(PLACEMENT), (105.0, 105.0, 209.0, 204.0, None));
+        assert_eq!(told(1), (105.0, 105.0, 207.0, 204.0, None));
+    }
+
+    #[test]
+    fn what_was_seen_is_the_larger_of_usual_and_expected_peaks() {
+        let of = |usual: (f64, f64), peak: (f64, f64), samples: u64| {
+            let usage = |(cpu, memory): (f64, f64)| Usage { cpu, memory, ..Usage::default() };
+            seen(&Estimate {
+                level: Usage::default(),
+                peak: usage(peak),
+                usual: Usual { level: Usage::default(), peak: usage(usual) },
+                cpu_deviation: 0.0,
+                sketch: Sketch::default(),
+                trust: 1.0,
+                class: None,
+                samples,
+                last_at: 0,
+            })
+        };
+        let expected = Seen { cpu: 9.0, memory: 8.0, coverage: PEAK, samples: ENOUGH, days: None };
+        assert_eq!(of((9.0, 3.0), (4.0, 8.0), ENOUGH), Some(expected));
+        assert_eq!(of((9.0, 3.0), (4.0, 8.0), ENOUGH - 1), None);
+    }
+
+    #[test]
+    fn peaks_and_sketches_are_mixed_as_levels_are() {
+        let own = Estimate {
+            level: usage(20.0),
+            peak: usage(30.0),
+            usual: Usual::default(),
+            cpu_deviation: 4.0,
+            sketch: Sketch::common(8.0),
+            trust: 0.25,
+            class: None,
+            samples: ENOUGH,
+            last_at: 0,
+        };
+        let theirs = |peak: f64| Demand {
+            level: usage(100.0),
+            peak: usage(peak),
+            cpu_deviation: 20.0,
+            sketch: Sketch::common(16.0),
+            source: Source::Size,
+            class: None,
+        };
+        let mixed = demand(Some(&own), || Some(theirs(120.0))).unwrap();
+        assert_eq!((mixed.peak.cpu, mixed.sketch), (0.25 * 30.0 + 0.75 * 120.0, Sketch::common(14.0)));
+        assert_eq!(mixed.level.memory, 1e5, "CPU alone");
+        let mixed = demand(Some(&own), || Some(theirs(0.0))).unwrap();
+        assert_eq!((mixed.level.cpu, mixed.peak.cpu), (80.0, 80.0));
+    }
 }

@@ -166,4 +166,109 @@ mod tests {
         assert_eq!(of(&host(&[1, 2], 0, 0), Some((180.0, 1100.0))), (230.0, 2100.0, Basis::Monitoring));
         assert_eq!(of(&host(&[1, 2], 0, 0), Some((100.0, 900.0))), (200.0, 2000.0, Basis::History));
     }
+
+    use super::super::observed::tests::{host, known, snapshot};
+    use crate::model::snapshot::{Candidates, Stay, Vm};
+    use crate::model::units::{Cpu, Memory};
+    use std::sync::Arc;
+
+    /// Hosts 1 (VMs 5 and 6) and 2 (VM 7), whose samples are of second 1000 and show 300 % and 100 %. Of VM 5 there is
+    /// a history of 100 %, VM 6 uses 70 % now and will 90 %, VM 7 is only asked for: 100 %.
+    fn cluster(change: &dyn Fn(&mut Snapshot)) -> Demands {
+        let vm = |id: i32, on: i32| {
+            let mut vm = Vm::plain(VmId(id), Cpu(100), Memory(1000));
+            (vm.state, vm.host) = (VmState::Active, Some(HostId(on)));
+            vm
+        };
+        let mut six = vm(6, 1);
+        let now = |cpu: f64| Usage { cpu, memory: 400.0, disk_io: Some(8.0), net_io: Some(3.0) };
+        let sample = VmMonitoring {
+            timestamp: 1000,
+            current: Some(now(70.0)),
+            forecast: Some(now(90.0)),
+            ..VmMonitoring::default()
+        };
+        six.monitoring = Some(Box::new(sample));
+        let vms = vec![vm(5, 1), six, vm(7, 2)];
+        let none: Arc<[u32]> = Arc::new([]);
+        let of = |vm: usize| Candidates { vm, hosts: none.clone(), datastores: none.clone(), nics: Vec::new() };
+        let hosts = vec![host(1, 5..7, 300, 1000), host(2, 7..8, 100, 1000)];
+        let mut snapshot = Snapshot { vms, candidates: (0..3).map(of).collect(), ..snapshot(hosts) };
+        change(&mut snapshot);
+        let recall = Recall { now: 1000, estimates: [(VmId(5), known(100.0, 3.0))].into(), ..Recall::default() };
+        demands(&snapshot, &recall, 600, 0.5)
+    }
+
+    fn cpu(found: &Demands) -> ([f64; 3], [f64; 2]) {
+        ([0, 1, 2].map(|vm| found.vms[vm].level.cpu), [0, 1].map(|host| found.hosts[host].usage.cpu))
+    }
+
+    #[test]
+    fn history_comes_before_samples_and_samples_before_requests() {
+        let found = cluster(&|_| ());
+        assert_eq!(cpu(&found), ([100.0, 80.0, 100.0], [300.0, 100.0]));
+        assert_eq!(
+            found.vms.iter().map(|vm| vm.source).collect::<Vec<_>>(),
+            [Source::History, Source::Monitoring, Source::Request]
+        );
+        assert_eq!((found.vms[1].peak.cpu, found.vms[1].level.disk_io), (80.0, Some(8.0)));
+        let bases: Vec<Basis> = found.hosts.iter().map(|host| host.basis).collect();
+        assert_eq!(bases, [Basis::Monitoring, Basis::History], "nothing is beyond what is asked for on the second");
+        assert_eq!((found.hosts[0].usage.disk_io, found.hosts[0].usage.net_io), (Some(8.0), Some(3.0)));
+        assert_eq!(found.hosts[0].spread.deviation(), 3.0);
+        // a sample that is too old tells nothing, of a VM or of a host
+        let old = cluster(&|snapshot| snapshot.taken_at = 1601);
+        assert_eq!(cpu(&old), ([100.0, 100.0, 100.0], [200.0, 100.0]));
+        let known_by_history = cluster(&|snapshot| {
+            let sample = snapshot.vms[1].monitoring.clone();
+            snapshot.vms[0].monitoring = sample;
+        });
+        // 100 % by history and 90 % by the forecast
+        assert_eq!(known_by_history.vms[0].level.cpu, 95.0);
+    }
+
+    #[test]
+    fn a_sample_shows_a_vm_where_it_was_when_it_was_taken() {
+        let stays = |of: &'static [(i32, i64)]| {
+            let all = of.iter().map(|(host, began)| Stay { host: HostId(*host), began: *began, ended: 0 });
+            let all: Vec<Stay> = all.collect();
+            cpu(&cluster(&|snapshot| snapshot.vms[0].stays.clone_from(&all))).1
+        };
+        // there at the moment of the sample: 120 % are beyond the 180 % of both
+        assert_eq!(stays(&[(1, 1000)]), [300.0, 100.0]);
+        // it came a second later, and what the sample shows is beyond VM 6 alone
+        assert_eq!(stays(&[(1, 1001)]), [400.0, 100.0]);
+        // it came from host 2, whose sample shows it
+        assert_eq!(stays(&[(2, 1), (1, 1001)]), [400.0, 100.0]);
+        let beyond = |began: i64| {
+            let stays = vec![Stay { host: HostId(2), began: 1, ended: 0 }, Stay { host: HostId(1), began, ended: 0 }];
+            let found = cluster(&|snapshot| {
+                snapshot.vms[0].stays.clone_from(&stays);
+                snapshot.hosts[1].monitoring.as_mut().unwrap().cpu_used = Cpu(250);
+            });
+            found.hosts[1].usage.cpu
+        };
+        // 250 % of which VM 7 and VM 5 had 200, or of which VM 7 alone had 100
+        assert_eq!((beyond(1001), beyond(1000)), (150.0, 250.0));
+        // it came back to where it was, and its last stay was elsewhere
+        assert_eq!(stays(&[(1, 1), (1, 1001)]), [400.0, 100.0]);
+        assert_eq!(stays(&[(2, 2000)]), [300.0, 100.0]);
+    }
+
+    #[test]
+    fn only_vms_that_run_load_their_host() {
+        let parked = cluster(&|snapshot| snapshot.vms[0].state = VmState::Parked);
+        // the sample of the host shows 220 % beyond VM 6
+        assert_eq!(cpu(&parked).1, [300.0, 100.0]);
+        let unmeasured = |change: &dyn Fn(&mut Snapshot)| {
+            let found = cluster(&|snapshot| {
+                snapshot.hosts[0].monitoring = None;
+                change(snapshot);
+            });
+            (found.hosts[0].usage.cpu, found.hosts[0].basis)
+        };
+        assert_eq!(unmeasured(&|_| ()), (180.0, Basis::History));
+        // of a VM that nobody tells of there is what is allocated
+        assert_eq!(unmeasured(&|snapshot| snapshot.vms[0].state = VmState::Parked), (200.0, Basis::Allocation));
+    }
 }

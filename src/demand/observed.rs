@@ -34,8 +34,10 @@ pub fn demands(snapshot: &Snapshot, recall: &Recall, max_age: i64) -> Demands {
     let typical = Typical::new(snapshot, &demands.hosts);
     for (at, host) in demands.hosts.iter_mut().zip(&snapshot.hosts) {
         let new = newcomers.get(&host.id).unwrap_or(&none);
-        *at = known.host_use(host, *at, new, &typical);
-        for vm in new.iter().filter(|vm| at.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
+        let stated = *at;
+        *at = known.host_use(host, stated, new, &typical);
+        // of a host without a sample all that are listed there are counted already
+        for vm in new.iter().filter(|vm| stated.basis != Basis::Allocation || host.vms.binary_search(vm).is_err()) {
             let demand = known.demand(*vm);
             let more = demand.as_ref().map_or_else(|| known.asked(*vm, host), Demand::planned);
             add(&mut at.usage, &more);
@@ -262,4 +264,4 @@ fn add(sum: &mut Usage, more: &Usage) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -119,4 +119,48 @@ mod tests {
         let wrong: Vec<(f64, f64)> = all.iter().map(|(busy, _)| (*busy, f64::NAN)).collect();
         assert_eq!(fit(&wrong), None);
     }
+
+    #[test]
+    fn a_use_lies_between_two_knots() {
+        for (busy, expected) in [
+            (0.0, [1.0, 0.0, 0.0, 0.0, 0.0]),
+            (0.125, [0.5, 0.5, 0.0, 0.0, 0.0]),
+            (0.5, [0.0, 0.0, 1.0, 0.0, 0.0]),
+            (0.9375, [0.0, 0.0, 0.0, 0.25, 0.75]),
+            (7.0, [0.0, 0.0, 0.0, 0.0, 1.0]),
+            (-7.0, [1.0, 0.0, 0.0, 0.0, 0.0]),
+        ] {
+            assert_eq!(shares(busy), expected, "{busy}");
+        }
+        let curve =
+            Curve { watts: [100.0, 140.0, 180.0, 200.0, 220.4], r2: 1.0, error: 0.0, points: 0, seen: (0.0, 1.0) };
+        assert_eq!((curve.at(0.125), curve.at(0.75), curve.at(2.0)), (120.0, 200.0, 220.4));
+        assert_eq!(curve.attribute(), "POWER_CURVE = \"100,140,180,200,220\"");
+    }
+
+    #[test]
+    fn what_is_told_of_a_fit_is_what_was_measured() {
+        // two uses with watts of 97 and 103, and of 197 and 203: what is off is 3 everywhere
+        let off = |i: usize| if i % 4 < 2 { 3.0 } else { -3.0 };
+        let at = |i: usize| if i.is_multiple_of(2) { (0.25, 100.0 + off(i)) } else { (0.75, 200.0 + off(i)) };
+        let mut measured: Vec<(f64, f64)> = (0..FEWEST).map(at).collect();
+        // none of these is a use or watts
+        measured.extend([(-0.1, 100.0), (1.1, 100.0), (0.5, -1.0), (0.5, f64::INFINITY), (f64::NAN, 100.0)]);
+        let curve = fit(&measured).unwrap();
+        assert_eq!((curve.points, curve.seen), (FEWEST, (0.25, 0.75)));
+        assert!((curve.error - 3.0).abs() < 1e-3, "{curve:?}");
+        // 9 of 2509 are left
+        assert!((curve.r2 - 2500.0 / 2509.0).abs() < 1e-6, "{curve:?}");
+        assert!((curve.watts[0] - 50.0).abs() < 0.5 && (curve.watts[4] - 250.0).abs() < 0.5, "{curve:?}");
+        // nothing varies: nothing is left to explain
+        let still = fit(&[(0.5, 100.0); FEWEST]).unwrap();
+        assert!((still.r2, still.points) == (1.0, FEWEST) && still.error < 1e-6, "{still:?}");
+        assert_eq!(fit(&[(0.5, 100.0); FEWEST - 1]), None);
+        // the edges are uses, and no watts are watts
+        let edges = fit(&[[(0.0, 0.0); FEWEST / 2], [(1.0, 100.0); FEWEST / 2]].concat()).unwrap();
+        assert_eq!((edges.points, edges.seen), (FEWEST, (0.0, 1.0)));
+        // where a line would fall below nothing there is nothing
+        let steep = fit(&points(0.5, 1.0, |busy| 10.0 + 200.0 * (busy - 0.5))).unwrap();
+        assert_eq!(steep.watts[0], 0.0);
+    }
 }

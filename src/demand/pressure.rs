@@ -310,4 +310,127 @@ mod tests {
         assert!((of(1).variance / 2500.0 - 1.0).abs() < 0.02, "{:?}", of(1));
         assert_eq!((of(1).vms, of(1).asked, of(1).young), (2.0, 800.0, 0.0));
     }
+
+    #[test]
+    fn a_day_is_told_by_what_it_was_and_by_the_host() {
+        let cpu = BTreeMap::from([(HostId(1), 1000.0), (HostId(2), 500.0), (HostId(3), 0.0)]);
+        let load = |part: f64, steps: f64| Load {
+            asked: 800.0 * part,
+            expected: 400.0 * part,
+            resources: PerResource::default(),
+            variance: 10_000.0 * part * part,
+            used: 300.0 * part,
+            vms: 2.0,
+            young: 0.5,
+            pressure: 48.0 * part,
+            steps,
+        };
+        let all = [
+            (1, 0, 1.0, 96.0),
+            (1, 1, 0.5, 48.0),
+            (2, 0, 0.25, 96.0),
+            (2, 1, 0.5, 47.0),
+            (3, 0, 1.0, 96.0),
+            (4, 0, 1.0, 96.0),
+        ];
+        let of = |(host, day, part, steps)| ((HostId(host), day * DAY), load(part, steps));
+        let days = Days { days: all.into_iter().map(of).collect() };
+        let found = days.compared(&cpu, &PerResource::from_fn(|_| 1.0)).unwrap();
+        assert_eq!((found.days, found.hosts, found.young, found.most), (3, 2, 0.25, 0.5));
+        assert!((found.mean - (0.5 + 0.5 + 0.125) / 3.0).abs() < 1e-12, "{found:?}");
+        // by hand: shares of 0.8, 0.4, 0.4 of what is asked for and so on
+        let means: Vec<f64> = found.rows.iter().map(|row| row.mean).collect();
+        for (mean, expected) in means.iter().zip([1.6 / 3.0, 0.8 / 3.0, 1.0 / 3.0, 0.6 / 3.0]) {
+            assert!((mean - expected).abs() < 1e-12, "{means:?}");
+        }
+        assert!(found.rows.iter().all(|row| row.rank.is_some_and(|rank| (rank - 0.5).abs() < 1e-12)), "{found:?}");
+        assert_eq!(found.rows.iter().map(|row| row.name).collect::<Vec<_>>(), NAMES);
+        let two = Days { days: all[..2].iter().copied().map(of).collect() };
+        assert_eq!(two.compared(&cpu, &PerResource::default()), None, "two days are too few");
+    }
+
+    #[test]
+    fn vms_count_by_the_share_of_the_day_that_they_were_there() {
+        let asked = VmIdentity { cpu: 400, memory: 1, ..VmIdentity::default() };
+        let sample = |at: i64, cpu: f64| {
+            let usage = Usage { cpu, memory: 1000.0, disk_io: Some(8.0), net_io: None };
+            VmSample { vm: VmId(1), at, usage }
+        };
+        // half of a day; a sample of its last second is of the day before, and one that is no number counts nowhere
+        let samples =
+            [sample(0, 10.0), sample(1, 20.0), sample(DAY, 60.0), sample(DAY, f64::NAN), sample(DAY + 1, 999.0)];
+        let half = Company { steps: 48, ..company(1, 7, 0, 0.25) };
+        let mut days = Days::default();
+        days.add(Some(&asked), &samples, &[half], None);
+        let found = days.days[&(HostId(7), 0)];
+        assert_eq!((found.vms, found.asked, found.used, found.young), (0.5, 200.0, 20.0, 0.0));
+        assert_eq!((found.expected, found.pressure, found.steps), (5.0, 12.0, 48.0));
+        let resources = Resource::ALL.map(|of| found.resources[of]);
+        assert_eq!(resources, [5.0, 500.0, 4.0, 0.0]);
+        // a day without pressure, without steps, or of a VM that nobody knows
+        let mut days = Days::default();
+        let nothing = [Company { pressure: None, ..half }, Company { steps: 0, ..half }];
+        days.add(Some(&asked), &samples, &nothing, None);
+        assert_eq!(days, Days::default());
+        days.add(None, &[], &[half], None);
+        days.add(Some(&asked), &[], &[half], None);
+        let found = days.days[&(HostId(7), 0)];
+        assert_eq!((found.vms, found.asked, found.expected, found.used, found.young), (1.0, 200.0, 200.0, 0.0, 1.0));
+        assert_eq!((found.resources[Resource::Cpu], found.pressure, found.steps), (200.0, 24.0, 96.0));
+    }
+
+    #[test]
+    fn what_vms_felt_is_weighed_by_the_time_that_they_were_there() {
+        let of = |vm, steps, pressure, steal| Company { steps, pressure, steal, ..company(vm, 1, 0, 0.0) };
+        let companies = [
+            of(1, 10, Some(0.5), Some(8.0)),
+            of(2, 30, Some(0.1), None),
+            of(2, 30, None, Some(4.0)),
+            of(3, 10, None, None),
+        ];
+        let found = felt(&companies, |vm| Some(vm.0.min(2) == vm.0));
+        let near = |found: Option<f64>, expected: f64| found.is_some_and(|found| (found - expected).abs() < 1e-12);
+        assert!(near(found[&true].pressure, 0.2) && near(found[&true].steal, 5.0), "{found:?}");
+        assert_eq!(found[&false], Felt { pressure: None, steal: None });
+    }
+
+    #[test]
+    fn weights_are_those_of_the_days_as_shares_of_their_hosts() {
+        let weights = PerResource::from_fn(|of| 1.0 + of as usize as f64);
+        let cpu: BTreeMap<HostId, f64> = (1..=4).map(|host| (HostId(host), 500.0 * f64::from(host))).collect();
+        let mixed = |host: i32, day: i64, of: u64| {
+            let bits = crate::model::chance::mixed(&[u64::from(host.unsigned_abs()), day.unsigned_abs(), of]);
+            crate::model::chance::share(bits)
+        };
+        let (mut days, mut rows) = (Days::default(), Vec::new());
+        for host in 1..=4 {
+            for day in 0..16 {
+                let resources = PerResource::from_fn(|of| 100.0 * mixed(host, day, of as u64));
+                let pressure = mixed(host, day, 9) + resources[Resource::Cpu] / 500.0;
+                let load = Load { resources, pressure: 96.0 * pressure, steps: 96.0, vms: 1.0, ..Load::default() };
+                days.days.insert((HostId(host), day * DAY), load);
+                let mut expected = resources;
+                expected[Resource::Cpu] /= cpu[&HostId(host)];
+                rows.push(HostDay { day: day * DAY, expected, pressure: 96.0 * pressure / 96.0 });
+            }
+        }
+        let found = days.compared(&cpu, &weights).unwrap().weighing;
+        assert!(found.is_some() && found == weighed(&rows, &weights), "{found:?}");
+    }
+
+    #[test]
+    fn each_day_begins_with_what_the_days_before_have_shown() {
+        let asked = VmIdentity { cpu: 400, memory: 1, ..VmIdentity::default() };
+        let sample = |day: i64, cpu: f64| {
+            let usage = Usage { cpu, memory: 1000.0, ..Usage::default() };
+            VmSample { vm: VmId(1), at: day * DAY + 10, usage }
+        };
+        let samples = [sample(0, 10.0), sample(1, 20.0), sample(2, 30.0)];
+        let mut days = Days::default();
+        days.add(Some(&asked), &samples, &[company(1, 7, 1, 0.1), company(1, 7, 2, 0.1)], None);
+        let of = |day: i64| days.days[&(HostId(7), day * DAY)];
+        assert_eq!((of(1).expected, of(1).used, of(2).used), (10.0, 20.0, 30.0));
+        // a day later the newer sample weighs more
+        assert!((15.0..20.0).contains(&of(2).expected), "{:?}", of(2));
+    }
 }

@@ -327,9 +327,9 @@ fn shrink(groups: &[Group]) -> f64 {
     let within = (within / (members - count)).max(0.0);
     let overall = groups.iter().map(|group| group.level[Resource::Cpu]).sum::<f64>() / members;
     let spread: f64 = groups.iter().map(|group| group.vms as f64 * (mean(group) - overall).powi(2)).sum();
-    // the usual estimate of the variance between groups of unequal sizes
+    // the usual estimate of the variance between groups of unequal sizes, which is about one VM at least
     let size = (members - groups.iter().map(|group| (group.vms as f64).powi(2)).sum::<f64>() / members) / (count - 1.0);
-    let between = (spread / (count - 1.0) - within) / size.max(1e-9);
+    let between = (spread / (count - 1.0) - within) / size;
     if between <= 0.0 { SHRINK.1 } else { (within / between).clamp(SHRINK.0, SHRINK.1) }
 }
 
@@ -676,5 +676,297 @@ mod tests {
         };
         assert_eq!(of(&found), (30.0, 40.0, 68.0, Sketch::common((4.0 + 32.0) / 8.0)));
         assert_eq!(of(&between(&wider(), &found, 0.25)), (15.0, 25.0, 92.0, Sketch::common(6.0 + 1.125)));
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+    }
+
+    #[test]
+    fn a_vm_has_groups_from_near_to_wide_and_those_of_its_owner_before_strangers() {
+        let identity = VmIdentity {
+            flavours: " web ".to_owned(),
+            template: Some(4),
+            image: Some(9),
+            owner: Some(7),
+            cpu: 200,
+            memory: 1024,
+            ..VmIdentity::default()
+        };
+        let keys_of = |identity: &VmIdentity| keys(identity).into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+        assert_eq!(
+            keys_of(&identity),
+            [
+                "own-flavour:7/web",
+                "flavour:web",
+                "own-template:7/4",
+                "template:4",
+                "own-image:7/9",
+                "image:9",
+                "owner:7/200/1024",
+                "size:200/1024",
+                "everyone"
+            ]
+        );
+        let sources: Vec<Source> = keys(&identity).into_iter().map(|(source, _)| source).collect();
+        assert_eq!(sources[..3], [Source::Flavour, Source::Flavour, Source::Template]);
+        assert_eq!(sources[5..], [Source::Image, Source::Owner, Source::Size, Source::Everyone]);
+        let own: Vec<bool> = kin(&identity).iter().map(|kin| kin.own).collect();
+        assert_eq!(own, [true, false, true, false, true, false, true, false, false]);
+        let nobodys = VmIdentity { owner: None, flavours: "  ".to_owned(), image: None, ..identity.clone() };
+        assert_eq!(keys_of(&nobodys), ["template:4", "size:200/1024", "everyone"]);
+        let long = VmIdentity { flavours: "x".repeat(101), ..identity };
+        assert_eq!(keys_of(&long)[1], format!("flavour:{}", "x".repeat(100)));
+    }
+
+    #[test]
+    fn relatives_have_a_size_enough_samples_and_half_of_the_trust() {
+        let known = |change: &dyn Fn(&mut (VmIdentity, Estimate))| {
+            let mut one = vm(1, 2, 50.0, ENOUGH);
+            change(&mut one);
+            !groups(&[one]).is_empty()
+        };
+        assert!(known(&|_| ()) && known(&|one| one.1.trust = 0.5));
+        assert!(!known(&|one| one.1.trust = 0.499) && !known(&|one| one.1.samples = ENOUGH - 1));
+        assert!(!known(&|one| one.0.cpu = 0) && !known(&|one| one.0.memory = 0));
+    }
+
+    /// A group of VMs that use so much CPU each.
+    fn group(levels: &[f64]) -> Group {
+        let mut group = Group::default();
+        for level in levels {
+            let level = Comparable::from_fn(|_| *level);
+            join(&mut group, &Member { level, peak: level, sketch: Sketch::common(1.0) });
+        }
+        group
+    }
+
+    #[test]
+    fn a_group_is_the_sum_of_its_members() {
+        let found = group(&[10.0, 30.0]);
+        assert_eq!((found.vms, found.cpu_squares, found.sketch), (2, 1000.0, Sketch::common(2.0)));
+        assert_eq!(Resource::ALL.map(|of| (found.level[of], found.peak[of])), [(40.0, 40.0); 4]);
+    }
+
+    #[test]
+    fn what_holds_a_kind_back_is_the_variance_within_over_that_between() {
+        // within: 2, 2 and 2 over three degrees of freedom; means of 1, 5 and 9 around 5
+        let three = [group(&[0.0, 2.0]), group(&[4.0, 6.0]), group(&[8.0, 10.0])];
+        // between: ((2 x 16 + 2 x 16) / 2 - 2) / 2 = 15; 2 / 15 is less than a half
+        near(shrink(&three), 0.5);
+        let wide = [group(&[0.0, 20.0]), group(&[10.0, 30.0]), group(&[20.0, 40.0])];
+        // within 200; between ((2 x 100 + 2 x 100) / 2 - 200) / 2 = 0: groups tell nothing
+        near(shrink(&wide), 20.0);
+        // within 50; between ((2 x 100 + 2 x 100) / 2 - 50) / 2 = 75
+        let some = [group(&[5.0, 15.0]), group(&[15.0, 25.0]), group(&[25.0, 35.0])];
+        near(shrink(&some), 50.0 / 75.0);
+        // of unequal sizes: means of 2, 8 and 14; (7 - 17 / 7) / 2 = 16 / 7 VMs each
+        let unequal = [group(&[-2.0, 6.0]), group(&[4.0, 12.0]), group(&[10.0, 14.0, 18.0])];
+        let (within, overall) = (96.0 / 4.0, 62.0 / 7.0);
+        let off = |mean: f64| (mean - overall) * (mean - overall);
+        let spread = 2.0 * off(2.0) + 2.0 * off(8.0) + 3.0 * off(14.0);
+        near(shrink(&unequal), within / ((spread / 2.0 - within) / (16.0 / 7.0)));
+        // two groups, and three with two VMs more, are too few
+        near(shrink(&three[..2]), 2.0);
+        near(shrink(&[group(&[0.0, 2.0]), group(&[4.0, 6.0]), group(&[8.0])]), 2.0);
+    }
+
+    #[test]
+    fn each_kind_is_held_back_by_what_its_groups_tell() {
+        let mut all: Vec<(String, Group)> = Vec::new();
+        for (index, levels) in [[5.0, 15.0], [15.0, 25.0], [25.0, 35.0]].iter().enumerate() {
+            all.push((format!("template:{index}"), group(levels)));
+        }
+        all.push(("image:1".to_owned(), group(&[1.0, 2.0])));
+        settle(&mut all);
+        assert_eq!(
+            all.iter().map(|(_, group)| group.shrink).collect::<Vec<_>>(),
+            [50.0 / 75.0, 50.0 / 75.0, 50.0 / 75.0, 2.0]
+        );
+        assert_eq!((kind("own-flavour:7/a:b"), kind("everyone")), ("own-flavour", "everyone"));
+    }
+
+    #[test]
+    fn a_group_of_strangers_is_held_back_by_two_owners_at_least() {
+        let of = |owner: Option<i32>, image: i32, used: f64| {
+            let (identity, estimate) = vm(1, 2, used, 100);
+            (VmIdentity { owner, image: Some(image), template: None, ..identity }, estimate)
+        };
+        // images whose groups differ far more than their VMs do
+        let all = |owners: [Option<i32>; 2]| -> Vec<(VmIdentity, Estimate)> {
+            (0..4).flat_map(|image| owners.map(|owner| of(owner, image, f64::from(image) * 20.0))).collect()
+        };
+        let shrink_of = |owners: [Option<i32>; 2], key: &str| {
+            groups(&all(owners)).into_iter().find(|(known, _)| known == key).map(|(_, group)| group.shrink)
+        };
+        assert_eq!(shrink_of([Some(1), Some(2)], "image:3"), Some(2.0));
+        assert_eq!(shrink_of([None, None], "image:3"), Some(0.5));
+        assert_eq!(shrink_of([Some(1), Some(1)], "image:3"), None);
+        assert_eq!(shrink_of([Some(1), Some(1)], "own-image:1/3"), Some(0.5));
+        assert_eq!(shrink_of([Some(1), None], "image:3"), Some(2.0));
+    }
+
+    #[test]
+    fn of_strangers_each_owner_counts_once_and_the_highest_no_more_than_the_next() {
+        let strangers = |owners: &[(i32, &[f64])], nobodys: &[f64]| Strangers {
+            owners: owners.iter().map(|(owner, levels)| (*owner, group(levels))).collect(),
+            nobodys: group(nobodys),
+        };
+        let told = |of: &Strangers| {
+            let found = of.counted(false).unwrap();
+            (found.vms, Resource::ALL.map(|resource| found.level[resource]), found.peak[Resource::NetIo])
+        };
+        // means of 200, 300 and 700: the last counts as 300
+        let three = strangers(&[(1, &[100.0, 300.0]), (2, &[300.0]), (3, &[700.0, 700.0, 700.0])], &[]);
+        assert_eq!(told(&three), (3, [800.0; 4], 800.0));
+        assert!((three.counted(false).unwrap().sketch[0] - 3.0).abs() < 1e-9);
+        // a CPU and a memory may be in full use, whatever the others do
+        let idle = strangers(&[(1, &[10.0]), (2, &[90.0])], &[]);
+        assert_eq!(told(&idle), (2, [100.0, 100.0, 20.0, 20.0], 20.0));
+        // those without an owner count each for itself, and their mean is one of the means
+        let mixed = strangers(&[(1, &[500.0])], &[200.0, 400.0]);
+        assert_eq!(told(&mixed), (3, [900.0; 4], 900.0));
+        // a single owner is bounded by nobody, and is no group where that is asked
+        let alone = strangers(&[(1, &[500.0, 700.0])], &[]);
+        assert_eq!(told(&alone), (1, [600.0; 4], 600.0));
+        let counts = |of: &Strangers| of.counted(true).is_some();
+        assert_eq!(
+            (counts(&alone), counts(&mixed), counts(&three), counts(&strangers(&[], &[1.0]))),
+            (false, true, true, true)
+        );
+    }
+
+    #[test]
+    fn the_longest_rhythm_of_an_owner_counts_as_long_as_the_next() {
+        let with = |length: f64, vms: i64| Group { vms, sketch: Sketch::common(length), ..Group::default() };
+        let of = |owners: [Group; 3], nobodys: Group| {
+            let found = Strangers { owners: (1..).zip(owners).collect(), nobodys }.counted(false).unwrap();
+            found.sketch[0]
+        };
+        // lengths for a VM of 2, 3 and 8
+        near(of([with(4.0, 2), with(3.0, 1), with(24.0, 3)], Group::default()), 2.0 + 3.0 + 3.0);
+        // beside 10 for a VM of those without an owner
+        near(of([with(4.0, 2), with(3.0, 1), with(24.0, 3)], with(20.0, 2)), 20.0 + 2.0 + 3.0 + 8.0);
+    }
+
+    #[test]
+    fn a_line_through_sizes_is_held_back_and_bounded() {
+        let sized = |sizes: &[(i64, &[f64])]| -> HashMap<String, Group> {
+            sizes.iter().map(|(cpu, levels)| (format!("size:{cpu}/1024"), group(levels))).collect()
+        };
+        let wider = Prior {
+            level: Comparable::from_fn(|_| 20.0),
+            peak: Comparable::from_fn(|_| 30.0),
+            cpu_variance: 9.0,
+            sketch: Sketch::default(),
+        };
+        let of = |groups: &HashMap<String, Group>, cpu: i64| {
+            let mut prior = wider;
+            let identity = VmIdentity { cpu, memory: 1024, ..VmIdentity::default() };
+            let members = Relatives::new(groups).by_size(&identity, &mut prior);
+            (members, prior)
+        };
+        // four of the very size beside half a VM's worth of what is wider
+        let (members, found) = of(&sized(&[(100, &[40.0, 60.0, 40.0, 60.0])]), 100);
+        near(members, 4.0);
+        near(found.level[Resource::Cpu], 20.0 + (200.0 - 80.0) / 4.5);
+        near(found.peak[Resource::DiskIo], 30.0 + (200.0 - 120.0) / 4.5);
+        near(found.cpu_variance, (100.0 * 4.0 + 0.5 * 9.0) / 4.5);
+        // one doubling away each way: no slope
+        let w = (-1.0_f64 / 4.5).exp();
+        let (members, found) = of(&sized(&[(100, &[40.0]), (400, &[60.0])]), 200);
+        near(members, 2.0 * w);
+        near(found.level[Resource::Memory], 20.0 + w * (20.0 + 40.0) / (0.5 + 2.0 * w));
+        near(found.cpu_variance, (100.0 * 2.0 * w + 0.5 * 9.0) / (2.0 * w + 0.5));
+        // on one side alone, half of what a slope could tell is held back: a ridge of 1 beside it
+        let (members, found) = of(&sized(&[(400, &[60.0, 60.0])]), 200);
+        near(members, 2.0 * w);
+        let determinant = (0.5 + 2.0 * w) * (1.0 + 2.0 * w) - 4.0 * w * w;
+        near(found.level[Resource::Cpu], 20.0 + w / determinant * (120.0 - 40.0));
+        near(found.cpu_variance, 0.5 * 9.0 / (2.0 * w + 0.5));
+        // a line invents no CPU beyond all and beyond what VMs of about the size use, and no memory beyond all
+        let steep = sized(&[(100, &[10.0; 9]), (200, &[90.0; 9])]);
+        let (_, found) = of(&steep, 400);
+        near(found.level[Resource::Cpu], 100.0);
+        near(found.level[Resource::Memory], 100.0);
+        near(found.peak[Resource::Cpu], 100.0);
+        near(found.peak[Resource::Memory], 100.0);
+        assert!(found.level[Resource::DiskIo] > 105.0 && found.peak[Resource::DiskIo] > 105.0, "{found:?}");
+        let (_, found) = of(&steep, 50);
+        assert_eq!(Resource::ALL.map(|resource| (found.level[resource], found.peak[resource])), [(0.0, 0.0); 4]);
+        let beyond = sized(&[(100, &[10.0; 9]), (200, &[150.0; 9])]);
+        near(of(&beyond, 400).1.level[Resource::Cpu], 150.0);
+        // nobody is near, or the VM has no size
+        for (groups, cpu) in [(&steep, 1 << 30), (&HashMap::new(), 100), (&steep, 0)] {
+            let (members, found) = of(groups, cpu);
+            assert!(members < 1e-6 && found == wider, "{cpu}: {members} {found:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_compared_in_doublings() {
+        assert_eq!((place(8.0, 1024.0), place(0.0, 1.0), place(1.0, 0.0)), (Some([3.0, 10.0]), None, None));
+        assert_eq!(
+            (size_of("size:8/1024"), size_of("size:8"), size_of("owner:8/1024")),
+            (Some([3.0, 10.0]), None, None)
+        );
+        assert_eq!((size_of("size:x/1024"), size_of("size:8/y"), size_of("size:0/1")), (None, None, None));
+        near(nearness(&[1.0, 0.0, 0.0]), 1.0);
+        near(nearness(&[1.0, 1.5, 0.0]), (-0.5_f64).exp());
+        near(nearness(&[1.0, -1.5, 1.5]), (-1.0_f64).exp());
+    }
+
+    #[test]
+    fn a_prior_goes_from_everyone_to_the_nearest_group() {
+        let identity = VmIdentity { template: Some(4), cpu: 100, memory: 1024, ..VmIdentity::default() };
+        let asked = |more: &[(&str, Group)]| {
+            let mut groups = HashMap::from([(EVERYONE.to_owned(), group(&[20.0, 40.0]))]);
+            groups.extend(more.iter().map(|(key, group)| ((*key).to_owned(), *group)));
+            let (prior, source) = Relatives::new(&groups).prior(&identity).unwrap();
+            (prior.level[Resource::Cpu], prior.cpu_variance, source)
+        };
+        assert_eq!(asked(&[]), (30.0, 100.0, Source::Everyone));
+        // two of the template, held back by two
+        let held = Group { shrink: 2.0, ..group(&[50.0, 50.0]) };
+        assert_eq!(asked(&[("template:4", held)]), (40.0, 50.0, Source::Template));
+        assert_eq!(asked(&[("template:5", held), ("template:4", Group::default())]), (30.0, 100.0, Source::Everyone));
+        // one of the very size: two thirds of the line, and then one beside five
+        let size = group(&[60.0]);
+        let (level, _, source) = asked(&[("size:100/1024", size)]);
+        near(level, (60.0 + 5.0 * (30.0 + 30.0 / 1.5)) / 6.0);
+        assert_eq!(source, Source::Size);
+        // sizes that tell nothing are passed over, though they are the nearest
+        let everyone = |share: f64| Group { sizes_tell: Some(share), ..group(&[20.0, 40.0]) };
+        near(asked(&[("size:100/1024", size), (EVERYONE, everyone(0.0))]).0, 30.0);
+        near(asked(&[("size:100/1024", size), (EVERYONE, everyone(0.5))]).0, (30.0 + level) / 2.0);
+        // VMs of about that size make it more than a guess from one on
+        let near_by = |vms: usize| asked(&[("size:101/1024", group(&vec![60.0; vms]))]).2;
+        assert_eq!((near_by(1), near_by(2)), (Source::Everyone, Source::Size));
+        assert_eq!(Relatives::new(&HashMap::from([(EVERYONE.to_owned(), Group::default())])).prior(&identity), None);
+    }
+
+    #[test]
+    fn a_demand_is_what_relatives_use_of_that_size() {
+        let asked = VmIdentity { cpu: 400, memory: 2000, ..VmIdentity::default() };
+        let prior = Prior {
+            level: Comparable::from_fn(|of| [25.0, 50.0, 7.0, -1.0][of as usize]),
+            peak: Comparable::from_fn(|of| [-3.0, 150.0, -7.0, 9.0][of as usize]),
+            cpu_variance: 16.0,
+            sketch: Sketch::common(3.0),
+        };
+        let found = demand(&prior, Source::Image, &asked);
+        assert_eq!(found.level, Usage { cpu: 100.0, memory: 1000.0, disk_io: Some(7.0), net_io: Some(0.0) });
+        assert_eq!(found.peak, Usage { cpu: 0.0, memory: 2000.0, disk_io: Some(0.0), net_io: Some(9.0) });
+        assert_eq!((found.cpu_deviation, found.sketch, found.source), (16.0, Sketch::common(12.0), Source::Image));
+        let low = Prior { level: Comparable::from_fn(|_| -1.0), ..prior };
+        assert_eq!(demand(&low, Source::Image, &asked).level.memory, 0.0);
+    }
+
+    #[test]
+    fn members_are_those_with_an_estimate_and_an_identity() {
+        let (identity, estimate) = vm(1, 2, 50.0, 9);
+        let estimates = HashMap::from([(VmId(1), estimate), (VmId(2), estimate)]);
+        let found = members(vec![(VmId(1), identity.clone()), (VmId(3), identity.clone())], &estimates);
+        assert_eq!(found, [(identity, estimate)]);
     }
 }

@@ -207,3 +207,163 @@ impl One<'_> {
         }
     }
 }
+
+/// A settled case of a VM of one core and 1000 KiB of which nothing is known, for tests.
+#[cfg(test)]
+pub(super) fn plain(vm: i32, at: i64) -> Case {
+    let identity = VmIdentity { cpu: 100, memory: 1000, ..VmIdentity::default() };
+    let (traits, simple, outcome) = (Memory::new().traits(), [Outcome::default(); 4], [None; 2]);
+    Case { vm: VmId(vm), identity, at, traits, window: None, thinned: false, cut: None, simple, outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+
+    /// Samples of each hour of a range, whose CPU is the hour.
+    fn hourly(hours: std::ops::Range<i64>) -> Vec<VmSample> {
+        let usage = |hour: i64| Usage { cpu: hour as f64, memory: 500.0, disk_io: Some(10.0), net_io: None };
+        hours.map(|hour| VmSample { vm: VmId(7), at: HOUR * hour, usage: usage(hour) }).collect()
+    }
+
+    fn studied(samples: Vec<VmSample>) -> Study {
+        let mut study = Study::default();
+        study.add(VmId(7), &plain(7, 0).identity, samples);
+        study
+    }
+
+    #[test]
+    fn a_case_knows_what_was_before_a_moment_and_what_came_after() {
+        let study = studied(hourly(0..200));
+        assert_eq!(study.span, Some((0, 199 * HOUR)));
+        // each five hours from the second day on, as long as nine hours and twenty minutes are known
+        let moments: Vec<i64> = study.cases.iter().map(|case| case.at / HOUR).collect();
+        assert_eq!(moments, (49..190).step_by(5).collect::<Vec<i64>>());
+        let far = study.cases.iter().filter(|case| case.outcome[1].is_some());
+        assert_eq!(far.map(|case| case.at / HOUR).max(), Some(124), "three days more are known");
+        let case = &study.cases[0];
+        assert_eq!((case.vm, case.traits.samples, case.traits.span, case.cut), (VmId(7), 50, 49 * HOUR, None));
+        let cpu = |of: Outcome| (of.level[Resource::Cpu], of.peak[Resource::Cpu]);
+        // hours 50 to 58, and 50 to 121
+        let [near, far] = case.outcome.map(|outcome| cpu(outcome.unwrap()));
+        assert!((near.0 - 54.0).abs() < 1e-9 && (near.1 - 57.6).abs() < 1e-9, "{near:?}");
+        assert!((far.0 - 85.5).abs() < 1e-9 && (far.1 - 117.45).abs() < 1e-9, "{far:?}");
+        let simple = case.simple.map(|outcome| outcome.level[Resource::Cpu]);
+        assert_eq!(simple, [49.0, 44.5, 37.5, 24.5], "hour 49, 40 to 49, 26 to 49, 0 to 49");
+        let others = [Resource::Memory, Resource::DiskIo, Resource::NetIo];
+        assert_eq!(others.map(|resource| case.simple[0].level[resource]), [50.0, 10.0, 0.0]);
+    }
+
+    #[test]
+    fn a_history_of_two_days_is_settled() {
+        let first = |from: i64| studied(hourly(from..90)).cases[0].at / HOUR;
+        assert_eq!((first(2), first(3)), (49, 54));
+    }
+
+    #[test]
+    fn three_of_five_samples_ahead_are_enough_to_know_what_came() {
+        let without = |gone: std::ops::Range<i64>| {
+            let kept = |sample: &VmSample| !gone.contains(&(sample.at / HOUR));
+            let study = studied(hourly(0..75).into_iter().filter(kept).collect());
+            study.cases.iter().any(|case| case.at == 49 * HOUR)
+        };
+        // six of nine hours are there, and five
+        assert!(without(56..59) && !without(55..59));
+    }
+
+    #[test]
+    fn every_other_case_has_a_window_and_fewer_where_there_are_many_vms() {
+        for (vms, every) in [(0, 2), (1, 2), (150, 2), (151, 4), (300, 4), (301, 6)] {
+            let mut study = Study::of(vms);
+            study.add(VmId(7), &plain(7, 0).identity, hourly(0..200));
+            let kept = study.cases.iter().filter(|case| !case.thinned).map(|case| (case.at / HOUR + 1) / 5 + 1);
+            let expected: Vec<i64> = (11..40).filter(|number| number % every == 0).collect();
+            assert_eq!(kept.collect::<Vec<i64>>(), expected, "{vms}");
+            let starts = study.young.iter().filter(|case| case.cut == Some(1800)).count();
+            assert_eq!(starts, [4, 2, 2][every as usize / 2 - 1], "{vms}");
+        }
+        // five minutes apart there are windows: of those that are not left out
+        let often = |i: i64| VmSample { at: 300 * i, ..hourly(0..1)[0] };
+        let study = studied((0..780).map(often).collect());
+        assert!(study.cases.len() >= 2);
+        assert!(study.cases.iter().all(|case| case.window.is_some() != case.thinned));
+        assert!(study.young.is_empty(), "less than three days are no history of three");
+    }
+
+    #[test]
+    fn young_histories_begin_hours_apart_and_are_cut_at_each_length() {
+        let study = studied(hourly(0..200));
+        let found: Vec<(i64, i64, u64)> =
+            study.young.iter().map(|case| (case.cut.unwrap() / 60, case.at / HOUR, case.traits.samples)).collect();
+        // the length in minutes, the hour that is known last, and samples
+        let of = |begin: i64| {
+            [(30, 0), (60, 1), (180, 2), (540, 8), (1440, 23), (4320, 71)]
+                .map(|(cut, last)| (cut, begin + last, last as u64 + 1))
+        };
+        let mut expected = [0, 41, 82, 123].map(of).concat();
+        // after the last one hardly five hours are known
+        expected.pop();
+        assert_eq!(found, expected);
+        // three days and not a second more are no young history
+        assert_eq!([73, 74].map(|hours| studied(hourly(0..hours)).young.len()), [0, 5]);
+    }
+
+    #[test]
+    fn what_is_no_amount_is_passed_over_and_order_and_repetition_do_not_matter() {
+        let plainly = studied(hourly(0..80));
+        let mut mixed = hourly(0..80);
+        let odd = |cpu: f64, net_io: Option<f64>| VmSample {
+            at: 5 * HOUR + 1,
+            usage: Usage { cpu, net_io, ..mixed[0].usage },
+            vm: VmId(7),
+        };
+        let odd = [odd(f64::NAN, None), odd(-1.0, None)];
+        mixed[3].usage.net_io = Some(-4.0);
+        mixed.reverse();
+        mixed.extend(odd);
+        mixed.push(mixed[10]);
+        let found = studied(mixed);
+        let told = |study: &Study| {
+            let of = |case: &Case| (case.at, case.simple, case.outcome, case.traits.samples);
+            (study.cases.iter().map(of).collect::<Vec<_>>(), study.young.len(), study.span)
+        };
+        assert_eq!(told(&found), told(&plainly));
+        assert!(!plainly.cases.is_empty());
+    }
+
+    #[test]
+    fn the_span_is_that_of_all_vms_with_a_size() {
+        let mut study = Study::default();
+        let asked = plain(7, 0).identity;
+        for (change, hours, span) in [
+            ((100, 1000), 10..20, Some((10, 19))),
+            ((100, 1000), 5..12, Some((5, 19))),
+            ((100, 1000), 8..31, Some((5, 30))),
+            ((0, 1000), 0..99, Some((5, 30))),
+            ((100, 0), 0..99, Some((5, 30))),
+            ((100, 1000), 0..0, Some((5, 30))),
+        ] {
+            let identity = VmIdentity { cpu: change.0, memory: change.1, ..asked.clone() };
+            study.add(VmId(7), &identity, hourly(hours));
+            assert_eq!(study.span.map(|(first, last)| (first / HOUR, last / HOUR)), span);
+        }
+        assert!(study.cases.is_empty());
+    }
+
+    #[test]
+    fn the_usual_time_between_samples_is_the_middle_one_and_a_second_at_least() {
+        let of = |moments: &[i64]| {
+            let sample = |at: &i64| VmSample { at: *at, ..hourly(0..1)[0] };
+            step(&moments.iter().map(sample).collect::<Vec<_>>())
+        };
+        assert_eq!((of(&[0, 10, 40, 1000]), of(&[0, 10, 40]), of(&[5]), of(&[])), (30.0, 20.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn a_size_is_in_cores() {
+        let identity = VmIdentity { cpu: 250, memory: 4096, ..VmIdentity::default() };
+        assert_eq!(size(&identity), Size { cores: 2.5, memory: 4096.0 });
+    }
+}

@@ -142,4 +142,49 @@ mod tests {
         assert_eq!(weighed(&still, &equal), None, "pressure that never varies");
         assert_eq!(weighed(&[], &equal), None);
     }
+
+    #[test]
+    fn the_last_third_of_the_days_is_held_out_and_must_be_enough() {
+        let equal = PerResource::from_fn(|_| 1.0);
+        let by_cpu = |count: i64| days(count, |of, chance| of[Resource::Cpu] + 0.01 * chance);
+        // fourteen days are enough: of the fifteen the first ten are fitted
+        assert_eq!(weighed(&by_cpu(14), &equal).map(|found| found.held_out), Some(20));
+        assert_eq!(weighed(&by_cpu(15), &equal).map(|found| found.held_out), Some(20));
+        assert_eq!(weighed(&by_cpu(18), &equal).map(|found| found.held_out), Some(24));
+        assert_eq!(weighed(&by_cpu(13), &equal), None);
+        // the same, with a host day of the last third missing
+        assert_eq!(weighed(&by_cpu(15)[..59], &equal), None);
+    }
+
+    #[test]
+    fn weights_are_hundredths_of_the_largest_whatever_the_unit() {
+        let equal = PerResource::from_fn(|_| 1.0);
+        // in units of a whole host: CPU as it is, the others as halves of their mean
+        let of = |times: f64| {
+            let mut given = days(30, |of, _| 0.4 * of[Resource::Cpu]);
+            let mean = |of: Resource, given: &[HostDay]| {
+                let early = given.iter().filter(|day| day.day < 20 * 86_400);
+                early.clone().map(|day| day.expected[of]).sum::<f64>() / early.count() as f64
+            };
+            let (memory, net) = (mean(Resource::Memory, &given), mean(Resource::NetIo, &given));
+            for day in &mut given {
+                day.pressure += 0.2 * 0.5 * day.expected[Resource::Memory] / memory;
+                day.pressure += 0.1 * 0.5 * day.expected[Resource::NetIo] / net;
+                day.expected[Resource::Memory] *= times;
+                // nobody measured a disk
+                day.expected[Resource::DiskIo] = 0.0;
+            }
+            weighed(&given, &equal).unwrap()
+        };
+        let found = of(1.0);
+        assert_eq!(Resource::ALL.map(|of| found.learnt[of]), [1.0, 0.5, 0.0, 0.25]);
+        assert!((found.then - 1.0).abs() < 1e-12 && found.now < 1.0 && found.now > 0.5, "{found:?}");
+        assert_eq!(of(1024.0).learnt, found.learnt);
+    }
+
+    #[test]
+    fn a_little_better_is_chance() {
+        let of = |now: f64, then: f64| Weighing { learnt: PerResource::default(), held_out: 40, now, then };
+        assert!(of(0.5, 0.5625).is_better() && !of(0.5, 0.53125).is_better() && !of(0.0, 0.05).is_better());
+    }
 }

@@ -221,4 +221,48 @@ mod tests {
         assert_eq!(Window::of_samples(&samples, no_size, 900, 3), Err(WindowError::NoSize));
         assert_eq!(Window::from_rows(&[]), Err(WindowError::TooShort(0)));
     }
+
+    #[test]
+    fn a_step_begins_a_second_after_the_one_before_has_ended() {
+        let of = |samples: &[VmSample]| {
+            let window = Window::of_samples(samples, SIZE, 1200, 4).unwrap();
+            window.column(CPU).collect::<Vec<_>>()
+        };
+        let steps = |first: i64| {
+            [sample(first, 2.0), sample(300, 4.0), sample(301, 20.0), sample(900, 40.0), sample(1200, 60.0)]
+        };
+        // at 0 it is of the step before the first, and after 1200 it is too late
+        let mut late = steps(0).to_vec();
+        late.push(sample(1201, 1000.0));
+        assert_eq!(of(&late), [2.0, 10.0, 20.0, 30.0]);
+        assert_eq!(of(&steps(1)), [1.5, 10.0, 20.0, 30.0]);
+        // what is no amount leaves the step to the others in it
+        let odd = [
+            sample(200, f64::NAN),
+            sample(250, -1.0),
+            sample(300, 4.0),
+            sample(600, 20.0),
+            sample(900, 40.0),
+            sample(1200, 60.0),
+        ];
+        assert_eq!(of(&odd), [2.0, 10.0, 20.0, 30.0]);
+        let window = Window::of_samples(&odd, SIZE, 1200, 4).unwrap();
+        assert_eq!((window.size(), window.rows().len()), (SIZE, 4));
+        // without a number of cores there is no share of them
+        for cores in [f64::NAN, -1.0] {
+            let size = Size { cores, ..SIZE };
+            assert_eq!(Window::of_samples(&odd, size, 1200, 4), Err(WindowError::NoSize));
+        }
+    }
+
+    #[test]
+    fn a_third_may_lack_and_two_rows_are_a_window() {
+        let row = Some([0.0; FEATURES]);
+        assert!(Window::from_rows(&[row, row, None]).is_ok() && Window::from_rows(&[row, row]).is_ok());
+        assert_eq!(Window::from_rows(&[row, None]), Err(WindowError::Gaps { gaps: 1, length: 2 }));
+        assert_eq!(Window::from_rows(&[row]), Err(WindowError::TooShort(1)));
+        assert_eq!(Window::from_rows(&[row]).unwrap_err().to_string(), "a window has at least 2 rows, not 1");
+        let many = WindowError::Gaps { gaps: 5, length: 9 }.to_string();
+        assert_eq!(many, "5 of 9 steps have no usable sample; at most a third may lack");
+    }
 }

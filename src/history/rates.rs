@@ -208,4 +208,31 @@ mod tests {
         again.forget_before(100);
         assert_eq!(again.saved().count(), 1);
     }
+
+    #[test]
+    fn edges_of_steps_horizons_and_ages_still_count() {
+        let mut meter = RateMeter::default();
+        meter.sample(&at(100, 0.0, 0.0));
+        assert_eq!(rates(&mut meter, &at(3700, 7200.0, 0.0)), Some((Some(2.0), Some(0.0))), "an hour is no silence");
+        meter.set_horizon(3710);
+        assert_eq!(meter.sample(&at(3711, 9000.0, 0.0)), None);
+        assert_eq!(rates(&mut meter, &at(3710, 7300.0, 5.0)), Some((Some(10.0), Some(0.5))));
+        // what was remembered of the last moment that may be is not forgotten
+        meter.set_horizon(3720);
+        assert_eq!(rates(&mut meter, &at(3720, 7300.0, 5.0)), Some((Some(0.0), Some(0.0))), "nothing was read");
+        meter.forget_before(3720);
+        assert_eq!(meter.saved().count(), 1);
+        meter.forget_before(3721);
+        assert_eq!(meter.saved().count(), 0);
+        // of several the newest, whatever their order, and only amounts
+        let odd = Counters { cpu: Some(-1.0), ..at(300, 7.0, 8.0) };
+        let of = |all: &[Counters]| RateMeter::load(all.iter().copied()).saved().copied().collect::<Vec<_>>();
+        let expected = [Counters { cpu: None, ..odd }];
+        assert_eq!(
+            (of(&[at(200, 1.0, 1.0), odd]), of(&[odd, at(200, 1.0, 1.0)])),
+            (expected.to_vec(), expected.to_vec())
+        );
+        let same = of(&[at(200, 1.0, 1.0), at(200, 2.0, 2.0)]);
+        assert_eq!(same[0].disk, Some(1.0), "of two of the same moment the first");
+    }
 }

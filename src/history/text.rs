@@ -78,4 +78,20 @@ mod tests {
         let json = ascii("{\"name\":\"é\"}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["name"], "é");
     }
+
+    #[test]
+    fn vectors_and_groups_that_are_damaged_are_none() {
+        let named = vec![("kmeans".to_owned(), vec![0.5, 1.0])];
+        assert_eq!(vectors_text(&named).as_deref(), Some("[[\"kmeans\",[0.5,1.0]]]"));
+        assert_eq!((vectors_text(&Vec::new()), vectors("[[\"kmeans\",[0.5,1.0]]]")), (None, named));
+        assert_eq!(vectors("[0.25]"), [(String::new(), vec![0.25])]);
+        assert_eq!((vectors("{"), group("{"), group("")), (Vec::new(), Group::default(), Group::default()));
+        let kept = Group { vms: 3, shrink: 0.5, ..Group::default() };
+        assert_eq!(group(&serde_json::to_string(&kept).unwrap()), kept);
+        assert_eq!(ascii("a\0é🦀"), "a\\u0000\\u00e9\\ud83e\\udd80");
+        assert_eq!(
+            (from_ascii("\\u00e9x\\u00"), from_ascii("a\\uzzzz")),
+            ("éx\\u00".to_owned(), "a\\uzzzz".to_owned())
+        );
+    }
 }

@@ -116,4 +116,23 @@ mod tests {
         let worker = Worker::start(silent, Duration::from_millis(100));
         assert_eq!(worker.ask(|store| store.placements(0)), Err(StoreError::Late("0.1".to_owned())));
     }
+
+    #[test]
+    fn questions_may_wait_and_a_thread_that_ends_says_so() {
+        let mut worker = Worker::start(Box::new(memory), Duration::from_secs(5));
+        let answers = worker.begin(|store| store.placements(0)).unwrap();
+        assert_eq!(worker.wait(&answers), Ok(vec![]));
+        assert_eq!(worker.ask(|_| Err::<(), _>(StoreError::Full)), Err(StoreError::Full));
+        // beyond its time it is late, and a new question has the whole time again
+        worker.deadline = Duration::from_millis(1500);
+        worker.until = Instant::now();
+        let (_never, answers) = channel::<Result<(), StoreError>>();
+        assert_eq!(worker.wait(&answers), Err(StoreError::Late("1.5".to_owned())));
+        worker.renew();
+        assert!(worker.until > Instant::now());
+        assert_eq!(worker.ask(|store| store.placements(0)), Ok(vec![]));
+        let ended = worker.ask(|_| -> Result<(), StoreError> { std::panic::resume_unwind(Box::new(())) });
+        assert_eq!(ended, Err(StoreError::Other("its thread ended".to_owned())));
+        assert_eq!(worker.ask(|store| store.placements(0)), Err(StoreError::Other("its thread ended".to_owned())));
+    }
 }

@@ -152,4 +152,12 @@ mod tests {
         let bare = Credentials::parse("secret").expect_err("no user").to_string();
         assert!(!mistaken.contains("secret") && !bare.contains("secret"), "{mistaken} {bare}");
     }
+
+    #[test]
+    fn a_user_stands_before_the_first_colon() {
+        let of = |text: &str| Credentials::parse(text).map(|found| (found.session, found.user)).ok();
+        assert_eq!(of("  a:b:c\n"), Some(("a:b:c".to_owned(), 1)));
+        assert_eq!((of(":b"), of("ab"), of("")), (None, None, None));
+        assert_eq!(of("a:"), Some(("a:".to_owned(), 1)));
+    }
 }

@@ -163,4 +163,20 @@ mod tests {
             assert_eq!(Endpoint::find(var, conf).expect("an address").url(), url);
         }
     }
+
+    #[test]
+    fn a_port_of_nothing_and_an_address_of_everybody_are_passed_over() {
+        let of = |conf: &str| listens(conf).map(|found| found.url().to_owned());
+        let url = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            (of(""), of("PORT = 0\n"), of("PORT = x\n"), of("LISTEN_ADDRESS = \"0.0.0.0\"\n")),
+            (None, None, None, None)
+        );
+        assert_eq!(of("PORT = 1\n"), url("http://localhost:1/RPC2"));
+        assert_eq!(of("PORT = 2634\nLISTEN_ADDRESS = \"192.0.2.7\"\n"), url("http://192.0.2.7:2634/RPC2"));
+        assert_eq!(
+            (of("LISTEN_ADDRESS = \"::\"\nPORT = 5\n"), of("LISTEN_ADDRESS = \"::1\"\n")),
+            (url("http://localhost:5/RPC2"), url("http://[::1]:2633/RPC2"))
+        );
+    }
 }

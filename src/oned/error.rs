@@ -110,3 +110,22 @@ impl OnedError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_by_its_code() {
+        let refused = |code: i32| OnedError::Answer {
+            method: "one.vm.info",
+            problem: AnswerError::Refused { code, text: "no".to_owned() },
+        };
+        let told = |error: &OnedError| (error.refuses_us(), error.is_about_the_object());
+        assert_eq!((told(&refused(AUTHENTICATION)), told(&refused(AUTHORIZATION))), ((true, false), (true, false)));
+        assert_eq!((told(&refused(NO_SUCH_OBJECT)), told(&refused(0x1000))), ((false, true), (false, false)));
+        let lost = OnedError::Broken { address: "a".to_owned(), problem: "b".to_owned() };
+        assert_eq!(told(&lost), (false, false));
+        assert_eq!(lost.to_string(), "the connection to oned at a broke off: b; look into oned.log and ask again");
+    }
+}

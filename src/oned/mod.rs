@@ -321,3 +321,36 @@ impl Oned {
         call(method, &all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_told_in_the_numbers_of_oned() {
+        let of = |window: Window| call("m", &[window.param()]);
+        for (window, number) in [
+            (Window::Last, 0),
+            (Window::All, -1),
+            (Window::Seconds(0), 1),
+            (Window::Seconds(7), 7),
+            (Window::Seconds(u32::MAX), i32::MAX),
+        ] {
+            let text = of(window);
+            assert!(text.contains(&format!("<param><value><i4>{number}</i4></value></param>")), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_call_begins_with_who_we_are_and_may_take_longer() {
+        let credentials = Credentials::parse("me:secret").unwrap();
+        let oned = Oned::new(Endpoint::default(), credentials, Limits::default(), None).unwrap();
+        let text = oned.document("one.x", &[Param::Integer(5)]);
+        let expected = "<methodName>one.x</methodName><params><param><value><string>me:secret</string></value></param>\
+                        <param><value><i4>5</i4></value></param></params>";
+        assert!(text.contains(expected), "{text}");
+        let longer = oned.with_more_time(std::time::Duration::from_secs(9));
+        assert_eq!(longer.limits.total, oned.limits.total + std::time::Duration::from_secs(9));
+        assert!(oned.deadline() > Instant::now());
+    }
+}

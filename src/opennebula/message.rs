@@ -97,4 +97,32 @@ mod tests {
         let text = long.strip_prefix("ERROR: 1 ").expect("prefix");
         assert!(text.chars().count() <= MAX_TEXT && text.ends_with("..."), "{text}");
     }
+
+    #[test]
+    fn a_text_is_cut_at_a_word_that_ends_near() {
+        let (full, long) = ("x".repeat(MAX_TEXT), "x".repeat(MAX_TEXT + 1));
+        assert_eq!((shortened(&full), shortened(&long)), (full, format!("{}...", "x".repeat(147))));
+        let word = |at: usize| format!("{} {}", "x".repeat(at), "y".repeat(200));
+        assert_eq!(shortened(&word(100)), format!("{}...", "x".repeat(100)));
+        // in the first half it is not near
+        assert_eq!(shortened(&word(74)), format!("{}...", "x".repeat(74)));
+        assert_eq!(shortened(&word(73)), format!("{} {}...", "x".repeat(73), "y".repeat(73)));
+        assert_eq!(general("INFO", &"z".repeat(401)), format!("INFO: {}", "z".repeat(400)));
+        assert_eq!(shown("a \"b\" \\ c\nd"), "a 'b' / c d");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_told_in_another_way() {
+        for c in [
+            '\n', '\u{1b}', '\u{7f}', '\u{61c}', '\u{feff}', '\u{200b}', '\u{200f}', '\u{2028}', '\u{202e}',
+            '\u{2060}', '\u{206f}',
+        ] {
+            assert!(is_obeyed(c), "{c:?}");
+        }
+        for c in ['a', ' ', 'é', '\u{200a}', '\u{2010}', '\u{2027}', '\u{202f}', '\u{2070}'] {
+            assert!(!is_obeyed(c), "{c:?}");
+        }
+        assert_eq!(safe_json("{\n\"a\": \"\u{202e}é\t\"}"), "{\n\"a\": \"\\u202eé\\u0009\"}");
+        assert_eq!((safe("]]>]] >"), safe("a]>")), ("]] >]] >".to_owned(), "a]>".to_owned()));
+    }
 }

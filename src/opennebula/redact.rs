@@ -90,4 +90,32 @@ mod tests {
             assert!(found.contains(stays), "{stays}: {found}");
         }
     }
+
+    fn kept_of(xml: &str) -> Option<String> {
+        let mut text = String::new();
+        redacted(xml, &mut |piece| text.push_str(piece)).then_some(text)
+    }
+
+    #[test]
+    fn private_sections_are_emptied_but_for_what_decides() {
+        let xml = "<VM><ID>3</ID><!-- x --><TEMPLATE><CPU>1</CPU><CONTEXT><KEY>secret</KEY>text<A/><B><![CDATA[c]]></B></CONTEXT></TEMPLATE>\
+                   <USER_TEMPLATE><SCHED_RANK>r</SCHED_RANK><oneaio_X>y</oneaio_X><FLAVOURS>web</FLAVOURS><MINE><SCHED_Y>z</SCHED_Y></MINE>\
+                   <sched_e/><ERROR><![CDATA[no]]></ERROR></USER_TEMPLATE></VM>";
+        let expected = "<VM><ID>3</ID><!-- x --><TEMPLATE><CPU>1</CPU><CONTEXT></CONTEXT></TEMPLATE>\
+                        <USER_TEMPLATE><SCHED_RANK>r</SCHED_RANK><oneaio_X>y</oneaio_X><FLAVOURS>web</FLAVOURS>\
+                        <sched_e/><ERROR><![CDATA[no]]></ERROR></USER_TEMPLATE></VM>";
+        assert_eq!(kept_of(xml).as_deref(), Some(expected));
+        for name in ["SCHED_", "ONEAIO_A", "rank", "REQUIREMENTS", "ONEDRS_BLOCKED", "USER_PRIORITY"] {
+            assert!(kept(name), "{name}");
+        }
+        assert!(!kept("PASSWORD") && !kept("MY_SCHED_") && !kept("RANKS"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_to_its_end_is_not_kept() {
+        for xml in ["<VM>", "<VM><CONTEXT>", "<VM></TEMPLATE>", "<VM><USER_TEMPLATE><A></VM>", "<VM"] {
+            assert_eq!(kept_of(xml), None, "{xml}");
+        }
+        assert_eq!(kept_of("<VM/>").as_deref(), Some("<VM/>"));
+    }
 }

@@ -143,4 +143,29 @@ mod tests {
         );
         assert_eq!(Comparison::default().remarks().lines().count(), 1);
     }
+
+    #[test]
+    fn waits_count_of_vms_that_both_placed_and_rules_are_counted_by_side() {
+        let mut compared = Comparison { span: Some((100, 86_500)), unreadable: 1, ..Comparison::default() };
+        assert!(compared.is_empty());
+        compared.verdict.before.requests = 1;
+        assert!(!compared.is_empty());
+        assert_eq!(compared.rows().last().unwrap()[0], "rules broken", "nobody was placed by both");
+        let waits = [(1, (100, [Some(160), Some(130)])), (2, (200, [Some(220), Some(290)])), (3, (0, [Some(9), None]))];
+        compared.waits = waits.into_iter().map(|(vm, one)| (VmId(vm), one)).collect();
+        compared.breaches =
+            [BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 3)]), BTreeMap::from([("a".to_owned(), 1)])];
+        let rows = compared.rows();
+        assert!(rows.len() == 9 && rows.iter().all(|row| row[0] != "migrations"), "{rows:?}");
+        assert_eq!(rows[7], ["rules broken", "5", "1", "-4"].map(str::to_owned));
+        // 60 and 20 seconds, and 30 and 90
+        let waited = ["mean wait of the 2 VMs that both placed", "40 s", "60 s", "+20 s"];
+        assert_eq!(rows[8], waited.map(str::to_owned));
+        let found = compared.json();
+        assert_eq!(found["rules_broken"], json!({ "answered": 5, "oneaio": 1 }));
+        assert_eq!(found["waited"], json!({ "vms": 2, "answered": 40.0, "oneaio": 60.0 }));
+        assert_eq!((&found["unreadable"], &found["days"]), (&json!(1), &json!(1.0)));
+        assert_eq!(found["answered"]["requests"], 1);
+        assert_eq!(Comparison::default().json()["waited"], Value::Null);
+    }
 }

@@ -154,3 +154,49 @@ pub fn newest(file: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Option<Val
     let entries = bytes.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     Ok(entries.into_iter().find(|entry| wanted(entry)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_the_newest_that_is_wanted_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("decisions.jsonl");
+        let of = |vm: i64| newest(&file, |entry| entry["vm"] == vm).unwrap();
+        assert_eq!(of(1), None, "there is no log yet");
+        for (vm, at) in [(1, 10), (2, 20), (1, 30)] {
+            write(&file, &json!({ "vm": vm, "at": at })).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "{\"at\":10,\"vm\":1}\n{\"at\":20,\"vm\":2}\n{\"at\":30,\"vm\":1}\n"
+        );
+        assert_eq!((of(1).unwrap()["at"].clone(), of(2).unwrap()["at"].clone(), of(3)), (json!(30), json!(20), None));
+        // what a full disk has cut is left behind
+        let whole = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{whole}{{\"vm\":9,\"a")).unwrap();
+        assert!(cut(&File::open(&file).unwrap()).unwrap());
+        write(&file, &json!({ "vm": 4 })).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, format!("{whole}{{\"vm\":9,\"a\n{{\"vm\":4}}\n"));
+        assert!(!cut(&File::open(&file).unwrap()).unwrap());
+        assert_eq!((of(9), of(4).is_some(), of(2).is_some()), (None, true, true));
+        std::fs::write(&file, "").unwrap();
+        assert!(!cut(&File::open(&file).unwrap()).unwrap());
+        assert!(newest(folder.path(), |_| true).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn the_log_is_where_the_settings_say() {
+        let mut settings = Settings::default();
+        settings.operate.decision_log = Destination::None;
+        assert_eq!(file(&settings), None);
+        settings.operate.decision_log = Destination::File("/a/b".into());
+        assert_eq!(file(&settings), Some("/a/b".into()));
+        let folder = tempfile::tempdir().unwrap();
+        settings.operate.decision_log = Destination::File(folder.path().join("log"));
+        append(&settings, &json!({ "vm": 1 }));
+        assert_eq!(std::fs::read_to_string(folder.path().join("log")).unwrap(), "{\"vm\":1}\n");
+    }
+}

@@ -127,3 +127,81 @@ fn actions(xml: &str) -> BTreeMap<i64, String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(vm: &str, operation: &str, host: &str, nics: &[&str]) -> String {
+        let nics: String =
+            nics.iter().map(|id| format!("<NIC><NIC_ID>0</NIC_ID><NETWORK_ID>{id}</NETWORK_ID></NIC>")).collect();
+        format!(
+            "<ACTION><VM_ID>{vm}</VM_ID><OPERATION>{operation}</OPERATION><HOST_ID> {host} </HOST_ID><DS_ID>100</DS_ID>{nics}</ACTION>"
+        )
+    }
+
+    #[test]
+    fn plans_are_compared_vm_by_vm() {
+        let expected =
+            [action("1", "deploy", "5", &[]), action("2", "deploy", "5", &["7", "8"]), action("3", "deploy", "5", &[])];
+        let plan = [
+            action("1", "deploy", "5", &[]),
+            action("2", "deploy", "6", &["7"]),
+            action("4", "live-migrate", "5", &[]),
+        ];
+        let mut found = Vec::new();
+        compare_plans(&expected.concat(), &plan.concat(), &mut found);
+        assert_eq!(
+            found,
+            [
+                "VM 2: expected deploy on host 5, datastore 100, networks 7, 8, got deploy on host 6, datastore 100, networks 7",
+                "VM 3: expected deploy on host 5, datastore 100, got no action",
+                "VM 4: expected no action, got live-migrate on host 5, datastore 100"
+            ]
+        );
+        assert_eq!(actions("<PLAN><ACTION><VM_ID>x</VM_ID></ACTION><ACTION><VM_ID>1</VM_ID></ACTION></PLAN>").len(), 0);
+        let kinds = found.iter().map(|one| kind(one)).collect::<Vec<_>>();
+        assert_eq!(kinds, ["VMs placed elsewhere", "VMs no longer placed", "VMs newly placed"]);
+        assert_eq!(kind("the plan has the same actions in another order or form"), "plans in another order");
+        assert_eq!(kind("newly said: VM 3"), "messages");
+    }
+
+    #[test]
+    fn a_summary_counts_bundles_and_kinds_and_names_the_first_ten() {
+        let mut summary = Summary::default();
+        let differs = ["newly said: x".to_owned(), "VM 1: expected a, got no action".to_owned()];
+        summary.count(Path::new("same"), Some(&[]));
+        summary.count(Path::new("broken"), None);
+        for number in 0..10 {
+            summary.count(Path::new(&format!("b{number}")), Some(&differs));
+        }
+        let named: String = (0..10).map(|number| format!("  differs: b{number}\n")).collect();
+        let text = |all: usize, otherwise: usize| {
+            format!(
+                "bundles {all}: decided as expected 1, otherwise {otherwise}, unusable 1\n  VMs no longer placed: {otherwise}\n  messages: {otherwise}\n{named}"
+            )
+        };
+        assert_eq!(summary.text(), text(12, 10));
+        summary.count(Path::new("last"), Some(&differs));
+        assert_eq!(summary.text(), text(13, 11) + "  and 1 more\n");
+    }
+
+    #[test]
+    fn a_bundle_that_expects_nothing_differs_in_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("request.xml"), "<X/>").unwrap();
+        let of =
+            |plan: &str, messages: &str| differences(&Bundle::open(folder.path()).unwrap(), plan, messages).unwrap();
+        assert_eq!(of("<PLAN/>", "said"), Vec::<String>::new());
+        let (one, two) = (action("1", "deploy", "5", &[]), action("2", "deploy", "5", &[]));
+        std::fs::create_dir(folder.path().join("expected")).unwrap();
+        std::fs::write(folder.path().join("expected/plan.xml"), format!("{one}{two}")).unwrap();
+        std::fs::write(folder.path().join("expected/messages.txt"), "kept\ngone\n").unwrap();
+        assert_eq!(of(&format!("{one}{two}"), "kept\ngone\n"), Vec::<String>::new());
+        assert_eq!(
+            of(&format!("{two}{one}"), "new\nkept\n"),
+            ["the plan has the same actions in another order or form", "no longer said: gone", "newly said: new"]
+        );
+        assert_eq!(of(&one, "gone\nkept"), ["VM 2: expected deploy on host 5, datastore 100, got no action"]);
+    }
+}

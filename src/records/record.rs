@@ -322,4 +322,150 @@ mod tests {
         let places = keys::all().filter(|key| key.help.contains("file") && key.default.contains('/'));
         places.for_each(|key| assert!(decisive(vec![(key.name.to_owned(), String::new())]).is_empty(), "{}", key.name));
     }
+
+    /// The bundles of a folder by name, and those that are hidden.
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn unpacked(file: &Path) -> String {
+        use std::io::Read;
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(fs::File::open(file).unwrap()).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn recording(folder: Option<&Path>, request: &[u8]) -> Recording {
+        let mut settings = Settings::default();
+        settings.operate.record = folder.map_or(Destination::None, |folder| Destination::File(folder.to_owned()));
+        settings.model = Some("/nowhere/model".into());
+        let given = vec![("s_green".to_owned(), "it's".to_owned())];
+        Recording { redact: false, ..Recording::begin("place", given, &settings, request, 1234) }
+    }
+
+    #[test]
+    fn a_bundle_holds_the_request_and_what_belongs_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let into = folder.path().join("bundles");
+        let request = "<SCHEDULER_DRIVER_ACTION/>";
+        let recall = Recall { now: 77, ..Recall::default() };
+        let made =
+            Made { recall: Some(&recall), plan: Some("<PLAN/>"), messages: Some("said"), theirs: Some(b"other") };
+        let bundle = recording(Some(&into), request.as_bytes()).keep(made).unwrap();
+        assert_eq!(bundle, into.join(format!("1234-place-{}-1k", std::process::id())));
+        assert_eq!(
+            names(&bundle),
+            ["README", "answered.xml", "expected", "oneaio.conf", "recall.json.gz", "request.xml.gz"]
+        );
+        assert_eq!(unpacked(&bundle.join("request.xml.gz")), request);
+        assert_eq!(fs::read_to_string(bundle.join("README")).unwrap(), "place request of 1234\n");
+        assert_eq!(fs::read_to_string(bundle.join("oneaio.conf")).unwrap(), "s_green: 'it''s'\n");
+        assert!(unpacked(&bundle.join("recall.json.gz")).contains("\"now\":77"));
+        assert_eq!(fs::read_to_string(bundle.join("answered.xml")).unwrap(), "other");
+        assert_eq!(fs::read_to_string(bundle.join("expected/plan.xml")).unwrap(), "<PLAN/>");
+        assert_eq!(fs::read_to_string(bundle.join("expected/messages.txt")).unwrap(), "said");
+        // what is no document is kept as it came; without an answer nothing is expected
+        let other = folder.path().join("others");
+        let bundle = recording(Some(&other), b"\xff no request").keep(Made::default()).unwrap();
+        assert_eq!(names(&bundle), ["README", "oneaio.conf", "request.b64.gz"]);
+        // a fault is kept where all others are, if that is named
+        let faults = folder.path().join("faults");
+        let text = recording(Some(&faults), request.as_bytes()).keep_fault(Made::default());
+        assert!(text.starts_with(&format!("the request is kept in {}", faults.display())), "{text}");
+        // a request is written once
+        let once = recording(Some(&folder.path().join("once")), request.as_bytes());
+        assert!(once.keep(Made::default()).is_some());
+        assert_eq!(once.keep(Made::default()), None);
+        assert!(recording(None, request.as_bytes()).keep(Made::default()).is_none());
+    }
+
+    #[test]
+    fn requests_that_are_too_large_are_held_only_where_they_will_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = |folder: Option<&Path>, size: usize| {
+            let recording = recording(folder, &vec![b' '; size]);
+            recording.request.into_inner().map(|request| request.len())
+        };
+        assert_eq!((held(None, HELD), held(None, HELD + 1)), (Ok(HELD), Err(HELD + 1)));
+        assert_eq!(held(Some(folder.path()), HELD + 1), Ok(HELD + 1));
+        let large = Recording { request: RefCell::new(Err(40 << 20)), ..recording(None, b"") };
+        let text = large.write(folder.path(), 1, 1, Made::default()).unwrap_err().to_string();
+        let told = "it has 40 MiB, and beyond 16 none is held in memory for this; set record.dir to keep such requests";
+        assert_eq!((text.as_str(), names(folder.path()).len()), (told, 0));
+    }
+
+    #[test]
+    fn a_name_tells_when_by_which_process_and_how_large() {
+        assert_eq!(made("1234-place-77-9k"), Some((1234, 77)));
+        assert_eq!((made(".1234-optimize-77"), made("5-place-1")), (Some((1234, 77)), Some((5, 1))));
+        for odd in ["1234-other-77", "x-place-77", "1234-place-x", "1234-place", "1234", ""] {
+            assert_eq!(made(odd), None, "{odd}");
+        }
+        let size = |name: &str| told_size(&Path::new("/a").join(name));
+        assert_eq!(
+            (size("1-place-7-9k"), size("1-place-7"), size("1-place-7-9"), size("1-place-7-xk")),
+            (Some(9216), None, None, None)
+        );
+        assert_eq!(yaml("a'b"), "'a''b'");
+    }
+
+    #[test]
+    fn the_oldest_bundles_go_beyond_number_and_size_but_never_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |all: &[&str]| {
+            for name in all {
+                fs::create_dir(folder.path().join(name)).unwrap();
+                fs::write(folder.path().join(name).join("f"), [0; 1024]).unwrap();
+            }
+        };
+        let all = ["5-place-1-3k", "40-optimize-1-2k", "300-place-1-1k", "7-place-1"];
+        made(&all);
+        made(&[".9-place-1", "other"]);
+        let found: Vec<String> =
+            bundles(folder.path()).iter().map(|one| one.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        assert_eq!(found, ["5-place-1-3k", "7-place-1", "40-optimize-1-2k", "300-place-1-1k"], "oldest first");
+        assert_eq!(size_of(folder.path()), 6 * 1024);
+        // 1, 2, 1 KiB by its size, 3: all fit
+        rotate(folder.path(), 4, 7 << 10);
+        assert_eq!(bundles(folder.path()).len(), 4);
+        rotate(folder.path(), 4, (7 << 10) - 1);
+        assert_eq!(bundles(folder.path()).len(), 3);
+        rotate(folder.path(), 4, 3 << 10);
+        assert_eq!(bundles(folder.path()).len(), 2);
+        rotate(folder.path(), 1, u64::MAX);
+        rotate(folder.path(), 0, 0);
+        assert_eq!(names(folder.path()), [".9-place-1", "300-place-1-1k", "other"]);
+    }
+
+    #[test]
+    fn what_killed_processes_left_unfinished_is_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!(".5-place-{}", std::process::id());
+        // no process has that number
+        let gone = format!(".5-optimize-{}", u32::MAX);
+        for name in [own.as_str(), gone.as_str(), ".hidden", "5-place-4294967295-1k"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        sweep(folder.path());
+        assert_eq!(names(folder.path()), [own.as_str(), ".hidden", "5-place-4294967295-1k"]);
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_request_is_left_out_of_its_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recording = recording(Some(folder.path()), b"<A><VM><ID>3</ID></VM></A>");
+        recording.redact = true;
+        let bundle = recording.keep(Made::default()).unwrap();
+        assert_eq!(names(&bundle), ["README", "oneaio.conf", "request.xml.gz"]);
+        let mut odd = self::recording(Some(folder.path()), b"\xff no request");
+        odd.redact = true;
+        assert_eq!(odd.keep(Made::default()), None);
+        assert_eq!(names(folder.path()).len(), 1, "nothing of it stays behind");
+        let file = folder.path().join("cut.gz");
+        let text = put_redacted(&file, "<A><VM>").unwrap_err().to_string();
+        assert_eq!(text, "it cannot be read to its end, so nothing can be left out of it (record.redact)");
+    }
 }

@@ -194,4 +194,78 @@ mod tests {
         assert_eq!(of(Tally { grams_per_day: 202.0, ..before }), "worse: a placed VM emits 1 % more");
         assert_eq!(of(Tally { migrations: 1, ..before }), "worse: 1 more migrations");
     }
+
+    #[test]
+    fn each_figure_has_its_row_with_both_sides_and_the_difference() {
+        let tally = |n: usize, x: f64| Tally {
+            requests: n,
+            placements: 4,
+            placed: 10 * n,
+            waiting: n,
+            migrations: 2 * n,
+            objective_sum: 8.0 * x,
+            objective_max: 3.0 * x,
+            fullest_host: 0.25 * x,
+            kwh_per_day: 1.5 * x,
+            grams_per_day: 100.0 * x,
+        };
+        let rows = Verdict { before: tally(3, 1.0), after: tally(2, 2.0) }.rows();
+        assert_eq!(
+            rows,
+            [
+                ["VMs placed", "30", "20", "-10"],
+                ["VMs waiting", "3", "2", "-1"],
+                ["migrations", "6", "4", "-2"],
+                ["largest D, mean of placements", "2.000", "4.000", "+2.000"],
+                ["largest D of all", "3.000", "6.000", "+3.000"],
+                ["fullest host", "25.0 %", "50.0 %", "+25.0 %"],
+                ["energy of placed VMs a day", "1.50 kWh", "3.00 kWh", "+1.50 kWh"],
+                ["emissions of placed VMs a day", "100 gCO2", "200 gCO2", "+100 gCO2"],
+            ]
+            .map(|row| row.map(str::to_owned))
+        );
+        let mut sum = tally(3, 1.0);
+        sum.add(&tally(2, 2.0));
+        let expected = Tally {
+            requests: 5,
+            placements: 8,
+            placed: 50,
+            waiting: 5,
+            migrations: 10,
+            objective_sum: 24.0,
+            objective_max: 6.0,
+            fullest_host: 0.5,
+            kwh_per_day: 4.5,
+            grams_per_day: 300.0,
+        };
+        assert_eq!(sum, expected);
+        sum.add(&Tally { objective_max: 1.0, fullest_host: 0.1, ..Tally::default() });
+        assert_eq!(sum, expected);
+        assert_eq!((expected.objective_mean(), Tally::default().objective_mean()), (3.0, 0.0));
+    }
+
+    #[test]
+    fn both_ways_are_told_and_what_was_nothing_before_is_all_more() {
+        let before = Tally {
+            placements: 1,
+            placed: 4,
+            migrations: 4,
+            objective_sum: 0.0,
+            grams_per_day: 0.0,
+            ..Tally::default()
+        };
+        let of = |after: Tally| Verdict { before, after }.sentence();
+        assert_eq!(of(Tally { objective_sum: 1.0, ..before }), "worse: D rises by 100 %");
+        assert_eq!(of(Tally { grams_per_day: 1.0, ..before }), "worse: a placed VM emits 100 % more");
+        assert_eq!(of(Tally { placed: 3, ..before }), "worse: 1 fewer VMs are placed");
+        assert_eq!(of(Tally { migrations: 1, ..before }), "better: 3 fewer migrations");
+        assert_eq!(
+            of(Tally { placed: 5, migrations: 6, ..before }),
+            "mixed: 1 more VMs are placed; but 2 more migrations"
+        );
+        assert_eq!(
+            of(Tally { placed: 6, migrations: 3, ..before }),
+            "better: 2 more VMs are placed, 1 fewer migrations"
+        );
+    }
 }

@@ -81,3 +81,19 @@ impl Board {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_drawn_once_a_second_at_most() {
+        let board =
+            Board::new(Box::new(|shown, course, stands| format!("{} {} {stands}", shown.is_some(), course.len())));
+        let text = |stands: u32| board.text(&Value::from(stands)).to_string();
+        assert_eq!((text(1), text(2)), ("false 0 1".to_owned(), "false 0 1".to_owned()));
+        // as if a second had gone by
+        lock(&board.drawn).as_mut().unwrap().0 = Instant::now().checked_sub(FRESH).unwrap();
+        assert_eq!((text(3), text(4)), ("false 0 3".to_owned(), "false 0 3".to_owned()));
+    }
+}

@@ -283,4 +283,20 @@ mod tests {
                     (serve.max_dispatch)";
         assert_eq!(both.text(), text);
     }
+
+    #[test]
+    fn who_was_planned_before_the_others_leaves_memory_as_well_as_cpu() {
+        let mut snapshot = snapshot(&[(8, 0)], &[(5, 1, &[0])]);
+        snapshot.hosts[0].memory_allocated = snapshot.hosts[0].memory;
+        let taken = |vm, memory| [Ahead { vm: VmId(vm), host: HostId(10), size: (Cpu(0), Memory(memory)) }];
+        let of = |ahead: &[Ahead]| foresee(&snapshot, &[], ahead, Cycle::default());
+        // without it the host is full for good
+        assert_eq!(of(&[]).nowhere, [VmId(5)]);
+        // before its turn there is room, and after it there is none
+        assert_eq!((of(&taken(6, 1)).unheld, of(&taken(4, 1)).held), (vec![VmId(5)], vec![(VmId(5), HostId(10))]));
+        let elsewhere = [Ahead { vm: VmId(6), host: HostId(99), size: (Cpu(0), Memory(1)) }];
+        assert_eq!(of(&elsewhere).nowhere, [VmId(5)], "a host that is not there");
+        let cycle = Cycle { max_host: None, max_dispatch: Some(3) };
+        assert_eq!(cycle.text(), "in one cycle mm_sched starts at most 3 in all (serve.max_dispatch)");
+    }
 }

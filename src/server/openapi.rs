@@ -176,4 +176,39 @@ mod tests {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
     }
+
+    #[test]
+    fn each_answer_has_the_schema_and_the_faults_of_its_route() {
+        let document = document();
+        for route in ROUTES {
+            let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
+            assert_eq!(operation["summary"], route.summary);
+            let (request, answer) = bodies(route.what);
+            assert_eq!(operation["requestBody"].is_null(), request.is_none(), "{}", route.path);
+            assert_eq!(operation["responses"]["200"]["content"], content(answer));
+            let statuses: Vec<&str> = operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+            let posts = ["200", "400", "408", "413", "415", "500", "503"];
+            let mut expected: Vec<&str> = match route.what {
+                What::Ready => vec!["200", "503"],
+                What::Page => vec!["200", "403"],
+                _ if route.method == "GET" => vec!["200"],
+                _ => posts.to_vec(),
+            };
+            if route.changes() {
+                expected.extend(["401", "403"]);
+            }
+            if matches!(route.what, What::Place | What::SetClassifier) {
+                expected.push("409");
+            }
+            expected.sort_unstable();
+            let mut found = statuses;
+            found.sort_unstable();
+            assert_eq!(found, expected, "{} {}", route.method, route.path);
+            assert_eq!(operation["security"].is_null(), !route.changes(), "{}", route.path);
+            let schema = if route.what == What::Ready { "Ready" } else { "Error" };
+            for status in expected.iter().filter(|status| **status != "200") {
+                assert_eq!(operation["responses"][*status]["content"], content(schema), "{} {status}", route.path);
+            }
+        }
+    }
 }

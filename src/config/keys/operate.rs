@@ -149,3 +149,33 @@ fn destination(text: &str, default: &str) -> Option<Destination> {
 fn whole(text: &str, most: u32) -> Option<u32> {
     text.parse().ok().filter(|number| *number <= most)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_scheduler_is_named_by_its_folder_or_path() {
+        assert_eq!(scheduler("none"), Some(None));
+        for name in ["rank", "/usr/lib/x", "/", "a.b"] {
+            assert_eq!(scheduler(name), Some(Some(name.to_owned())));
+        }
+        for odd in ["", ".hidden", "../x", "a/b", "oneaio"] {
+            assert_eq!(scheduler(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn destinations_and_whole_numbers_are_what_they_say() {
+        assert_eq!(destination("", "/d"), None);
+        assert_eq!(
+            (destination("none", "/d"), destination("/d", "/d")),
+            (Some(Destination::None), Some(Destination::Default))
+        );
+        assert_eq!(destination("/e", "/d"), Some(Destination::File("/e".into())));
+        assert_eq!(
+            (whole("7", 7), whole("0", 7), whole("8", 7), whole("-1", 7), whole("1.5", 7)),
+            (Some(7), Some(0), None, None, None)
+        );
+    }
+}

@@ -131,3 +131,18 @@ fn file(text: &str) -> Result<Option<PathBuf>, &'static str> {
         path => Ok(Some(path.into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_a_least_and_a_most_and_files_a_name() {
+        assert_eq!((seconds("1", 1.0, 9.0), seconds("9", 1.0, 9.0)), (Some(1.0), Some(9.0)));
+        assert_eq!((seconds("0.9", 1.0, 9.0), seconds("9.1", 1.0, 9.0), seconds("x", 1.0, 9.0)), (None, None, None));
+        assert_eq!((file("none"), file("/a")), (Ok(None), Ok(Some("/a".into()))));
+        for odd in ["", "~", "null"] {
+            assert_eq!(file(odd), Err("the name of a file, or none"), "{odd:?}");
+        }
+    }
+}

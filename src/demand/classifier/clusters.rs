@@ -157,4 +157,25 @@ mod tests {
         assert!(best_of(&[[1.0], [1.0]], 2, 2, 7).is_err());
         assert!(best_of::<[f64; 1]>(&[], 1, 2, 7).is_err());
     }
+
+    #[test]
+    fn of_several_starts_the_one_with_the_least_inertia_counts() {
+        let points: Vec<[f64; 1]> = (0..30).map(|i| [f64::from(i * 37 % 101)]).collect();
+        let inertia = |starts: u64, seed: u64| -> f64 {
+            let centroids = best_of(&points, 6, starts, seed).unwrap();
+            points.iter().map(|point| nearest(point, &centroids).1).sum()
+        };
+        let alone: Vec<f64> = (0..30).map(|seed| inertia(1, seed)).collect();
+        for seed in 0..29 {
+            let better = alone[seed].min(alone[seed + 1]);
+            assert!((inertia(2, seed as u64) - better).abs() < 1e-9, "{seed}: {alone:?}");
+        }
+        assert!(alone.iter().any(|one| (one - alone[0]).abs() > 1e-9), "starts differ: {alone:?}");
+    }
+
+    #[test]
+    fn points_that_lie_on_each_other_are_as_well_apart_from_others_as_can_be() {
+        assert_eq!(silhouette(&[[0.0], [0.0], [5.0], [5.0]], &[0, 0, 1, 1]), 1.0);
+        assert_eq!(silhouette::<[f64; 1]>(&[], &[]), 0.0);
+    }
 }

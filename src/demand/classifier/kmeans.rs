@@ -198,4 +198,75 @@ mod tests {
         // never more than there are windows that differ
         assert_eq!(begins, ["3 classes: silhouette ", "4 classes: silhouette ", "5 classes: silhouette "]);
     }
+
+    #[test]
+    fn settings_out_of_range_are_refused_with_the_range() {
+        let windows: Vec<Window> = (0..4).map(|i| window(f64::from(i) * 20.0, i)).collect();
+        let refused = |classes: usize, starts: f64| {
+            let settings = BTreeMap::from([("starts".to_owned(), starts)]);
+            fit("kmeans", &training(&windows, Some(classes), &settings)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!((refused(2, 1.0), refused(4, 100.0)), (Ok(()), Ok(())));
+        for starts in [0.0, 101.0, 1.5, f64::NAN] {
+            let text = format!("starts must be a whole number from 1 to 100, not {starts}");
+            assert_eq!(refused(2, starts), Err(text));
+        }
+        for classes in [0, 201] {
+            assert_eq!(refused(classes, 1.0), Err(format!("classes must be from 1 to 200, not {classes}")));
+        }
+        assert!(refused(200, 1.0).unwrap_err().starts_with("4 different windows are too few for 200 classes"));
+    }
+
+    #[test]
+    fn a_statistic_is_measured_in_its_deviation_or_in_what_is_noise() {
+        let point = |x: f64, disk: f64| [x, x, x, x, x, disk, disk, disk];
+        let scale = deviations(&[point(0.0, 1.0), point(40.0, 1.5)]);
+        assert_eq!(scale, [20.0, 20.0, 20.0, 20.0, 20.0, 0.5, 0.5, 0.5]);
+        assert_eq!(deviations(&[point(3.0, 0.0), point(9.0, 8.0)]), [5.0, 5.0, 5.0, 5.0, 5.0, 4.0, 4.0, 4.0]);
+        assert_eq!(over(&point(40.0, 3.0), &scale), [2.0, 2.0, 2.0, 2.0, 2.0, 6.0, 6.0, 6.0]);
+    }
+
+    #[test]
+    fn classes_are_in_order_of_all_statistics_one_after_another() {
+        let centroid = |cpu: f64, cores: f64| [cpu, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, cores];
+        let given = vec![centroid(5.0, 1.0), centroid(2.0, 9.0), centroid(5.0, 0.0), centroid(2.0, 8.0)];
+        let expected = vec![given[3], given[1], given[2], given[0]];
+        assert_eq!(ordered(given), expected);
+    }
+
+    #[test]
+    fn the_number_of_classes_is_that_of_the_best_silhouette_and_told() {
+        let windows: Vec<Window> = (0..8).map(|i| window([90.0, 5.0, 30.0, 60.0][i as usize % 4], i)).collect();
+        let (none, lines) = (BTreeMap::new(), std::cell::RefCell::new(Vec::new()));
+        let progress = |line: &str| lines.borrow_mut().push(line.to_owned());
+        let fitted = fit("kmeans", &Training { progress: &progress, ..training(&windows, None, &none) }).unwrap();
+        assert_eq!(fitted.distances(&windows[0]).len(), 4);
+        // tried from three on, as far as there are windows
+        let tried: Vec<String> = lines.into_inner();
+        let counts: Vec<&str> = tried.iter().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(counts, ["3", "4", "5", "6", "7", "8"]);
+        assert!(tried.iter().all(|line| line.contains(" classes: silhouette ")), "{tried:?}");
+        // two windows are two classes
+        let fitted = fit("kmeans", &training(&windows[..2], None, &none)).unwrap();
+        assert_eq!(fitted.distances(&windows[0]).len(), 2);
+    }
+
+    #[test]
+    fn damaged_centroids_do_not_load() {
+        let good = |rows: usize| {
+            Parts::default().with("scale", &[COUNT], vec![1.0; COUNT]).with(
+                "centroids",
+                &[rows, COUNT],
+                vec![2.0; rows * COUNT],
+            )
+        };
+        let loaded =
+            |parts: Parts| KMeans::load(&parts).map(|fitted| fitted.centroids.len()).map_err(|e| e.to_string());
+        assert_eq!(loaded(good(3)), Ok(3));
+        let refused = |name: &str| Err(format!("{name} has another form than this program knows"));
+        assert_eq!(loaded(good(0)), refused("centroids"));
+        assert_eq!(loaded(good(3).with("scale", &[7], vec![1.0; 7])), refused("scale"));
+        assert_eq!(loaded(good(3).with("scale", &[8], vec![0.0; 8])), refused("centroids"));
+        assert_eq!(loaded(good(3).with("centroids", &[8, 2], vec![1.0; 16])), refused("centroids"));
+    }
 }

@@ -110,7 +110,7 @@ impl Mc2Pca {
         }
         let columns = (0..FEATURES).filter(|&j| products.iter().any(|product| product[(j, j)] >= CONSTANT)).count();
         if !(1..FEATURES).contains(&ncp) || ncp >= columns {
-            let most = columns.min(FEATURES).saturating_sub(1);
+            let most = columns.saturating_sub(1);
             let text = format!("ncp must be from 1 to {most}: {columns} of the features vary in these windows");
             return Err(FitError::Setting(text));
         }
@@ -258,8 +258,8 @@ fn refill(labels: &mut [usize], nearest: &[(usize, f64)], classes: usize) -> boo
         }
         let takeable = (0..labels.len()).filter(|&index| sizes[labels[index]] > 1 && nearest[index].1 > CONSTANT);
         if let Some(worst) = takeable.max_by(|&a, &b| nearest[a].1.total_cmp(&nearest[b].1)) {
+            // one that was alone in its class is not taken again
             sizes[labels[worst]] -= 1;
-            sizes[class] += 1;
             labels[worst] = class;
             refilled = true;
         }

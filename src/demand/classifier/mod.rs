@@ -211,3 +211,55 @@ pub fn fit(name: &str, training: &Training<'_>) -> Result<Box<dyn Classifier>, F
     }
     (kind.fit)(training)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_the_nearest_and_as_sure_as_it_is_nearer_than_the_next() {
+        let of = |distances: &[f64]| {
+            let found = Classification::of(distances.to_vec());
+            assert_eq!(found.distances, distances);
+            (found.class, found.confidence)
+        };
+        assert_eq!(of(&[4.0, 1.0, 2.0]), (1, 0.5));
+        assert_eq!(of(&[3.0, 3.0]), (0, 0.0));
+        assert_eq!(of(&[0.0, 3.0]), (0, 1.0));
+        assert_eq!(of(&[0.0, 0.0]), (0, 0.0), "on both of them");
+        assert_eq!(of(&[7.0]), (0, 1.0), "there is no other");
+        assert_eq!(of(&[1.0, f64::INFINITY]), (0, 0.0));
+        assert_eq!(of(&[]), (0, 0.0));
+    }
+
+    #[test]
+    fn scaled_values_go_from_none_to_all() {
+        assert_eq!(scaled(&[3.0, 5.0, 4.0]), [0.0, 1.0, 0.5]);
+        for flat in [vec![], vec![2.0, 2.0], vec![1.0, f64::NAN], vec![1.0, f64::INFINITY], vec![-f64::MAX, f64::MAX]] {
+            assert_eq!(scaled(&flat), vec![0.0; flat.len()], "{flat:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused_with_what_there_is() {
+        let fitted = |name: &str, settings: &[&str]| {
+            let settings = settings.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+            let training = Training {
+                windows: &[],
+                seed: 1,
+                classes: Some(2),
+                settings: &settings,
+                progress: &|_| {},
+                checkpoint: None,
+            };
+            fit(name, &training).map(|fitted| fitted.name()).map_err(|error| error.to_string())
+        };
+        assert_eq!(fitted("RANDOM", &[]), Ok("random"));
+        let all = "kmeans, mc2pca, random, idec, idec-soft";
+        assert_eq!(fitted("seed", &[]), Err(format!("\"seed\" is no classifier; there are {all}")));
+        assert_eq!(fitted("random", &["ncp"]), Err("\"ncp\" is no setting of random; it has none".to_owned()));
+        assert_eq!(fitted("mc2pca", &["starts"]), Err("\"starts\" is no setting of mc2pca; it has ncp".to_owned()));
+        let few = "0 different windows are too few for 2 classes: collect for longer, or ask for fewer classes";
+        assert_eq!(fitted("kmeans", &["starts"]), Err(few.to_owned()));
+    }
+}

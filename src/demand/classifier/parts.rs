@@ -100,3 +100,39 @@ fn fits(shape: &[usize], length: usize, axes: usize) -> bool {
 fn finite(values: &[f64]) -> bool {
     values.iter().all(|value| value.is_finite())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lacks_and_what_is_of_another_form_is_named() {
+        let parts = Parts::default()
+            .with_number("five", 5.0)
+            .with_number("none", f64::NAN)
+            .with("wide", &[2, 3], vec![1.0; 6])
+            .with("short", &[2, 3], vec![1.0; 5])
+            .with("odd", &[1], vec![f64::INFINITY])
+            .with("vast", &[usize::MAX, 2], vec![1.0; 6])
+            .with_f32("small", &[2], vec![1.0, 2.0])
+            .with_f32("few", &[3], vec![1.0, 2.0])
+            .with_f32("naught", &[1], vec![f32::NAN]);
+        assert_eq!(parts.number("five"), Ok(5.0));
+        assert_eq!(parts.array("wide", 2), Ok((&[2, 3][..], &[1.0; 6][..])));
+        assert_eq!(parts.array_f32("small", 1), Ok((&[2][..], &[1.0, 2.0][..])));
+        let form = |name: &str| PartsError::Form(name.to_owned());
+        let missing = PartsError::Missing("gone".to_owned());
+        assert_eq!(parts.number("none"), Err(form("none")));
+        for (name, axes) in [("wide", 1), ("wide", 3), ("short", 2), ("odd", 1), ("vast", 2), ("small", 1)] {
+            assert_eq!(parts.array(name, axes), Err(form(name)), "{name} {axes}");
+        }
+        for (name, axes) in [("small", 2), ("few", 1), ("naught", 1), ("wide", 2)] {
+            assert_eq!(parts.array_f32(name, axes), Err(form(name)), "{name} {axes}");
+        }
+        assert_eq!(parts.number("gone"), Err(missing.clone()));
+        assert_eq!(parts.array("gone", 1), Err(missing.clone()));
+        assert_eq!(parts.array_f32("gone", 1), Err(missing.clone()));
+        assert_eq!(missing.to_string(), "it lacks gone");
+        assert_eq!(form("wide").to_string(), "wide has another form than this program knows");
+    }
+}

@@ -94,4 +94,31 @@ mod tests {
         let none = Training { classes: Some(0), ..training };
         assert!(fit("random", &none).is_err());
     }
+
+    #[test]
+    fn there_are_three_classes_and_a_thousand_at_most() {
+        let settings = BTreeMap::new();
+        let fitted = |classes: Option<usize>, seed: u64| {
+            let (windows, progress) = (&[][..], &|_: &str| {});
+            Random::fit(&Training { windows, seed, classes, settings: &settings, progress, checkpoint: None })
+        };
+        let kept = |classes: Option<usize>| fitted(classes, 7).map(|fitted| fitted.classes).map_err(|e| e.to_string());
+        assert_eq!((kept(None), kept(Some(1)), kept(Some(1000))), (Ok(3), Ok(1), Ok(1000)));
+        assert_eq!(kept(Some(1001)), Err("classes must be from 1 to 1000, not 1001".to_owned()));
+        // a number of a model file holds 52 bits
+        assert_eq!(fitted(None, u64::MAX).unwrap().seed, (1 << 52) - 1);
+        assert_eq!(fitted(None, (1 << 52) + 5).unwrap().seed, 5);
+        let loaded = |classes: f64, seed: f64| {
+            Random::load(&Parts::default().with_number("classes", classes).with_number("seed", seed)).is_ok()
+        };
+        assert!(loaded(1.0, 0.0) && loaded(1000.0, 5.0));
+        assert!(!loaded(0.0, 0.0) && !loaded(1001.0, 0.0) && !loaded(3.0, -1.0));
+    }
+
+    #[test]
+    fn windows_that_differ_get_other_numbers_and_so_do_other_seeds() {
+        let window = |cpu: f64| Window::from_rows(&[Some([1.0, 3200.0, cpu, 1.0, 1.0, 0.0, 0.0]); 2]).unwrap();
+        let of = |seed: u64, cpu: f64| Random { classes: 2, seed }.distances(&window(cpu));
+        assert!(of(1, 5.0) != of(1, 6.0) && of(1, 5.0) != of(2, 5.0) && of(1, 5.0)[0] != of(1, 5.0)[1]);
+    }
 }

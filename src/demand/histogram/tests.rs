@@ -278,3 +278,110 @@ fn what_has_faded_away_leaves_no_bucket_behind() {
     assert_eq!(histogram.weights.len(), 1);
     assert!(histogram.percentile(1.0).unwrap() < 2.0);
 }
+
+#[test]
+fn buckets_begin_at_the_floor_and_are_six_percent_wide() {
+    for (measure, floor) in [(Measure::Cpu, 0.1), (Measure::Memory, 1024.0), (Measure::Io, 4096.0)] {
+        assert_eq!((measure.floor(), measure.bounds(0)), (floor, (0.0, floor)));
+        assert_eq!((measure.bucket(floor * 0.999), measure.bucket(floor)), (0, 1));
+        assert!((measure.bounds(3).0 / (floor * 1.06 * 1.06) - 1.0).abs() < 1e-12);
+        let histogram = Histogram::new(measure, 60);
+        assert_eq!((histogram.measure(), histogram.half_life()), (measure, 60));
+    }
+    assert_eq!(Histogram::new(Measure::Cpu, 0).half_life(), 1);
+}
+
+#[test]
+fn a_percentile_is_interpolated_in_its_bucket() {
+    // three of 5 and one of 80, all of one moment
+    let histogram = filled(Measure::Cpu, &[(START, 5.0), (START, 5.0), (START, 80.0), (START, 5.0)]);
+    let bounds = |value: f64| Measure::Cpu.bounds(Measure::Cpu.bucket(value));
+    let ((low, high), above) = (bounds(5.0), bounds(80.0));
+    for (p, expected) in [
+        (0.0, low),
+        (0.25, low + (high - low) / 3.0),
+        (0.75, high),
+        (0.875, f64::midpoint(above.0, above.1)),
+        (1.0, above.1),
+    ] {
+        assert!((histogram.percentile(p).unwrap() / expected - 1.0).abs() < 1e-9, "{p}");
+    }
+}
+
+#[test]
+fn the_largest_amount_is_one_and_its_square_a_number() {
+    let mut histogram = Histogram::new(Measure::Cpu, HALF_LIFE);
+    assert!(histogram.add(START, MOST) && histogram.add(START, 0.0) && !histogram.add(START, MOST * 1.001));
+    assert_eq!((histogram.count(), histogram.mean()), (2, Some(MOST / 2.0)));
+    assert!((histogram.variance().unwrap() / (MOST * MOST / 4.0) - 1.0).abs() < 1e-9);
+    let again = Histogram::from_bytes(&histogram.to_bytes()).unwrap();
+    assert_eq!(again.mean(), histogram.mean());
+    assert!((again.variance().unwrap() / histogram.variance().unwrap() - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_power_of_two_is_exact_and_ends() {
+    for (exponent, expected) in [(0, 1.0), (3, 8.0), (-3, 0.125), (1100, f64::INFINITY), (-1100, 0.0)] {
+        assert_eq!(power_of_two(exponent), expected, "{exponent}");
+    }
+    assert_eq!((power_of_two(i64::MAX), power_of_two(i64::MIN + 1)), (f64::INFINITY, 0.0));
+    assert_eq!((power_of_two(1023), power_of_two(-1074)), (2.0_f64.powi(1023), 5e-324));
+}
+
+#[test]
+fn bytes_are_in_this_order() {
+    let at = i64::from(HALF_LIFE) * 10;
+    let bytes = filled(Measure::Memory, &[(at, 2048.0), (at, 512.0)]).to_bytes();
+    assert_eq!(bytes.len(), 2 + 4 + 8 + 8 + 8 + 8 + 8 + 2 + 2 * 5 + 4);
+    assert_eq!(bytes[..2], [1, 1]);
+    assert_eq!(bytes[2..6], HALF_LIFE.to_le_bytes());
+    assert_eq!(bytes[6..14], 2_u64.to_le_bytes());
+    assert_eq!((&bytes[14..22], &bytes[22..30]), (&at.to_le_bytes()[..], &at.to_le_bytes()[..]));
+    assert_eq!(bytes[30..38], 1280.0_f64.to_le_bytes());
+    assert_eq!(bytes[38..46], (2.0 * 768.0_f64.powi(2)).to_le_bytes());
+    assert_eq!(bytes[46..48], 2_u16.to_le_bytes());
+    let second = [&[12][..], &1.0_f32.to_le_bytes()].concat();
+    assert_eq!((bytes[48], &bytes[53..58]), (0, &second[..]));
+}
+
+#[test]
+fn what_samples_cannot_have_made_is_refused() {
+    let good = filled(Measure::Cpu, &[(START, 5.0), (START + 60, 80.0)]);
+    let read = |change: &dyn Fn(&mut Histogram)| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        Histogram::from_bytes(&changed.to_bytes()).is_ok()
+    };
+    assert!(read(&|_| ()));
+    assert!(read(&|of| of.mean = MOST) && !read(&|of| of.mean = MOST * 1.1) && !read(&|of| of.mean = -1.0));
+    assert!(read(&|of| of.spread = 0.0) && !read(&|of| of.spread = -1.0) && !read(&|of| of.spread = f64::INFINITY));
+    assert!(!read(&|of| of.half_life = 0));
+    assert!(read(&|of| of.span = Some((9, 9))) && !read(&|of| of.span = Some((10, 9))));
+    assert!(!read(&|of| of.weights.clear()) && !read(&|of| of.count = 0));
+    assert!(!read(&|of| of.weights.extend([(200, f64::INFINITY)])));
+    // what is too little to be told is not kept
+    let mut little = good.clone();
+    little.weights.insert(200, 0.4_f64 * 0.5_f64.powi(39));
+    assert_eq!(Histogram::from_bytes(&little.to_bytes()).unwrap().weights.len(), 2);
+    little.weights.insert(200, 0.5_f64.powi(40));
+    assert_eq!(Histogram::from_bytes(&little.to_bytes()).unwrap().weights.len(), 3);
+}
+
+#[test]
+fn buckets_come_in_rising_order_and_have_some_weight() {
+    let bytes = filled(Measure::Cpu, &[(START, 5.0), (START, 80.0), (START, 900.0)]).to_bytes();
+    let read = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = bytes[..bytes.len() - 4].to_vec();
+        change(&mut changed);
+        let sum = bytes::check(&changed);
+        changed.extend(sum.to_le_bytes());
+        Histogram::from_bytes(&changed).is_ok()
+    };
+    // three entries of five bytes from the 48th on
+    assert!(read(&|_| ()));
+    assert!(!read(&|bytes| bytes[53] = bytes[48]) && !read(&|bytes| bytes.swap(48, 58)));
+    assert!(!read(&|bytes| bytes[46] = 2) && !read(&|bytes| bytes[46] = 4));
+    assert!(!read(&|bytes| bytes[49..53].fill(0)));
+    assert!(!read(&|bytes| bytes[1] = 3));
+    assert!(!read(&|bytes| bytes.truncate(bytes.len() - 1)));
+}

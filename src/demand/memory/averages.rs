@@ -49,3 +49,46 @@ impl Averages {
         sound.then_some(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_loses_half_in_each_half_life() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        assert_eq!(decay(0), [1.0; COUNT]);
+        assert_eq!((decay(3600)[0], decay(7200)[0], decay(3 * 3600)[1], decay(7 * 86_400)[5]), (0.5, 0.25, 0.5, 0.5));
+        near(decay(3600)[1], 0.5_f64.powf(1.0 / 3.0));
+        // 10 that has faded to a half, beside 40 that counts wholly
+        let mut averages = Averages::default();
+        assert_eq!(averages.means(), None);
+        averages.add(10.0, &[1.0; COUNT], &[1.0; COUNT]);
+        averages.add(40.0, &[0.5; COUNT], &[1.0; COUNT]);
+        assert_eq!(averages.0, [(45.0, 1.5); COUNT]);
+        assert_eq!(averages.means(), Some([30.0; COUNT]));
+        // and a late one that counts a quarter
+        averages.add(10.0, &[1.0; COUNT], &[0.25; COUNT]);
+        assert_eq!(averages.0, [(47.5, 1.75); COUNT]);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_unless_it_is_no_mean() {
+        let read = |averages: Averages| {
+            let mut bytes = Writer::default();
+            averages.write(&mut bytes);
+            Averages::read(&mut Reader(&bytes.0))
+        };
+        let with = |odd: (f64, f64)| {
+            let mut all = [(45.0, 1.5); COUNT];
+            all[5] = odd;
+            Averages(all)
+        };
+        for sound in [(45.0, 1.5), (0.0, 0.0), (-1.0, 2.0)] {
+            assert_eq!(read(with(sound)), Some(with(sound)));
+        }
+        for odd in [(f64::NAN, 1.0), (1.0, f64::INFINITY), (1.0, -0.5)] {
+            assert_eq!(read(with(odd)), None, "{odd:?}");
+        }
+    }
+}

@@ -90,3 +90,47 @@ impl<'a> Reader<'a> {
         Some(part)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_in_as_few_bytes_as_they_need() {
+        for (value, bytes) in [
+            (0, &[0][..]),
+            (0x7f, &[0x7f]),
+            (0x80, &[0x80, 1]),
+            (300, &[0xac, 2]),
+            (0x3fff, &[0xff, 0x7f]),
+            (0x4000, &[0x80, 0x80, 1]),
+            (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        ] {
+            let mut to = Writer::default();
+            to.short(value);
+            assert_eq!(to.0, bytes, "{value}");
+            let mut from = Reader(bytes);
+            assert_eq!((from.short(), from.0.len()), (Some(value), 0));
+            assert_eq!(Reader(&bytes[..bytes.len() - 1]).short(), None, "{value}");
+        }
+        // what goes on after five bytes is no number
+        assert_eq!(Reader(&[0x80, 0x80, 0x80, 0x80, 0x80, 1]).short(), None);
+    }
+
+    #[test]
+    fn all_kinds_come_back_one_after_another() {
+        let mut to = Writer::default();
+        to.u8(7);
+        to.u16(0x0102);
+        to.u32(0x0304_0506);
+        to.i64(-9);
+        to.f64(0.5);
+        to.part(b"abc");
+        assert_eq!(to.0[..7], [7, 2, 1, 6, 5, 4, 3]);
+        let mut from = Reader(&to.0);
+        assert_eq!((from.u8(), from.u16(), from.u32()), (Some(7), Some(0x0102), Some(0x0304_0506)));
+        assert_eq!((from.i64(), from.f64(), from.part()), (Some(-9), Some(0.5), Some(&b"abc"[..])));
+        assert_eq!((from.u8(), from.u16(), from.u32(), from.i64(), from.part()), (None, None, None, None, None));
+        assert_eq!(Reader(&[4, 0, 0, 0, 1, 2, 3]).part(), None, "it is longer than what is there");
+    }
+}

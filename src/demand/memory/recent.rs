@@ -101,4 +101,30 @@ mod tests {
         add(&mut recent, (10 + LENGTH as i64) * STEP, 50.0);
         assert_eq!(cpu(&recent)[0].0, 12);
     }
+
+    #[test]
+    fn what_is_kept_is_what_was_there_to_three_places() {
+        let mut recent = Recent::default();
+        for step in [3, 4, 9] {
+            let value = |of: crate::model::resource::Resource| (step * 100 + of as i64) as f64;
+            recent.add(step * STEP, PerResource::from_fn(value));
+            recent.add(step * STEP + STEP - 1, PerResource::from_fn(value));
+        }
+        let mut bytes = Writer::default();
+        recent.write(&mut bytes);
+        assert_eq!(bytes.0[..9], [3, 9, 0, 0, 0, 0, 0, 0, 0], "three steps up to the ninth");
+        assert_eq!((bytes.0[9], bytes.0[10], bytes.0[19], bytes.0[29]), (6, 2, 5, 0), "so many before it, and samples");
+        let read = Recent::read(&mut Reader(&bytes.0)).unwrap();
+        assert_eq!(read.0.len(), 3);
+        for (read, kept) in read.steps().zip(recent.steps()) {
+            assert_eq!((read.number, read.count), (kept.number, kept.count));
+            for (resource, value) in kept.values.iter() {
+                assert!((read.values[resource] / value - 1.0).abs() < 3e-4, "{read:?} {kept:?}");
+            }
+        }
+        assert_eq!(Recent::read(&mut Reader(&bytes.0[..bytes.0.len() - 1])), None);
+        let mut nothing = Writer::default();
+        Recent::default().write(&mut nothing);
+        assert_eq!((nothing.0.clone(), Recent::read(&mut Reader(&nothing.0))), (vec![0; 9], Some(Recent::default())));
+    }
 }

@@ -175,4 +175,76 @@ mod tests {
         assert_eq!(short.shape(), None);
         assert_eq!(Rhythm::default().shape(), None);
     }
+
+    fn told(rhythm: &Rhythm) -> Vec<(i64, u16, f64)> {
+        rhythm.0.iter().map(|stretch| (stretch.number, stretch.count, (stretch.mean * 10.0).round() / 10.0)).collect()
+    }
+
+    #[test]
+    fn a_stretch_is_the_mean_of_its_samples_and_a_week_is_kept() {
+        let mut rhythm = Rhythm::default();
+        rhythm.add(10 * STRETCH, 10.0);
+        rhythm.add(11 * STRETCH - 1, 20.0);
+        rhythm.add(12 * STRETCH, 40.0);
+        assert_eq!(told(&rhythm), [(10, 2, 15.0), (12, 1, 40.0)]);
+        // a late one counts in its own stretch, and nowhere where there is none
+        rhythm.add(10 * STRETCH + 5, 30.0);
+        rhythm.add(11 * STRETCH, 99.0);
+        rhythm.add(9 * STRETCH, 99.0);
+        assert_eq!(told(&rhythm), [(10, 3, 20.0), (12, 1, 40.0)]);
+        // what is over is kept coarsely, at once
+        assert_eq!(rhythm.0[0].mean, decode(code(rhythm.0[0].mean)));
+        assert_eq!(rhythm.0[1].mean, 40.0);
+        rhythm.add((10 + KEPT - 1) * STRETCH, 50.0);
+        assert_eq!(told(&rhythm).len(), 3);
+        rhythm.add((10 + KEPT) * STRETCH, 50.0);
+        assert_eq!(told(&rhythm), [(12, 1, 40.0), (9 + KEPT, 1, 50.0), (10 + KEPT, 1, 50.0)]);
+        assert_eq!((code(0.0), code(100.0), decode(0)), (0, 9230, 0.0));
+        // a mean that is none is no rhythm
+        rhythm.0[2].mean = f64::NAN;
+        let mut bytes = Writer::default();
+        rhythm.write(&mut bytes);
+        assert_eq!(Rhythm::read(&mut Reader(&bytes.0)), None);
+    }
+
+    #[test]
+    fn the_mean_of_a_day_is_that_of_its_samples_up_to_the_newest_stretch() {
+        let of = |samples: &[(i64, f64)]| {
+            let mut rhythm = Rhythm::default();
+            samples.iter().for_each(|(number, value)| rhythm.add(number * STRETCH, *value));
+            rhythm.day().map(|mean| (mean * 10.0).round() / 10.0)
+        };
+        // three samples of 10, one of 50; eleven stretches before are a day, twelve are not
+        assert_eq!(of(&[(20, 10.0), (20, 10.0), (20, 10.0), (31, 50.0)]), Some(20.0));
+        assert_eq!(of(&[(20, 10.0), (20, 10.0), (20, 10.0), (32, 50.0)]), Some(50.0));
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn a_shape_needs_a_day_and_ups_and_downs_that_are_more_than_rounding() {
+        let of = |stretches: i64, mean: f64, up: f64| {
+            let mut rhythm = Rhythm::default();
+            (0..stretches)
+                .for_each(|number| rhythm.add(number * STRETCH, mean + if number % 2 == 0 { up } else { -up }));
+            rhythm.shape()
+        };
+        assert!(of(11, 50.0, 20.0).is_none() && of(12, 50.0, 20.0).is_some());
+        let shape = of(12, 50.0, 20.0).unwrap();
+        // the first number is for what all do
+        assert!((shape.squared() - 1.0).abs() < 1e-12 && shape[0] == 0.0, "{shape:?}");
+        // half as large ups and downs have the same shape, and those the other way round the opposite one
+        let (half, other) = (of(12, 50.0, 10.0).unwrap(), of(12, 50.0, -20.0).unwrap());
+        assert!((shape.with(&half) - 1.0).abs() < 1e-3 && (shape.with(&other) + 1.0).abs() < 1e-3);
+        // by hand: each number is the sum of what is off, with the signs of its stretch
+        let mut signs = [0.0; WIDTH];
+        for number in 0..12_u64 {
+            let bits = chance::mixed(&[16, number]);
+            let off = if number % 2 == 0 { 20.0 } else { -20.0 };
+            (1..WIDTH).for_each(|bit| signs[bit] += if bits >> bit & 1 == 1 { off } else { -off });
+        }
+        let length = signs.iter().map(|x| x * x).sum::<f64>().sqrt();
+        for bit in 0..WIDTH {
+            assert!((shape[bit] - signs[bit] / length).abs() < 1e-2, "{bit}");
+        }
+    }
 }

@@ -156,3 +156,110 @@ impl Spells {
         Some(Self(spells))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spells by their number and the values that each has.
+    fn spells(of: &[(i64, &[f64])]) -> Spells {
+        let mut spells = Spells::default();
+        for (number, values) in of {
+            values.iter().for_each(|value| spells.add(number * SPELL, *value));
+        }
+        spells
+    }
+
+    fn near(found: Option<f64>, expected: f64) {
+        assert!(found.is_some_and(|found| (found / expected - 1.0).abs() < 1e-9), "{found:?} {expected}");
+    }
+
+    #[test]
+    fn buckets_join_without_gaps_and_end() {
+        assert_eq!((bucket(0.0), bucket(0.099), bucket(0.1), bucket(f64::MAX)), (0, 0, 1, 2001));
+        for number in [0, 1, 2, 100, 500] {
+            let (low, high) = bounds(number);
+            assert_eq!(bounds(number + 1).0, high);
+            assert_eq!(bucket(f64::midpoint(low, high)), number);
+        }
+        assert_eq!(bounds(0), (0.0, 0.1));
+        assert!((bounds(2).1 / 0.1 - 1.0404).abs() < 1e-12);
+    }
+
+    #[test]
+    fn samples_count_in_their_spell_for_a_week_and_a_begun_one() {
+        let numbers = |spells: &Spells| spells.0.iter().map(|spell| spell.number).collect::<Vec<_>>();
+        let mut spells = spells(&[(10, &[1.0, 5.0]), (12, &[2.0])]);
+        spells.add(11 * SPELL - 1, 3.0);
+        // late: its spell is there, or it is not
+        spells.add(11 * SPELL, 99.0);
+        assert_eq!(numbers(&spells), [10, 12]);
+        assert_eq!(spells.0[0].counts.iter().map(|(_, count)| count).sum::<u32>(), 3);
+        assert!(spells.0[0].counts.is_sorted() && spells.0[0].counts.len() == 3, "{:?}", spells.0[0]);
+        spells.add(10 * SPELL, 5.0);
+        assert_eq!(spells.0[0].counts[2].1, 2);
+        assert_eq!((spells.0[0].most, spells.0[1].most), (5.0, 2.0));
+        assert_eq!((spells.count(1), spells.count(2), spells.count(3)), (1, 1, 5));
+        spells.add(31 * SPELL, 1.0);
+        assert_eq!(numbers(&spells), [10, 12, 31]);
+        spells.add(32 * SPELL, 1.0);
+        assert_eq!(numbers(&spells), [12, 31, 32]);
+        assert_eq!((Spells::default().count(9), Spells::default().percentile(0.5, 0, 9)), (0, None));
+    }
+
+    #[test]
+    fn a_percentile_is_interpolated_in_its_bucket_over_the_spells_that_are_wanted() {
+        let of = spells(&[(10, &[1.0; 3]), (11, &[1.0]), (12, &[50.0; 4]), (13, &[9.0])]);
+        let edges = |value: f64| bounds(bucket(value));
+        // four of 1 and four of 50: a quarter is in the middle of the lower bucket, three quarters in that of the upper
+        let middle = |value: f64| f64::midpoint(edges(value).0, edges(value).1);
+        near(of.percentile(0.125, 1, 3), edges(1.0).0 + (edges(1.0).1 - edges(1.0).0) * 0.25);
+        near(of.percentile(0.25, 1, 3), middle(1.0));
+        near(of.percentile(0.5, 1, 3), edges(1.0).1);
+        near(of.percentile(0.625, 1, 3), edges(50.0).0 + (edges(50.0).1 - edges(50.0).0) * 0.25);
+        // never more than there was, nor more or less than all and nothing
+        near(of.percentile(1.0, 1, 3), 50.0);
+        near(of.percentile(7.0, 1, 3), 50.0);
+        near(of.percentile(-1.0, 1, 3), edges(1.0).0);
+        near(of.percentile(1.0, 0, 1), 9.0);
+        near(of.percentile(1.0, 2, 1), 1.0);
+        assert_eq!(of.percentile(1.0, 9, 3), None);
+    }
+
+    #[test]
+    fn what_is_usual_is_the_mean_over_spells_or_stretches_that_are_whole() {
+        let one = |spells: &[(i64, f64)]| {
+            let mut of = Spells::default();
+            spells.iter().for_each(|(number, value)| of.add(number * SPELL, *value));
+            of
+        };
+        assert_eq!((Spells::default().usual(1.0), Spells::default().usual_three_days(1.0)), (None, None));
+        near(one(&[(30, 8.0)]).usual(1.0), 8.0);
+        near(one(&[(30, 8.0)]).usual_three_days(1.0), 8.0);
+        // the newest has only begun
+        near(one(&[(28, 10.0), (29, 20.0), (30, 90.0)]).usual(1.0), 15.0);
+        // the twenty-second has gone
+        near(one(&[(9, 70.0), (10, 10.0), (29, 20.0), (30, 90.0)]).usual(1.0), 15.0);
+        // stretches of nine that end now, and three before: that begin with spell 22 and with 19
+        near(one(&[(19, 50.0), (22, 10.0), (30, 20.0)]).usual_three_days(1.0), 35.0);
+        near(one(&[(20, 50.0), (22, 10.0), (30, 20.0)]).usual_three_days(1.0), 20.0);
+        // up to twelve spells ago; of five stretches one has nothing
+        near(one(&[(10, 100.0), (18, 30.0), (30, 20.0)]).usual_three_days(1.0), (20.0 + 30.0 + 30.0 + 100.0) / 4.0);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_damage_does_not() {
+        let of = spells(&[(10, &[1.0, 1.0, 50.0]), (12, &[0.0])]);
+        let mut bytes = Writer::default();
+        of.write(&mut bytes);
+        assert_eq!(Spells::read(&mut Reader(&bytes.0)), Some(of.clone()));
+        for length in 0..bytes.0.len() {
+            assert_eq!(Spells::read(&mut Reader(&bytes.0[..length])), None, "{length}");
+        }
+        let mut odd = of;
+        odd.0[1].most = f64::NAN;
+        let mut bytes = Writer::default();
+        odd.write(&mut bytes);
+        assert_eq!(Spells::read(&mut Reader(&bytes.0)), None);
+    }
+}

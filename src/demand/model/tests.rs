@@ -101,3 +101,84 @@ fn classes_are_a_prior_for_short_histories_and_no_size_means_no_class() {
     assert_eq!(model.header.classes.len(), 3);
     assert!((model.header.classes.iter().map(|class| class.share).sum::<f64>() - 1.0).abs() < 1e-3);
 }
+
+/// One class, that says nothing, and no calibration.
+fn of_one_class() -> Fitted {
+    let parts = Parts::default().with_number("classes", 1.0).with_number("seed", 5.0);
+    let classifier = (kind("random").unwrap().load)(&parts).unwrap();
+    let fitting = Fitting { classifier, calibration: None, fit: Fit::default() };
+    Fitted { fitting, relatives: Default::default(), class_means: Vec::new(), windows: 7 }
+}
+
+/// A case of a VM with a window that does not vary.
+fn still(vm: i32, at: i64, cores: f64, cpu: f64, gib: f64, io: (f64, f64)) -> Case {
+    let memory = gib * 1_048_576.0;
+    let row = Some([cores, cores * 3200.0, cpu, memory, memory / 4.0, io.0, io.1]);
+    let window = Window::from_rows(&[row; LENGTH]).unwrap();
+    Case { window: Some(std::sync::Arc::new(window)), ..super::super::study::plain(vm, at) }
+}
+
+#[test]
+fn a_class_is_told_in_the_means_of_its_windows() {
+    let cases = [
+        still(1, 10 * 3600, 2.0, 20.0, 2.0, (3.0, 8.0)),
+        still(2, 86_400 + 20 * 3600, 4.0, 60.0, 1.0, (5.0, 2.0)),
+        super::super::study::plain(2, 0),
+    ];
+    let cases: Vec<&Case> = cases.iter().collect();
+    let scores = Scores { ours: [Some(0.123_456), None, None, None], ..Scores::default() };
+    let model = Model::new(of_one_class(), &cases, &Options { seed: 9, ..options("random") }, 77, Some(scores));
+    // from three quarters of an hour after midnight to ten, and from a quarter to eleven to eight
+    let day = |hour: usize| match hour {
+        0..=9 => 20.0,
+        10 => (20.0 + 3.0 * 60.0) / 4.0,
+        11..=20 => 60.0,
+        _ => 0.0,
+    };
+    let class = ClassSummary {
+        share: 1.0,
+        cores: 3.0,
+        memory: 1.5,
+        cpu: (40.0, 40.0),
+        memory_used: 25.0,
+        io: (4.0, 5.0),
+        day: (0..24).map(day).collect(),
+    };
+    let rounded = Scores { ours: [Some(0.1235), None, None, None], ..scores };
+    let header = Header {
+        format: 3,
+        classifier: "random".to_owned(),
+        features: window::NAMES.map(str::to_owned).to_vec(),
+        window: (112, 300),
+        seed: 9,
+        trained_until: 77,
+        vms: 2,
+        windows: 7,
+        scores: Some(rounded),
+        classes: vec![class],
+        ..Header::default()
+    };
+    assert_eq!((&model.header, model.trained_until()), (&header, 77));
+    // and all of it comes back
+    let bytes = model.to_bytes().unwrap();
+    let read = Model::from_bytes(&bytes).unwrap();
+    assert!(read.fitting().calibration.is_none() && read.fitting().fit == Fit::default());
+    assert_eq!((read.header.classes, read.header.scores), (header.classes, header.scores));
+    let again = Model::from_bytes(&bytes).unwrap().to_bytes().unwrap();
+    assert!(again == bytes);
+    let mut changed = bytes.clone();
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let told = |bytes: &[u8]| Model::from_bytes(bytes).map(|_| ()).unwrap_err().to_string();
+    let text = "the model is damaged or no model of oneaio (its checksum is wrong): run `oneaio train` again";
+    assert_eq!(told(&changed), text);
+    let foreign = serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
+    let text = "the model is damaged or no model of oneaio (it has no header of ours): run `oneaio train` again";
+    assert_eq!(told(&foreign), text);
+    assert_eq!(
+        ModelError::Format(2).to_string(),
+        "the model is of format 2, this oneaio reads 3: run `oneaio train` again"
+    );
+    // a model without windows has no classes to tell of
+    assert_eq!(summaries(model.fitting.classifier.as_ref(), &cases[2..]), []);
+}

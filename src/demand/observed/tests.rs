@@ -9,7 +9,7 @@ use crate::model::units::{Cpu, Memory};
 use std::sync::Arc;
 
 /// A host that holds VMs of one core and 1000 KiB each, with a sample of what is used.
-fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
+pub fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
     let vms: Vec<VmId> = vms.map(VmId).collect();
     let count = vms.len() as i64;
     Host {
@@ -21,7 +21,7 @@ fn host(id: i32, vms: std::ops::Range<i32>, cpu: i64, memory: i64) -> Host {
     }
 }
 
-fn snapshot(hosts: Vec<Host>) -> Snapshot {
+pub fn snapshot(hosts: Vec<Host>) -> Snapshot {
     Snapshot { hosts, taken_at: 1000, ..Snapshot::default() }
 }
 
@@ -102,7 +102,7 @@ fn with_a_memory_nobody_guesses_who_is_young() {
     assert_eq!(demands(&snapshot, &Recall::default(), 0).hosts[0].usage.cpu, 400.0);
 }
 
-fn known(cpu: f64, deviation: f64) -> Estimate {
+pub fn known(cpu: f64, deviation: f64) -> Estimate {
     let level = Usage { cpu, memory: 100.0, ..Usage::default() };
     Estimate {
         level,
@@ -251,4 +251,69 @@ fn who_is_to_be_placed_is_told_by_the_request_where_nobody_has_kept_it() {
     let found = demands(&snapshot, &recall, 600).vms[0];
     assert!((found.level.cpu - 100.0).abs() < 1e-6, "half of two cores: {found:?}");
     assert!(keys_of(&snapshot).iter().any(|key| recall.relatives.contains_key(key)), "{:?}", keys_of(&snapshot));
+}
+
+#[test]
+fn who_came_after_the_sample_counts_on_top_by_what_is_known_of_it() {
+    let used = |change: &dyn Fn(&mut Snapshot, &mut Recall)| {
+        let mut snapshot = snapshot(vec![host(1, 5..7, 50, 200)]);
+        let placements = vec![Placement { vm: VmId(8), host: HostId(1), at: 2_000_000 }];
+        let mut recall = Recall { now: 1000, placements, ..Recall::default() };
+        change(&mut snapshot, &mut recall);
+        let at = demands(&snapshot, &recall, 600).hosts[0];
+        (at.usage.cpu, at.usage.memory, at.spread.deviation())
+    };
+    let identity = |recall: &mut Recall| {
+        let kept = VmIdentity { cpu: 300, memory: 5000, ..VmIdentity::default() };
+        recall.identities.insert(VmId(8), kept);
+    };
+    // of two VMs with 200 % in all: half of it; by what was kept; by what the request tells; by its history
+    assert_eq!(used(&|_, _| ()), (150.0, 1200.0, 0.0));
+    assert_eq!(used(&|_, recall| identity(recall)), (350.0, 5200.0, 0.0));
+    let told = |snapshot: &mut Snapshot, recall: &mut Recall| {
+        identity(recall);
+        snapshot.vms = vec![Vm::plain(VmId(8), Cpu(700), Memory(7000))];
+    };
+    assert_eq!(used(&told), (750.0, 7200.0, 0.0));
+    let estimated = |_: &mut Snapshot, recall: &mut Recall| {
+        recall.estimates.insert(VmId(8), known(40.0, 3.0));
+    };
+    assert_eq!(used(&estimated), (90.0, 300.0, 3.0));
+    // what is allocated counts who is listed, and nobody else
+    let unmeasured = |vm: i32| {
+        used(&|snapshot, recall| {
+            snapshot.hosts[0].monitoring = None;
+            recall.placements[0].vm = VmId(vm);
+        })
+    };
+    assert_eq!((unmeasured(8).0, unmeasured(5).0), (300.0, 200.0));
+    // a host without VMs has no share to give
+    assert_eq!(used(&|snapshot, _| snapshot.hosts = vec![host(1, 0..0, 50, 200)]).0, 50.0);
+}
+
+#[test]
+fn a_sample_shows_nothing_of_who_came_after_it() {
+    let disk = |estimate: Estimate| Estimate { level: Usage { disk_io: Some(7.0), ..estimate.level }, ..estimate };
+    let estimates = [(VmId(5), known(100.0, 4.0)), (VmId(6), disk(known(30.0, 3.0)))];
+    let placements = vec![Placement { vm: VmId(5), host: HostId(1), at: 2_000_000 }];
+    let recall = Recall { now: 1000, placements, estimates: estimates.into(), ..Recall::default() };
+    let at = |cpu: i64, memory: i64| demands(&snapshot(vec![host(1, 5..7, cpu, memory)]), &recall, 600).hosts[0];
+    let usual = at(30, 20);
+    assert_eq!((usual.usage.cpu, usual.usage.memory, usual.usage.disk_io), (130.0, 200.0, Some(7.0)));
+    assert_eq!((usual.spread.deviation(), usual.basis), (5.0, Basis::History));
+    // what the sample shows of memory beyond the known is somebody's
+    assert_eq!(at(30, 250).usage.memory, 350.0);
+    // without a sample the estimates of all are better than what is allocated, and each counts once
+    let mut unmeasured = snapshot(vec![host(1, 5..7, 0, 0)]);
+    unmeasured.hosts[0].monitoring = None;
+    let found = demands(&unmeasured, &recall, 600).hosts[0];
+    assert_eq!((found.usage.cpu, found.basis, found.spread.deviation()), (130.0, Basis::History, 5.0));
+}
+
+#[test]
+fn each_group_of_a_request_is_asked_for_once() {
+    let mut vms = [(9, 100), (8, 200), (7, 100)].map(|(id, cpu)| Vm::plain(VmId(id), Cpu(cpu), Memory(1000)));
+    vms[0].identity.template = Some(4);
+    let snapshot = Snapshot { vms: vms.to_vec(), ..snapshot(vec![]) };
+    assert_eq!(keys_of(&snapshot), ["everyone", "size:100/1000", "size:200/1000", "template:4"]);
 }

@@ -128,4 +128,46 @@ mod tests {
             assert_eq!(capacities.cores(VmId(9), at), Some(expected), "{at}");
         }
     }
+
+    #[test]
+    fn a_size_is_that_of_the_end_where_both_are_told() {
+        let text = "vmid,cores,ts,mem_capacity_kb\n9,2,100,4096\n9,4,200,8192.9\n9,2.5,300,\n7,1,,\n5,1,x,1\n4,-1,,\n3,,,\n2,1,,x\n";
+        let (capacities, summary) = Capacities::read(text.as_bytes()).unwrap();
+        assert_eq!((summary.rows, summary.broken), (4, 4));
+        let reasons: Vec<&str> = summary.first_broken.iter().map(|one| one.reason.split(':').next().unwrap()).collect();
+        assert_eq!(
+            reasons,
+            ["ts is no moment", "cores is negative", "cores is missing", "mem_capacity_kb is no number"]
+        );
+        assert_eq!(capacities.vms().collect::<Vec<_>>(), [VmId(2), VmId(7), VmId(9)]);
+        assert_eq!((capacities.memory(VmId(9)), capacities.memory(VmId(7))), (Some(8192), None));
+        let size = VmIdentity { cpu: 250, memory: 8192, ..VmIdentity::default() };
+        assert_eq!((capacities.identity(VmId(9)), capacities.identity(VmId(7))), (Some(size.clone()), None));
+        assert_eq!(capacities.identities(), [(VmId(9), size)]);
+        assert!(!capacities.is_empty() && Capacities::default().is_empty());
+    }
+
+    #[test]
+    fn cells_are_vms_and_amounts_or_told_why_not() {
+        for (cell, expected) in [
+            ("0", Ok(VmId(0))),
+            ("12", Ok(VmId(12))),
+            ("2147483647", Ok(VmId(i32::MAX))),
+            ("", Err(Fault::Missing("vmid"))),
+            ("-1", Err(Fault::NoVm("vmid"))),
+            ("2147483648", Err(Fault::NoVm("vmid"))),
+            ("x", Err(Fault::NoVm("vmid"))),
+        ] {
+            assert_eq!(vm_number(cell.as_bytes(), "vmid"), expected, "{cell}");
+        }
+        for (cell, expected) in [
+            ("0", Ok(0.0)),
+            ("1.5", Ok(1.5)),
+            ("-0.1", Err(Fault::Negative("cpu"))),
+            ("", Err(Fault::Missing("cpu"))),
+            ("x", Err(Fault::NoNumber("cpu"))),
+        ] {
+            assert_eq!(amount(cell.as_bytes(), "cpu"), expected, "{cell}");
+        }
+    }
 }

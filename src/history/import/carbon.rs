@@ -205,4 +205,77 @@ mod tests {
         let error = read_carbon(&b"ts,carbon\n"[..], &mut |_, _| {}).unwrap_err().to_string();
         assert_eq!(error, "column gco2_per_kwh is missing; the header has ts, carbon");
     }
+
+    #[test]
+    fn documents_are_read_in_each_form_and_what_is_odd_is_told() {
+        let read = |text: &str| {
+            let mut values = Vec::new();
+            let summary = read_carbon(text.as_bytes(), &mut |at, grams| values.push((at, grams)));
+            summary.map(|summary| (values, summary.rows, summary.broken)).map_err(|error| error.to_string())
+        };
+        let at = 1_640_995_200;
+        let moment = "2022-01-01T00:00:00Z";
+        let one =
+            |list: &str, time: &str, amount: &str| format!("{{\"{list}\": [{{\"{time}\": \"{moment}\", {amount}}}]}}");
+        for (text, grams) in [
+            (one("history", "datetime", "\"carbonIntensity\": 5"), 5.0),
+            (one("data", "point_time", "\"value\": 6.5"), 6.5),
+            (one("forecast", "timestamp", "\"rating\": 0"), 0.0),
+            (one("Emissions", "Time", "\"Rating\": 7"), 7.0),
+            (one("forecastData", "time", "\"value\": 8"), 8.0),
+            (one("data", "from", "\"intensity\": {\"actual\": 9, \"forecast\": 1}"), 9.0),
+            (one("data", "from", "\"intensity\": {\"actual\": null, \"forecast\": 10}"), 10.0),
+            (format!("[{}]", one("forecast", "time", "\"value\": 11")), 11.0),
+            (format!("[{{\"time\": \"{moment}\", \"rating\": 12}}]"), 12.0),
+        ] {
+            assert_eq!(read(&text), Ok((vec![(at, grams)], 1, 0)), "{text}");
+        }
+        for amount in ["\"value\": -1", "\"other\": 1", "\"intensity\": {\"actual\": \"x\"}"] {
+            assert_eq!(read(&one("data", "time", amount)), Ok((vec![], 0, 1)), "{amount}");
+        }
+        // what is not known yet is no fault
+        assert_eq!(read(&one("data", "time", "\"value\": null")), Ok((vec![], 0, 0)));
+        assert_eq!(read(&one("data", "elsewhen", "\"value\": 1")), Ok((vec![], 0, 1)));
+        let pounds = format!(
+            "{{\"meta\": {{\"units\": \"lbs_co2_per_mwh\"}}, \"data\": [{{\"point_time\": \"{moment}\", \"value\": 1000}}]}}"
+        );
+        let (values, ..) = read(&pounds).unwrap();
+        assert!((values[0].1 - 453.592_37).abs() < 1e-9, "{values:?}");
+        let other = pounds.replace("lbs_co2_per_mwh", "stones");
+        assert_eq!(read(&other), Err("its amounts are in stones; g/kWh and lb/MWh are known".to_owned()));
+        let none = "it is no series of carbon intensity that is known: none of the lists history, forecast, data, Emissions, forecastData is there";
+        assert_eq!(read("{\"other\": []}"), Err(none.to_owned()));
+        assert!(read("{").unwrap_err().starts_with("it is no series of carbon intensity that is known: "));
+        assert!(read("[]").is_ok_and(|(values, ..)| values.is_empty()));
+    }
+
+    #[test]
+    fn of_several_columns_the_whole_life_counts_and_pounds_are_grams() {
+        let read = |header: &str, row: &str| {
+            let mut values = Vec::new();
+            let text = format!("{header}\n{row}\n");
+            let summary = read_carbon(text.as_bytes(), &mut |at, grams| values.push((at, grams)));
+            summary
+                .map(|_| values.first().map(|(at, grams)| (*at, (grams * 1000.0).round())))
+                .map_err(|e| e.to_string())
+        };
+        let found = |grams: f64| Ok(Some((100, grams * 1000.0)));
+        assert_eq!(read("ts,gCO2_per_kWh", "100,5"), found(5.0));
+        assert_eq!(
+            read(
+                "Datetime (UTC),Carbon intensity gCO2eq/kWh (direct),Carbon intensity gCO2eq/kWh (Life cycle)",
+                "100,5,6"
+            ),
+            found(6.0)
+        );
+        assert_eq!(
+            read("Datetime (UTC),Carbon Intensity gCO2eq/kWh (direct),Carbon Intensity gCO2eq/kWh (LCA)", "100,5,6"),
+            found(6.0)
+        );
+        assert_eq!(read("Datetime (UTC),Carbon intensity gCO2eq/kWh (direct)", "100,5"), found(5.0));
+        assert_eq!(read("location,time,rating,duration", "x,100,7,1"), found(7.0));
+        assert_eq!(read("ts,MOER lbs per MWh", "100,1000"), Ok(Some((100, 453_592.0))));
+        assert_eq!(read("ts,gCO2_per_kWh,lb per mwh", "100,5,1000"), found(5.0));
+        assert!(read("ts,other", "100,5").unwrap_err().contains("column gco2_per_kwh is missing"));
+    }
 }

@@ -110,3 +110,28 @@ pub(super) fn excerpt(text: &[u8], longest: usize) -> String {
     let start = String::from_utf8_lossy(&text[..text.len().min(longest)]).escape_debug().to_string();
     if text.len() > longest { start + "..." } else { start }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_five_rows_that_are_left_out_are_told() {
+        let mut summary = TableSummary::default();
+        summary.count(2, b"1,2", Ok(()));
+        for line in 3..9 {
+            summary.count(line, b" x,1 ", Err(Fault::NoVm("vmid")));
+        }
+        assert_eq!((summary.rows, summary.broken, summary.first_broken.len()), (1, 6, 5));
+        let first = BrokenRow { line: 3, reason: "vmid is no VM's number: x,1".to_owned() };
+        assert_eq!((&summary.first_broken[0], summary.first_broken[4].line), (&first, 7));
+    }
+
+    #[test]
+    fn an_excerpt_is_the_beginning_fit_for_a_message() {
+        assert_eq!(excerpt(b"  abcd \n", 4), "abcd");
+        assert_eq!(excerpt(b"abcde", 4), "abcd...");
+        assert_eq!(excerpt(b"a\tb\xff", 9), "a\\tb\u{fffd}");
+        assert_eq!(excerpt(b"", 4), "");
+    }
+}

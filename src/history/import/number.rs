@@ -91,4 +91,25 @@ mod tests {
         assert_eq!(whole(b"-7"), Some(-7));
         assert_eq!(whole(b"1e30"), None);
     }
+
+    #[test]
+    fn the_largest_whole_numbers_are_those_that_are_exact() {
+        let most = 1_i64 << 53;
+        assert_eq!(whole(most.to_string().as_bytes()), Some(most));
+        assert_eq!(whole((-most).to_string().as_bytes()), Some(-most));
+        assert_eq!((whole(b"9007199254740994"), whole(b"-9007199254740994")), (None, None));
+        // digits are counted as long as they are exact: then the standard library reads them
+        assert_eq!(plain(b"900719925474098"), Some(900_719_925_474_098.0));
+        assert_eq!(plain(b"9007199254740980"), Some(9_007_199_254_740_980.0));
+        assert_eq!((plain(b"9007199254740989"), plain(b"9007199254740990")), (Some(9_007_199_254_740_989.0), None));
+        assert_eq!(
+            (plain(b"1.25"), plain(b".5"), plain(b"5."), plain(b"."), plain(b"")),
+            (Some(1.25), Some(0.5), Some(5.0), None, None)
+        );
+        assert_eq!((plain(b"0.00000000000000000000001"), plain(b"0.0000000000000000000001")), (None, Some(1e-22)));
+        assert_eq!(
+            (general(b"1e-3"), general(b"+4"), general(b"1e999"), general(b"inf")),
+            (Some(0.001), Some(4.0), None, None)
+        );
+    }
 }

@@ -122,6 +122,7 @@ mod tests {
     /// A file as the probes make it.
     fn probed(path: &Path, vm: i32, metrics: &[&str], rows: i64) -> Connection {
         let connection = Connection::open(path).unwrap();
+        connection.execute_batch("BEGIN").unwrap();
         for metric in metrics {
             let name = format!("virtualmachine_{vm}_{metric}_monitoring");
             let create = format!("CREATE TABLE {name} (TIMESTAMP INTEGER PRIMARY KEY, VALUE REAL)");
@@ -135,6 +136,7 @@ mod tests {
                 connection.execute(&format!("INSERT INTO {name} VALUES (?1, ?2)"), (30 * i, value)).unwrap();
             }
         }
+        connection.execute_batch("COMMIT").unwrap();
         connection
     }
 
@@ -173,5 +175,42 @@ mod tests {
         bytes.truncate(bytes.len() / 2);
         std::fs::write(&half, bytes).unwrap();
         assert!(matches!(read(&half, &mut |_| {}), Err(StoreError::Corrupt(_))));
+    }
+
+    #[test]
+    fn a_step_is_the_mean_of_what_is_known_in_it() {
+        let mut found = Vec::new();
+        let mut step = Step::default();
+        let usage = |cpu: f64, disk_io: Option<f64>| Usage { cpu, memory: 2.0 * cpu, disk_io, net_io: None };
+        for (at, cpu, disk_io) in [
+            (300, 10.0, None),
+            (599, 30.0, Some(7.0)),
+            (600, 50.0, Some(1.0)),
+            (601, 70.0, None),
+            (602, 90.0, Some(5.0)),
+        ] {
+            step.add(7, at, &usage(cpu, disk_io), &mut |sample| found.push(sample));
+        }
+        step.end(7, &mut |sample| found.push(sample));
+        let sample = |at: i64, usage: Usage| VmSample { vm: VmId(7), at, usage };
+        assert_eq!(found, [sample(599, usage(20.0, Some(7.0))), sample(602, usage(70.0, Some(3.0)))]);
+        let mut none = Vec::new();
+        Step::default().end(7, &mut |sample| none.push(sample));
+        assert_eq!(none, []);
+    }
+
+    #[test]
+    fn vms_are_told_in_their_order_and_tables_of_none_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("all.db");
+        for vm in [12, 5, 0] {
+            drop(probed(&file, vm, &["cpu", "memory"], 1));
+        }
+        let odd = "CREATE TABLE virtualmachine_x_cpu_monitoring (TIMESTAMP, VALUE); \
+                   CREATE TABLE \"virtualmachine_-3_cpu_monitoring\" (TIMESTAMP, VALUE);";
+        Connection::open(&file).unwrap().execute_batch(odd).unwrap();
+        let mut found = Vec::new();
+        assert_eq!(read(&file, &mut |sample| found.push(sample.vm.0)), Ok(3));
+        assert_eq!(found, [0, 5, 12]);
     }
 }

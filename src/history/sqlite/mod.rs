@@ -297,3 +297,6 @@ fn each<T>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

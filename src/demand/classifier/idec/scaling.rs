@@ -43,7 +43,7 @@ impl Scaling {
         }
         let linear = |(least, most): (f64, f64)| {
             let range = most - least;
-            let constant = !range.is_finite() || range <= 1e-9 * most.abs();
+            let constant = !range.is_finite() || range <= 1e-9 * most;
             if constant { (0.0, 0.0) } else { (2.0 / range, -1.0 - least * 2.0 / range) }
         };
         let each = ranges.map(linear);
@@ -62,7 +62,7 @@ impl Scaling {
     #[must_use]
     pub fn inputs(&self, window: &Window) -> Vec<f32> {
         let rows = window.rows();
-        let row = |step: usize| -> Row { rows[(rows.len() + step).saturating_sub(LENGTH).min(rows.len() - 1)] };
+        let row = |step: usize| -> Row { rows[(rows.len() + step).saturating_sub(LENGTH)] };
         let value = |input: usize| {
             let (feature, step) = (input / LENGTH, input % LENGTH);
             let scaled = bent(row(step)[feature], self.logarithmic[feature]) * self.scale[input] + self.offset[input];

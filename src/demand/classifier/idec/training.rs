@@ -158,7 +158,6 @@ impl Run<'_> {
         }
         let centroids = clusters::best_of(&points, classes, STARTS, self.settings.seed)?;
         state.labels = clusters::labels(&points, &centroids);
-        state.weights.truncate(self.network.size());
         state.weights.extend(centroids.iter().flatten().map(|x| *x as f32));
         state.adam = Adam::new(state.weights.len());
         let silhouette = clusters::silhouette(&points, &state.labels);

@@ -1,0 +1,383 @@
+//! What is kept in a file comes back, and what is forgotten does not.
+
+use super::*;
+use crate::history::{
+    Absorbed, Batch, Claim, Collecting, Described, Kind, Known, LEASE, Learnt, Measuring, Placing, Sent, Training,
+};
+use crate::model::demand::{Class, Usage};
+use crate::model::history::{Attempts, Estimate, Group, Placement, Usual};
+use crate::model::ids::HostId;
+use crate::model::measure::{Company, HostMeasure, Pressure};
+use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
+use crate::model::sketch::Sketch;
+
+fn store() -> SqliteStore {
+    SqliteStore::open(Path::new(":memory:"), Duration::from_secs(1)).unwrap()
+}
+
+fn sample(vm: i32, at: i64) -> VmSample {
+    let usage = Usage { cpu: 1.5, memory: 2.5, disk_io: Some(3.5), net_io: None };
+    VmSample { vm: VmId(vm), at, usage }
+}
+
+/// What was learnt of a VM; each number is another one.
+fn learnt(state: &[u8], class: Option<Class>) -> Learnt {
+    let usage =
+        |base: f64| Usage { cpu: base, memory: base + 0.125, disk_io: Some(base + 0.25), net_io: Some(base + 0.5) };
+    let estimate = Estimate {
+        level: usage(1.0),
+        peak: Usage { net_io: None, ..usage(2.0) },
+        usual: Usual { level: usage(3.0), peak: usage(4.0) },
+        cpu_deviation: 5.0,
+        sketch: Sketch::common(6.0),
+        trust: 0.75,
+        class,
+        samples: 77,
+        last_at: 1234,
+    };
+    Learnt { estimate, vectors: vec![("kmeans".to_owned(), vec![0.5, 1.0])], state: state.to_vec() }
+}
+
+#[test]
+fn each_sample_counts_once_and_is_learnt_with_the_state_before() {
+    let mut store = store();
+    let mut told = Vec::new();
+    let mut absorb = |samples: &[VmSample]| {
+        let batch = Batch { samples, ..Batch::default() };
+        store.absorb(&batch, &mut |vm, state, fresh| {
+            told.push((vm.0, state.map(<[u8]>::to_vec), fresh.iter().map(|one| one.at).collect::<Vec<_>>()));
+            learnt(&[vm.0 as u8, fresh.len() as u8], None)
+        })
+    };
+    let absorbed = |new_samples, vms| Ok(Absorbed { new_samples, vms });
+    assert_eq!(absorb(&[sample(2, 30), sample(1, 20), sample(2, 10), sample(2, 30)]), absorbed(3, 2));
+    assert_eq!(absorb(&[sample(2, 30), sample(2, 40)]), absorbed(1, 1));
+    assert_eq!(absorb(&[sample(2, 40)]), absorbed(0, 0));
+    assert_eq!(told, [(1, None, vec![20]), (2, None, vec![10, 30]), (2, Some(vec![2, 2]), vec![40])]);
+    assert_eq!(store.samples(VmId(2)), Ok(vec![sample(2, 10), sample(2, 30), sample(2, 40)]));
+    assert_eq!(store.known(), Ok(vec![VmId(1), VmId(2)]));
+    // a number that is missing is no amount
+    store.connection.execute("INSERT INTO samples VALUES (9, 5, NULL, NULL, NULL, 2.0)", []).unwrap();
+    let odd = store.samples(VmId(9)).unwrap()[0].usage;
+    assert!(odd.cpu.is_nan() && odd.memory.is_nan() && odd.disk_io.is_none() && odd.net_io == Some(2.0), "{odd:?}");
+}
+
+#[test]
+fn estimates_come_back_number_by_number() {
+    let mut store = store();
+    let class = Some(Class { number: 3, confidence: 0.625 });
+    let all = [(VmId(1), learnt(&[7], class)), (VmId(2), Learnt { vectors: vec![], ..learnt(&[8], None) })];
+    store.revise(&all).unwrap();
+    let estimates = |index: usize| all[index].1.estimate;
+    assert_eq!(
+        store.estimates(&[VmId(2), VmId(5), VmId(1)]),
+        Ok(vec![(VmId(2), estimates(1)), (VmId(1), estimates(0))])
+    );
+    assert_eq!(store.states(&[VmId(1), VmId(5)]), Ok(vec![(VmId(1), estimates(0), vec![7])]));
+    assert_eq!(store.vectors(&[VmId(1), VmId(2)]), Ok(vec![(VmId(1), all[0].1.vectors.clone())]));
+    store.revise(&[(VmId(1), learnt(&[9], None))]).unwrap();
+    assert_eq!(store.states(&[VmId(1)]), Ok(vec![(VmId(1), learnt(&[9], None).estimate, vec![9])]));
+    assert_eq!(store.known(), Ok(vec![VmId(1), VmId(2)]));
+}
+
+#[test]
+fn the_newest_counters_and_identities_are_kept_by_kind_and_id() {
+    let mut store = store();
+    let one =
+        |id: i32, at: i64| Counters { id, at, cpu: Some(1.0), memory: Some(2.0), disk: Some(at as f64), net: None };
+    let named = |name: &str| VmIdentity { name: name.to_owned(), cpu: 100, ..VmIdentity::default() };
+    let mut keep = |counters: &[(Kind, Counters)], identities: &[(VmId, VmIdentity)]| {
+        let batch = Batch { counters, identities, ..Batch::default() };
+        store.absorb(&batch, &mut |_, _, _| learnt(&[], None)).unwrap();
+    };
+    keep(&[(Kind::Vm, one(5, 20)), (Kind::Vm, one(3, 9)), (Kind::Host, one(5, 7))], &[(VmId(5), named("a"))]);
+    keep(&[(Kind::Vm, one(5, 19)), (Kind::Vm, one(3, 10))], &[(VmId(5), named("b")), (VmId(4), named("c"))]);
+    assert_eq!(store.counters(Kind::Vm), Ok(vec![one(3, 10), one(5, 20)]));
+    assert_eq!((store.counters(Kind::Host), store.counters(Kind::Told)), (Ok(vec![one(5, 7)]), Ok(vec![])));
+    let (b, c) = ((VmId(5), named("b")), (VmId(4), named("c")));
+    assert_eq!(store.identities(None), Ok(vec![c.clone(), b.clone()]));
+    assert_eq!(store.identities(Some(&[VmId(5), VmId(6)])), Ok(vec![b]));
+    store.connection.execute("UPDATE identities SET identity = '{' WHERE vm = 5", []).unwrap();
+    assert_eq!(store.identities(None), Ok(vec![c]), "what is damaged is passed over");
+}
+
+#[test]
+fn relatives_are_all_sizes_and_the_groups_that_are_asked_for() {
+    let mut store = store();
+    let group = |key: &str, vms: i64| (key.to_owned(), Group { vms, shrink: 0.5, ..Group::default() });
+    store.relate(&[group("size:1/1", 2), group("everyone", 9), group("size:2/2", 5), group("image:3", 4)]).unwrap();
+    let asked = ["image:3", "size:1/1", "image:4"].map(str::to_owned);
+    assert_eq!(store.relatives(&asked), Ok(vec![group("size:2/2", 5), group("size:1/1", 2), group("image:3", 4)]));
+    store.relate(&[group("everyone", 3)]).unwrap();
+    assert_eq!(store.relatives(&["everyone".to_owned(), "image:3".to_owned()]), Ok(vec![group("everyone", 3)]));
+}
+
+#[test]
+fn placements_and_attempts_are_forgotten_before_and_after_a_moment() {
+    let mut store = store();
+    let placed = |vm: i32, at: i64| Placement { vm: VmId(vm), host: HostId(vm + 10), at };
+    let failed = |vm: i32, at: i64| (VmId(vm), Attempts { failed: 2, at, sequence: 7, error: "no route".to_owned() });
+    let sent = Sent { placements_until: i64::MAX, until: i64::MAX, ..Sent::default() };
+    let (placements, attempts) =
+        ([1, 2, 3, 4].map(|at| placed(5 - at, i64::from(at))), [1, 2, 3, 4].map(|at| failed(at, i64::from(at))));
+    store.remember(&Sent { placements: &placements, attempts: &attempts, ..sent }).unwrap();
+    assert_eq!(store.placements(3), Ok(vec![placed(1, 4), placed(2, 3)]));
+    assert_eq!(store.attempts(&[VmId(4), VmId(9), VmId(1)]), Ok(vec![failed(4, 4), failed(1, 1)]));
+    let more = [placed(3, 9)];
+    store
+        .remember(&Sent {
+            placements: &more,
+            placements_since: 2,
+            placements_until: 3,
+            attempts_since: 3,
+            until: 3,
+            ..Sent::default()
+        })
+        .unwrap();
+    // VM 3 was placed again
+    assert_eq!(store.placements(0), Ok(vec![placed(2, 3), placed(3, 9)]));
+    let left = store.attempts(&[1, 2, 3, 4].map(VmId)).unwrap();
+    assert_eq!(left, [failed(3, 3)]);
+    store.connection.execute("DROP TABLE attempts", []).unwrap();
+    assert_eq!(store.attempts(&[VmId(3)]), Ok(vec![]), "an older file has none");
+    assert!(Placing::collecting(&mut store).is_some());
+}
+
+#[test]
+fn the_newest_carbon_of_a_zone_counts_while_it_is_young() {
+    let mut store = store();
+    assert_eq!(store.keep_carbon("b", &[(100, 5.0), (200, 6.0), (300, 7.0)]), Ok(3));
+    assert_eq!(store.keep_carbon("b", &[(200, 6.5)]), Ok(3));
+    assert_eq!(store.keep_carbon("a", &[(150, 9.0)]), Ok(1));
+    let carbon = |store: &mut SqliteStore, at: i64, age: i64| {
+        let found = store.carbon(at, age).unwrap();
+        found.into_iter().map(|(zone, grams)| format!("{zone} {grams}")).collect::<Vec<_>>()
+    };
+    assert_eq!(carbon(&mut store, 200, 100), ["a 9", "b 6.5"]);
+    assert_eq!(carbon(&mut store, 299, 100), ["b 6.5"]);
+    assert_eq!(carbon(&mut store, 300, 100), ["b 7"]);
+    // as old as it may be is too old
+    assert_eq!(carbon(&mut store, 250, 100), ["b 6.5"]);
+    assert_eq!(carbon(&mut store, 99, 100), Vec::<String>::new());
+    store.connection.execute("DROP TABLE carbon", []).unwrap();
+    assert_eq!(carbon(&mut store, 200, 100), Vec::<String>::new());
+    assert_eq!(store.status().unwrap().carbon, []);
+}
+
+#[test]
+fn what_others_measured_comes_back_by_host_and_moment() {
+    let mut store = store();
+    let measure = |host: i32, at: i64, pressure: Option<f64>, waiting: Option<f64>| HostMeasure {
+        host: HostId(host),
+        at,
+        cpu: Some(800.0),
+        busy: Some(0.5),
+        watts: Some(120.0),
+        pressure,
+        waiting,
+    };
+    let company = |vm: i32, day: i64| Company {
+        vm: VmId(vm),
+        host: HostId(9),
+        day,
+        steps: 96,
+        pressure: Some(0.25),
+        steal: None,
+    };
+    assert_eq!((store.measured(), store.companies(), store.pressures(0)), (Ok(vec![]), Ok(vec![]), Ok(vec![])));
+    let hosts = [
+        measure(7, 20, Some(0.5), None),
+        measure(7, 10, Some(0.25), Some(2.0)),
+        measure(3, 10, None, None),
+        measure(3, 20, None, Some(4.0)),
+    ];
+    store.keep_measures(&hosts, &[company(2, 0), company(1, 86_400), company(1, 0)]).unwrap();
+    assert_eq!(store.measured(), Ok(vec![HostId(3), HostId(7)]));
+    assert_eq!(store.measures(HostId(7)), Ok(vec![hosts[1], hosts[0]]));
+    assert_eq!(store.companies(), Ok(vec![company(1, 0), company(1, 86_400), company(2, 0)]));
+    let pressure = |host: i32, pressure, waiting| Pressure { host: HostId(host), pressure, waiting, last_at: 20 };
+    assert_eq!(store.pressures(9), Ok(vec![pressure(3, None, Some(4.0)), pressure(7, Some(0.375), Some(2.0))]));
+    assert_eq!(store.pressures(10), Ok(vec![pressure(3, None, Some(4.0)), pressure(7, Some(0.5), None)]));
+    // what is known gets the new value
+    store.keep_measures(&[measure(7, 20, None, None)], &[]).unwrap();
+    assert_eq!(store.measures(HostId(7)).unwrap()[1].pressure, None);
+    store.prune(86_400).unwrap();
+    assert_eq!((store.measured(), store.companies()), (Ok(vec![]), Ok(vec![company(1, 86_400)])));
+    store.connection.execute_batch("DROP TABLE host_measures; DROP TABLE companies;").unwrap();
+    assert_eq!((store.measured(), store.companies(), store.pressures(0)), (Ok(vec![]), Ok(vec![]), Ok(vec![])));
+}
+
+#[test]
+fn a_status_counts_what_is_there_and_pruning_leaves_estimates() {
+    let mut store = store();
+    let usage = Usage { cpu: 1.0, ..Usage::default() };
+    let hosts = [10, 20].map(|at| HostSample { host: HostId(1), at, usage });
+    let samples = [sample(1, 0), sample(1, 3600), sample(1, 7201), sample(2, 50_000)];
+    let batch = Batch { samples: &samples, hosts: &hosts, ..Batch::default() };
+    store.absorb(&batch, &mut |_, _, _| learnt(&[1], None)).unwrap();
+    store.absorb(&batch, &mut |_, _, _| learnt(&[1], None)).unwrap();
+    store.keep_carbon("z", &[(100, 5.0), (300, 5.0)]).unwrap();
+    let status = store.status().unwrap();
+    assert_eq!((status.samples, status.vms, status.estimates, status.host_samples), (4, 2, 2, 2));
+    // a step of an hour is none, one of a second more is
+    assert_eq!((status.gaps, status.span, status.remarks), (1, Some((0, 50_000)), vec![]));
+    assert_eq!((status.carbon, status.engine.starts_with("SQLite 3.")), (vec![("z".to_owned(), 300)], true));
+    assert!(status.bytes > 0 && status.bytes % 512 == 0, "{}", status.bytes);
+    assert_eq!(store.prune(3600), Ok(1));
+    assert_eq!(store.samples(VmId(1)).unwrap()[0].at, 3600);
+    let status = store.status().unwrap();
+    assert_eq!((status.samples, status.host_samples, status.estimates), (3, 0, 2));
+    assert_eq!(self::store().status().unwrap().span, None);
+}
+
+#[test]
+fn progress_is_kept_by_source() {
+    let mut store = store();
+    assert_eq!(store.progress("oned").unwrap().complete, None);
+    store.completed("oned", 77).unwrap();
+    store.completed("oned", 78).unwrap();
+    store.completed("other", 5).unwrap();
+    let found = store.progress("oned").unwrap();
+    assert!(found.complete == Some(78) && found.now > 1_700_000_000, "{found:?}");
+    // in memory there is nobody else
+    assert_eq!((store.claim_collection("a"), store.claim_collection("b")), (Ok(Claim::Ours), Ok(Claim::Ours)));
+    assert_eq!(store.release_collection(), Ok(()));
+}
+
+#[test]
+fn one_process_collects_and_who_is_gone_or_silent_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let open = || SqliteStore::open(&file, Duration::from_secs(1)).unwrap();
+    let (mut first, mut second) = (open(), open());
+    assert_eq!(first.claim_collection("a"), Ok(Claim::Ours));
+    assert_eq!(first.claim_collection("a"), Ok(Claim::Ours), "asked again");
+    let held = second.claim_collection("b").unwrap();
+    assert!(matches!(&held, Claim::Held { by, since } if by == "a" && *since > 1_700_000_000), "{held:?}");
+    // who has written nothing for the whole lease counts as gone, and learns so when it writes again
+    let until = |store: &SqliteStore, until: i64| {
+        store.connection.execute("UPDATE leases SET until = ?1", [until]).unwrap();
+    };
+    let lease = |store: &SqliteStore| -> (String, i64) {
+        let sql = "SELECT holder, until - since FROM leases";
+        store.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert_eq!(lease(&first), ("a".to_owned(), LEASE));
+    until(&first, 5);
+    first.completed("oned", 1).unwrap();
+    assert!(matches!(second.claim_collection("b"), Ok(Claim::Held { .. })), "writing renews the lease");
+    until(&first, 5);
+    assert_eq!(second.claim_collection("b"), Ok(Claim::Ours));
+    assert_eq!(first.completed("oned", 2), Err(StoreError::TakenOver));
+    assert_eq!(first.progress("oned").unwrap().complete, Some(1), "nothing of it was kept");
+    // a moment beyond a whole lease was written by a wrong clock
+    until(&second, i64::MAX);
+    assert_eq!(open().claim_collection("c"), Ok(Claim::Ours));
+    // who gives it back leaves it to the next
+    let mut last = open();
+    drop((first, second));
+    assert!(matches!(last.claim_collection("d"), Ok(Claim::Held { by, .. }) if by == "c"), "it never had the lock");
+    until(&last, 5);
+    assert_eq!(last.claim_collection("d"), Ok(Claim::Ours));
+    last.release_collection().unwrap();
+    let mut next = open();
+    assert_eq!(next.claim_collection("e"), Ok(Claim::Ours));
+    assert_eq!(lease(&next).0, "e");
+    // whose lock is free is gone, however long its lease
+    drop(next);
+    assert_eq!(last.claim_collection("f"), Ok(Claim::Ours));
+}
+
+#[test]
+fn files_of_others_and_of_other_versions_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, sql: &str| {
+        let path = folder.path().join(name);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
+    };
+    let open = |path: &Path| SqliteStore::open(path, Duration::from_secs(1)).map(drop);
+    let read = |path: &Path| SqliteStore::open_read_only(path, Duration::from_secs(1)).map(drop);
+    let other = file("other.db", "CREATE TABLE samples (a); CREATE TABLE b (a);");
+    let told = format!(
+        "{} is a database of another program and was left as it is: name another file in `history.store`",
+        other.display()
+    );
+    assert_eq!((open(&other), read(&other)), (Err(StoreError::Foreign(told.clone())), Err(StoreError::Foreign(told))));
+    let marked = file("marked.db", "PRAGMA application_id = 5;");
+    assert!(matches!(open(&marked), Err(StoreError::Foreign(_))));
+    // nobody's yet
+    let empty = file("empty.db", "");
+    assert_eq!(open(&empty), Ok(()));
+    let next = VERSION + 1;
+    let newer = format!("its schema is version {next}, this oneaio knows {VERSION}: install the newer oneaio");
+    let path =
+        file("newer.db", &format!("{SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {next};"));
+    assert_eq!((open(&path), read(&path)), (Err(StoreError::Schema(newer.clone())), Err(StoreError::Schema(newer))));
+    let none = format!("its schema is version 0, this oneaio wants {VERSION}: run `oneaio db init`");
+    let path = file("none.db", &format!("PRAGMA application_id = {APPLICATION};"));
+    assert_eq!(read(&path), Err(StoreError::Schema(none)));
+    assert!(matches!(read(&folder.path().join("gone.db")), Err(StoreError::Unreachable(_))));
+    std::fs::write(folder.path().join("text.db"), "no database at all, but a text that is long enough").unwrap();
+    assert!(matches!(open(&folder.path().join("text.db")), Err(StoreError::Corrupt(_))));
+    assert_eq!(uri(Path::new("/a?b#c%d")), "file:/a%3fb%23c%25d");
+}
+
+#[test]
+fn older_files_are_read_as_they_are_and_migrated_when_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_version = |version: i64, columns: &str| {
+        let path = folder.path().join(format!("{version}.db"));
+        let tables = format!(
+            "CREATE TABLE samples (vm INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL, disk REAL, net REAL,
+                 PRIMARY KEY (vm, at)) WITHOUT ROWID;
+             CREATE TABLE estimates (vm INTEGER PRIMARY KEY, cpu_level REAL NOT NULL, cpu_peak REAL NOT NULL,
+                 cpu_deviation REAL NOT NULL, memory_level REAL NOT NULL, memory_peak REAL NOT NULL, disk_level REAL,
+                 disk_peak REAL, net_level REAL, net_peak REAL, samples INTEGER NOT NULL, last_at INTEGER NOT NULL,
+                 state BLOB NOT NULL{columns});
+             CREATE TABLE counters (kind INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, cpu REAL, memory REAL,
+                 disk REAL, net REAL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+             CREATE TABLE identities (vm INTEGER PRIMARY KEY, identity TEXT NOT NULL);
+             INSERT INTO estimates (vm, cpu_level, cpu_peak, cpu_deviation, memory_level, memory_peak, samples, last_at, state)
+                 VALUES (5, 1, 2, 3, 4, 5, 6, 7, x'00');
+             PRAGMA user_version = {version};"
+        );
+        Connection::open(&path).unwrap().execute_batch(&tables).unwrap();
+        path
+    };
+    let later = ", trust REAL NOT NULL DEFAULT 1, class INTEGER, confidence REAL, vector TEXT";
+    for (version, columns) in [(1, ""), (2, ""), (3, later), (5, later)] {
+        let path = of_version(version, columns);
+        let told = |store: &mut SqliteStore| {
+            let found = store.estimates(&[VmId(5)]).unwrap()[0].1;
+            (found.level.cpu, found.trust, found.class, found.samples, found.sketch)
+        };
+        let expected = (1.0, 1.0, None, 6, Sketch::default());
+        let mut read = SqliteStore::open_read_only(&path, Duration::from_secs(1)).unwrap();
+        assert_eq!(told(&mut read), expected, "{version}");
+        assert_eq!((read.relatives(&[]).is_ok() || version > 2, read.attempts(&[VmId(5)])), (true, Ok(vec![])));
+        drop(read);
+        let mut migrated = SqliteStore::open(&path, Duration::from_secs(1)).unwrap();
+        assert_eq!((told(&mut migrated), migrated.version()), (expected, Ok(VERSION)), "{version}");
+        migrated.revise(&[(VmId(5), learnt(&[1], None))]).unwrap();
+        assert_eq!(migrated.relatives(&[]), Ok(vec![]));
+    }
+}
+
+#[test]
+fn a_new_file_is_for_its_owner_and_group_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    drop(SqliteStore::open(&path, Duration::from_secs(1)).unwrap());
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode() & !MODE, 0, "{:o}", mode());
+    // the mode of one that is there stays
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    drop(SqliteStore::open(&path, Duration::from_secs(1)).unwrap());
+    assert_eq!(mode(), 0o600);
+    assert!(matches!(
+        SqliteStore::open(&folder.path().join("no/such"), Duration::ZERO),
+        Err(StoreError::Unreachable(_))
+    ));
+}
