@@ -376,7 +376,8 @@ fn migrations_are_under_way_for_as_long_as_oned_takes_to_begin_them() {
         nics: Vec::new(),
     };
     // moves, who is on its way, and after how many rounds all have begun
-    let cases: [(&[(i32, i32)], &[i32], i64); 5] = [
+    type Case<'a> = (&'a [(i32, i32)], &'a [i32], i64);
+    let cases: [Case<'_>; 5] = [
         (&[], &[], 0),
         (&[(1, 2), (2, 3), (3, 4)], &[1, 2, 3], 1),
         (&[(1, 2), (2, 3), (3, 4), (4, 5)], &[1, 2, 3, 4], 2),
