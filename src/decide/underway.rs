@@ -122,6 +122,13 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         answers.map(|(at, placements)| Answer { at, shown: shown(&placements), placements }).collect();
     let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
+    // a VM may also leave the queue because somebody terminates it
+    let on_its_host = |placement: &&Placement| {
+        let host = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]);
+        host.is_some_and(|host| host.vms.binary_search(&placement.vm).is_ok())
+    };
+    let applied = |answer: &&Answer<'_>| answer.shown && answer.placements.iter().any(on_its_host);
+    let newest_applied = answers.iter().rev().find(applied).map_or(i64::MIN, |answer| answer.at);
     let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
         let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
         let open = open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
@@ -134,7 +141,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         let rounds = answer.rounds(executor);
         let in_motion = if answer.shown {
             // oned applies one plan at a time: an older one is over
-            answer.at == newest_shown && rounds > 1 && age <= lasts(rounds)
+            answer.at >= newest_applied && rounds > 1 && age <= lasts(rounds)
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
@@ -252,13 +259,29 @@ pub fn anew(unshown: &[(VmId, HostId, i64)], moment: i64) -> impl Iterator<Item 
     unshown.iter().map(move |(vm, host, place)| Placement { vm: *vm, host: *host, at: moment - 1 - (newest - place) })
 }
 
-/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error. A record of
+/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error. What is from
 /// before our answer is of an earlier attempt, which the request of that answer was too old to know.
 fn was_tried(vm: &Vm, recall: &Recall) -> bool {
     let Some(known) = recall.attempts.get(&vm.id) else { return false };
     let since = |began: i64| began == 0 || began >= known.at;
     let newer = vm.last_run.is_some_and(|run| run.sequence > known.sequence && since(run.began));
-    newer || (!vm.error.is_empty() && !known.error.starts_with(&begins(&vm.error, known.error.chars().count())))
+    let other = !vm.error.is_empty() && !known.error.starts_with(&begins(&vm.error, known.error.chars().count()));
+    let before = || dated(&vm.error, recall.now).is_some_and(|at| at < known.at);
+    newer || other && !before()
+}
+
+/// When an error was written, in seconds since 1970. oned begins it with the local time as of ctime(3) ("Sat Nov 28
+/// 19:00:05 2026 : ..."), and nobody tells the time zone; but all zones are whole quarters of an hour apart, and what
+/// matters is not older. `None` where it says no time.
+fn dated(error: &str, now: i64) -> Option<i64> {
+    const QUARTER: i64 = 900;
+    // clocks are read at different moments of a second
+    const LATER: i64 = 2;
+    let time = error.split_whitespace().nth(3)?;
+    let mut parts = time.split(':').map(|part| part.parse::<i64>().ok().filter(|_| part.len() == 2));
+    let (_, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    let ago = (now + LATER - (60 * minutes + seconds)).rem_euclid(QUARTER);
+    Some(now + LATER - ago)
 }
 
 /// As much of an error as was noted.

@@ -88,7 +88,11 @@ fn who_waits_for_a_turn_in_a_long_plan_is_under_way_while_it_lasts() {
     // a newer answer was applied since: this one is over
     let mut newer = plan(30_000).to_vec();
     newer.extend([(5, 3, 5000), (6, 4, 5000)]);
-    assert_eq!(on_the_way(&[1], &newer), []);
+    let mut asked = waiting(&[1]);
+    let on_the_way_in = |asked: &Snapshot| under_way(asked, &recall(&newer), &EXECUTOR).vms;
+    assert_eq!(on_the_way_in(&asked), [(VmId(1), HostId(2))], "somebody has terminated its VMs");
+    asked.hosts[3].vms = vec![VmId(5)];
+    assert_eq!(on_the_way_in(&asked), []);
     assert_eq!(on_the_way(&[1, 5, 6], &newer), [(1, 2)], "it was dropped");
     // three begin at once
     assert_eq!(on_the_way(&[1], &wide(100)[..3]), []);
@@ -414,4 +418,42 @@ fn what_migrates_has_room_on_both_hosts_and_its_group_waits() {
     let again = asked.hosts.clone();
     assert_eq!(make_room(&mut asked, &[migrates(5, 100), Moving { to: HostId(77), ..migrates(6, 100) }]), []);
     assert_eq!(asked.hosts, again, "it has its room already, and nobody knows host 77");
+}
+
+#[test]
+fn an_error_is_dated_by_its_quarter_of_an_hour_whatever_the_time_zone() {
+    // 2027-01-15T08:00:00Z
+    let now = NOW / 1000;
+    for (error, at) in [
+        ("Fri Jan 15 07:59:50 2027 : Error", Some(now - 10)),
+        ("Fri Jan 15 12:44:50 2027: Error of another zone", Some(now - 10)),
+        ("Fri Jan  5 08:00:02 2027 : of a clock that is read later", Some(now + 2)),
+        ("Fri Jan 15 08:00:03 2027 : Error", Some(now - 897)),
+        ("Fri Jan 15 07:45:03 2027", Some(now - 897)),
+        ("Fri Jan 15 07:45:02 2027", Some(now + 2)),
+        ("Fri Jan 15 7:45 2027", None),
+        ("Fri Jan 15 07:45:1 2027", None),
+        ("no time at all", None),
+        ("a b c", None),
+        ("", None),
+    ] {
+        assert_eq!(dated(error, now), at, "{error}");
+    }
+}
+
+#[test]
+fn a_refusal_of_before_our_answer_is_of_an_earlier_one() {
+    for (error, counts) in [
+        ("Fri Jan 15 07:59:30 2027 : Error", true),
+        ("Fri Jan 15 07:59:50 2027 : Error", false),
+        ("Error without a time", false),
+    ] {
+        let mut asked = waiting(&[1, 2]);
+        asked.vms[0].error = error.to_owned();
+        // VM 2 was answered just now, so requests may have waited
+        let mut remembered = recall(&[(1, 3, 20_000), (2, 4, 100)]);
+        remembered.attempts = [(VmId(1), Attempts { at: NOW / 1000 - 20, ..Attempts::default() })].into();
+        let under_way = under_way(&asked, &remembered, &EXECUTOR);
+        assert_eq!(under_way.vms.contains(&(VmId(1), HostId(3))), counts, "{error}");
+    }
 }

@@ -6,6 +6,7 @@ use super::engine::{Event, Run};
 use super::executor::Stand;
 use super::scenario::Millis;
 use crate::model::ids::{HostId, VmId};
+use crate::model::moment::utc;
 use crate::model::plan::{Action, Operation};
 
 /// Seconds that a migration takes besides copying memory.
@@ -79,7 +80,7 @@ impl Run<'_> {
             (host.spec.fails, host.spec.slowness, host.has_room(cpu, memory), host.alive);
         if !room || !alive {
             self.figures.refused += 1;
-            let text = format!("[{at}] Error deploying VM {id}: not enough capacity on host {target}");
+            let text = format!("{} : Error deploying VM {id}: not enough capacity on host {target}", ctime(at));
             self.cloud.vms.entry(id).and_modify(|vm| {
                 vm.error = text;
                 vm.refused += 1;
@@ -233,4 +234,16 @@ impl Run<'_> {
             (host.newcomers, host.arrived_before) = (0, arrived);
         }
     }
+}
+
+/// A moment as oned begins errors with it, ctime(3), in UTC.
+fn ctime(at: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let utc = utc(at);
+    let part = |from: usize, to: usize| utc.get(from..to).unwrap_or_default();
+    let number = |from: usize, to: usize| part(from, to).parse::<usize>().unwrap_or(1);
+    let day = DAYS[at.div_euclid(86_400).rem_euclid(7) as usize];
+    let month = MONTHS[(number(5, 7) - 1).min(11)];
+    format!("{day} {month} {:>2} {} {}", number(8, 10), part(11, 19), part(0, 4))
 }
