@@ -217,7 +217,7 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.report.failing = std::mem::take(&mut shunned.failing);
     let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
-    let notes = Some(Notes { troubles: troubles.all, moving }).filter(|notes| *notes != recall.notes);
+    let notes = Some(Notes { troubles: troubles.all, moving, ..recall.notes }).filter(|notes| *notes != recall.notes);
     let (tried, under_way) = (shunned.own, under_way.unshown);
     Decided { snapshot, planned, demands, retries, dropped, tried, under_way, notes }
 }

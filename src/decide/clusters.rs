@@ -49,6 +49,8 @@ pub struct Optimized {
     pub cluster: Cluster,
     /// Where VMs are under way by earlier answers that the next request may not know yet either.
     under_way: Vec<(VmId, HostId, i64)>,
+    /// Whether there is a memory.
+    remembers: bool,
     /// What earlier requests left to know.
     known: Notes,
     /// Migrations of this plan that oned carries out by itself; they are under way until so long after the answer.
@@ -64,16 +66,15 @@ impl Optimized {
         underway::anew(&self.under_way, moment).collect()
     }
 
-    /// What the next requests have to know, of an answer given at `moment` (milliseconds since 1970); `None` where
-    /// they do already.
+    /// What the next requests have to know, of an answer given at `moment` (milliseconds since 1970); `None` without
+    /// a memory.
     #[must_use]
     pub fn notes(&self, moment: i64) -> Option<Notes> {
         let again = |one: &&Moving| self.sent.iter().all(|sent| sent.vm != one.vm);
         let sent = self.sent.iter().map(|one| Moving { until: moment.saturating_add(one.until), ..one.clone() });
         let mut moving: Vec<Moving> = sent.chain(self.moving.iter().filter(again).cloned()).collect();
         moving.sort();
-        let notes = Notes { moving, ..self.known.clone() };
-        (notes != self.known).then_some(notes)
+        self.remembers.then(|| Notes { moving, answered: moment, ..self.known.clone() })
     }
 
     /// Takes the decision about one VM apart; `None` for one that the request does not offer.
@@ -146,16 +147,12 @@ pub fn optimize_until(
     }
     let attempts = patience::after(&snapshot, &migrated.plan, recall);
     let known = recall.notes.clone();
-    let (sent, moving) = match recall.moment {
-        // without a memory nobody asks later
-        0 => (Vec::new(), Vec::new()),
-        _ if cluster.drs.full => {
-            (underway::sent(&migrated.plan, &snapshot, &policy.executor), underway::moving(&snapshot, recall))
-        }
-        _ => (Vec::new(), underway::moving(&snapshot, recall)),
-    };
+    let remembers = recall.moment > 0;
+    // elsewhere it is not known whether and when a plan is carried out
+    let sent = if cluster.drs.full { underway::sent(&migrated.plan, &snapshot, &policy.executor) } else { Vec::new() };
+    let moving = underway::moving(&snapshot, recall);
     let under_way = coming.unshown;
-    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way, known, sent, moving })
+    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way, remembers, known, sent, moving })
 }
 
 /// Plans the evacuation of a host with what history tells.

@@ -97,6 +97,12 @@ fn lasts(rounds: i64) -> i64 {
     2 * TICK * rounds + 2 * TICK
 }
 
+/// Whether a request comes so soon after an answer that it may have waited for that: a placement or an optimization.
+fn is_queued(recall: &Recall, placed: Option<i64>) -> bool {
+    let answers = placed.into_iter().chain([recall.notes.answered]);
+    answers.filter(|at| *at > 0).any(|at| (0..=RIGHT_AFTER).contains(&(recall.moment - at)))
+}
+
 /// What earlier answers have set in motion. O(placements + VMs).
 #[must_use]
 pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
@@ -120,7 +126,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     let answers = by_moment.into_iter();
     let answers: Vec<Answer<'_>> =
         answers.map(|(at, placements)| Answer { at, shown: shown(&placements), placements }).collect();
-    let queued = answers.last().is_some_and(|last| now - last.at <= RIGHT_AFTER);
+    let queued = is_queued(recall, answers.last().map(|last| last.at));
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
     // a VM may also leave the queue because somebody terminates it
     let on_its_host = |placement: &&Placement| {
@@ -176,7 +182,7 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Un
     for placement in recall.placements.iter().filter(|placement| placement.at <= now) {
         by_moment.entry(placement.at).or_default().push(placement);
     }
-    let queued = by_moment.last_key_value().is_some_and(|(at, _)| now - at <= RIGHT_AFTER);
+    let queued = is_queued(recall, by_moment.last_key_value().map(|(at, _)| *at));
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
     for (place, (at, placements)) in (0..).zip(by_moment) {
         let answer = Answer { at, shown: false, placements };

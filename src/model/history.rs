@@ -160,6 +160,8 @@ pub struct Notes {
     pub troubles: Vec<Trouble>,
     /// Migrations that may be under way.
     pub moving: Vec<Moving>,
+    /// When an optimization was answered last, in milliseconds since 1970: requests may have waited for that.
+    pub answered: i64,
 }
 
 /// What the store told for one request; empty when there is none or it was lost.

@@ -457,3 +457,15 @@ fn a_refusal_of_before_our_answer_is_of_an_earlier_one() {
         assert_eq!(under_way.vms.contains(&(VmId(1), HostId(3))), counts, "{error}");
     }
 }
+
+#[test]
+fn a_request_may_have_waited_for_an_optimization_too() {
+    for (ago, waits) in [(0, true), (RIGHT_AFTER, true), (RIGHT_AFTER + 1, false), (-1, false)] {
+        let notes = Notes { answered: NOW - ago, ..Notes::default() };
+        let recall = Recall { notes, ..recall(&[(1, 2, 20_000)]) };
+        let found = under_way(&waiting(&[1]), &recall, &EXECUTOR).vms;
+        assert_eq!(found == [(VmId(1), HostId(2))], waits, "{ago}");
+        let coming = arriving(&waiting(&[]), &recall, &EXECUTOR);
+        assert_eq!(coming.unshown == [(VmId(1), HostId(2), 0)], waits, "{ago}");
+    }
+}

@@ -86,7 +86,7 @@ fn exercise(open: &dyn Fn() -> Box<dyn HistoryStore>) {
     for (troubles, moving) in
         [(vec![trouble(1, 5), trouble(2, 6)], vec![moving]), (vec![trouble(2, 6)], vec![]), (vec![], vec![])]
     {
-        let notes = Notes { troubles, moving };
+        let notes = Notes { troubles, moving, answered: 77 };
         store.remember(&Sent { notes: Some(&notes), ..sent }).unwrap();
         assert_eq!(store.notes().unwrap(), notes);
         store.remember(&sent).unwrap();
