@@ -7,7 +7,7 @@ use crate::model::advice::{Advice, Histories};
 use crate::model::cluster::{Cluster, OneDrs};
 use crate::model::demand::Demands;
 use crate::model::explanation::MigrationExplanation;
-use crate::model::history::{Attempts, Moving, Notes, Placement, Recall};
+use crate::model::history::{Attempts, Moving, Notes, Recall};
 use crate::model::ids::{ClusterId, HostId, VmId};
 use crate::model::migration::{Drained, Migrated, Rolling};
 use crate::model::policy::{DrsPolicy, Optimize, Policy};
@@ -47,8 +47,6 @@ pub struct Optimized {
     pub attempts: Vec<(VmId, Attempts)>,
     /// The cluster.
     pub cluster: Cluster,
-    /// Where VMs are under way by earlier answers that the next request may not know yet either.
-    under_way: Vec<(VmId, HostId, i64)>,
     /// Whether there is a memory.
     remembers: bool,
     /// What earlier requests left to know.
@@ -60,12 +58,6 @@ pub struct Optimized {
 }
 
 impl Optimized {
-    /// What to remember anew of earlier answers with this one, given at `moment` (milliseconds since 1970).
-    #[must_use]
-    pub fn placements(&self, moment: i64) -> Vec<Placement> {
-        underway::anew(&self.under_way, moment).collect()
-    }
-
     /// What the next requests have to know, of an answer given at `moment` (milliseconds since 1970); `None` without
     /// a memory.
     #[must_use]
@@ -133,7 +125,7 @@ pub fn optimize_until(
     let own = cluster.drs.over(policy);
     let paused = patience::pause(&mut snapshot, &cluster, recall);
     let coming = underway::arriving(&snapshot, recall, &policy.executor);
-    let kept = room::keep(&mut snapshot, &coming.vms);
+    let kept = room::keep(&mut snapshot, &coming);
     let demands = monitored::demands(&snapshot, recall, own.monitoring_max_age, own.optimize.predictive);
     let input = MigrationInput { stop, ..MigrationInput::new(&snapshot, &cluster, &demands) };
     let mut migrated = migrate::plan(&input, policy);
@@ -151,8 +143,7 @@ pub fn optimize_until(
     // elsewhere it is not known whether and when a plan is carried out
     let sent = if cluster.drs.full { underway::sent(&migrated.plan, &snapshot, &policy.executor) } else { Vec::new() };
     let moving = underway::moving(&snapshot, recall);
-    let under_way = coming.unshown;
-    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, under_way, remembers, known, sent, moving })
+    Ok(Optimized { snapshot, migrated, dropped, demands, attempts, cluster, remembers, known, sent, moving })
 }
 
 /// Plans the evacuation of a host with what history tells.
@@ -408,6 +399,6 @@ mod tests {
         assert_eq!(found.migrated.migrations.len(), 1);
         let again = Attempts { failed: 0, at: 2_000, sequence: 3, error: String::new() };
         assert_eq!(found.attempts, [(VmId(0), again)]);
-        assert_eq!((found.placements(5).len(), found.dropped.len()), (0, 0));
+        assert!(found.dropped.is_empty());
     }
 }

@@ -170,9 +170,9 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
 
 /// Where earlier answers are sending VMs that an optimize request does not show there yet: oned asks for an
 /// optimization while it applies a placement, and a request may have waited while we answered another one.
-/// With the places of those answers that the next request may not know either, oldest first. O(placements).
+/// O(placements).
 #[must_use]
-pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> UnderWay {
+pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Vec<(VmId, HostId)> {
     let now = recall.moment;
     let there = |placement: &Placement| {
         let host = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]);
@@ -183,22 +183,17 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Un
         by_moment.entry(placement.at).or_default().push(placement);
     }
     let queued = is_queued(recall, by_moment.last_key_value().map(|(at, _)| *at));
-    let (mut vms, mut unshown) = (Vec::new(), Vec::new());
-    for (place, (at, placements)) in (0..).zip(by_moment) {
+    let mut vms = Vec::new();
+    for (at, placements) in by_moment {
         let answer = Answer { at, shown: false, placements };
         let (age, rounds) = (now - at, answer.rounds(executor));
-        let going_on = age <= lasts(rounds);
-        for placement in answer.placements.iter().filter(|placement| !there(placement)) {
-            if going_on || (queued && age <= QUEUE) {
-                vms.push((placement.vm, placement.host));
-            }
-            if queued && age <= QUEUE {
-                unshown.push((placement.vm, placement.host, place));
-            }
+        if age <= lasts(rounds) || (queued && age <= QUEUE) {
+            let coming = answer.placements.iter().filter(|placement| !there(placement));
+            vms.extend(coming.map(|placement| (placement.vm, placement.host)));
         }
     }
     vms.sort_unstable();
-    UnderWay { vms, unshown, ..UnderWay::nothing(Pace::NoMemory) }
+    vms
 }
 
 /// Migrations of earlier answers that may be under way as a request shows it: the VM is not on its new host yet.

@@ -239,7 +239,7 @@ impl History {
     /// what is still under way by answers before.
     pub fn remember_migrations(&self, optimized: &Optimized, moment: i64) {
         let attempts = optimized.attempts.clone();
-        let kept = self.keep(optimized.placements(moment), attempts, optimized.notes(moment), moment);
+        let kept = self.keep(Vec::new(), attempts, optimized.notes(moment), moment);
         if let Err(error) = kept {
             log::debug!("planned migrations are not remembered: {error}");
         }

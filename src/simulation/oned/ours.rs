@@ -177,7 +177,7 @@ impl Scheduler for Ours {
         if let Some(optimized) = self.optimized.take()
             && let Some(store) = self.memory()
         {
-            store.remember(optimized.placements(now), optimized.attempts.clone(), now);
+            store.remember(Vec::new(), optimized.attempts.clone(), now);
             if let Some(notes) = optimized.notes(now) {
                 store.notes = notes;
             }
