@@ -136,7 +136,7 @@ impl Metrics {
         self.spare_homeless.set(spare.map_or(-1, |spare| count(spare.lacking.first().map_or(0, |one| one.vms))));
     }
 
-    /// Hosts on which VMs that wait failed to start lately: the worst ones, so that the numbers stay few.
+    /// Hosts on which VMs failed to start lately: the worst ones, so that the numbers stay few.
     pub fn failing(&self, failing: &[FailingHost]) {
         self.failed_vms.clear();
         for one in FailingHost::worst(failing) {

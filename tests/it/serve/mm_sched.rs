@@ -426,7 +426,7 @@ fn vms_go_elsewhere_where_several_failed_to_start() {
     eventually("ready", || service.get("/readyz").0 == 200);
     let answer = service.batch(&batch(&[vm(1, &[4, 5], 1.0), vm(2, &[4, 5], 1.0), vm(3, &[4, 5], 1.0)]));
     assert_eq!((1..4).map(|id| answer[&id]).collect::<Vec<_>>(), [5, 5, 5], "host 4 is the emptier one");
-    let told = || service.log().contains("2 VMs that wait failed to start here since");
+    let told = || service.log().contains("2 VMs failed to start here since");
     eventually("told", told);
     let metrics = service.get("/metrics").1;
     assert!(metrics.contains("oneaio_host_failed_vms{one_host_id=\"4\"} 2\n"), "{metrics}");
