@@ -196,15 +196,18 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Ve
     vms
 }
 
-/// Migrations of earlier answers that may be under way as a request shows it: the VM is not on its new host yet.
-/// O(migrations).
+/// Migrations of earlier answers that may be under way as a request shows it: the VM is not on its new host yet. Of
+/// hosts that the request does not show, as those of another cluster, only the time tells. O(migrations).
 #[must_use]
 pub fn moving(snapshot: &Snapshot, recall: &Recall) -> Vec<Moving> {
     let there = |vm: VmId, host: HostId| {
         let host = snapshot.host_index(host).map(|index| &snapshot.hosts[index]);
-        host.is_some_and(|host| host.vms.binary_search(&vm).is_ok())
+        host.map(|host| host.vms.binary_search(&vm).is_ok())
     };
-    let going_on = |one: &&Moving| recall.moment <= one.until && there(one.vm, one.from) && !there(one.vm, one.to);
+    let going_on = |one: &&Moving| {
+        let (left, arrived) = (there(one.vm, one.from) == Some(false), there(one.vm, one.to) == Some(true));
+        recall.moment <= one.until && !left && !arrived
+    };
     recall.notes.moving.iter().filter(going_on).cloned().collect()
 }
 

@@ -358,6 +358,9 @@ fn a_migration_is_under_way_until_its_time_is_over_or_its_vm_is_there() {
     };
     let recall = Recall { notes, ..recall(&[]) };
     assert_eq!(moving(&asked, &recall), [migrates(5, 0)], "6 is late, 7 arrives, 8 is there, 9 is gone");
+    // a request about another cluster shows none of these hosts
+    asked.hosts.retain(|host| host.id.0 > 2);
+    assert_eq!(moving(&asked, &recall).iter().map(|one| one.vm.0).collect::<Vec<_>>(), [5, 7, 8, 9]);
 }
 
 #[test]

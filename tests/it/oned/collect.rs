@@ -306,6 +306,11 @@ fn a_collector_that_is_killed_at_any_moment_loses_nothing() {
     assert!(of("cut.db") == of("whole.db"), "the same samples, counters and estimates");
 }
 
+/// How many connections collectors have.
+fn connections(client: &mut ::postgres::Client) -> usize {
+    client.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'oneaio'", &[]).unwrap().len()
+}
+
 #[test]
 fn a_database_that_goes_away_at_any_moment_loses_nothing() {
     let Some(mut server) = Server::start() else { return };
@@ -322,8 +327,9 @@ fn a_database_that_goes_away_at_any_moment_loses_nothing() {
             }
             let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oneaio'";
             let mut client = ::postgres::Client::connect(&there, ::postgres::NoTls).unwrap();
-            // on a busy machine its connection may not be there yet
+            // on a busy machine its connection may not be there yet, and takes its time to end
             eventually("a connection ends", || !client.query(end, &[]).unwrap().is_empty());
+            eventually("it has ended", || connections(&mut client) == 0);
         });
         cloud.lock().unwrap().cut = Some((method.to_owned(), part, act));
         let output = start(folder.path(), address, &store).wait_with_output().unwrap();
@@ -333,6 +339,7 @@ fn a_database_that_goes_away_at_any_moment_loses_nothing() {
         }
         // its lease is still there, as that of a process which was cut off; the next need not wait
         let mut client = ::postgres::Client::connect(&store, ::postgres::NoTls).unwrap();
+        eventually("nothing of it is left", || connections(&mut client) == 0);
         client.simple_query("DELETE FROM oneaio.leases").unwrap();
     }
     let last = start(folder.path(), address, &server.address()).wait_with_output().unwrap();
