@@ -146,7 +146,8 @@ INSERT INTO prod_vms (vmid, total_cpu) VALUES ('91', 8), ('92', 4);
 INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.9, 512, 10, 10, 0, 0, 0 FROM generate_series(1, 50) i;
 INSERT INTO prod_metrics SELECT '92', 1, to_timestamp(40 * i), 0.1, 512, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
 INSERT INTO prod_metrics SELECT '91', 0, to_timestamp(40 * i), 0.0, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 50) i;
-CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
+DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
 
 #[test]
 fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
