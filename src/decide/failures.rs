@@ -106,9 +106,7 @@ fn all_evidence(snapshot: &Snapshot, recall: &Recall, policy: &Policy) -> Eviden
     let waiting = snapshot.candidates.iter().map(|candidates| &snapshot.vms[candidates.vm]);
     let mut evidence = evidence(waiting, &recall.notes.troubles, now, policy);
     for (vm, hosts) in &mut evidence {
-        let runs =
-            |host: HostId| snapshot.host_index(host).is_some_and(|at| snapshot.hosts[at].vms.binary_search(vm).is_ok());
-        hosts.retain(|host, _| !runs(*host));
+        hosts.retain(|host, _| snapshot.lists(*host, *vm) != Some(true));
     }
     evidence.retain(|_, hosts| !hosts.is_empty());
     evidence

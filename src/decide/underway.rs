@@ -129,10 +129,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     let queued = is_queued(recall, answers.last().map(|last| last.at));
     let newest_shown = answers.iter().rev().find(|answer| answer.shown).map_or(i64::MIN, |answer| answer.at);
     // a VM may also leave the queue because somebody terminates it
-    let on_its_host = |placement: &&Placement| {
-        let host = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]);
-        host.is_some_and(|host| host.vms.binary_search(&placement.vm).is_ok())
-    };
+    let on_its_host = |placement: &&Placement| snapshot.lists(placement.host, placement.vm) == Some(true);
     let applied = |answer: &&Answer<'_>| answer.shown && answer.placements.iter().any(on_its_host);
     let newest_applied = answers.iter().rev().find(applied).map_or(i64::MIN, |answer| answer.at);
     let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
@@ -174,10 +171,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
 #[must_use]
 pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Vec<(VmId, HostId)> {
     let now = recall.moment;
-    let there = |placement: &Placement| {
-        let host = snapshot.host_index(placement.host).map(|index| &snapshot.hosts[index]);
-        host.is_none_or(|host| host.vms.binary_search(&placement.vm).is_ok())
-    };
+    let there = |placement: &Placement| snapshot.lists(placement.host, placement.vm) != Some(false);
     let mut by_moment: BTreeMap<i64, Vec<&Placement>> = BTreeMap::new();
     for placement in recall.placements.iter().filter(|placement| placement.at <= now) {
         by_moment.entry(placement.at).or_default().push(placement);
@@ -200,12 +194,9 @@ pub fn arriving(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> Ve
 /// hosts that the request does not show, as those of another cluster, only the time tells. O(migrations).
 #[must_use]
 pub fn moving(snapshot: &Snapshot, recall: &Recall) -> Vec<Moving> {
-    let there = |vm: VmId, host: HostId| {
-        let host = snapshot.host_index(host).map(|index| &snapshot.hosts[index]);
-        host.map(|host| host.vms.binary_search(&vm).is_ok())
-    };
     let going_on = |one: &&Moving| {
-        let (left, arrived) = (there(one.vm, one.from) == Some(false), there(one.vm, one.to) == Some(true));
+        let (left, arrived) =
+            (snapshot.lists(one.from, one.vm) == Some(false), snapshot.lists(one.to, one.vm) == Some(true));
         recall.moment <= one.until && !left && !arrived
     };
     recall.notes.moving.iter().filter(going_on).cloned().collect()

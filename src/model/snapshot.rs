@@ -57,6 +57,12 @@ impl Snapshot {
         self.hosts.binary_search_by_key(&id, |h| h.id).ok()
     }
 
+    /// Whether a host lists a VM; `None` for a host that the request does not show.
+    #[must_use]
+    pub fn lists(&self, host: HostId, vm: VmId) -> Option<bool> {
+        self.host_index(host).map(|index| self.hosts[index].vms.binary_search(&vm).is_ok())
+    }
+
     /// Index of a datastore in `datastores`.
     #[must_use]
     pub fn datastore_index(&self, id: DatastoreId) -> Option<usize> {
