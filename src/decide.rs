@@ -188,7 +188,6 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     let moving = underway::moving(&snapshot, recall);
     let mut later = underway::settle(&mut snapshot, &under_way);
     later.extend(underway::make_room(&mut snapshot, &moving));
-    later.sort();
     let demands = observed::demands(&snapshot, recall, policy.monitoring_max_age);
     let retries = Retries::new(&snapshot, recall, policy);
     let plan_it = |snapshot: &Snapshot| {
@@ -202,6 +201,8 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     }
     rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
+    later.extend(withdraw(&mut planned.report, &under_way.doubtful));
+    later.sort();
     // judged by the hosts that it was planned with
     shunned.give_all_back(&mut snapshot);
     planned.plan = legal;
@@ -237,6 +238,17 @@ pub fn spare_of_hosts(mut hosts: Vec<Host>, policy: &Policy) -> Option<SpareRoom
     hosts.dedup_by_key(|host| host.id);
     let snapshot = Snapshot { hosts, ..Snapshot::default() };
     spare::told(&snapshot, policy, &[], |_| None).map(|(room, _)| room)
+}
+
+/// Whom an earlier answer may still start is told no error: it may run by the time that oned reads it.
+fn withdraw(report: &mut Report, doubtful: &BTreeSet<VmId>) -> Vec<(VmId, String)> {
+    let (withdrawn, refusals) =
+        std::mem::take(&mut report.refusals).into_iter().partition(|refusal: &Refusal| doubtful.contains(&refusal.vm));
+    report.refusals = refusals;
+    let told = |refusal: Refusal| {
+        (refusal.vm, format!("waits: an earlier answer may still start it; now it {}", refusal.text))
+    };
+    Vec::into_iter(withdrawn).map(told).collect()
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.
@@ -280,6 +292,10 @@ mod tests {
             ..Report::default()
         };
         let breach = |vm: i32| Breach { vm: VmId(vm), rule: "memory", text: "too much".to_owned() };
+        let doubtful = BTreeSet::from([VmId(7), VmId(8)]);
+        let told = withdraw(&mut report, &doubtful);
+        assert_eq!(told, [(VmId(7), "waits: an earlier answer may still start it; now it waits".to_owned())]);
+        report.refusals.push(waits(7));
         // VM 5 has no decision, and one VM may break two rules
         tell_dropped(&mut report, &[breach(4), breach(5), breach(2), breach(2)]);
         assert_eq!(report.decisions.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [9]);

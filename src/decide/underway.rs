@@ -13,7 +13,7 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::plan::{Action, Plan};
 use crate::model::policy::Executor;
 use crate::model::snapshot::{Snapshot, Vm, VmState};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// MANAGER_TIMER of oned: a long plan goes on so often. In milliseconds, as all here.
 const TICK: i64 = 15_000;
@@ -58,13 +58,15 @@ pub struct UnderWay {
     pub dropped: Option<i64>,
     /// When the latest answer that it did apply was given, and how many VMs of it wait although its time is over.
     pub unfinished: Option<(i64, usize)>,
+    /// Who waits of long answers whose time is over, by id: a start that hangs can keep such a plan going.
+    pub doubtful: BTreeSet<VmId>,
 }
 
 impl UnderWay {
     /// Nothing is.
     #[must_use]
     pub fn nothing(pace: Pace) -> Self {
-        Self { vms: Vec::new(), unshown: Vec::new(), pace, dropped: None, unfinished: None }
+        Self { vms: Vec::new(), unshown: Vec::new(), pace, dropped: None, unfinished: None, doubtful: BTreeSet::new() }
     }
 }
 
@@ -134,11 +136,13 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     let newest_applied = answers.iter().rev().find(applied).map_or(i64::MIN, |answer| answer.at);
     let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
         let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
-        let open = open.filter(|(_, vm)| !was_tried(vm, recall)).map(|(placement, _)| (placement.vm, placement.host));
+        let open = open
+            .filter(|(placement, vm)| !was_tried(vm, placement.at, recall))
+            .map(|(placement, _)| (placement.vm, placement.host));
         open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect()
     };
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
-    let mut unfinished = None;
+    let (mut unfinished, mut doubtful) = (None, BTreeSet::new());
     for (place, answer) in (0..).zip(&answers) {
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
@@ -148,8 +152,12 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
-        if !in_motion && rounds > 1 && answer.at == newest_shown {
-            unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
+        if !in_motion && rounds > 1 && answer.shown {
+            let open = open(answer);
+            if answer.at == newest_shown {
+                unfinished = Some((answer.at.div_euclid(1000), open.len())).filter(|(_, vms)| *vms > 0);
+            }
+            doubtful.extend(open.iter().map(|(vm, _)| *vm));
         }
         if in_motion {
             let open = open(answer);
@@ -162,7 +170,7 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     vms.sort_unstable();
     let last = answers.last().filter(|last| !last.shown && !queued && open(last).len() == last.placements.len());
     let dropped = last.map(|last| last.at.div_euclid(1000));
-    UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor), dropped, unfinished }
+    UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor), dropped, unfinished, doubtful }
 }
 
 /// Where earlier answers are sending VMs that an optimize request does not show there yet: oned asks for an
@@ -254,9 +262,13 @@ pub fn anew(unshown: &[(VmId, HostId, i64)], moment: i64) -> impl Iterator<Item 
     unshown.iter().map(move |(vm, host, place)| Placement { vm: *vm, host: *host, at: moment - 1 - (newest - place) })
 }
 
-/// Whether something has happened to a VM since we placed it: a new HISTORY record or a new error. What is from
-/// before our answer is of an earlier attempt, which the request of that answer was too old to know.
-fn was_tried(vm: &Vm, recall: &Recall) -> bool {
+/// Whether something has happened to a VM since we placed it, by an answer of that moment: a new HISTORY record or a
+/// new error. What is from before our answer is of an earlier attempt, which the request of that answer was too old
+/// to know. Of one that was to be migrated only a record tells: its attempts are those of its deployment.
+fn was_tried(vm: &Vm, placed: i64, recall: &Recall) -> bool {
+    if vm.resched {
+        return vm.last_run.is_some_and(|run| run.began >= placed.div_euclid(1000));
+    }
     let Some(known) = recall.attempts.get(&vm.id) else { return false };
     let since = |began: i64| began == 0 || began >= known.at;
     let newer = vm.last_run.is_some_and(|run| run.sequence > known.sequence && since(run.began));

@@ -186,6 +186,38 @@ fn what_was_tried_since_is_not_under_way() {
 }
 
 #[test]
+fn of_who_was_to_be_migrated_only_a_record_tells() {
+    for (began, tried) in [(NOW / 1000 - 11, false), (NOW / 1000 - 10, true), (NOW / 1000, true)] {
+        let mut snapshot = waiting(&[1, 3]);
+        let vm = &mut snapshot.vms[0];
+        (vm.state, vm.resched, vm.host) = (VmState::Active, true, Some(HostId(5)));
+        vm.last_run = Some(LastRun { sequence: 0, began, ended: 0 });
+        vm.error = "of long ago".to_owned();
+        let mut recall = recall(&[(1, 2, 10_000), (3, 4, 100)]);
+        // of its deployment, whose record began in that very second
+        recall.attempts.insert(VmId(1), Attempts { failed: 0, at: 1000, sequence: -1, error: String::new() });
+        let found = under_way(&snapshot, &recall, &EXECUTOR);
+        assert_eq!(!found.vms.contains(&(VmId(1), HostId(2))), tried, "{began}");
+    }
+}
+
+#[test]
+fn who_waits_of_a_long_plan_whose_time_is_over_may_still_be_started() {
+    let doubtful =
+        |placed: &[(i32, i32, i64)]| -> Vec<i32> { found(&[1, 7], placed).doubtful.iter().map(|vm| vm.0).collect() };
+    let lasts = 2 * TICK * 3 + 2 * TICK;
+    let plan = |age| [(1, 2, age), (8, 2, age), (9, 2, age)];
+    assert_eq!(doubtful(&plan(lasts)), [0; 0], "it goes on");
+    assert_eq!(doubtful(&plan(lasts + 1)), [1]);
+    // also when a newer one seems to have been applied: somebody is of both
+    let (old, new) = (plan(lasts + 1), [(7, 3, 100), (6, 3, 100)]);
+    assert_eq!(doubtful(&[&old[..], &new[..]].concat()), [1]);
+    // a plan that begins all at once leaves nobody, and neither does one that is not shown
+    assert_eq!(doubtful(&[(1, 2, lasts + 1), (9, 3, lasts + 1)]), [0; 0]);
+    assert_eq!(doubtful(&[(1, 2, lasts + 1), (7, 2, lasts + 1)]), [0; 0]);
+}
+
+#[test]
 fn the_first_error_is_news() {
     let mut snapshot = waiting(&[1]);
     snapshot.vms[0].error = "Cannot start".to_owned();
