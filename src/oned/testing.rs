@@ -4,7 +4,7 @@ use super::{Credentials, Limits, Oned};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// A method and its arguments without the first, which says who we are: `<i4>5</i4>`.
@@ -17,7 +17,7 @@ type Answers = HashMap<&'static str, Vec<String>>;
 pub struct Scripted {
     address: SocketAddr,
     answers: Arc<Mutex<Answers>>,
-    asked: Arc<Mutex<Vec<Call>>>,
+    asked: Arc<(Mutex<Vec<Call>>, Condvar)>,
 }
 
 impl Scripted {
@@ -34,7 +34,8 @@ impl Scripted {
                     let of_this = answers.get_mut(call.0.as_str());
                     of_this.map(|all| if all.len() > 1 { all.remove(0) } else { all[0].clone() })
                 };
-                asked.lock().unwrap().push(call);
+                asked.0.lock().unwrap().push(call);
+                asked.1.notify_all();
                 if let Some(body) = answer {
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", body.len());
                     let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
@@ -49,14 +50,18 @@ impl Scripted {
         self.answers.lock().unwrap().insert(method, answers.to_vec());
     }
 
-    /// Closes the connection at every method from now on.
-    pub fn fall_silent(&self) {
-        self.answers.lock().unwrap().clear();
-    }
-
     /// What it was asked since the last time.
     pub fn asked(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+        std::mem::take(&mut *self.asked.0.lock().unwrap())
+    }
+
+    /// The same, once it was asked so often at least.
+    pub fn asked_at_least(&self, times: usize) -> Vec<Call> {
+        let asked = self.asked.0.lock().unwrap();
+        let wait = Duration::from_secs(60);
+        let (mut asked, over) = self.asked.1.wait_timeout_while(asked, wait, |asked| asked.len() < times).unwrap();
+        assert!(!over.timed_out(), "{asked:?}");
+        std::mem::take(&mut *asked)
     }
 
     /// A client of it.
