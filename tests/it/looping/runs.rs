@@ -208,7 +208,7 @@ fn plans_that_are_dropped_ten_times_in_a_row_count_as_not_placed() {
 
 #[test]
 fn whatever_happens_nothing_is_broken() {
-    let (from, count) = (number("ONEAIO_SEED", 1), number("ONEAIO_SEEDS", 60));
+    let (from, count) = (number("ONEAIO_SEED", 1), number("ONEAIO_SEEDS", 300));
     for seed in from..from + count {
         let scenario = scenes::anything(seed);
         let outcome = run(&scenario, &mut ours());
