@@ -194,3 +194,24 @@ fn other_hosts_are_judged_by_themselves() {
     assert_eq!(told(&asked, &[deploy(0, 0), deploy(1, 1), deploy(2, 1)]), refused);
     assert_eq!(told(&asked, &[deploy(0, 0), deploy(1, 1)]), NOTHING);
 }
+
+#[test]
+fn what_would_take_too_long_to_know_is_no_breach() {
+    // eight virtual nodes that want more together than there is, in very many ways
+    let rooms: Vec<NumaNode> = (0..4).map(|id| node(id, 4, 19)).collect();
+    assert!(fit(&rooms, &[topology(PinPolicy::Core, &[(1, 10); 8])]));
+    assert!(!fit(&rooms, &[topology(PinPolicy::Core, &[(1, 20)])]), "this is seen at once");
+    // of very many virtual nodes only the sums are looked at: here all but the first ask for nothing
+    let halves = [node(0, 1, 10), node(1, 1, 10)];
+    let many = |count: usize, memory: i64| {
+        let mut nodes = vec![(1, memory)];
+        nodes.resize(count, (0, 0));
+        topology(PinPolicy::Core, &nodes)
+    };
+    assert!(!fit(&halves, &[many(199, 15)]));
+    assert!(fit(&halves, &[many(200, 15)]));
+    assert!(!fit(&halves, &[many(200, 21)]));
+    assert!(fit(&halves, &[many(100, 10), many(99, 10)]));
+    assert!(!fit(&halves, &[many(100, 10), many(98, 15)]));
+    assert!(fit(&halves, &[many(100, 5), many(99, 15)]), "by the sums");
+}
