@@ -117,6 +117,7 @@ fn whole_cores_are_dedicated_and_threads_share() {
     assert!(fit(&[clean.clone()], &[of(PinPolicy::Shared, 4)]));
     assert!(!fit(&[clean.clone()], &[of(PinPolicy::Shared, 5)]));
     assert!(fit(&[clean.clone()], &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 1)]));
+    assert!(!fit(&[clean.clone()], &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 2)]));
     assert!(!fit(&[clean], &[of(PinPolicy::Shared, 3), of(PinPolicy::Core, 1)]));
 }
 

@@ -176,3 +176,21 @@ fn kicks_lead_out_of_where_descents_end() {
     }
     assert!(better >= 5, "kicks helped in {better} of {cases} cases");
 }
+
+#[test]
+fn chains_go_over_the_hosts_that_use_most_and_least() {
+    let partners = |hosts: i32, of: usize| {
+        // the more a host uses the smaller its number, but for two that use alike
+        let cpu = |host: i32| f64::from(100 - 2 * host.max(7));
+        let pieces: Vec<Uses> = (0..hosts).map(|host| (cpu(host), &[][..])).collect();
+        let at: Vec<usize> = (0..hosts as usize).collect();
+        let (mut found, _) = after(&made(hosts, &pieces), &at, NO_KICKS, |search| search.partners(of));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(partners(13, 4), [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12], "all others");
+    assert_eq!(partners(3, 1), [0, 2]);
+    // of those that use alike the first are nearest to those that use least
+    assert_eq!(partners(15, 14), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(partners(16, 0), [2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15]);
+}
