@@ -432,4 +432,88 @@ mod tests {
         assert_eq!(texts(false), ["first"]);
         assert_eq!(texts(true), ["holds bytes that are not UTF-8; they are read as \u{fffd}", "first"]);
     }
+
+    /// A VM of so many cores that was on host 0 for ten seconds, a minute ago.
+    fn failed(asked: &mut Snapshot, cores: i64, hosts: &[u32]) {
+        use crate::model::snapshot::Stay;
+        let request = ask(asked, cores, hosts);
+        asked.vms[request].stays = vec![Stay { host: HostId(0), began: 930, ended: 940 }];
+    }
+
+    fn sent(decided: &Decided) -> Vec<(i32, i32)> {
+        let mut sent: Vec<(i32, i32)> =
+            decided.planned.plan.actions.iter().map(|action| (action.vm.0, action.host.0)).collect();
+        sent.sort_unstable();
+        sent
+    }
+
+    #[test]
+    fn where_starts_fail_nobody_goes_who_has_another_host_and_it_is_told_once() {
+        use crate::model::history::TroubleKind;
+        let mut asked = cloud(&[8, 8]);
+        asked.taken_at = 1_000;
+        (0..2).for_each(|_| failed(&mut asked, 1, &[0, 1]));
+        ask(&mut asked, 1, &[0]);
+        ask(&mut asked, 1, &[0, 1]);
+        let recall = Recall { now: 1_000, carbon: [("DE".to_owned(), 300.0)].into(), ..Recall::default() };
+        let decided = place_snapshot(asked.clone(), &recall, &Policy::default());
+        assert_eq!(sent(&decided), [(0, 1), (1, 1), (2, 0), (3, 1)]);
+        assert_eq!(decided.snapshot.candidates, asked.candidates, "what oned offers is as before");
+        assert_eq!(decided.snapshot.carbon, recall.carbon);
+        let report = &decided.planned.report;
+        assert_eq!(report.failing.iter().map(|one| (one.host.0, one.vms)).collect::<Vec<_>>(), [(0, 2)]);
+        assert_eq!(decided.tried, [0, 1].map(|vm| (VmId(vm), [HostId(0)].into())).into());
+        let said = |decided: &Decided| {
+            let notices = decided.planned.report.notices.iter();
+            notices.filter(|one| one.subject == Subject::Host(HostId(0))).count()
+        };
+        assert_eq!(said(&decided), 1);
+        // the next request knows it
+        let notes = decided.notes.clone().expect("there is something to know");
+        let known: Vec<_> = notes.troubles.iter().map(|one| (one.kind, one.host, one.vm, one.at)).collect();
+        let one = |vm: i32| (TroubleKind::Failed, Some(HostId(0)), Some(VmId(vm)), 940);
+        assert_eq!(known, [one(0), one(1)]);
+        let again = place_snapshot(asked.clone(), &Recall { notes, ..recall }, &Policy::default());
+        assert_eq!((again.notes.clone(), said(&again), sent(&again)), (None, 0, sent(&decided)));
+        // without a memory nothing is to be known, and it is the same decision
+        let without = place_snapshot(asked, &Recall::default(), &Policy::default());
+        assert_eq!((without.notes.clone(), sent(&without)), (None, sent(&decided)));
+    }
+
+    #[test]
+    fn who_would_wait_goes_where_starts_fail() {
+        let mut asked = cloud(&[8, 2]);
+        asked.taken_at = 1_000;
+        (0..2).for_each(|_| failed(&mut asked, 1, &[0, 1]));
+        ask(&mut asked, 8, &[0, 1]);
+        let decided = place_snapshot(asked.clone(), &Recall::default(), &Policy::default());
+        assert_eq!((sent(&decided), decided.planned.report.refusals.len()), (vec![(0, 1), (1, 1), (2, 0)], 0));
+        assert_eq!(decided.snapshot.candidates, asked.candidates);
+    }
+
+    #[test]
+    fn what_is_troubled_and_what_comes_later_is_in_the_report() {
+        use crate::model::history::Placement;
+        use crate::model::snapshot::HostMonitoring;
+        let mut asked = cloud(&[8, 8]);
+        let sample = |timestamp| Some(HostMonitoring { timestamp, cpu_used: Cpu(0), memory_used: Memory(0) });
+        (asked.hosts[0].monitoring, asked.hosts[1].monitoring) = (sample(100_000), sample(1));
+        asked.taken_at = 100_000;
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        // the answer before may not be known to this request yet
+        let placement = |vm: i32| Placement { vm: VmId(vm), host: HostId(1), at: 99_999_900 };
+        let placements = vec![placement(2), placement(0)];
+        let recall = Recall { now: 100_000, moment: 100_000_000, placements, ..Recall::default() };
+        let decided = place_snapshot(asked, &recall, &Policy::default());
+        assert_eq!(sent(&decided).iter().map(|(vm, _)| *vm).collect::<Vec<_>>(), [1]);
+        let told: Vec<(i32, &str)> =
+            decided.planned.report.later.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+        let text = "is on its way to host 1 by an answer that this request does not know yet";
+        assert_eq!(told, [(0, text), (2, text)]);
+        assert_eq!(decided.under_way.iter().map(|(vm, ..)| vm.0).collect::<Vec<_>>(), [2, 0]);
+        let notices = &decided.planned.report.notices;
+        assert_eq!(notices.iter().filter(|one| one.text.starts_with("has had no sample since")).count(), 1);
+    }
 }

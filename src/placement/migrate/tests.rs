@@ -530,3 +530,23 @@ fn who_could_only_leave_in_a_circle_is_told_so() {
         "needs 4 cores and 1 MiB; none of 1 other hosts takes it; nearest is host 1, : it has 0 cores free (CPU)";
     assert_eq!(blockers, [(0, text.to_owned())]);
 }
+
+#[test]
+fn who_runs_stays_in_its_cluster_and_goes_where_oned_offers() {
+    let refused = |hosts: &[i32], offered: &[u32], purpose: Purpose| {
+        let mut asked = cloud(&[8, 8, 8]);
+        run(&mut asked, 1, 0, offered);
+        let hosts = hosts.iter().map(|host| HostId(*host)).collect();
+        let (all, cluster) = (demands(&asked), Cluster { hosts, ..Cluster::default() });
+        Scene::with(&MigrationInput::new(&asked, &cluster, &all), &even(), purpose, |scene| {
+            State::new(scene).fits_one(0, 1).err().map(|reason| reason.text())
+        })
+    };
+    for purpose in [Purpose::Optimize, Purpose::Drain] {
+        assert_eq!(refused(&[0, 1, 2], &[0, 1, 2], purpose), None);
+        assert_eq!(refused(&[], &[1], purpose), None);
+        assert_eq!(refused(&[0, 2], &[0, 1, 2], purpose).as_deref(), Some("it is not in the cluster"));
+        let elsewhere = Some("oned does not offer it for this VM");
+        assert_eq!(refused(&[0, 1, 2], &[0, 2], purpose).as_deref(), elsewhere);
+    }
+}
