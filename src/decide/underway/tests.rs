@@ -209,6 +209,7 @@ fn who_waits_of_a_long_plan_whose_time_is_over_may_still_be_started() {
     let plan = |age| [(1, 2, age), (8, 2, age), (9, 2, age)];
     assert_eq!(doubtful(&plan(lasts)), [0; 0], "it goes on");
     assert_eq!(doubtful(&plan(lasts + 1)), [1]);
+    assert_eq!(doubtful(&[(1, 77, lasts + 1), (8, 77, lasts + 1), (9, 77, lasts + 1)]), [1], "its host may be back");
     // also when a newer one seems to have been applied: somebody is of both
     let (old, new) = (plan(lasts + 1), [(7, 3, 100), (6, 3, 100)]);
     assert_eq!(doubtful(&[&old[..], &new[..]].concat()), [1]);
