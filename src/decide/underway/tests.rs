@@ -501,3 +501,12 @@ fn a_request_may_have_waited_for_an_optimization_too() {
         assert_eq!(coming.contains(&(VmId(3), HostId(4))), waits, "{ago}");
     }
 }
+
+#[test]
+fn rounds_are_those_of_the_busiest_host_or_of_all_together() {
+    let of = |by_host: &[usize], per_host: usize, per_cluster: usize| {
+        rounds(by_host.iter().copied(), &Executor { per_host, per_cluster })
+    };
+    assert_eq!([of(&[], 1, 3), of(&[1, 1, 1], 1, 3), of(&[1, 1, 1, 1], 1, 3), of(&[3], 1, 3)], [0, 1, 2, 3]);
+    assert_eq!([of(&[3, 1], 2, 30), of(&[4, 5], 4, 3), of(&[2, 1], 0, 30), of(&[2, 1], 9, 0)], [2, 3, 2, 3]);
+}
