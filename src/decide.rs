@@ -302,4 +302,218 @@ mod tests {
         assert_eq!(report.refusals.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [2, 3, 4, 7]);
         assert!(report.refusals[0].text.contains("broke a rule (memory: too much)"), "{:?}", report.refusals[0]);
     }
+
+    use crate::model::policy::Spare;
+    use crate::model::snapshot::LastRun;
+    use crate::model::units::{Cpu, Memory};
+    use crate::placement::testing::{ask, cloud};
+
+    /// Two hosts of eight cores, of different greenness, and two VMs of two cores.
+    fn asked() -> Snapshot {
+        use crate::model::snapshot::Section;
+        let mut asked = cloud(&[8, 8]);
+        for (host, share) in asked.hosts.iter_mut().zip(["0.1", "0.9"]) {
+            host.attributes.push(Section::Template, "ENERGY_RENEWABLE", share);
+        }
+        (0..2).for_each(|_| {
+            ask(&mut asked, 2, &[0, 1]);
+        });
+        asked
+    }
+
+    #[test]
+    fn what_is_sent_now_and_what_was_sent_before_is_remembered() {
+        let mut decided = place_snapshot(asked(), &Recall::default(), &Policy::default());
+        let sent: Vec<(i32, i32)> =
+            decided.planned.plan.actions.iter().map(|action| (action.vm.0, action.host.0)).collect();
+        assert_eq!(sent.len(), 2);
+        decided.under_way = vec![(VmId(8), HostId(1), 4), (VmId(9), HostId(0), 5)];
+        let found: Vec<(i32, i32, i64)> =
+            decided.placements(5_000).into_iter().map(|one| (one.vm.0, one.host.0, one.at)).collect();
+        let mut expected: Vec<(i32, i32, i64)> = sent.into_iter().map(|(vm, host)| (vm, host, 5_000)).collect();
+        expected.extend([(8, 1, 4_998), (9, 0, 4_999)]);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn who_has_failed_before_comes_late_and_its_attempts_go_on() {
+        let mut asked = asked();
+        asked.vms[1].last_run = Some(LastRun { sequence: 3, began: 1, ended: 2 });
+        let known = Attempts { failed: 9, at: 100, sequence: 3, error: String::new() };
+        let recall = Recall { attempts: [(VmId(1), known)].into(), now: 200, ..Recall::default() };
+        let decided = place_snapshot(asked, &recall, &Policy::default());
+        assert_eq!([0, 1, 7].map(|vm| decided.is_late(VmId(vm))), [false, true, false]);
+        let mut attempts = decided.attempts(300);
+        attempts.sort_by_key(|(vm, _)| *vm);
+        let of = |failed: u32, sequence: i64| Attempts { failed, at: 300, sequence, error: String::new() };
+        assert_eq!(attempts, [(VmId(0), of(0, -1)), (VmId(1), of(9, 3))]);
+    }
+
+    #[test]
+    fn why_others_go_first_on_a_host_is_told_for_each_vm() {
+        let mut decided = place_snapshot(asked(), &Recall::default(), &Policy::default());
+        let failing = |host: i32, until: Option<i64>| FailingHost { host: HostId(host), vms: 3, since: 60, until };
+        decided.tried = [(VmId(0), [HostId(1)].into())].into();
+        let told = |decided: &Decided, vm: i32| {
+            let explained = decided.explain(VmId(vm), &Policy::default())?;
+            Some(explained.hosts.into_iter().map(|verdict| verdict.failed).collect::<Vec<_>>())
+        };
+        let itself = "it failed to start here; others go first".to_owned();
+        assert_eq!(told(&decided, 0), Some(vec![String::new(), itself.clone()]));
+        assert_eq!(told(&decided, 1), Some(vec![String::new(); 2]));
+        assert_eq!(told(&decided, 7), None);
+        decided.planned.report.failing = vec![failing(0, Some(600)), failing(1, Some(600))];
+        let text = failing(0, Some(600)).text();
+        assert_eq!(told(&decided, 0), Some(vec![text.clone(), itself]));
+        assert_eq!(told(&decided, 1), Some(vec![text.clone(), text.clone()]));
+        decided.planned.report.failing = vec![failing(0, None), failing(1, Some(600))];
+        assert_eq!(told(&decided, 1), Some(vec![String::new(), text]), "others may go there");
+    }
+
+    #[test]
+    fn what_green_changed_is_told_where_hosts_differ_and_somebody_is_placed() {
+        let compared = |asked: Snapshot, policy: &Policy| {
+            let mut decided = place_snapshot(asked, &Recall::default(), policy);
+            decided.compare_green(policy);
+            decided.planned.report.green.map(|effect| effect.moved)
+        };
+        let green = Policy { s_green: 1.0, ..Policy::default() };
+        assert!(compared(asked(), &green).is_some());
+        assert_eq!(compared(asked(), &Policy { s_green: 0.0, ..Policy::default() }), None);
+        let mut alike = asked();
+        alike.hosts[0].attributes = alike.hosts[1].attributes.clone();
+        assert_eq!(compared(alike, &green), None);
+        let mut nobody = asked();
+        nobody.candidates.clear();
+        assert_eq!(compared(nobody, &green), None);
+    }
+
+    #[test]
+    fn history_matters_of_all_that_wait_and_all_that_run_on_the_hosts() {
+        let mut asked = asked();
+        asked.hosts[0].vms = vec![VmId(1), VmId(40)];
+        asked.hosts[1].vms = vec![VmId(40), VmId(30)];
+        assert_eq!(concerned(&asked), [0, 1, 30, 40].map(VmId));
+    }
+
+    #[test]
+    fn room_for_a_failure_is_told_by_the_hosts_alone_and_with_the_plan() {
+        let policy = Policy { spare: Spare::Host, ..Policy::default() };
+        let mut hosts = cloud(&[8, 8, 8]).hosts;
+        (hosts[2].cpu_allocated, hosts[2].vms) = (Cpu(800), vec![VmId(1), VmId(2)]);
+        (hosts[0].cpu_allocated, hosts[0].vms) = (Cpu(600), vec![VmId(3)]);
+        hosts.reverse();
+        hosts.push(hosts[0].clone());
+        let room = spare_of_hosts(hosts.clone(), &policy).unwrap();
+        // two of four cores each: one finds a place on host 1 alone, both do
+        assert_eq!((room.failures, room.lacking.len()), (3, 0));
+        hosts[1].cpu = Cpu(500);
+        let room = spare_of_hosts(hosts.clone(), &policy).unwrap();
+        assert_eq!(room.lacking.iter().map(|one| (one.hosts[0].0, one.vms)).collect::<Vec<_>>(), [(0, 1), (2, 1)]);
+        assert_eq!(spare_of_hosts(hosts, &Policy::default()), None);
+        // a plan takes room as well
+        let mut asked = asked();
+        asked.hosts.iter_mut().for_each(|host| host.cpu = Cpu(300));
+        let planned = place_snapshot(asked.clone(), &Recall::default(), &policy).planned;
+        assert_eq!(planned.plan.actions.len(), 2);
+        assert_eq!(planned.report.spare.map(|room| room.lacking.len()), Some(2));
+        assert_eq!(planned.report.notices.iter().filter(|one| one.text.starts_with("N+1: 1 of 1 VMs")).count(), 2);
+        assert_eq!(place_snapshot(asked, &Recall::default(), &Policy::default()).planned.report.spare, None);
+    }
+
+    #[test]
+    fn what_was_no_text_is_told_before_all_else() {
+        let mut asked = asked();
+        asked.hosts[0].memory = Memory(1);
+        asked.notices = vec![Notice { subject: Subject::Request, text: "first".to_owned() }];
+        let texts = |repaired: bool| {
+            told_if(repaired, asked.clone()).notices.into_iter().map(|one| one.text).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(false), ["first"]);
+        assert_eq!(texts(true), ["holds bytes that are not UTF-8; they are read as \u{fffd}", "first"]);
+    }
+
+    /// A VM of so many cores that was on host 0 for ten seconds, a minute ago.
+    fn failed(asked: &mut Snapshot, cores: i64, hosts: &[u32]) {
+        use crate::model::snapshot::Stay;
+        let request = ask(asked, cores, hosts);
+        asked.vms[request].stays = vec![Stay { host: HostId(0), began: 930, ended: 940 }];
+    }
+
+    fn sent(decided: &Decided) -> Vec<(i32, i32)> {
+        let mut sent: Vec<(i32, i32)> =
+            decided.planned.plan.actions.iter().map(|action| (action.vm.0, action.host.0)).collect();
+        sent.sort_unstable();
+        sent
+    }
+
+    #[test]
+    fn where_starts_fail_nobody_goes_who_has_another_host_and_it_is_told_once() {
+        use crate::model::history::TroubleKind;
+        let mut asked = cloud(&[8, 8]);
+        asked.taken_at = 1_000;
+        (0..2).for_each(|_| failed(&mut asked, 1, &[0, 1]));
+        ask(&mut asked, 1, &[0]);
+        ask(&mut asked, 1, &[0, 1]);
+        let recall = Recall { now: 1_000, carbon: [("DE".to_owned(), 300.0)].into(), ..Recall::default() };
+        let decided = place_snapshot(asked.clone(), &recall, &Policy::default());
+        assert_eq!(sent(&decided), [(0, 1), (1, 1), (2, 0), (3, 1)]);
+        assert_eq!(decided.snapshot.candidates, asked.candidates, "what oned offers is as before");
+        assert_eq!(decided.snapshot.carbon, recall.carbon);
+        let report = &decided.planned.report;
+        assert_eq!(report.failing.iter().map(|one| (one.host.0, one.vms)).collect::<Vec<_>>(), [(0, 2)]);
+        assert_eq!(decided.tried, [0, 1].map(|vm| (VmId(vm), [HostId(0)].into())).into());
+        let said = |decided: &Decided| {
+            let notices = decided.planned.report.notices.iter();
+            notices.filter(|one| one.subject == Subject::Host(HostId(0))).count()
+        };
+        assert_eq!(said(&decided), 1);
+        // the next request knows it
+        let notes = decided.notes.clone().expect("there is something to know");
+        let known: Vec<_> = notes.troubles.iter().map(|one| (one.kind, one.host, one.vm, one.at)).collect();
+        let one = |vm: i32| (TroubleKind::Failed, Some(HostId(0)), Some(VmId(vm)), 940);
+        assert_eq!(known, [one(0), one(1)]);
+        let again = place_snapshot(asked.clone(), &Recall { notes, ..recall }, &Policy::default());
+        assert_eq!((again.notes.clone(), said(&again), sent(&again)), (None, 0, sent(&decided)));
+        // without a memory nothing is to be known, and it is the same decision
+        let without = place_snapshot(asked, &Recall::default(), &Policy::default());
+        assert_eq!((without.notes.clone(), sent(&without)), (None, sent(&decided)));
+    }
+
+    #[test]
+    fn who_would_wait_goes_where_starts_fail() {
+        let mut asked = cloud(&[8, 2]);
+        asked.taken_at = 1_000;
+        (0..2).for_each(|_| failed(&mut asked, 1, &[0, 1]));
+        ask(&mut asked, 8, &[0, 1]);
+        let decided = place_snapshot(asked.clone(), &Recall::default(), &Policy::default());
+        assert_eq!((sent(&decided), decided.planned.report.refusals.len()), (vec![(0, 1), (1, 1), (2, 0)], 0));
+        assert_eq!(decided.snapshot.candidates, asked.candidates);
+    }
+
+    #[test]
+    fn what_is_troubled_and_what_comes_later_is_in_the_report() {
+        use crate::model::history::Placement;
+        use crate::model::snapshot::HostMonitoring;
+        let mut asked = cloud(&[8, 8]);
+        let sample = |timestamp| Some(HostMonitoring { timestamp, cpu_used: Cpu(0), memory_used: Memory(0) });
+        (asked.hosts[0].monitoring, asked.hosts[1].monitoring) = (sample(100_000), sample(1));
+        asked.taken_at = 100_000;
+        (0..3).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        // the answer before may not be known to this request yet
+        let placement = |vm: i32| Placement { vm: VmId(vm), host: HostId(1), at: 99_999_900 };
+        let placements = vec![placement(2), placement(0)];
+        let recall = Recall { now: 100_000, moment: 100_000_000, placements, ..Recall::default() };
+        let decided = place_snapshot(asked, &recall, &Policy::default());
+        assert_eq!(sent(&decided).iter().map(|(vm, _)| *vm).collect::<Vec<_>>(), [1]);
+        let told: Vec<(i32, &str)> =
+            decided.planned.report.later.iter().map(|(vm, text)| (vm.0, text.as_str())).collect();
+        let text = "is on its way to host 1 by an answer that this request does not know yet";
+        assert_eq!(told, [(0, text), (2, text)]);
+        assert_eq!(decided.under_way.iter().map(|(vm, ..)| vm.0).collect::<Vec<_>>(), [2, 0]);
+        let notices = &decided.planned.report.notices;
+        assert_eq!(notices.iter().filter(|one| one.text.starts_with("has had no sample since")).count(), 1);
+    }
 }

@@ -106,6 +106,16 @@ mod tests {
             assert_eq!((judged.placed, judged.waiting), (placed, 3 - placed), "{plan:?}");
             assert_eq!((judged.fullest_host, judged.breaches.len()), (fullest, breaches), "{plan:?}");
         }
+        // what is fullest may be the memory
+        let mut large = decided;
+        large.snapshot.vms.iter_mut().for_each(|vm| vm.memory = Memory(1536));
+        let fullest = |plan: &[(i32, i32)]| {
+            large.judge(&Plan { actions: plan.iter().map(action).collect() }, &policy).fullest_host
+        };
+        assert_eq!([fullest(&[(0, 0)]), fullest(&[(0, 1), (1, 1)]), fullest(&[(0, 0), (1, 0)])], [0.75, 1.0, 1.0]);
+        large.snapshot.vms.iter_mut().for_each(|vm| vm.memory = Memory(3072));
+        assert_eq!(large.judge(&Plan { actions: vec![action(&(0, 1))] }, &policy).fullest_host, 0.75);
+        let decided = large;
         let even = decided.judge(&Plan { actions: [(0, 1)].iter().map(action).collect() }, &policy);
         assert!(even.objective.abs() < 1e-12, "{}", even.objective);
         assert!(even.footprint.kwh_per_day > 0.0);

@@ -134,12 +134,13 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
     let on_its_host = |placement: &&Placement| snapshot.lists(placement.host, placement.vm) == Some(true);
     let applied = |answer: &&Answer<'_>| answer.shown && answer.placements.iter().any(on_its_host);
     let newest_applied = answers.iter().rev().find(applied).map_or(i64::MIN, |answer| answer.at);
+    let left = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
+        let left = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
+        let left = left.filter(|(placement, vm)| !was_tried(vm, placement.at, recall));
+        left.map(|(placement, _)| (placement.vm, placement.host)).collect()
+    };
     let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
-        let open = answer.placements.iter().filter_map(|placement| Some((placement, *waiting.get(&placement.vm)?)));
-        let open = open
-            .filter(|(placement, vm)| !was_tried(vm, placement.at, recall))
-            .map(|(placement, _)| (placement.vm, placement.host));
-        open.filter(|(_, host)| snapshot.host_index(*host).is_some()).collect()
+        left(answer).into_iter().filter(|(_, host)| snapshot.host_index(*host).is_some()).collect()
     };
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
     let (mut unfinished, mut doubtful) = (None, BTreeSet::new());
@@ -153,11 +154,11 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
             answer.at > newest_shown && queued && age <= QUEUE
         };
         if !in_motion && rounds > 1 && answer.shown {
-            let open = open(answer);
             if answer.at == newest_shown {
-                unfinished = Some((answer.at.div_euclid(1000), open.len())).filter(|(_, vms)| *vms > 0);
+                unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
             }
-            doubtful.extend(open.iter().map(|(vm, _)| *vm));
+            // a host that the request does not offer may be back by then
+            doubtful.extend(left(answer).iter().map(|(vm, _)| *vm));
         }
         if in_motion {
             let open = open(answer);

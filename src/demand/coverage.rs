@@ -142,6 +142,9 @@ mod tests {
             coverage.add(expected, expected + 2e-9 * (1.0 + expected.abs()), 0.0);
             assert_eq!(coverage.shares(), Some([0.5; 3]), "{expected}");
         }
+        let mut exact = Coverage::default();
+        exact.add(0.0, 1e-9, 0.0);
+        assert_eq!(exact.shares(), Some([1.0; 3]));
     }
 
     use super::super::estimator::Outcome;

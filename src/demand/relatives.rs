@@ -208,16 +208,22 @@ fn sizes_tell(members: &[&(VmIdentity, Estimate)]) -> Option<f64> {
             }
         }
     }
+    Some(share_of(&ways))
+}
+
+/// The share of each way that is best for all, of ways and what would have been best, with what each counts: 0 to 1,
+/// less where they differ much.
+fn share_of(ways: &[(f64, f64, f64)]) -> f64 {
     let all: f64 = ways.iter().map(|(.., counts)| counts).sum();
     let squares: f64 = ways.iter().map(|(way, _, counts)| counts * way * way).sum();
     if squares <= 0.0 {
-        return Some(0.0);
+        return 0.0;
     }
     let share = ways.iter().map(|(way, best, counts)| counts * way * best).sum::<f64>() / squares;
     // a share within two standard errors of nothing is nothing, one far from it stays
     let left: f64 = ways.iter().map(|(way, best, counts)| counts * (best - share * way).powi(2)).sum();
     let error = left / all / squares;
-    Some((share * (1.0 - 4.0 * error / share.powi(2).max(1e-12)).max(0.0)).clamp(0.0, 1.0))
+    (share * (1.0 - 4.0 * error / share.powi(2).max(1e-12)).max(0.0)).clamp(0.0, 1.0)
 }
 
 /// A VM as a relative, or the mean of an owner's.
@@ -968,5 +974,47 @@ mod tests {
         let estimates = HashMap::from([(VmId(1), estimate), (VmId(2), estimate)]);
         let found = members(vec![(VmId(1), identity.clone()), (VmId(3), identity.clone())], &estimates);
         assert_eq!(found, [(identity, estimate)]);
+    }
+
+    #[test]
+    fn the_share_of_the_way_is_that_of_least_squares_less_twice_its_error() {
+        let near = |ways: &[(f64, f64, f64)], expected: f64| {
+            let found = share_of(ways);
+            assert!((found - expected).abs() < 1e-9, "{ways:?}: {found}, expected {expected}");
+        };
+        near(&[], 0.0);
+        near(&[(0.0, 5.0, 1.0)], 0.0);
+        near(&[(2.0, 1.0, 1.0), (-4.0, -2.0, 1.0)], 0.5);
+        // more than all, and the other way
+        near(&[(2.0, 3.0, 1.0)], 1.0);
+        near(&[(2.0, -1.0, 1.0)], 0.0);
+        near(&[(2.0, 0.0, 1.0)], 0.0);
+        // 0.75 of the way; what is left of two is 2 x 0.0625, the error of the share 0.125 / 2 / 2
+        near(&[(1.0, 1.0, 1.0), (1.0, 0.5, 1.0)], 0.75 * (1.0 - 4.0 * 0.03125 / 0.5625));
+        // an owner of three VMs counts for one: 2.5 of 3 ways, with what is left of that
+        let three = [(1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0)];
+        let left = (2.0 * (1.0_f64 / 6.0).powi(2) + (1.0_f64 / 3.0).powi(2)) / 9.0;
+        near(&three, 5.0 / 6.0 * (1.0 - 4.0 * left / (25.0 / 36.0)));
+        near(&three.map(|(way, best, _)| (way, best, 0.25)), {
+            let left = left * 9.0 * 0.25 / 0.75 / 0.75;
+            5.0 / 6.0 * (1.0 - 4.0 * left / (25.0 / 36.0))
+        });
+        // within two errors of nothing
+        near(&[(1.0, 1.0, 1.0), (1.0, -0.75, 1.0)], 0.0);
+        // by the square of the way
+        near(&[(1.0, 0.0, 1.0), (3.0, 3.0, 1.0)], {
+            let left = 0.81 + (3.0_f64 - 2.7).powi(2);
+            0.9 * (1.0 - 4.0 * (left / 2.0 / 10.0) / 0.81)
+        });
+    }
+
+    #[test]
+    fn a_relative_is_what_it_uses_of_what_it_asks_for() {
+        let (identity, mut estimate) = vm(1, 4, 50.0, 9);
+        estimate.usual.peak.cpu = 300.0;
+        estimate.sketch = Sketch::common(8.0);
+        let found = Member::of(&identity, &estimate);
+        assert_eq!((found.level[Resource::Cpu], found.peak[Resource::Cpu]), (50.0, 75.0));
+        assert_eq!(found.sketch, Sketch::common(2.0));
     }
 }

@@ -209,6 +209,7 @@ fn who_waits_of_a_long_plan_whose_time_is_over_may_still_be_started() {
     let plan = |age| [(1, 2, age), (8, 2, age), (9, 2, age)];
     assert_eq!(doubtful(&plan(lasts)), [0; 0], "it goes on");
     assert_eq!(doubtful(&plan(lasts + 1)), [1]);
+    assert_eq!(doubtful(&[(1, 77, lasts + 1), (8, 77, lasts + 1), (9, 77, lasts + 1)]), [1], "its host may be back");
     // also when a newer one seems to have been applied: somebody is of both
     let (old, new) = (plan(lasts + 1), [(7, 3, 100), (6, 3, 100)]);
     assert_eq!(doubtful(&[&old[..], &new[..]].concat()), [1]);
@@ -499,4 +500,13 @@ fn a_request_may_have_waited_for_an_optimization_too() {
         // a minute is the time of a plan anyway
         assert_eq!(coming.contains(&(VmId(3), HostId(4))), waits, "{ago}");
     }
+}
+
+#[test]
+fn rounds_are_those_of_the_busiest_host_or_of_all_together() {
+    let of = |by_host: &[usize], per_host: usize, per_cluster: usize| {
+        rounds(by_host.iter().copied(), &Executor { per_host, per_cluster })
+    };
+    assert_eq!([of(&[], 1, 3), of(&[1, 1, 1], 1, 3), of(&[1, 1, 1, 1], 1, 3), of(&[3], 1, 3)], [0, 1, 2, 3]);
+    assert_eq!([of(&[3, 1], 2, 30), of(&[4, 5], 4, 3), of(&[2, 1], 0, 30), of(&[2, 1], 9, 0)], [2, 3, 2, 3]);
 }

@@ -136,3 +136,82 @@ fn measure(code: u8) -> Option<Measure> {
 pub(super) fn check(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two samples.
+    fn two() -> Histogram {
+        Histogram {
+            measure: Measure::Cpu,
+            half_life: 60,
+            weights: [(3, 1.0), (7, 0.5)].into(),
+            total: 1.5,
+            mean: 2.0,
+            spread: 0.25,
+            count: 2,
+            span: Some((100, 200)),
+        }
+    }
+
+    #[test]
+    fn what_samples_cannot_have_made_is_no_histogram() {
+        type Change = fn(&mut Histogram);
+        let table: [(&str, bool, Change); 17] = [
+            ("two samples", true, |_| ()),
+            ("no half-life", false, |of| of.half_life = 0),
+            ("the shortest one", true, |of| of.half_life = 1),
+            ("one moment", true, |of| of.span = Some((200, 200))),
+            ("an end before the beginning", false, |of| of.span = Some((201, 200))),
+            ("a mean of nothing", true, |of| of.mean = 0.0),
+            ("one below", false, |of| of.mean = -1e-9),
+            ("the largest mean", true, |of| of.mean = MOST),
+            ("one beyond", false, |of| of.mean = MOST * 1.001),
+            ("a mean that is not a number", false, |of| of.mean = f64::NAN),
+            ("no spread", true, |of| of.spread = 0.0),
+            ("one below nothing", false, |of| of.spread = -1e-9),
+            ("one without end", false, |of| of.spread = f64::INFINITY),
+            ("a bucket of nothing", false, |of| {
+                of.weights.insert(9, 0.0);
+            }),
+            ("a bucket without end", false, |of| {
+                of.weights.insert(9, f64::INFINITY);
+            }),
+            ("samples without a bucket", false, |of| of.weights.clear()),
+            ("buckets without a sample", false, |of| of.count = 0),
+        ];
+        for (what, expected, change) in table {
+            let mut of = two();
+            change(&mut of);
+            assert_eq!(sound(&of), expected, "{what}");
+        }
+        assert!(sound(&Histogram::new(Measure::Io, 60)), "of nothing");
+    }
+
+    #[test]
+    fn buckets_come_in_rising_order_as_many_as_are_told() {
+        let bucket = |number: u8| [&[number][..], &2.5_f32.to_le_bytes()].concat();
+        let of = |numbers: &[u8], count: usize| {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| bucket(*number)).collect();
+            weights(&bytes, count).map(|found| found.into_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[3, 7], 2), Some(vec![(3, 2.5), (7, 2.5)]));
+        assert_eq!(of(&[], 0), Some(vec![]));
+        assert_eq!([of(&[7, 3], 2), of(&[3, 3], 2), of(&[3, 7], 1), of(&[3, 7], 3)], [None, None, None, None]);
+        assert_eq!(weights(&bucket(3)[..4], 1), None);
+    }
+
+    #[test]
+    fn what_is_worth_next_to_nothing_is_not_kept() {
+        let mut of = two();
+        of.weights.insert(9, LEAST);
+        of.weights.insert(11, LEAST / 2.0);
+        of.total = of.weights.values().sum();
+        let again = Histogram::from_bytes(&of.to_bytes()).unwrap();
+        assert_eq!(again.weights.keys().copied().collect::<Vec<_>>(), [3, 7, 9]);
+        assert_eq!(again.total, 1.5 + LEAST);
+        assert_eq!(Histogram::from_bytes(&two().to_bytes()), Ok(two()));
+        assert_eq!([0, 1, 2, 3].map(measure), [Some(Measure::Cpu), Some(Measure::Memory), Some(Measure::Io), None]);
+    }
+}

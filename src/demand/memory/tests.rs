@@ -269,3 +269,9 @@ fn bytes_from_before_there_was_a_rhythm_are_read_and_other_versions_are_not() {
     let nothing = Memory::from_bytes(&Memory::new().to_bytes()).unwrap();
     assert_eq!((nothing.span, nothing.count), (None, 0));
 }
+
+#[test]
+fn a_memory_begins_empty() {
+    assert_eq!(Memory::default().to_bytes(), Memory::new().to_bytes());
+    assert_eq!(Memory::default().traits().samples, 0);
+}

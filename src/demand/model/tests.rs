@@ -182,3 +182,13 @@ fn a_class_is_told_in_the_means_of_its_windows() {
     // a model without windows has no classes to tell of
     assert_eq!(summaries(model.fitting.classifier.as_ref(), &cases[2..]), []);
 }
+
+#[test]
+fn the_checksum_is_that_of_names_and_bytes_in_their_order() {
+    let of = |arrays: &[(&str, &[u8])]| checksum(arrays.iter().copied());
+    assert_eq!(of(&[]), "cbf29ce484222325");
+    assert_eq!(of(&[("classifier.a", &[1, 2, 3])]), "9e2e2a7a671b3e13");
+    assert_eq!(of(&[("classifier", b".a"), ("", &[1, 2, 3])]), "9e2e2a7a671b3e13");
+    assert_ne!(of(&[("a", &[1]), ("b", &[2])]), of(&[("b", &[2]), ("a", &[1])]));
+    assert_eq!([rounded(0.123_45), rounded(0.123_44), rounded(-2.0)], [0.1235, 0.1234, -2.0]);
+}

@@ -10,7 +10,7 @@ use postgres::Transaction;
 use postgres::types::Type;
 
 /// Compression of old days, in the background, may want the same chunks the other way round: the
-/// server then ends one of the two, and a batch that was ended is begun again so often.
+/// server then ends one of the two, and what was ended is begun again so often.
 const RETRIES: u32 = 5;
 
 impl Collecting for TimescaleStore {
@@ -31,13 +31,7 @@ impl Collecting for TimescaleStore {
     }
 
     fn absorb(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
-        for _ in 0..RETRIES {
-            match self.absorb_once(batch, learn) {
-                Err(StoreError::Deadlock) => {}
-                outcome => return outcome,
-            }
-        }
-        self.absorb_once(batch, learn)
+        until_no_deadlock(|| self.absorb_once(batch, learn))
     }
 
     fn claim_collection(&mut self, holder: &str) -> Result<Claim, StoreError> {
@@ -108,6 +102,27 @@ impl Collecting for TimescaleStore {
     }
 
     fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
+        until_no_deadlock(|| self.prune_once(before))
+    }
+
+    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
+        self.long(|transaction| Ok(writing::save_carbon(transaction, zone, series)?))
+    }
+}
+
+/// Begins anew what the server ended because another one waited for it and it for that one.
+fn until_no_deadlock<T>(mut once: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 0..RETRIES {
+        match once() {
+            Err(StoreError::Deadlock) => {}
+            outcome => return outcome,
+        }
+    }
+    once()
+}
+
+impl TimescaleStore {
+    fn prune_once(&mut self, before: i64) -> Result<usize, StoreError> {
         let holder = self.holder.clone();
         self.long(|transaction| {
             renew(transaction, holder.as_deref())?;
@@ -120,12 +135,6 @@ impl Collecting for TimescaleStore {
         })
     }
 
-    fn keep_carbon(&mut self, zone: &str, series: &[(i64, f64)]) -> Result<usize, StoreError> {
-        self.long(|transaction| Ok(writing::save_carbon(transaction, zone, series)?))
-    }
-}
-
-impl TimescaleStore {
     fn absorb_once(&mut self, batch: &Batch<'_>, learn: &mut Learn<'_>) -> Result<Absorbed, StoreError> {
         let holder = self.holder.clone();
         self.long(|transaction| {

@@ -2,6 +2,7 @@
 //! after a week, dropped whole. Without it plain tables do the same, larger and slower.
 
 use postgres::Transaction;
+use postgres::error::SqlState;
 use postgres::types::Type;
 
 /// Seconds of a chunk: placing reads none, learning reads a VM's, and a day is what is dropped.
@@ -32,11 +33,13 @@ fn is_hypertable(transaction: &mut Transaction<'_>) -> Result<bool, postgres::Er
     Ok(transaction.query_typed_one(sql, &[])?.get(0))
 }
 
-/// Tries statements; what is refused leaves no trace, and its reason is told.
+/// Tries statements; what is refused leaves no trace, and its reason is told. What somebody else was in the way of is
+/// not refused.
 fn attempt(transaction: &mut Transaction<'_>, sql: &str) -> Result<Result<(), String>, postgres::Error> {
     let mut part = transaction.savepoint("part")?;
     match part.batch_execute(sql) {
         Ok(()) => part.commit().map(Ok),
+        Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => Err(error),
         Err(error) => {
             let told = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
             part.rollback().map(|()| Err(told))

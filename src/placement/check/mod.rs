@@ -162,3 +162,6 @@ fn by_host<'m, 'a>(moves: &'m [Move<'a>]) -> BTreeMap<HostId, Vec<&'m Move<'a>>>
     }
     grouped
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,3 +196,108 @@ fn those_that_are_to_move_and_wait_stay_where_they_are_for_the_others() {
     let both: Vec<_> = movers[..2].iter().map(|vm| (*vm, format!("why {vm}"))).collect();
     assert_eq!((told(pending), told(movers[0])), (both.clone(), both[1..].to_vec()));
 }
+
+use crate::model::report::Lack;
+use crate::placement::plan;
+use crate::placement::testing::{ask, bind, cloud, demands};
+
+/// CPU alone counts.
+fn by_cpu(risk: f64) -> Policy {
+    Policy { risk, weight_memory: 0.0, s_green: 0.0, ..Policy::default() }
+}
+
+#[test]
+fn what_became_of_a_vm_is_told_with_every_host_that_it_was_offered() {
+    let mut asked = cloud(&[8, 4, 8]);
+    asked.hosts.iter_mut().for_each(|host| host.name = format!("n{}", host.id));
+    let set = [(); 2].map(|()| ask(&mut asked, 2, &[0, 1]));
+    bind(&mut asked, &set);
+    let alone = ask(&mut asked, 2, &[2]);
+    let waits = ask(&mut asked, 9, &[0, 2]);
+    let (all, policy) = (demands(&asked), by_cpu(0.0));
+    let input = PlanningInput::new(&asked, &all);
+    let mut planned = plan(&input, &policy);
+    planned.report.later.push((VmId(50), "comes next".to_owned()));
+    let told = |vm: usize| explain(&input, &policy, &planned, VmId(vm as i32));
+    assert!(told(9).is_none());
+    let later = told(50).unwrap();
+    assert_eq!((later.outcome, later.hosts.len(), later.remedy), (Outcome::Later("comes next".to_owned()), 0, None));
+    // the set
+    let first = told(set[0]).unwrap();
+    let placed = planned.plan.actions.iter().find(|action| action.vm.0 == 0).unwrap();
+    assert_eq!(first.outcome, Outcome::Placed { host: placed.host, datastore: placed.datastore });
+    assert_eq!((first.vm, first.with, first.resources), (VmId(0), vec![VmId(1)], vec!["cpu".to_owned()]));
+    let hosts: Vec<(i32, &str, bool)> =
+        first.hosts.iter().map(|one| (one.host.0, one.name.as_str(), one.verdict.is_ok())).collect();
+    assert_eq!(hosts, [(0, "n0", true), (1, "n1", true)]);
+    assert!(!first.tipped.is_empty() && first.remedy.is_none() && first.hosts[0].failed.is_empty());
+    let only = told(alone).unwrap();
+    assert_eq!(only.tipped, "it is the only candidate host");
+    // who waits
+    let refusal = planned.report.refusals.iter().find(|refusal| refusal.vm.0 == waits as i32).unwrap();
+    assert_eq!(refusal.lack, Some(Lack::Cpu));
+    let waiting = told(waits).unwrap();
+    assert_eq!((waiting.outcome, waiting.tipped.as_str()), (Outcome::Waits(refusal.text.clone()), ""));
+    let verdicts: Vec<&str> =
+        waiting.hosts.iter().filter_map(|one| one.verdict.as_ref().err()).map(|text| &**text).collect();
+    assert_eq!(verdicts.len(), 2);
+    assert!(verdicts.iter().all(|text| text.starts_with("CPU: it has ")), "{verdicts:?}");
+    assert!(waiting.remedy.is_some());
+}
+
+#[test]
+fn the_score_of_a_host_is_told_in_its_parts() {
+    use crate::model::snapshot::Section;
+    let mut asked = cloud(&[8, 8]);
+    ask(&mut asked, 2, &[0, 1]);
+    let mut all = demands(&asked);
+    all.vms[0].cpu_deviation = 80.0;
+    all.hosts[1].usage.cpu = 400.0;
+    let score = |asked: &Snapshot, risk: f64, host: usize| {
+        let (input, policy) = (PlanningInput::new(asked, &all), by_cpu(risk));
+        let planned = plan(&input, &policy);
+        let mut explained = explain(&input, &policy, &planned, VmId(0)).unwrap();
+        assert_eq!(explained.resources.len(), if risk > 0.0 { 2 } else { 1 });
+        explained.hosts.swap_remove(host).verdict.unwrap()
+    };
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+    // six of sixteen cores will be in use: 0.375 is the mean
+    let idle = score(&asked, 0.0, 0);
+    near(idle.before, 0.375);
+    near(idle.after, 0.125);
+    near(idle.terms[0], 0.125);
+    near(idle.green, 0.0);
+    assert_eq!((idle.rank, idle.terms.len()), (None, 1));
+    let busy = score(&asked, 0.0, 1);
+    near(busy.before, 0.125);
+    near(busy.after, 0.375);
+    // 0.1 of a host deviates there, where a part of it is the mean of both
+    let uncertain = score(&asked, 1.0, 0);
+    assert_eq!(uncertain.terms.len(), 2);
+    near(uncertain.terms[0], 0.125);
+    near(uncertain.terms[1], 0.1 - (0.01_f64 / 2.0).sqrt());
+    near(uncertain.green, 0.0);
+    near(uncertain.after, uncertain.terms.iter().sum());
+    // a rank is told where there is one
+    asked.vms[0].rank = "SPEED".to_owned();
+    asked.hosts[1].attributes.push(Section::Template, "SPEED", "7");
+    assert_eq!([0, 1].map(|host| score(&asked, 0.0, host).rank), [Some(0.0), Some(7.0)]);
+}
+
+#[test]
+fn a_rule_is_told_with_what_is_left_beside_the_others_of_the_plan() {
+    let mut asked = cloud(&[8, 8]);
+    let set = [(); 2].map(|()| ask(&mut asked, 3, &[0, 1]));
+    bind(&mut asked, &set);
+    ask(&mut asked, 5, &[1]);
+    let (all, policy) = (demands(&asked), by_cpu(0.0));
+    let input = PlanningInput::new(&asked, &all);
+    let planned = plan(&input, &policy);
+    assert_eq!(planned.plan.actions.len(), 3);
+    let verdicts = |vm: i32| {
+        let explained = explain(&input, &policy, &planned, VmId(vm)).unwrap();
+        explained.hosts.into_iter().map(|one| one.verdict.err().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(0), ["", "CPU: it has 3 cores free"]);
+    assert_eq!(verdicts(2), [""]);
+}

@@ -64,3 +64,45 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::Policy;
+    use crate::placement::testing::{ask, bind, booked, cloud, hosts, placing};
+
+    #[test]
+    fn changes_are_taken_back_to_a_mark_and_guests_are_in_their_order_again() {
+        let mut asked = cloud(&[8, 8]);
+        let set = [(); 2].map(|()| ask(&mut asked, 1, &[0, 1]));
+        (0..2).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        bind(&mut asked, &set);
+        placing(&asked, &Policy::default(), |context, units| {
+            let mut ledger = booked(context, units, &[(1, 0), (0, 0), (2, 0)]);
+            let (mut journal, order) = (Journal::default(), [2, 0, 1, 3]);
+            assert_eq!((journal.mark(), ledger.guests(0)), (0, &order[..]));
+            journal.take(&units[0], &mut ledger);
+            assert_eq!((journal.mark(), ledger.guests(0)), (2, &[2, 3][..]));
+            let mark = journal.mark();
+            let seats = units[0].seats(&mut ledger, 1).unwrap();
+            journal.book(seats, &mut ledger);
+            journal.take(&units[1], &mut ledger);
+            assert_eq!(hosts(units, &ledger), [Some(1), None, Some(0)]);
+            // back to where the set was away, and to the beginning
+            journal.undo(mark, &mut ledger);
+            assert_eq!((hosts(units, &ledger), ledger.guests(0)), (vec![None, Some(0), Some(0)], &[2, 3][..]));
+            assert_eq!(ledger.guests(1), [0; 0]);
+            journal.undo(0, &mut ledger);
+            assert_eq!((hosts(units, &ledger), ledger.guests(0)), (vec![Some(0); 3], &order[..]));
+            // who is nowhere is not taken, and what is kept stays
+            journal.take(&units[1], &mut ledger);
+            journal.take(&units[1], &mut ledger);
+            assert_eq!(journal.mark(), 1);
+            journal.keep();
+            journal.undo(0, &mut ledger);
+            assert_eq!((journal.mark(), hosts(units, &ledger)), (0, vec![Some(0), None, Some(0)]));
+        });
+    }
+}

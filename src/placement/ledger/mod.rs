@@ -348,4 +348,43 @@ mod tests {
             assert!(ledger.consistent(0) && ledger.alike(0, 1));
         });
     }
+
+    #[test]
+    fn those_are_alike_that_ask_for_the_same_and_shun_nobody() {
+        use crate::model::snapshot::RolePolicy;
+        use crate::placement::testing::bind;
+        let mut asked = ranked(&[""; 6]);
+        asked.vms[1].cpu = Cpu(100);
+        asked.vms[2].memory = Memory(1);
+        bind(&mut asked, &[4, 5]);
+        asked.groups[0].roles[0].policy = RolePolicy::AntiAffined;
+        placing(&asked, &Policy::default(), |context, _| {
+            let ledger = Ledger::new(context, false);
+            let alike = |a: usize| (0..6).filter(|b| ledger.alike(a, *b)).collect::<Vec<_>>();
+            let expected = [vec![0, 3], vec![1], vec![2], vec![0, 3], vec![], vec![]];
+            assert_eq!([0, 1, 2, 3, 4, 5].map(alike), expected);
+        });
+    }
+
+    #[test]
+    fn who_leaves_is_no_longer_in_the_way_of_those_that_must_be_apart() {
+        use crate::model::snapshot::RolePolicy;
+        use crate::placement::testing::bind;
+        let mut asked = ranked(&["", "", ""]);
+        bind(&mut asked, &[0, 1]);
+        asked.groups[0].roles[0].policy = RolePolicy::AntiAffined;
+        placing(&asked, &Policy::default(), |context, _| {
+            let mut ledger = Ledger::new(context, false);
+            ledger.book(0, Seat::on(0));
+            ledger.book(2, Seat::on(0));
+            assert_eq!(ledger.seat(1, 0).err(), Some(Reason::Apart(asked.vms[0].id)));
+            assert!(ledger.seat(1, 1).is_ok());
+            ledger.unbook(2);
+            assert!(ledger.seat(1, 0).is_err());
+            ledger.unbook(0);
+            assert!(ledger.seat(1, 0).is_ok());
+            ledger.book(0, Seat::on(1));
+            assert!(ledger.seat(1, 0).is_ok() && ledger.seat(1, 1).is_err());
+        });
+    }
 }

@@ -195,6 +195,7 @@ mod tests {
     use crate::model::ids::{ClusterId, DatastoreId, HostId};
     use crate::model::policy::{Optimize, Policy};
     use crate::model::snapshot::{Snapshot, Stay};
+    use crate::model::topology::{PciRequest, PinPolicy, Topology};
     use crate::placement::migrate::scene::MigrationInput;
     use crate::placement::testing::{cloud, datastore, demands, run};
 
@@ -295,6 +296,18 @@ mod tests {
     #[test]
     fn only_datastores_between_which_oned_moves_disks_count() {
         type Change = fn(&mut Snapshot);
+        let topology = |pin_policy| {
+            let (threads, hugepage, nodes) = (0, crate::model::units::Memory(0), Vec::new());
+            Some(Topology { pin_policy, threads, hugepage, node_affinity: None, nodes })
+        };
+        let with = |change: &dyn Fn(&mut Vm)| {
+            let mut asked = asked(&[900, 0], &[100]);
+            change(&mut asked.vms[0]);
+            relieved(&asked, Optimize { move_pinned: true, ..optimize() }).0.len()
+        };
+        assert_eq!(with(&|vm| vm.topology = topology(PinPolicy::Core)), 0);
+        assert_eq!(with(&|vm| vm.topology = topology(PinPolicy::None)), 1);
+        assert_eq!(with(&|vm| vm.pci = vec![PciRequest::Unmatchable]), 0);
         let table: [(Change, bool); 11] = [
             (|_| (), true),
             (|asked| asked.datastores[0].shared = false, false),
@@ -334,5 +347,23 @@ mod tests {
         (asked.vms[flies].transient, asked.vms[flies].system_disk) = (true, Disk(60));
         asked.datastores[1].free = Disk(250);
         assert_eq!(moves(&asked), []);
+    }
+
+    #[test]
+    fn who_goes_to_another_host_in_the_plan_keeps_its_datastore() {
+        let mut asked = asked(&[900, 0], &[100, 150]);
+        asked.hosts.push(crate::model::snapshot::Host { id: HostId(1), ..asked.hosts[0].clone() });
+        asked.candidates.iter_mut().for_each(|one| one.hosts = [0, 1].into());
+        let (all, policy) = (demands(&asked), Policy { optimize: optimize(), ..Policy::default() });
+        let cluster = Cluster::default();
+        let input = MigrationInput::new(&asked, &cluster, &all);
+        Scene::with(&input, &policy, Purpose::Optimize, |scene| {
+            let mut state = State::new(scene);
+            let moved =
+                |state: &State<'_>| relieve(scene, state).moves.iter().map(|one| one.request).collect::<Vec<_>>();
+            assert_eq!(moved(&state), [0]);
+            state.put(0, Some(1));
+            assert_eq!(moved(&state), [1]);
+        });
     }
 }

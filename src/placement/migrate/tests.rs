@@ -420,3 +420,133 @@ fn what_has_moved_is_counted_and_goes_back_for_nothing() {
         assert_eq!(State::new(scene).excess(), 2.0);
     });
 }
+
+#[test]
+fn hosts_are_emptied_the_least_green_first_then_the_cheapest() {
+    use crate::model::snapshot::Section;
+    // one VM of two cores on each of three hosts: all end where nobody is emptied
+    let packed = |green: [&str; 3], mib: [i64; 3]| {
+        let mut asked = cloud(&[8, 8, 8]);
+        for on in 0..3 {
+            run(&mut asked, 2, on, &[0, 1, 2]);
+            asked.vms[on].memory.0 = mib[on] << 10;
+            asked.hosts[on].attributes.push(Section::Template, "ENERGY_RENEWABLE", green[on]);
+        }
+        after(&asked, &demands(&asked), &even(), pack::pack)
+    };
+    assert_eq!(packed(["0.5"; 3], [1; 3]), [Some(2); 3]);
+    assert_eq!(packed(["0.5", "0.2", "0.1"], [1; 3]), [Some(0); 3]);
+    assert_eq!(packed(["0.1", "0.5", "0.2"], [1; 3]), [Some(1); 3]);
+    assert_eq!(packed(["0.5"; 3], [1, 3, 2]), [Some(1); 3]);
+    assert_eq!(packed(["0.5"; 3], [3, 2, 1]), [Some(0); 3]);
+    assert_eq!(packed(["0.1", "0.5", "0.2"], [9, 1, 1]), [Some(1); 3], "green goes before cheap");
+    assert_eq!(packed(["", "0.1", "NO"], [1, 1, 1]), [Some(1); 3], "what nobody tells is not green");
+}
+
+#[test]
+fn who_has_to_go_goes_to_the_greenest_host_that_it_does_not_like_less() {
+    use crate::model::snapshot::Section;
+    use crate::model::wish::{Liked, Liking};
+    let mut asked = cloud(&[8, 8, 8]);
+    run(&mut asked, 1, 0, &[0, 1, 2]);
+    run(&mut asked, 2, 1, &[1]);
+    run(&mut asked, 4, 2, &[2]);
+    let packed = |asked: &Snapshot| after(asked, &demands(asked), &even(), pack::pack)[0];
+    assert_eq!(packed(&asked), Some(2), "the fullest");
+    asked.hosts[1].attributes.push(Section::Template, "ENERGY_RENEWABLE", "0.5");
+    assert_eq!(packed(&asked), Some(1));
+    let avoid = |host: i32| Liking { hosts: Liked::Host(HostId(host)), weight: -1.0 };
+    asked.vms[0].likings = vec![avoid(1)];
+    assert_eq!(packed(&asked), Some(2));
+    asked.vms[0].likings = vec![avoid(1), avoid(2)];
+    assert_eq!(packed(&asked), Some(0));
+    asked.vms[0].likings = vec![avoid(0), avoid(1), avoid(2)];
+    assert_eq!(packed(&asked), Some(1), "it likes its own no more");
+}
+
+#[test]
+fn a_host_is_not_emptied_beyond_the_limit_nor_where_somebody_unknown_is_on_it() {
+    let mut asked = cloud(&[8, 8, 8]);
+    for (cores, on) in [(1, 0), (1, 0), (1, 1), (3, 2)] {
+        run(&mut asked, cores, on, &[0, 1, 2]);
+    }
+    let packed = |asked: &Snapshot, limit: Option<u32>| {
+        let mut policy = even();
+        policy.optimize.migrations = limit;
+        after(asked, &demands(asked), &policy, pack::pack).into_iter().flatten().collect::<Vec<_>>()
+    };
+    // the cheap hosts go first: that of VM 2, and then that of both
+    assert_eq!(packed(&asked, None), [0, 0, 0, 0]);
+    assert_eq!(packed(&asked, Some(2)), [0, 0, 0, 0]);
+    assert_eq!(packed(&asked, Some(1)), [0, 0, 2, 2]);
+    assert_eq!(packed(&asked, Some(0)), [0, 0, 1, 2]);
+    asked.hosts[1].vms.push(VmId(90));
+    assert_eq!(packed(&asked, None), [1, 1, 1, 1], "this one is not emptied");
+}
+
+#[test]
+fn packing_keeps_the_room_for_a_failure_that_there_is() {
+    use crate::model::policy::Spare;
+    let packed = |cores: &[i64], vms: &[(i64, usize)], spare: Spare| {
+        let mut asked = cloud(cores);
+        vms.iter().for_each(|(cores, on)| {
+            run(&mut asked, *cores, *on, &[0, 1, 2]);
+        });
+        let policy = Policy { spare, ..even() };
+        after(&asked, &demands(&asked), &policy, pack::pack).into_iter().flatten().collect::<Vec<_>>()
+    };
+    let three = [(2, 0), (2, 1), (2, 2)];
+    assert_eq!(packed(&[8; 3], &three, Spare::None), [2, 2, 2]);
+    // on one host alone they would have no place, on two they have
+    let kept = packed(&[8; 3], &three, Spare::Host);
+    assert_eq!(kept, [1, 1, 2]);
+    // five cores find no place on any other host as it is: no more VMs than before have none
+    assert_eq!(packed(&[8, 8, 2], &[(5, 0), (5, 1), (1, 2)], Spare::Host), [0, 1, 0]);
+    assert_eq!(packed(&[8, 8, 8], &[(5, 0), (5, 1), (1, 2)], Spare::Host), [0, 1, 2], "host 2 would take them");
+}
+
+#[test]
+fn a_torn_set_is_a_guest_of_a_host_with_those_that_are_not_there() {
+    let mut asked = cloud(&[8, 8, 8]);
+    let set = [(1, 0), (2, 1)].map(|(cores, on)| run(&mut asked, cores, on, &[0, 1, 2]));
+    bind(&mut asked, &set);
+    run(&mut asked, 4, 0, &[0, 1, 2]);
+    let all = demands(&asked);
+    Scene::with(&MigrationInput::new(&asked, &cluster(&asked), &all), &even(), Purpose::Optimize, |scene| {
+        let guest = |unit: usize| [0, 1, 2].map(|host| scene.guest(unit, host)).map(|(cpu, memory)| (cpu.0, memory.0));
+        assert_eq!(guest(0), [(200, 1024), (100, 1024), (300, 2048)]);
+        assert_eq!(guest(1), [(0, 0), (400, 1024), (400, 1024)]);
+    });
+}
+
+#[test]
+fn who_could_only_leave_in_a_circle_is_told_so() {
+    let mut asked = cloud(&[4, 4, 8]);
+    run(&mut asked, 4, 0, &[0, 1]);
+    run(&mut asked, 4, 1, &[0, 1]);
+    let (moves, blockers, vms) = drained(&asked);
+    assert_eq!((moves, vms), (vec![], 1));
+    let text =
+        "needs 4 cores and 1 MiB; none of 1 other hosts takes it; nearest is host 1, : it has 0 cores free (CPU)";
+    assert_eq!(blockers, [(0, text.to_owned())]);
+}
+
+#[test]
+fn who_runs_stays_in_its_cluster_and_goes_where_oned_offers() {
+    let refused = |hosts: &[i32], offered: &[u32], purpose: Purpose| {
+        let mut asked = cloud(&[8, 8, 8]);
+        run(&mut asked, 1, 0, offered);
+        let hosts = hosts.iter().map(|host| HostId(*host)).collect();
+        let (all, cluster) = (demands(&asked), Cluster { hosts, ..Cluster::default() });
+        Scene::with(&MigrationInput::new(&asked, &cluster, &all), &even(), purpose, |scene| {
+            State::new(scene).fits_one(0, 1).err().map(|reason| reason.text())
+        })
+    };
+    for purpose in [Purpose::Optimize, Purpose::Drain] {
+        assert_eq!(refused(&[0, 1, 2], &[0, 1, 2], purpose), None);
+        assert_eq!(refused(&[], &[1], purpose), None);
+        assert_eq!(refused(&[0, 2], &[0, 1, 2], purpose).as_deref(), Some("it is not in the cluster"));
+        let elsewhere = Some("oned does not offer it for this VM");
+        assert_eq!(refused(&[0, 1, 2], &[0, 2], purpose).as_deref(), elsewhere);
+    }
+}

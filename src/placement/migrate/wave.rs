@@ -156,3 +156,6 @@ impl<'a> Spare<'a> {
         self.homeless(&away, state) <= self.before
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -651,4 +651,32 @@ mod tests {
         });
         assert_eq!(asked.hosts[0].id, HostId(0));
     }
+
+    #[test]
+    fn looks_at_rules_cost_their_steps_and_an_attribute_is_looked_at_once_for_each_host() {
+        let mut asked = cloud(&[8, 8]);
+        asked.hosts[0].attributes.push(Section::Template, "ARCH", "x86");
+        (0..4).for_each(|_| {
+            ask(&mut asked, 1, &[0, 1]);
+        });
+        asked.vms[0].current_vms_rules = vec!["CURRENT_VMS != 1".to_owned()];
+        asked.vms[2].current_vms_rules = vec!["CURRENT_VMS != 1 & ARCH = \"x86\"".to_owned()];
+        placing(&asked, &Policy::default(), |context, units| {
+            let ledger = booked(context, units, &[(0, 0)]);
+            let cost = |request: usize, host: usize| {
+                let before = context.work.done();
+                let _ = ledger.seat(request, host);
+                context.work.done() - before
+            };
+            let plain = cost(3, 1);
+            // a term and the whole are two steps, of which half counts
+            assert_eq!(cost(0, 1) - plain, 1 + 1);
+            // two are spoken to, one of whom is there
+            assert_eq!((cost(1, 1) - plain, cost(1, 0) - plain), (1 + 2, 1 + 2 + 2));
+            // two terms and all of them, and an attribute the first time
+            assert_eq!((cost(2, 0) - plain, cost(2, 0) - plain), (1 + 27, 1 + 2));
+            // where it is false, which part is looked for, and put into words once
+            assert_eq!((cost(2, 1) - plain, cost(2, 1) - plain), (1 + 27 + 1 + 6, 1 + 2 + 1));
+        });
+    }
 }

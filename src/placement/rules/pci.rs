@@ -153,6 +153,8 @@ mod tests {
             (&[FREE, FREE][..], vec![vm(1, &[kind(1)]), vm(2, &[kind(1)])], true),
             (&[FREE, EXCLUDED], vec![vm(1, &[kind(1)]), vm(2, &[kind(1)])], false),
             (&[FREE, OTHER], vec![vm(1, &[kind(1), kind(1)])], true),
+            (&[FREE, EXCLUDED], vec![vm(1, &[kind(1), kind(1)]), vm(2, &[])], false),
+            (&[FREE], vec![vm(2, &[]), vm(1, &[kind(1)]), vm(3, &[])], true),
             (&[], vec![vm(1, &[])], true),
         ] {
             assert_eq!(enough(&host(devices), vms.iter()).is_ok(), enough_of_them, "{devices:?} {vms:?}");

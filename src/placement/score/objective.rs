@@ -190,6 +190,10 @@ mod tests {
             (SAME, 0.0, false, true),
             (0.0, 2.0 * SAME, true, false),
             (2.0 * SAME, 0.0, false, false),
+            (0.5, 0.5, false, true),
+            (-0.5, -0.5, false, true),
+            (0.5, 0.6, true, false),
+            (0.6, 0.5, false, false),
         ] {
             assert_eq!(is_worse(&[before], &[after]), worse, "{before} {after}");
             assert_eq!(same(&[before], &[after]), alike, "{before} {after}");

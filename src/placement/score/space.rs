@@ -777,4 +777,53 @@ mod tests {
         assert!(Values::new(Dimension::Used(Resource::NetIo), &asked, &all).is_none());
         assert!(Values::new(Dimension::Class(1), &asked, &all).is_none());
     }
+
+    #[test]
+    fn what_deviates_is_shared_out_by_capacity_and_hosts_without_take_none() {
+        let deviation = |cores: &[i64], together: f64, alone: f64| {
+            let mut asked = cloud(cores);
+            ask(&mut asked, 1, &[0]);
+            let mut all = crate::placement::testing::demands(&asked);
+            all.vms[0].cpu_deviation = alone.hypot(together);
+            all.vms[0].sketch = Sketch::common(together);
+            let space = Space::new(&asked, &all, &Policy { risk: 1.0, ..Policy::default() });
+            space.fair_share(std::iter::once(0)).1
+        };
+        let near =
+            |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+        near(deviation(&[8], 0.0, 80.0), 0.1);
+        // a half of the variance on each of two, and the mean of three
+        near(deviation(&[8, 8], 0.0, 80.0), 3200.0_f64.sqrt() / 800.0);
+        near(deviation(&[8, 8, 0], 0.0, 80.0), 2.0 * 3200.0_f64.sqrt() / 800.0 / 3.0);
+        near(deviation(&[8, 8, 0], 80.0, 0.0), 2.0 * 0.05 / 3.0);
+        near(deviation(&[8, 8], 80.0, 60.0), (0.05_f64.powi(2) + 1800.0 / 640_000.0).sqrt());
+        near(deviation(&[0, 0], 80.0, 60.0), 0.0);
+    }
+
+    #[test]
+    fn what_leaves_is_known_of_those_that_run_on_a_host_of_the_request() {
+        use crate::model::ids::HostId;
+        let mut asked = cloud(&[8, 8]);
+        (0..3).for_each(|_| {
+            crate::placement::testing::run(&mut asked, 1, 1, &[0]);
+        });
+        asked.vms[0].resched = true;
+        (asked.vms[1].resched, asked.vms[1].host) = (true, Some(HostId(9)));
+        let all = crate::placement::testing::demands(&asked);
+        let space = Space::new(&asked, &all, &Policy::default());
+        let from = |request: usize| space.relief(request).map(|(host, _)| host);
+        assert_eq!([from(0), from(1), from(2), from(3)], [Some(1), None, None, None]);
+    }
+
+    #[test]
+    fn dimensions_are_told_by_name() {
+        let names = [
+            Dimension::Used(Resource::DiskIo),
+            Dimension::Used(Resource::NetIo),
+            Dimension::Allocated(Resource::Memory),
+            Dimension::Class(3),
+        ]
+        .map(Dimension::name);
+        assert_eq!(names, ["disk_io", "net_io", "memory allocated", "class 3"]);
+    }
 }

@@ -50,7 +50,7 @@ impl<R: Rules> Search<'_, R> {
     }
 
     /// The hosts that use most and those that use least, apart from the one.
-    fn partners(&mut self, host: usize) -> Vec<usize> {
+    pub(super) fn partners(&mut self, host: usize) -> Vec<usize> {
         let mut others: Vec<usize> = (0..self.scores.len()).filter(|&other| other != host).collect();
         if others.len() > 2 * PARTNERS {
             self.rules.go_on(self.scores.len());

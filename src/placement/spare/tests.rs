@@ -203,3 +203,65 @@ fn the_worst_is_told_first_and_a_domain_that_is_away_is_no_failure() {
     assert_eq!((room.by.as_str(), room.lacking.len(), notices.len()), ("HOST", 3, 3));
     assert!(told(&snapshot, &policy(Spare::None), &[], |_| None).is_none());
 }
+
+#[test]
+fn the_five_worst_are_told_one_by_one_and_the_others_counted() {
+    let texts = |hosts: usize| {
+        let mut snapshot = cloud(&vec![4; hosts]);
+        for host in 0..hosts {
+            // two on the last one
+            (0..1 + usize::from(host + 1 == hosts)).for_each(|_| {
+                run(&mut snapshot, 3, host, &[]);
+            });
+        }
+        let (room, notices) = told(&snapshot, &policy(Spare::Host), &[], |_| None).unwrap();
+        assert_eq!((room.failures, room.lacking.len()), (hosts, hosts));
+        notices.into_iter().map(|one| format!("{}: {}", one.subject, one.text)).collect::<Vec<_>>()
+    };
+    let one = |host: usize| {
+        format!("host {host}: N+1: 1 of 1 VMs of host {host} would have no place: they need 3 cores and 1 MiB")
+    };
+    let worst = |host: usize| {
+        format!("host {host}: N+1: 2 of 2 VMs of host {host} would have no place: they need 6 cores and 2 MiB")
+    };
+    assert_eq!(texts(5), [worst(4), one(0), one(1), one(2), one(3)]);
+    let rest = |hosts: usize| {
+        format!(
+            "the request: N+1: {hosts} more hosts or domains lack room likewise, the largest for 1 VMs, {hosts} in sum"
+        )
+    };
+    assert_eq!(texts(6), [worst(5), one(0), one(1), one(2), one(3), rest(1)]);
+    assert_eq!(texts(8), [worst(7), one(0), one(1), one(2), one(3), rest(3)]);
+}
+
+#[test]
+fn domains_are_told_by_their_value_and_hosts_without_one_by_themselves() {
+    use crate::model::snapshot::Section;
+    let mut snapshot = cloud(&[4, 4, 4, 4]);
+    for (host, rack) in [(0, "b"), (1, "a"), (2, "a")] {
+        snapshot.hosts[host].attributes.push(Section::Template, "RACK", rack);
+    }
+    (0..4).for_each(|host| {
+        run(&mut snapshot, 2, host, &[0, 1, 2, 3]);
+    });
+    let by = |snapshot: &Snapshot| {
+        let (room, notices) = told(snapshot, &policy(Spare::Domain("RACK".to_owned())), &[], |_| None).unwrap();
+        assert_eq!(room.by, "RACK");
+        let told = notices.into_iter().map(|one| (one.subject, one.text)).collect::<Vec<_>>();
+        (room.failures, room.lacking.iter().map(|one| one.domain.clone()).collect::<Vec<_>>(), told)
+    };
+    let silent = |hosts: usize| format!("N+1 by RACK: {hosts} hosts do not tell it (first: 3); each counts alone");
+    assert_eq!(by(&snapshot), (3, vec![], vec![(Subject::Request, silent(1))]));
+    run(&mut snapshot, 2, 3, &[0, 1, 2, 3]);
+    let lacks = |whose: &str| format!("N+1: 1 of 2 VMs of {whose} would have no place: they need 2 cores and 1 MiB");
+    snapshot.hosts[2].cpu = Cpu(200);
+    let (failures, lacking, told) = by(&snapshot);
+    assert_eq!((failures, lacking), (3, vec!["RACK a".to_owned()]));
+    assert_eq!(told, [(Subject::Request, silent(1)), (Subject::Request, lacks("RACK a"))]);
+    snapshot.hosts[1].cpu = Cpu(200);
+    snapshot.vms[2].state = VmState::Parked;
+    let (_, lacking, told) = by(&snapshot);
+    assert_eq!(lacking, ["RACK b", ""]);
+    assert_eq!(told[1], (Subject::Request, lacks("RACK b").replace("of 2", "of 1")));
+    assert_eq!(told[2], (Subject::Host(HostId(3)), lacks("host 3")));
+}

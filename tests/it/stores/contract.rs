@@ -327,6 +327,45 @@ fn timescaledb_under_the_apache_licence_keeps_chunks_without_compression() {
     assert!(status.remarks[0].contains("not compressed"), "{status:?}");
 }
 
+/// Somebody holds one table and, once the store waits for it, wants the one that the store is changing: the server
+/// ends what the store does.
+fn in_the_way(server: &Server, work: impl FnOnce() -> usize + Send) -> usize {
+    let mut other = server.client();
+    other.batch_execute("SET deadlock_timeout = '1h'; BEGIN; LOCK oneaio.host_samples").unwrap();
+    std::thread::scope(|scope| {
+        let working = scope.spawn(work);
+        let mut look = server.client();
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'oneaio.host_samples'::regclass";
+        while look.query_one(waiting, &[]).unwrap().get::<_, i64>(0) == 0 {
+            std::thread::yield_now();
+        }
+        other.batch_execute("LOCK oneaio.samples; COMMIT").unwrap();
+        working.join().unwrap()
+    })
+}
+
+#[test]
+fn what_the_server_ends_for_somebody_else_is_begun_anew() {
+    let Some(server) = Server::start() else { return };
+    let mut store = TimescaleStore::open(&server.address(), PATIENCE).unwrap();
+    let batch = |samples: &[VmSample], store: &mut TimescaleStore| {
+        let hosts = [HostSample { host: HostId(3), at: samples[0].at, usage: Usage::default() }];
+        let batch = Batch { samples, hosts: &hosts, ..Batch::default() };
+        learn::absorb(store, &batch).unwrap().new_samples
+    };
+    assert_eq!(batch(&[sample(7, 60, 1.0), sample(7, 120, 1.0), sample(7, 180, 1.0)], &mut store), 3);
+    // who waited is ended after this, once for each table that somebody wants
+    server.client().batch_execute("ALTER ROLE oneaio SET deadlock_timeout = '3s'").unwrap();
+    let mut store = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
+    let deadlocks = || {
+        let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        server.client().query_one(sql, &[]).unwrap().get::<_, i64>(0)
+    };
+    assert_eq!(in_the_way(&server, || store.prune(150).unwrap()), 2);
+    assert_eq!(in_the_way(&server, || batch(&[sample(7, 240, 1.0)], &mut store)), 1);
+    assert_eq!((store.status().unwrap().samples, deadlocks()), (2, 2));
+}
+
 #[test]
 fn who_does_not_own_the_samples_drops_them_row_by_row() {
     let Some(server) = Server::start_with_timescaledb(&[]) else { return };

@@ -168,3 +168,17 @@ fn room_is_sought_by_moving_and_by_trading() {
         });
     }
 }
+
+#[test]
+fn what_placing_all_once_took_is_known_afterwards() {
+    let asked = asked(&[8, 8], &[(1, 1, &[0, 1]), (1, 1, &[0, 1]), (1, 1, &[0, 1])]);
+    placing(&asked, &Policy::default(), |context, units| {
+        let begun = context.work.done();
+        Attempt::new(context, units, &[], (Order::Hardest, Preference::Spread));
+        let took = context.work.done() - begun;
+        assert!(took > 0 && context.work.pass() == took, "{} of {took}", context.work.pass());
+        // those without hope are not tried
+        Attempt::new(context, units, &[0, 1, 2], (Order::Hardest, Preference::Spread));
+        assert_eq!(context.work.pass(), 0);
+    });
+}

@@ -7,7 +7,7 @@ use crate::model::policy::Policy;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Disk;
 use crate::placement::migrate::MigrationInput;
-use crate::placement::testing::{cloud, demands, run};
+use crate::placement::testing::{bind, cloud, demands, run};
 
 /// Steps, and what had to be left out.
 type Outcome = (Vec<(usize, usize)>, Vec<usize>);
@@ -173,4 +173,36 @@ fn a_detour_goes_to_the_best_third_host() {
         let (steps, _) = ordered(&asked, &demands, Purpose::Drain, &[1, 0]);
         assert_eq!(steps, [(0, better), (1, 0)]);
     }
+}
+
+#[test]
+fn a_set_takes_its_place_at_once_and_its_members_follow_one_a_round() {
+    let asked = |set: usize, others: usize| {
+        let mut asked = cloud(&[9, 9, 9]);
+        let members: Vec<usize> = (0..set).map(|_| run(&mut asked, 1, 0, &[0, 1, 2])).collect();
+        bind(&mut asked, &members);
+        (0..others).for_each(|_| {
+            run(&mut asked, 1, 0, &[0, 1, 2]);
+        });
+        asked
+    };
+    // two to host 1 as a set, one more to it, one to host 2
+    assert_eq!(optimized(&asked(2, 2), &[1, 1, 2, 1]), (vec![(0, 1), (2, 2), (1, 1), (3, 1)], vec![]));
+    assert_eq!(optimized(&asked(3, 1), &[1, 1, 1, 2]), (vec![(0, 1), (3, 2), (1, 1), (2, 1)], vec![]));
+    // what comes by itself goes before, where more wait for its target
+    let mut two = asked(2, 2);
+    bind(&mut two, &[2, 3]);
+    assert_eq!(optimized(&two, &[1, 1, 2, 2]), (vec![(0, 1), (2, 2), (1, 1), (3, 2)], vec![]));
+    // there is room for one of them only: none goes
+    let mut tight = asked(2, 0);
+    tight.hosts[1].cpu.0 = 100;
+    assert_eq!(optimized(&tight, &[1, 1]), (vec![], vec![0, 1]));
+    tight.hosts[1].cpu.0 = 200;
+    assert_eq!(optimized(&tight, &[1, 1]), (vec![(0, 1), (1, 1)], vec![]));
+    // one of them is there already: the other one follows
+    let mut torn = asked(2, 0);
+    torn.vms[1].host = Some(crate::model::ids::HostId(1));
+    torn.hosts[0].vms.pop();
+    torn.hosts[1].vms.push(torn.vms[1].id);
+    assert_eq!(optimized(&torn, &[1, 1]), (vec![(0, 1)], vec![]));
 }

@@ -141,4 +141,11 @@ mod tests {
             assert_eq!(notices(&snapshot.hosts[0]).count(), usize::from(told), "{name} {value}");
         }
     }
+
+    #[test]
+    fn what_is_assumed_grows_with_the_cores_and_is_never_less_than_nothing() {
+        let of = |cpu: i64| [0.0, 1.0].map(|utilisation| Power::assumed(cpu).watts(utilisation));
+        assert_eq!([of(800), of(50), of(0), of(-800)], [[8.0, 32.0], [0.5, 2.0], [0.0, 0.0], [0.0, 0.0]]);
+        assert!(!Power::assumed(800).told && Power::linear(1.0, 2.0).told);
+    }
 }

@@ -176,3 +176,52 @@ fn kicks_lead_out_of_where_descents_end() {
     }
     assert!(better >= 5, "kicks helped in {better} of {cases} cases");
 }
+
+#[test]
+fn chains_go_over_the_hosts_that_use_most_and_least() {
+    let partners = |hosts: i32, of: usize| {
+        // the more a host uses the smaller its number, but for two that use alike
+        let cpu = |host: i32| f64::from(100 - 2 * host.max(7));
+        let pieces: Vec<Uses> = (0..hosts).map(|host| (cpu(host), &[][..])).collect();
+        let at: Vec<usize> = (0..hosts as usize).collect();
+        let (mut found, _) = after(&made(hosts, &pieces), &at, NO_KICKS, |search| search.partners(of));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(partners(13, 4), [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12], "all others");
+    assert_eq!(partners(3, 1), [0, 2]);
+    // of those that use alike the first are nearest to those that use least
+    assert_eq!(partners(15, 14), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(partners(16, 0), [2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15]);
+}
+
+/// Steps that `act` takes.
+fn steps<T>(case: &Case, at: &[usize], act: impl FnOnce(&mut Search<'_, Free<'_>>) -> T) -> usize {
+    let space = Space::new(&case.snapshot, &case.demands, &case.policy);
+    let (pieces, start) = (pieces(case, &space), load(case, &space, at));
+    let mut rules = Free { case, at: at.to_vec(), history: Vec::new(), done: 0, limit: usize::MAX };
+    act(&mut Search::new(&space, &pieces, at.to_vec(), start, &mut rules, NO_KICKS));
+    rules.done
+}
+
+#[test]
+fn looks_cost_their_steps() {
+    let two = made(2, &[(400.0, &[0, 1]), (100.0, &[0, 1])]);
+    // the piece of host 0 goes, and the piece of host 1 comes though nobody goes
+    assert_eq!(steps(&two, &[0, 1], |search| search.relieve_by(0, &[1], false)), 3 * (1 + 2));
+    // and both, at which all is looked at
+    assert_eq!(steps(&two, &[0, 1], |search| search.relieve_by(0, &[1], true)), 3 * (3 + 2));
+    // who may not go is seen at once, and what is hopeless at the first of two looks
+    let stays = made(2, &[(400.0, &[0]), (100.0, &[0, 1])]);
+    assert_eq!(steps(&stays, &[0, 1], |search| search.relieve_by(0, &[1], true)), 3 * (1 + 2));
+    // many partners cost a little by themselves
+    let nine = made(9, &[]);
+    let partners: Vec<usize> = (1..9).collect();
+    assert_eq!(steps(&nine, &[], |search| search.relieve_by(0, &partners, true)), 3 * (8 / 4 + 8));
+    // a chain over nobody is looked at once for each pair
+    assert_eq!(steps(&made(4, &[]), &[], |search| search.rotate_over(0)), 2 * 6);
+    // a kick draws four times where nothing can go
+    let fixed = made(2, &[(100.0, &[0]), (100.0, &[1])]);
+    let drawn = steps(&fixed, &[0, 1], |search| search.kick());
+    assert!([2 * 4 * 4, 3 * 4 * 4].contains(&drawn), "{drawn}");
+}
