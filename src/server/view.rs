@@ -330,7 +330,8 @@ mod tests {
         let odd = sample(9, "x", 30);
         let scripted = Scripted::start();
         scripted.answer("one.hostpool.info", &[success(&format!("<HOST_POOL>{hosts}</HOST_POOL>"))]);
-        let clusters = "<CLUSTER_POOL><CLUSTER><ID>100</ID><TEMPLATE><ZONE>BE</ZONE></TEMPLATE></CLUSTER></CLUSTER_POOL>";
+        let clusters =
+            "<CLUSTER_POOL><CLUSTER><ID>100</ID><TEMPLATE><ZONE>BE</ZONE></TEMPLATE></CLUSTER></CLUSTER_POOL>";
         scripted.answer("one.clusterpool.info", &[success(clusters)]);
         let samples = success(&format!("<MONITORING_DATA>{samples}{odd}</MONITORING_DATA>"));
         scripted.answer("one.hostpool.monitoring", &[samples]);

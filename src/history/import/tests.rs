@@ -203,7 +203,8 @@ fn progress_is_told_now_and_then() {
 fn the_span_is_that_of_rows_in_any_order_and_full_use_is_not_held() {
     let head = METRICS_TABLE.lines().next().unwrap();
     let row = |at: i64, cpu: &str| format!("{at},9,{cpu},1,0,0,0,0\n");
-    let table = format!("{head}\n{}{}{}", row(1_375_308_300, "100"), row(1_375_308_900, "100.1"), row(1_375_308_000, "1"));
+    let table =
+        format!("{head}\n{}{}{}", row(1_375_308_300, "100"), row(1_375_308_900, "100.1"), row(1_375_308_000, "1"));
     let (_, summary) = read(table.as_bytes(), None).unwrap();
     assert_eq!((summary.span, summary.held), (Some((1_375_308_000, 1_375_308_900)), 1));
 }

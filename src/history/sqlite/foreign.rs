@@ -46,8 +46,7 @@ mod tests {
         assert_eq!(store.estimates(&[VmId(1)]), Ok(vec![]));
         let set = |what| store.connection.db_config(what).expect("told");
         assert!(!set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA) && set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE));
-        let checked: i64 =
-            store.connection.query_row("PRAGMA cell_size_check", [], |row| row.get(0)).expect("told");
+        let checked: i64 = store.connection.query_row("PRAGMA cell_size_check", [], |row| row.get(0)).expect("told");
         assert_eq!(checked, 1);
         drop(store);
         for program in [
