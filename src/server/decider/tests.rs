@@ -4,7 +4,7 @@ use super::super::metrics::Moment;
 use super::*;
 use crate::model::ids::ClusterId;
 use crate::model::plan::Operation;
-use crate::model::snapshot::{Host, Subject};
+use crate::model::snapshot::{Host, Section, Subject};
 use crate::opennebula::external::Asked;
 
 /// A store that knows this, and notes what it is asked and told.
@@ -318,22 +318,25 @@ fn the_same_oddity_is_told_once_until_it_has_gone() {
 
 #[test]
 fn a_batch_is_spread_as_far_as_all_find_a_place() {
-    // host 4 is the better one for all
-    let uneven = cloud(&[(4, 80, 0), (5, 80, 70)], &[]);
+    let even = cloud(&[(4, 80, 0), (5, 80, 0), (6, 8, 0)], &[]);
     let full = cloud(&[(4, 80, 0), (5, 80, 80)], &[]);
     let one_each = Policy { max_per_host: Some(1), ..Policy::default() };
     let two: &[(i32, i64, &[i32])] = &[(1, 1, &[4, 5]), (2, 1, &[4, 5])];
-    let one_too_large: &[(i32, i64, &[i32])] = &[(1, 1, &[4, 5]), (2, 1, &[4, 5]), (3, 99, &[4, 5])];
+    let one_too_large: &[(i32, i64, &[i32])] = &[(1, 1, &[4, 5]), (2, 1, &[4, 5]), (3, 99, &[6])];
     for (what, cloud, vms, max_host, policy, expected) in [
-        ("without a limit", &uneven, two, None, Policy::default(), &[4, 4][..]),
-        ("one on each host", &uneven, two, Some(1), Policy::default(), &[4, 5]),
-        ("two on each host", &uneven, two, Some(2), Policy::default(), &[4, 4]),
-        ("the policy allows no more anyway", &uneven, two, Some(1), one_each.clone(), &[4, 5]),
-        ("the policy allows less", &uneven, two, Some(2), one_each, &[4, 5]),
+        ("without a limit", &even, two, None, Policy::default(), &[4, 4][..]),
+        ("one on each host", &even, two, Some(1), Policy::default(), &[4, 5]),
+        ("two on each host", &even, two, Some(2), Policy::default(), &[4, 4]),
+        ("the policy allows no more anyway", &even, two, Some(1), one_each.clone(), &[4, 5]),
+        ("the policy allows less", &even, two, Some(2), one_each, &[4, 5]),
         ("only one host has room", &full, two, Some(1), Policy::default(), &[4, 4]),
-        ("one finds no place either way", &uneven, one_too_large, Some(1), Policy::default(), &[4, 5]),
+        ("one finds no place either way", &even, one_too_large, Some(1), Policy::default(), &[4, 5]),
     ] {
-        let snapshot = compose(&batch(vms), Some(cloud), &Booked::default(), None, 0).snapshot;
+        let mut snapshot = compose(&batch(vms), Some(cloud), &Booked::default(), None, 100).snapshot;
+        // all rather go to host 4
+        snapshot.hosts[0].attributes.push(Section::Template, "GOOD", "9");
+        snapshot.hosts[1].attributes.push(Section::Template, "GOOD", "1");
+        snapshot.vms.iter_mut().for_each(|vm| vm.rank = "GOOD".to_owned());
         let decided = spread(snapshot, &Recall::default(), &policy, max_host, Stop::default());
         let mut hosts: Vec<i32> = placed(&decided).iter().map(|(_, host)| host.0).collect();
         hosts.sort_unstable();
