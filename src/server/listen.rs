@@ -169,10 +169,8 @@ const FILES: usize = 40;
 /// So many connections as there may be open files; the limit is raised as far as it goes.
 fn within_files(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let needed = (wanted + FILES) as u64;
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < needed) {
-        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+    if let Some(current) = raised(wanted, limit.current, limit.maximum) {
         // where it is refused, the old limit is told below
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
     }
@@ -185,6 +183,13 @@ fn within_files(wanted: usize) -> usize {
         );
     }
     wanted.min(most)
+}
+
+/// The limit of open files that so many connections need, where it has to be raised, as far as it goes.
+fn raised(wanted: usize, current: Option<u64>, maximum: Option<u64>) -> Option<u64> {
+    let needed = (wanted + FILES) as u64;
+    let is_less = current.is_some_and(|current| current < needed);
+    is_less.then(|| maximum.map_or(needed, |most| most.min(needed)))
 }
 
 /// Connections that so many open files leave room for.
@@ -362,7 +367,13 @@ async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::StoreHealth;
+    use super::super::metrics::Moment;
     use super::*;
+    use crate::decide::Decided;
+    use crate::model::history::Recall;
+    use crate::model::policy::Policy;
+    use crate::model::snapshot::Snapshot;
 
     #[test]
     fn connections_leave_files_for_all_else_and_one_there_is() {
@@ -371,6 +382,102 @@ mod tests {
         }
         // what is wanted and there is room for is not changed
         assert_eq!(within_files(1), 1);
+    }
+
+    #[test]
+    fn the_limit_of_files_is_raised_where_it_is_less_than_needed() {
+        for (wanted, current, maximum, expected) in [
+            (60, Some(100), Some(1000), None),
+            (61, Some(100), Some(1000), Some(101)),
+            (61, Some(100), Some(100), Some(100)),
+            (61, Some(100), None, Some(101)),
+            (61, None, None, None),
+        ] {
+            assert_eq!(raised(wanted, current, maximum), expected, "{wanted} {current:?} {maximum:?}");
+        }
+    }
+
+    /// A store of which nothing is known.
+    struct Nothing;
+
+    impl Memory for Nothing {
+        fn recall(&self, _: &Snapshot, _: &Policy, _: i64) -> Recall {
+            Recall::default()
+        }
+
+        fn remember(&self, _: &Decided, _: i64) {}
+
+        fn health(&self) -> StoreHealth {
+            StoreHealth::default()
+        }
+
+        fn model_age(&self) -> Option<Duration> {
+            None
+        }
+    }
+
+    fn service() -> Service {
+        let settings = Settings::default();
+        let board = Arc::new(Board::new(Box::new(|_, _, _| String::new())));
+        let (choice, metrics) = (Arc::new(Choice::new(Chosen::default(), None)), Arc::new(Metrics::default()));
+        let (view, memory) = (Arc::new(View::new(Duration::ZERO, false)), Arc::new(Nothing));
+        let decider = Decider::new(
+            settings.clone(),
+            choice.clone(),
+            view.clone(),
+            memory.clone(),
+            metrics.clone(),
+            Box::new(|_, _| ()),
+            board.clone(),
+        );
+        Service {
+            brief: false,
+            bodies: Bodies::new(1024),
+            deadline: Duration::from_secs(8),
+            policy: settings.policy.clone(),
+            decider: Arc::new(decider),
+            board,
+            choice,
+            memory,
+            metrics,
+            stopping: AtomicBool::new(false),
+            changers: Changers::Own,
+            view,
+            turn: Arc::new(Semaphore::new(1)),
+            waiting: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            run: 1,
+        }
+    }
+
+    #[test]
+    fn the_oldest_idle_connection_makes_room_and_busy_ones_stay() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (service, connections) = (Arc::new(service()), Arc::new(Connections::new(2)));
+            let number = |name: &str| {
+                let text = service.metrics.text(&Moment::default()).unwrap();
+                let line = text.lines().find(|line| line.starts_with(&format!("oneaio_{name} "))).unwrap().to_owned();
+                line.rsplit(' ').next().unwrap().to_owned()
+            };
+            let open = || lock(&connections.open).keys().copied().collect::<Vec<_>>();
+            let mut clients = Vec::new();
+            for (expected, evicted) in [(vec![0], "0"), (vec![0, 1], "0"), (vec![1, 2], "1")] {
+                clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+                connections.take(listener.accept().await.unwrap().0, &service).await;
+                assert_eq!((open(), number("evicted_connections_total").as_str()), (expected.clone(), evicted));
+                assert_eq!(number("connections"), expected.len().to_string());
+            }
+            lock(&connections.open).values().for_each(|one| one.busy.store(true, Ordering::Release));
+            let one_more = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            connections.take(listener.accept().await.unwrap().0, &service).await;
+            assert_eq!((open(), number("evicted_connections_total").as_str()), (vec![1, 2], "1"), "there is no room");
+            // who is asked to end while nothing is asked of it ends, and is counted out
+            connections.end(Duration::from_secs(60)).await;
+            assert_eq!((open(), number("connections").as_str()), (vec![], "0"));
+            drop((clients, one_more));
+        });
     }
 
     #[test]
