@@ -243,7 +243,7 @@ fn apply(settings: &mut Settings, key: &str, value: &str, place: impl Fn() -> St
 /// As written, or in lower case: OpenNebula writes PACK, YES and DEBUG. What may be a path or
 /// an address is left as it is.
 fn set(settings: &mut Settings, key: &Key, value: &str) -> Result<(), &'static str> {
-    let word = value.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-' || byte == b'_');
+    let word = value.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
     (key.set)(settings, value).or_else(|allowed| match word {
         true => (key.set)(settings, &value.to_lowercase()),
         false => Err(allowed),
@@ -412,6 +412,8 @@ mod tests {
         let of = |text: &str| settings(None, &words(&[text]));
         assert_eq!(of("datastores=PACKING"), of("datastores=packing"));
         assert!(of("datastores=PACKING").is_ok() && of("datastores=PACKING1").is_err());
+        assert_eq!(of("objective=AI-Orchestrator-SIGNED"), of("objective=ai-orchestrator-signed"));
+        assert!(of("objective=AI-Orchestrator-SIGNED").is_ok() && of("history.store=SQLITE:/A").is_err());
         assert_eq!(of("model=/A/B").unwrap().model, Some("/A/B".into()));
         assert_eq!(format!("{:?}", of(PASSWORD).unwrap().history), "Some(postgresql (address not shown))");
         assert_eq!(format!("{:?}", of("history.store=sqlite:/a").unwrap().history), "Some(sqlite:/a)");

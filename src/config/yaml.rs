@@ -44,7 +44,6 @@ pub fn entries(text: &str) -> Result<Vec<Entry>, Unreadable> {
         Node::Mapping(mapping) => collect("", mapping, &mut entries),
         _ => return Err(Unreadable { line: None, text: "it must be lines of the form key: value".to_owned() }),
     }
-    entries.sort_by_key(|entry: &Entry| entry.line);
     Ok(entries)
 }
 

@@ -58,7 +58,8 @@ pub struct UnderWay {
     pub dropped: Option<i64>,
     /// When the latest answer that it did apply was given, and how many VMs of it wait although its time is over.
     pub unfinished: Option<(i64, usize)>,
-    /// Who waits of long answers whose time is over, by id: a start that hangs can keep such a plan going.
+    /// Who is not on the way, but may still be started by an earlier answer: its time is over, but a start that hangs
+    /// keeps such a plan going, or the request does not offer its host, which may be back.
     pub doubtful: BTreeSet<VmId>,
 }
 
@@ -157,13 +158,16 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
             if answer.at == newest_shown {
                 unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
             }
-            // a host that the request does not offer may be back by then
+        }
+        if in_motion || (answer.shown && rounds > 1) {
+            // also on a host that the request does not offer: it may be back by then
             doubtful.extend(left(answer).iter().map(|(vm, _)| *vm));
         }
         if in_motion {
             let open = open(answer);
+            open.iter().for_each(|(vm, _)| _ = doubtful.remove(vm));
             if !answer.shown {
-                unshown.extend(open.iter().map(|(vm, host)| (*vm, *host, place)));
+                unshown.extend(left(answer).into_iter().map(|(vm, host)| (vm, host, place)));
             }
             vms.extend(open);
         }

@@ -235,4 +235,12 @@ mod tests {
         let same = of(&[at(200, 1.0, 1.0), at(200, 2.0, 2.0)]);
         assert_eq!(same[0].disk, Some(1.0), "of two of the same moment the first");
     }
+
+    #[test]
+    fn a_sample_of_the_last_moment_that_may_be_is_not_news_twice() {
+        let mut meter = RateMeter::default();
+        meter.set_horizon(100);
+        assert!(meter.sample(&at(100, 0.0, 0.0)).is_some());
+        assert_eq!(meter.sample(&at(100, 0.0, 0.0)), None);
+    }
 }

@@ -323,7 +323,11 @@ impl Oned {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
 mod tests {
+    use super::testing::{Scripted, refused, success};
     use super::*;
 
     #[test]
@@ -352,5 +356,142 @@ mod tests {
         let longer = oned.with_more_time(std::time::Duration::from_secs(9));
         assert_eq!(longer.limits.total, oned.limits.total + std::time::Duration::from_secs(9));
         assert!(oned.deadline() > Instant::now());
+    }
+
+    /// What a method is asked with.
+    fn call_of(name: &str, params: &[&str]) -> Vec<(String, Vec<String>)> {
+        vec![(name.to_owned(), params.iter().map(|param| (*param).to_owned()).collect())]
+    }
+
+    #[test]
+    fn each_method_asks_what_oned_knows_it_by_and_reads_what_comes() {
+        let scripted = Scripted::start();
+        let oned = scripted.client();
+        let asked = |name: &str, params: &[&str]| assert_eq!(scripted.asked(), call_of(name, params));
+        scripted.answer("one.system.version", &[success(&format!(" 7.4.0{}", " ".repeat(200)))]);
+        assert_eq!(oned.system_version().unwrap(), "7.4.0");
+        asked("one.system.version", &[]);
+        scripted.answer("one.system.version", &[success(&"7".repeat(101))]);
+        assert_eq!(oned.system_version().unwrap(), "7".repeat(100));
+        scripted.asked();
+
+        let sample = "<MONITORING><ID>4</ID><TIMESTAMP>9</TIMESTAMP><CPU>2</CPU></MONITORING>";
+        let samples = success(&format!("<MONITORING_DATA>{sample}<MONITORING/></MONITORING_DATA>"));
+        let expected = [Counters { id: 4, at: 9, cpu: Some(2.0), ..Counters::default() }];
+        scripted.answer("one.vmpool.monitoring", std::slice::from_ref(&samples));
+        scripted.answer("one.hostpool.monitoring", &[samples]);
+        let mut found = Vec::new();
+        assert_eq!(oned.vm_monitoring(Window::Seconds(60), &mut |one| found.push(one)).unwrap(), 1);
+        assert_eq!(found, expected);
+        asked("one.vmpool.monitoring", &["<i4>-2</i4>", "<i4>60</i4>"]);
+        found.clear();
+        assert_eq!(oned.host_monitoring(Window::Last, &mut |one| found.push(one)).unwrap(), 1);
+        assert_eq!(found, expected);
+        asked("one.hostpool.monitoring", &["<i4>0</i4>"]);
+
+        let mut ids = Vec::new();
+        scripted.answer("one.hostpool.info", &[success("<HOST_POOL><HOST/><HOST><ID>3</ID></HOST></HOST_POOL>")]);
+        assert_eq!(oned.hosts(&mut |host| ids.push(host.id.0)).unwrap(), 1);
+        asked("one.hostpool.info", &[]);
+        let pool = "<CLUSTER_POOL><CLUSTER/><CLUSTER><ID>5</ID><NAME>c</NAME><TEMPLATE><A>b</A></TEMPLATE></CLUSTER>\
+                    </CLUSTER_POOL>";
+        scripted.answer("one.clusterpool.info", &[success(pool)]);
+        let (mut templates, mut names) = (Vec::new(), Vec::new());
+        assert_eq!(oned.clusters(&mut |id, template| templates.push((id.0, template))).unwrap(), 1);
+        asked("one.clusterpool.info", &[]);
+        assert_eq!(oned.cluster_names(&mut |id, name| names.push((id.0, name.to_owned()))).unwrap(), 1);
+        asked("one.clusterpool.info", &[]);
+        assert_eq!((templates, names), (vec![(5, vec![("A".into(), "b".into())])], vec![(5, "c".to_owned())]));
+        let pool = "<VM_POOL><VM/><VM><ID>8</ID><STATE>1</STATE></VM></VM_POOL>";
+        scripted.answer("one.vmpool.infoextended", &[success(pool)]);
+        assert_eq!(oned.pending_vms(&mut |vm| ids.push(vm.id.0)).unwrap(), 1);
+        asked("one.vmpool.infoextended", &["<i4>-2</i4>", "<i4>-1</i4>", "<i4>-1</i4>", "<i4>1</i4>"]);
+        assert_eq!(ids, [3, 8]);
+        scripted.answer("one.vm.info", &[success("<VM><ID>8</ID><NAME>web</NAME></VM>")]);
+        let vm = oned.vm(VmId(8)).unwrap();
+        assert_eq!((vm.id, vm.name.as_str()), (VmId(8), "web"));
+        asked("one.vm.info", &["<i4>8</i4>", "<boolean>0</boolean>"]);
+    }
+
+    #[test]
+    fn what_changes_something_names_it_whole_and_hears_a_refusal() {
+        let scripted = Scripted::start();
+        let oned = scripted.client();
+        for method in ["one.cluster.optimize", "one.vm.update", "one.vm.migrate"] {
+            scripted.answer(method, &[success("")]);
+        }
+        oned.optimize(ClusterId(100)).unwrap();
+        assert_eq!(scripted.asked(), call_of("one.cluster.optimize", &["<i4>100</i4>"]));
+        oned.set_sched_message(VmId(7), "no \"room\"").unwrap();
+        let template = format!("<string>SCHED_MESSAGE = \"{}\"</string>", message::shown("no \"room\""));
+        assert_eq!(scripted.asked(), call_of("one.vm.update", &["<i4>7</i4>", &template, "<i4>1</i4>"]));
+        for (how, live, cold) in
+            [(Move::Live, 1, 0), (Move::Save, 0, 0), (Move::PowerOff, 0, 1), (Move::PowerOffHard, 0, 2)]
+        {
+            oned.migrate(VmId(7), HostId(4), how).unwrap();
+            let (live, cold) = (format!("<boolean>{live}</boolean>"), format!("<i4>{cold}</i4>"));
+            let params = ["<i4>7</i4>", "<i4>4</i4>", &live, "<boolean>1</boolean>", "<i4>-1</i4>", &cold];
+            assert_eq!(scripted.asked(), call_of("one.vm.migrate", &params), "{how:?}");
+        }
+        for method in ["one.cluster.optimize", "one.vm.update", "one.vm.migrate"] {
+            scripted.answer(method, &[refused(crate::opennebula::xmlrpc::NO_SUCH_OBJECT)]);
+        }
+        let refusals = [
+            oned.optimize(ClusterId(1)),
+            oned.set_sched_message(VmId(1), "a"),
+            oned.migrate(VmId(1), HostId(1), Move::Live),
+        ];
+        assert!(refusals.iter().all(|one| one.as_ref().is_err_and(OnedError::is_about_the_object)), "{refusals:?}");
+    }
+
+    #[test]
+    fn pages_follow_until_one_is_not_full() {
+        let scripted = Scripted::start();
+        let oned = scripted.client();
+        let pool = |ids: std::ops::Range<i32>| {
+            let vms: String = ids.map(|id| format!("<VM><ID>{id}</ID><NAME>n{}</NAME></VM>", id % 2)).collect();
+            success(&format!("<VM_POOL>{vms}<VM/></VM_POOL>"))
+        };
+        // one of each page cannot be read, and counts for its length
+        let pages = [pool(0..499), pool(499..998), pool(998..1001)];
+        scripted.answer("one.vmpool.infoextended", &pages);
+        let mut ids = Vec::new();
+        assert_eq!(oned.vm_identities(&mut |vm, _, _| ids.push(vm.0)).unwrap(), 3);
+        assert_eq!(ids, (0..1001).collect::<Vec<_>>());
+        let starts = |asked: Vec<(String, Vec<String>)>| {
+            let rest = ["<i4>-500</i4>", "<i4>-1</i4>"].map(str::to_owned);
+            assert!(asked.iter().all(|(_, params)| params[0] == "<i4>-2</i4>" && params[2..] == rest), "{asked:?}");
+            asked.into_iter().map(|(_, params)| params[1].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(scripted.asked()), ["<i4>0</i4>", "<i4>500</i4>", "<i4>1000</i4>"]);
+        let pool = |ids: std::ops::Range<i32>| {
+            let vms: String = ids.map(|id| format!("<VM><ID>{id}</ID><NAME>n{}</NAME></VM>", id % 200)).collect();
+            success(&format!("<VM_POOL>{vms}</VM_POOL>"))
+        };
+        scripted.answer("one.vmpool.infoextended", &[pool(0..500), pool(500..601)]);
+        let found: Vec<i32> = oned.vms_called("n0").unwrap().iter().map(|vm| vm.id.0).collect();
+        assert_eq!(found, [0, 200, 400, 600]);
+        assert_eq!(starts(scripted.asked()), ["<i4>0</i4>", "<i4>500</i4>"]);
+    }
+
+    #[test]
+    fn who_asks_too_late_or_nobody_is_told_so() {
+        let scripted = Scripted::start();
+        let oned = scripted.client();
+        let past = Instant::now();
+        let error = oned.ask("one.x", &[], past, |_| Ok(())).unwrap_err();
+        let address = scripted.client().transport.answer_error("one.x", closed(), &oned.credentials).to_string();
+        assert!(error.to_string().contains("did not answer to the end within 20 s"), "{error}");
+        assert!(scripted.asked().is_empty(), "nothing is sent then");
+        assert!(address.contains("127.0.0.1:") && address.contains("closed it without an answer"), "{address}");
+        let text = || "who is me:secret?".to_owned();
+        let problem = crate::opennebula::xmlrpc::AnswerError::Refused { code: 1, text: text() };
+        let error = oned.transport.answer_error("one.x", problem, &oned.credentials).to_string();
+        assert!(!error.contains("secret") && error.starts_with("one.x: "), "{error}");
+        assert!(oned.hosts(&mut |_| ()).unwrap_err().to_string().contains("broke off"));
+    }
+
+    fn closed() -> crate::opennebula::xmlrpc::AnswerError {
+        crate::opennebula::xmlrpc::AnswerError::Io(std::io::ErrorKind::UnexpectedEof.into())
     }
 }

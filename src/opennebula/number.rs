@@ -88,4 +88,27 @@ mod tests {
         assert_eq!(hexadecimal("xyz"), None);
         assert_eq!(hexadecimal(""), None);
     }
+
+    #[test]
+    fn ids_are_whole_numbers_that_fit_and_words_are_yes_or_not() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("2147483647", Some(i32::MAX)),
+            ("2147483648", None),
+            ("-1", None),
+            (" 7 ", Some(7)),
+            ("7.0", Some(7)),
+            ("", None),
+        ] {
+            assert_eq!(id(text), expected, "{text:?}");
+        }
+        assert_eq!(id_list("5, x, 5 ,1"), [1, 5]);
+        for (text, expected) in [("+5", None), ("0x+5", None), ("0XfF", Some(255)), (" a ", Some(10)), ("0x", None)] {
+            assert_eq!(hexadecimal(text), expected, "{text:?}");
+        }
+        assert_eq!(["YES", " yes ", "y", "no", ""].map(yes), [true, true, false, false, false]);
+        for (text, expected) in [("1e3", Some(1000.0)), (" +0.5 ", Some(0.5)), ("-.5E1", Some(-5.0)), ("1 2", None)] {
+            assert_eq!(real(text), expected, "{text:?}");
+        }
+    }
 }

@@ -165,14 +165,13 @@ fn role(role: &Vector, odd: &mut Odd) -> Role {
     };
     let mut list = |name: &str| {
         let text = role.get(name);
-        let ids = number::id_list(text);
-        if ids.len() < text.split(',').filter(|part| !part.trim().is_empty()).count() {
+        if text.split(',').any(|part| !part.trim().is_empty() && number::id(part).is_none()) {
             let (role, text) = (role.get("NAME"), shortened(text));
             odd.remarks.push(format!(
                 "{name} of role {role:?} is {text:?}: not all of it are ids; the others are passed over"
             ));
         }
-        ids
+        number::id_list(text)
     };
     let never = list("HOST_ANTI_AFFINED").into_iter().map(HostId).collect();
     let vms = list("VMS").into_iter().map(VmId).collect();
@@ -211,3 +210,6 @@ fn rules(kind: &str, texts: &[String], roles: &[Role], odd: &mut Odd) -> Vec<Vec
     found.dedup();
     found
 }
+
+#[cfg(test)]
+mod tests;

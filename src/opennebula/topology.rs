@@ -161,4 +161,84 @@ mod tests {
             assert_eq!((core.free, core.clean), (free, clean), "{cpus:?} {dedicated} {vms_thread}");
         }
     }
+
+    fn vector(inside: &str) -> Vector {
+        let xml = format!("<X>{inside}</X>");
+        let (mut walker, _) = Walker::open(&xml).unwrap();
+        Vector::read(&mut walker).unwrap()
+    }
+
+    #[test]
+    fn ids_win_over_an_address_and_what_cannot_be_read_matches_nothing() {
+        let of = |inside: &str| pci_request(&vector(inside));
+        let kind = |vendor, device, class| PciRequest::Kind { vendor, device, class };
+        let address = "<SHORT_ADDRESS>0a:00.0</SHORT_ADDRESS>";
+        assert_eq!(of(&format!("<VENDOR>10de</VENDOR>{address}")), kind(Some(0x10de), None, None));
+        assert_eq!(of("<DEVICE>1</DEVICE>"), kind(None, Some(1), None));
+        assert_eq!(of("<CLASS>0x0302</CLASS><VENDOR/>"), kind(None, None, Some(0x0302)));
+        assert_eq!(of("<VENDOR>1</VENDOR><DEVICE>2</DEVICE><CLASS>3</CLASS>"), kind(Some(1), Some(2), Some(3)));
+        assert_eq!(of("<VENDOR>1</VENDOR><DEVICE>any</DEVICE>"), PciRequest::Unmatchable);
+        assert_eq!(of(address), PciRequest::Address("0a:00.0".to_owned()));
+        assert_eq!((of(""), of("<VENDOR>any</VENDOR>")), (PciRequest::Unmatchable, PciRequest::Unmatchable));
+    }
+
+    #[test]
+    fn a_device_is_free_unless_a_vm_holds_it() {
+        let of = |holder: &str| {
+            let xml = format!(
+                "<PCI><ADDRESS>0000:0a:00:0</ADDRESS><SHORT_ADDRESS>0a:00.0</SHORT_ADDRESS><VENDOR>10de</VENDOR>\
+                 <DEVICE>x</DEVICE><CLASS>0302</CLASS><VMID>{holder}</VMID></PCI>"
+            );
+            let (mut walker, _) = Walker::open(&xml).unwrap();
+            pci_device(&mut walker).unwrap()
+        };
+        let expected = PciDevice {
+            address: "0000:0a:00:0".to_owned(),
+            short_address: "0a:00.0".to_owned(),
+            vendor: Some(0x10de),
+            device: None,
+            class: Some(0x0302),
+            free: false,
+            holder: Some(VmId(7)),
+        };
+        assert_eq!(of("7"), expected);
+        let told = |holder: &str| (of(holder).free, of(holder).holder);
+        assert_eq!((told(""), told("-1"), told("0")), ((true, None), (true, None), (false, Some(VmId(0)))));
+        assert_eq!((told("-2"), told("x")), ((false, None), (false, None)));
+    }
+
+    #[test]
+    fn nodes_are_read_in_order_and_each_thing_once() {
+        let core = |id: &str, cpus: &str, dedicated: &str| {
+            format!("<CORE><ID>{id}</ID><CPUS>{cpus}</CPUS><DEDICATED>{dedicated}</DEDICATED></CORE>")
+        };
+        let page = |size: i64, pages: i64, used: i64| {
+            format!("<HUGEPAGE><SIZE>{size}</SIZE><PAGES>{pages}</PAGES><USAGE>{used}</USAGE></HUGEPAGE>")
+        };
+        let memory = "<MEMORY><TOTAL>100</TOTAL><USAGE>30</USAGE><DISTANCE>0 x 1</DISTANCE></MEMORY>";
+        let cores = [core("3", "1,5:7", "NO"), core("2", "0:-1,4:-2", ""), core("2", "9", ""), core("x", "1", "")];
+        let node = |id: &str, inside: &str| {
+            let xml = format!("<NODE><NODE_ID>{id}</NODE_ID><OTHER>1</OTHER>{inside}</NODE>");
+            let (mut walker, _) = Walker::open(&xml).unwrap();
+            numa_node(&mut walker).unwrap()
+        };
+        let pages = [page(2048, 8, 3), page(1024, 4, 9), page(2048, 1, 1)].concat();
+        let whole = node("1", &format!("{}{pages}{memory}", cores.concat()));
+        let dedicated = node("0", &[core("0", "1", "yes"), core("1", "2", "1"), core("2", "3", "0")].concat());
+        let nodes = numa_nodes(vec![whole, dedicated, node("0", ""), node("x", "")], 2);
+        assert_eq!(nodes.iter().map(|node| node.id).collect::<Vec<_>>(), [0, 1]);
+        let expected = |id, free, clean, cpus, vms: &[i32]| Core {
+            id,
+            free,
+            clean,
+            cpus,
+            vms: vms.iter().copied().map(VmId).collect(),
+        };
+        assert_eq!(nodes[1].cores, [expected(2, 2, true, 2, &[]), expected(3, 3, false, 2, &[7])]);
+        assert_eq!(nodes[1].hugepages, [(Memory(1024), -5), (Memory(2048), 5)]);
+        assert_eq!((nodes[1].memory, nodes[1].memory_free, &nodes[1].distance), (Memory(100), Memory(70), &vec![0, 1]));
+        let free: Vec<(u32, bool)> = nodes[0].cores.iter().map(|core| (core.free, core.clean)).collect();
+        assert_eq!(free, [(0, false), (0, false), (2, true)]);
+        assert_eq!((nodes[0].memory, nodes[0].memory_free, nodes[0].hugepages.len()), (Memory(0), Memory(0), 0));
+    }
 }

@@ -413,3 +413,6 @@ fn group(group: Option<&Vector>, odd: &mut Odd) -> Option<(GroupId, String)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

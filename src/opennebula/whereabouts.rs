@@ -229,4 +229,45 @@ mod tests {
         assert_eq!(vms(pool.as_bytes(), &mut |vm| names.push(vm.name)).unwrap(), 2);
         assert_eq!(names, ["a"]);
     }
+
+    #[test]
+    fn what_a_vm_does_is_told_by_its_states() {
+        let ran = "<HISTORY><SEQ>0</SEQ><HID>1</HID><RSTIME>1</RSTIME><PETIME>1</PETIME></HISTORY>";
+        // runs, parked, failed, done, settled
+        for (state, lcm, doing, told) in [
+            (3, 3, "runs", [true, false, false, false, true]),
+            (3, 36, "is in STATE 3, LCM_STATE 36", [false, false, true, false, false]),
+            (3, 43, "is in STATE 3, LCM_STATE 43", [false, false, false, false, false]),
+            (5, 3, "is suspended", [false, true, false, false, true]),
+            (8, 0, "is powered off", [false, true, false, false, true]),
+            (6, 3, "is done", [false, false, false, true, false]),
+            (1, 0, "is pending", [false, false, false, false, false]),
+            (4, 0, "is in STATE 4", [false, false, false, false, false]),
+        ] {
+            let vm = at(state, lcm, ran);
+            let found = [vm.runs(), vm.is_parked(), vm.has_failed(), vm.is_done(), vm.has_settled()];
+            assert_eq!((vm.doing().as_str(), found), (doing, told), "{state} {lcm}");
+        }
+        // one is never both at rest and without a moment of it
+        let never = "<HISTORY><SEQ>0</SEQ><HID>1</HID></HISTORY>";
+        assert!(!at(3, 3, never).has_settled() && !at(8, 0, never).has_settled());
+        let only = |name: &str| format!("<HISTORY><SEQ>0</SEQ><HID>1</HID><{name}>5</{name}></HISTORY>");
+        assert!(at(3, 3, &only("RSTIME")).has_settled() && !at(3, 3, &only("PETIME")).has_settled());
+        assert!(at(5, 0, &only("PETIME")).has_settled() && !at(5, 0, &only("RSTIME")).has_settled());
+    }
+
+    #[test]
+    fn without_records_it_is_nowhere_and_of_two_of_a_sequence_the_first_counts() {
+        let none = at(1, 0, "");
+        assert_eq!((none.host(), none.cluster(), none.stays()), (None, None, 0));
+        let twice = "<HISTORY><SEQ>0</SEQ><HID>1</HID></HISTORY><HISTORY><SEQ>0</SEQ><HID>2</HID></HISTORY>";
+        assert_eq!((at(3, 3, twice).host(), at(3, 3, twice).stays()), (Some(HostId(1)), 1));
+        let plain = vm(&b"<VM><ID>7</ID><ID>8</ID><NAME>a</NAME><NAME>b</NAME><OTHER/></VM>"[..]).unwrap();
+        assert_eq!((plain.id, plain.name.as_str(), plain.doing().as_str()), (VmId(7), "a", "is in STATE -1"));
+        let pool = "<VM_POOL><HOST><ID>3</ID></HOST><VM><ID>1</ID></VM></VM_POOL>";
+        let mut ids = Vec::new();
+        assert_eq!(vms(pool.as_bytes(), &mut |vm| ids.push(vm.id.0)).unwrap(), 1);
+        assert_eq!(ids, [1]);
+        assert!(vms(&b"<HOST_POOL/>"[..], &mut |_| ()).is_err());
+    }
 }

@@ -152,4 +152,39 @@ mod tests {
         kept.done();
         assert!(!path.exists());
     }
+
+    #[test]
+    fn a_write_is_due_again_after_a_pause_and_one_that_fails_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let state = |number: f64| Parts::default().with_number("steps", number);
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let begun = Instant::now();
+        checkpoint.keep(1, &|| state(1.0));
+        assert!(checkpoint.due.get() >= begun + PAUSE && checkpoint.due.get() <= Instant::now() + 2 * PAUSE);
+        checkpoint.keep(1, &|| panic!("not due"));
+        checkpoint.due.set(Instant::now());
+        checkpoint.keep(1, &|| state(2.0));
+        assert_eq!(Checkpoint::open(&path).unwrap().resume(1), Some(state(2.0)));
+        let nowhere = Checkpoint::open(&folder.path().join("no/state")).unwrap();
+        nowhere.keep(1, &|| state(3.0));
+        assert_eq!(nowhere.resume(1), Some(state(3.0)));
+        nowhere.done();
+        // a folder is no checkpoint
+        assert!(Checkpoint::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn arrays_of_one_number_are_told_from_numbers_by_their_name() {
+        let parts = Parts::default().with("one", &[1], vec![5.0]).with_number("one", 6.0);
+        let states = States::from([(7, parts)]);
+        assert_eq!(from_bytes(&to_bytes(&states).unwrap()).unwrap(), states);
+        let odd = |name: &str, kind: Dtype, bytes: &[u8]| {
+            let view = TensorView::new(kind, vec![1], bytes).unwrap();
+            from_bytes(&serialize([(name, view)], None).unwrap()).map(|_| ()).unwrap_err().to_string()
+        };
+        assert_eq!(odd("nowhere", Dtype::F64, &[0; 8]), "nowhere is of no training");
+        assert_eq!(odd("xyz.a", Dtype::F64, &[0; 8]), "xyz.a is of no training");
+        assert_eq!(odd("01.a", Dtype::I64, &[0; 8]), "a is of type I64");
+    }
 }

@@ -149,3 +149,6 @@ fn identities(oned: &Oned, store: &mut dyn Collecting) -> Result<Result<usize>, 
     }
     Ok(Ok(found.len()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ impl Keeping<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,117 @@ impl Memory for Remembered {
         Some(made.elapsed().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide;
+    use crate::history::sqlite::SqliteStore;
+    use crate::history::{Placing, Training};
+    use crate::model::history::Notes;
+    use crate::model::ids::VmId;
+    use crate::placement::testing::{ask, cloud};
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    /// Nobody looks in the background.
+    fn remembered(store: Option<Store>, model: &Path) -> Remembered {
+        Remembered { store, deadline: 20.0, model: model.to_owned(), live: Mutex::default(), stand: Mutex::default() }
+    }
+
+    fn of_file(path: &Path) -> Remembered {
+        remembered(Some(Store::Sqlite(path.to_owned())), Path::new("/no/model"))
+    }
+
+    fn decided() -> Decided {
+        let mut snapshot = cloud(&[8]);
+        ask(&mut snapshot, 1, &[0]);
+        decide::place_snapshot(snapshot, &Recall::default(), &Policy::default())
+    }
+
+    fn is_open(remembered: &Remembered) -> bool {
+        lock(&remembered.live).is_some()
+    }
+
+    #[test]
+    fn without_a_store_nothing_is_known_and_nothing_fails() {
+        let none = Remembered::start(None, 1.0, PathBuf::new());
+        none.look();
+        assert!(!is_open(&none));
+        assert_eq!(none.recall(&Snapshot::default(), &Policy::default(), 5).now, 0);
+        none.remember(&decided(), 5);
+        let health = none.health();
+        assert!(!health.configured && health.age.is_none() && health.failures == 0 && health.failure.is_none());
+    }
+
+    #[test]
+    fn the_first_opening_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Store::Sqlite(folder.path().join("history.db"));
+        let remembered = Remembered::start(Some(file), 20.0, PathBuf::new());
+        assert!(is_open(&remembered));
+        let health = remembered.health();
+        assert!(health.configured && health.age.is_some() && health.failures == 0);
+    }
+
+    #[test]
+    fn a_store_that_is_lost_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("later/history.db");
+        let remembered = of_file(&file);
+        remembered.look();
+        remembered.look();
+        let health = remembered.health();
+        assert!(!is_open(&remembered) && health.age.is_none() && health.failures == 2);
+        assert!(health.failure.unwrap().starts_with("it cannot be reached"));
+        std::fs::create_dir(folder.path().join("later")).unwrap();
+        remembered.look();
+        let health = remembered.health();
+        assert!(is_open(&remembered) && health.age.is_some() && health.failures == 2 && health.failure.is_none());
+        // an open one is asked again, and given up where it does not answer
+        remembered.look();
+        assert!(is_open(&remembered));
+        rusqlite::Connection::open(&file).unwrap().execute_batch("DROP TABLE placements").unwrap();
+        remembered.look();
+        let health = remembered.health();
+        assert!(!is_open(&remembered) && health.failures == 3 && health.failure.is_some() && health.age.is_some());
+        assert_eq!(remembered.recall(&Snapshot::default(), &Policy::default(), 5).now, 0);
+    }
+
+    #[test]
+    fn requests_are_told_what_is_known_and_what_is_planned_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.db");
+        let remembered = of_file(&file);
+        remembered.look();
+        let mut store = SqliteStore::open(&file, Duration::from_secs(5)).unwrap();
+        let decided = decided();
+        remembered.remember(&decided, 50);
+        let kept = store.placements(0).unwrap();
+        assert_eq!(kept.iter().map(|one| (one.vm, one.at)).collect::<Vec<_>>(), [(VmId(0), 50_000)]);
+        let recall = remembered.recall(&decided.snapshot, &Policy::default(), 60);
+        assert_eq!((recall.now, recall.placements), (60, kept.clone()));
+        assert!(is_open(&remembered) && remembered.health().failures == 0);
+        // a plan of nothing is not asked to be kept, unless there is something to note
+        let nothing = || decide::place_snapshot(cloud(&[8]), &Recall::default(), &Policy::default());
+        remembered.remember(&nothing(), 90_000);
+        assert_eq!(store.placements(0), Ok(kept), "nothing is forgotten either");
+        let notes = Notes { answered: 7, ..Notes::default() };
+        remembered.remember(&Decided { notes: Some(notes.clone()), ..nothing() }, 90_000);
+        assert_eq!((store.placements(0), store.notes(), store.known()), (Ok(vec![]), Ok(notes), Ok(vec![])));
+        assert!(is_open(&remembered));
+    }
+
+    #[test]
+    fn a_model_is_as_old_as_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        assert_eq!(remembered(None, &file).model_age(), None);
+        let made = std::fs::File::create(&file).unwrap();
+        let hour = Duration::from_secs(3600);
+        made.set_modified(SystemTime::now() - hour).unwrap();
+        assert!(remembered(None, &file).model_age().unwrap() >= hour);
+        made.set_modified(SystemTime::now() + hour).unwrap();
+        assert_eq!(remembered(None, &file).model_age(), Some(Duration::ZERO), "of the future");
+    }
+}

@@ -37,3 +37,25 @@ pub fn or_without(settings: &Settings) -> Option<Model> {
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole(path, bytes, 0o640, Sync::Yes).with_context(|| format!("{} cannot be written", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_no_model_and_another_file_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        let of = |file: &Path| Settings { model: Some(file.to_owned()), ..Settings::default() };
+        assert_eq!(path(&of(&file)), file);
+        assert_eq!(path(&Settings::default()), Installation::here().model());
+        assert!(read(&file).unwrap().is_none() && or_without(&of(&file)).is_none());
+        write(&file, b"no model").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"no model");
+        assert!(format!("{:#}", read(&file).map(drop).unwrap_err()).starts_with(&file.display().to_string()));
+        assert!(or_without(&of(&file)).is_none(), "it goes on without");
+        let told = read(folder.path()).map(drop).unwrap_err().to_string();
+        assert!(told.ends_with("cannot be read"), "{told}");
+        assert!(write(&folder.path().join("no/model"), b"").unwrap_err().to_string().ends_with("cannot be written"));
+    }
+}

@@ -192,3 +192,100 @@ impl Bundle {
 fn cannot_be_read(file: &Path) -> String {
     format!("{} cannot be read", file.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::fs;
+    use std::io::Write;
+
+    /// A folder with these files.
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn told<T>(outcome: Result<T>) -> String {
+        format!("{:#}", outcome.map(drop).unwrap_err())
+    }
+
+    #[test]
+    fn a_bundle_is_a_folder_with_a_request_or_a_file() {
+        let all = folder(&[("request.xml.gz", "3"), ("request.b64", "2"), ("request.xml", "1")]);
+        for expected in ["1", "2", "3"] {
+            let bundle = Bundle::open(all.path()).unwrap();
+            assert_eq!((bundle.request().unwrap(), bundle.is_folder()), (expected.as_bytes().to_vec(), true));
+            fs::remove_file(all.path().join(bundle.request)).unwrap();
+        }
+        let none = "holds none of request.xml, request.b64, request.xml.gz, request.b64.gz";
+        assert!(told(Bundle::open(all.path())).ends_with(none));
+        assert!(told(Bundle::open(&all.path().join("no"))).ends_with("no is not there"));
+        fs::write(all.path().join("any"), "4").unwrap();
+        let file = Bundle::open(&all.path().join("any")).unwrap();
+        assert_eq!((file.request().unwrap(), file.is_folder()), (b"4".to_vec(), false));
+        assert!(file.recall().unwrap().is_none() && file.config().unwrap().is_none() && file.first_word().is_none());
+        assert!(file.history().unwrap().is_none() && file.expected("plan.xml").unwrap().is_none());
+        assert!(told(file.bless("plan.xml", "x")).ends_with("any is no folder"));
+        fs::create_dir(all.path().join("request.xml")).unwrap();
+        assert!(told(Bundle::open(all.path())).contains("request.xml cannot be read: it is no regular file"));
+    }
+
+    #[test]
+    fn what_belongs_to_a_request_is_read_where_it_is_there() {
+        let plain = folder(&[("request.xml", "x")]);
+        let bundle = Bundle::open(plain.path()).unwrap();
+        assert!(bundle.recall().unwrap().is_none() && bundle.config().unwrap().is_none());
+        assert!(bundle.history().unwrap().is_none() && bundle.theirs().is_none() && bundle.first_word().is_none());
+        assert!(bundle.expected("plan.xml").unwrap().is_none());
+        bundle.bless("plan.xml", "a plan").unwrap();
+        assert_eq!(bundle.expected("plan.xml").unwrap().as_deref(), Some("a plan"));
+        assert_eq!(bundle.expected("messages.txt").unwrap(), None);
+
+        let mut zipped = GzEncoder::new(Vec::new(), Compression::default());
+        zipped.write_all(b"{\"now\": 77}").unwrap();
+        let whole = folder(&[
+            ("request.xml", "x"),
+            ("oneaio.conf", "s_green: 2\n"),
+            ("history.db", "y"),
+            ("answered.xml", "<PLAN/>"),
+            ("README", "  Optimize of the cluster\n"),
+        ]);
+        fs::write(whole.path().join(RECALL), zipped.finish().unwrap()).unwrap();
+        let bundle = Bundle::open(whole.path()).unwrap();
+        assert_eq!(bundle.recall().unwrap().map(|recall| recall.now), Some(77));
+        let name = whole.path().join("oneaio.conf").display().to_string();
+        assert_eq!(bundle.config().unwrap(), Some((name, "s_green: 2\n".to_owned())));
+        assert_eq!(bundle.history().unwrap(), Some(whole.path().join("history.db")));
+        assert_eq!(
+            (bundle.theirs().as_deref(), bundle.first_word().as_deref()),
+            (Some(&b"<PLAN/>"[..]), Some("optimize"))
+        );
+        for (text, word) in [("place it", Some("place")), ("placed", None), ("", None), ("a place", None)] {
+            fs::write(whole.path().join("README"), text).unwrap();
+            assert_eq!(bundle.first_word().as_deref(), word, "{text}");
+        }
+        fs::write(whole.path().join(RECALL), "{}").unwrap();
+        assert!(told(bundle.recall()).contains("recall.json.gz cannot be read"));
+        fs::write(whole.path().join("oneaio.conf"), "x".repeat(MOST_TEXT as usize + 1)).unwrap();
+        assert!(told(bundle.config()).contains("oneaio.conf cannot be read: it is longer than 1 MiB"));
+        fs::write(whole.path().join("expected"), "no folder").unwrap();
+        assert!(told(bundle.expected("plan.xml")).contains("plan.xml cannot be read"));
+        assert!(told(bundle.bless("plan.xml", "")).contains("plan.xml cannot be written"));
+    }
+
+    #[test]
+    fn bundles_of_a_folder_come_by_name_and_lead_nowhere_else() {
+        let whole =
+            folder(&[("b/request.xml", ""), ("a/request.b64", ""), (".c/request.xml", ""), ("d/other", ""), ("e", "")]);
+        std::os::unix::fs::symlink(whole.path().join("a"), whole.path().join("f")).unwrap();
+        assert_eq!(inside(whole.path()), ["a", "b"].map(|name| whole.path().join(name)));
+        assert_eq!((inside(&whole.path().join("a")), inside(&whole.path().join("none"))), (vec![], vec![]));
+    }
+}

@@ -168,4 +168,45 @@ mod tests {
         assert_eq!(found["answered"]["requests"], 1);
         assert_eq!(Comparison::default().json()["waited"], Value::Null);
     }
+
+    #[test]
+    fn each_request_counts_for_both_sides_and_vms_wait_from_when_they_were_first_asked_for() {
+        use crate::decide;
+        use crate::model::history::Recall;
+        use crate::placement::testing::{ask, cloud};
+        let policy = Policy::default();
+        let decided = |at: i64| {
+            let mut snapshot = cloud(&[8]);
+            ask(&mut snapshot, 1, &[0]);
+            ask(&mut snapshot, 2, &[0]);
+            snapshot.taken_at = at;
+            decide::place_snapshot(snapshot, &Recall::default(), &policy)
+        };
+        let mut compared = Comparison::default();
+        compared.add(&decided(50), None, &policy);
+        assert!(compared.is_empty() && compared.span.is_none() && compared.unreadable == 1);
+        // the other one waits for a request before it places VM 1, and never places VM 0
+        let late = decided(200);
+        let mut theirs = late.planned.plan.clone();
+        theirs.actions.retain(|action| action.vm == VmId(1));
+        compared.add(&decided(100), Some(&Plan::default()), &policy);
+        compared.add(&late, Some(&theirs), &policy);
+        compared.add(&decided(150), Some(&theirs), &policy);
+        assert_eq!(compared.span, Some((100, 200)));
+        let waits: BTreeMap<VmId, _> = compared.waits.iter().map(|(vm, one)| (*vm, *one)).collect();
+        let expected = [(VmId(0), (100, [None, Some(100)])), (VmId(1), (100, [Some(200), Some(100)]))];
+        assert_eq!(waits, expected.into());
+        let (before, after) = (compared.verdict.before, compared.verdict.after);
+        assert_eq!((before.requests, before.placements, before.placed, before.waiting), (3, 3, 2, 4));
+        assert_eq!((after.requests, after.placements, after.placed, after.waiting), (3, 3, 6, 0));
+        assert_eq!(compared.waited(), Some((1, 100.0, 0.0)));
+        assert!(compared.breaches.iter().all(BTreeMap::is_empty), "{:?}", compared.breaches);
+        // one that breaks a rule is told as often as it does
+        let mut twice = late.planned.plan.clone();
+        twice.actions[0].host = crate::model::ids::HostId(99);
+        compared.add(&late, Some(&twice), &policy);
+        compared.add(&late, Some(&twice), &policy);
+        assert_eq!(compared.breaches[0].values().copied().max(), Some(2), "{:?}", compared.breaches);
+        assert!(compared.breaches[1].is_empty());
+    }
 }

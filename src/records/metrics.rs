@@ -431,4 +431,108 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
     }
+
+    #[test]
+    fn what_waits_is_told_by_cause_and_what_was_told_before_is_no_more() {
+        use crate::model::policy::Policy;
+        let mut numbers = Numbers::default();
+        let around = |outdated: bool| Around {
+            command: "place",
+            now: 9,
+            took: Duration::from_millis(5),
+            recall: None,
+            model: None,
+            outdated,
+        };
+        let decide = |cores: i64| {
+            let mut one = snapshot(false);
+            one.vms[0].cpu = crate::model::units::Cpu(cores * 100);
+            crate::decide::place_snapshot(one, &Recall::default(), &Policy::default())
+        };
+        let mut decided = decide(99);
+        decided.planned.report.held = 1;
+        let failing = |host: i32| FailingHost { host: HostId(host), vms: 3, since: 0, until: None };
+        decided.planned.report.failing = vec![failing(1)];
+        decided.planned.report.spare = Some(SpareRoom::default());
+        take(&mut numbers, &around(true), &Outcome::Placed(&decided));
+        let bound = decided.planned.report.bound;
+        for line in [
+            "oneaio_decisions_total{result=\"placed\"} 3".to_owned(),
+            "oneaio_decisions_total{result=\"waiting\"} 1".to_owned(),
+            "oneaio_waiting_vms{cause=\"cpu\"} 1".to_owned(),
+            "oneaio_held_vms 1".to_owned(),
+            format!("oneaio_objective {}", decided.planned.report.objective.1),
+            format!("oneaio_objective_bound {bound}"),
+            "oneaio_host_failed_vms{one_host_id=\"1\"} 3".to_owned(),
+            "oneaio_spare_lacking_failures{command=\"place\"} 0".to_owned(),
+            "oneaio_spare_homeless_vms{command=\"place\"} 0".to_owned(),
+            "oneaio_configuration_good 0".to_owned(),
+            "oneaio_decision_seconds_bucket{command=\"place\",le=\"0.005\"} 1".to_owned(),
+            "oneaio_decision_seconds_sum{command=\"place\"} 0.005".to_owned(),
+            "oneaio_requests_total{command=\"place\",result=\"done\"} 1".to_owned(),
+            "oneaio_last_decision_timestamp_seconds{command=\"place\"} 9".to_owned(),
+        ] {
+            assert!(numbers.text().lines().any(|found| found == line), "{line}: {}", numbers.text());
+        }
+        assert!(!numbers.text().contains("store_last_success") && !numbers.text().contains("model_trained"));
+        let mut decided = decide(2);
+        decided.planned.report.failing = vec![failing(2)];
+        decided.planned.report.hosts.truncate(1);
+        take(&mut numbers, &around(false), &Outcome::Placed(&decided));
+        let text = numbers.text();
+        assert!(text.contains("result=\"placed\"} 7") && text.contains("oneaio_configuration_good 1"), "{text}");
+        for gone in [
+            "oneaio_waiting_vms{",
+            "failed_vms{one_host_id=\"1\"",
+            "spare_lacking_failures{",
+            "ratio{one_host_id=\"2\"",
+        ] {
+            assert!(!text.contains(gone), "{gone}: {text}");
+        }
+        assert!(!text.contains("interference{one_host_id=\"2\""), "{text}");
+        assert!(text.contains("oneaio_held_vms 0") && text.contains("failed_vms{one_host_id=\"2\"} 3"), "{text}");
+    }
+
+    #[test]
+    fn samples_belong_to_their_family_and_only_histograms_have_parts() {
+        for (name, kind, belongs) in [
+            ("a", "counter", true),
+            ("a_sum", "counter", false),
+            ("a_sum", "histogram", true),
+            ("a_bucket", "histogram", true),
+            ("a_count", "histogram", true),
+            ("a_other", "histogram", false),
+            ("b", "histogram", false),
+        ] {
+            assert_eq!(of_family(name, "a", kind), belongs, "{name} {kind}");
+        }
+        assert_eq!(bound("command=\"x\",le=\"0.5\""), 0.5);
+        assert_eq!((bound("le=\"+Inf\""), bound("a=\"5\""), bound("le=\"x\"")), (f64::INFINITY, 0.0, 0.0));
+        let text = "# a comment\noneaio_objective 0.5\noneaio_held_vms 2\nodd\noneaio_objective{a=\"b\"} inf\n";
+        let numbers = Numbers::parse(text);
+        let expected = Numbers(BTreeMap::from([
+            ("oneaio_objective".to_owned(), BTreeMap::from([(String::new(), 0.5)])),
+            ("oneaio_held_vms".to_owned(), BTreeMap::from([(String::new(), 2.0)])),
+        ]));
+        assert_eq!(numbers, expected);
+    }
+
+    #[test]
+    fn the_file_is_where_the_settings_say_and_who_finds_it_busy_waits_a_while() {
+        let of = |metrics: Destination| {
+            let mut settings = Settings::default();
+            settings.operate.metrics = metrics;
+            file(&settings)
+        };
+        assert_eq!((of(Destination::None), of(Destination::File("/a".into()))), (None, Some("/a".into())));
+        assert_eq!(of(Destination::Default), Some(Installation::here().metrics()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oneaio.prom");
+        let other = File::create(path.with_extension("lock")).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        assert_eq!(locked(&path, |_| panic!("it is busy")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(other);
+        locked(&path, |numbers| numbers.set("oneaio_held_vms", "", 5.0)).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("oneaio_held_vms 5\n"));
+    }
 }

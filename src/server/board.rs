@@ -96,4 +96,39 @@ mod tests {
         lock(&board.drawn).as_mut().unwrap().0 = Instant::now().checked_sub(FRESH).unwrap();
         assert_eq!((text(3), text(4)), ("false 0 3".to_owned(), "false 0 3".to_owned()));
     }
+
+    #[test]
+    fn the_last_decision_is_shown_and_a_course_of_those_before() {
+        use crate::decide;
+        use crate::model::history::Recall;
+        use crate::placement::testing::{ask, cloud};
+        let decided = |cores: i64| {
+            let mut snapshot = cloud(&[8]);
+            ask(&mut snapshot, 1, &[0]);
+            ask(&mut snapshot, cores, &[0]);
+            Arc::new(decide::place_snapshot(snapshot, &Recall::default(), &Policy::default()))
+        };
+        let board = Board::new(Box::new(|shown, course, _| {
+            let last = course.last().map(|point| (point.at, point.placed, point.waiting, point.largest));
+            let largest = shown.map(|shown| shown.decided.planned.report.objective.1);
+            let same = last.map(|(.., largest)| largest) == largest;
+            let points = (course.len(), course.first().map(|point| point.at));
+            format!("{points:?} {:?} {same}", last.map(|(at, placed, waiting, _)| (at, placed, waiting)))
+        }));
+        let text = || {
+            *lock(&board.drawn) = None;
+            board.text(&Value::Null).to_string()
+        };
+        assert_eq!(text(), "(0, None) None true");
+        let (two, one) = (decided(1), decided(99));
+        let put = |decided: &Arc<Decided>, at: i64| {
+            board.put(Shown { decided: decided.clone(), policy: Policy::default() }, at);
+        };
+        put(&two, 0);
+        assert_eq!(text(), "(1, Some(0)) Some((0, 2, 0)) true");
+        (1..COURSE as i64).for_each(|at| put(&two, at));
+        assert_eq!(text(), "(2000, Some(0)) Some((1999, 2, 0)) true");
+        put(&one, 2000);
+        assert_eq!(text(), "(2000, Some(1)) Some((2000, 1, 1)) true");
+    }
 }

@@ -111,4 +111,27 @@ mod tests {
         }
         assert_eq!((booked.by_vm.len(), booked.order.len()), (MOST, MOST));
     }
+
+    #[test]
+    fn a_look_has_to_begin_long_enough_after_and_an_hour_is_long_ago() {
+        let mut booked = Booked::default();
+        booked.add(&Vm::plain(VmId(7), Cpu(300), Memory(5)), HostId(3), 50);
+        let (vm, kept) = booked.iter().next().unwrap();
+        assert_eq!((vm, kept.host, kept.cpu, kept.memory, kept.at), (VmId(7), HostId(3), Cpu(300), Memory(5), 50));
+        let instant = kept.instant;
+        booked.forget(Some(&cloud(instant + SHOWN)));
+        assert_eq!(booked.iter().count(), 1);
+        booked.forget(Some(&cloud(instant + SHOWN + Duration::from_nanos(1))));
+        assert!(booked.by_vm.is_empty() && booked.order.is_empty());
+        // of two answers the older one is long ago, the newer is not
+        let ago = |seconds: u64| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        for (vm, seconds) in [(1, 901), (2, 890)] {
+            booked.add(&Vm::plain(VmId(vm), Cpu(1), Memory(1)), HostId(3), 0);
+            let at = ago(seconds);
+            booked.by_vm.get_mut(&VmId(vm)).unwrap().instant = at;
+            booked.order.back_mut().unwrap().0 = at;
+        }
+        booked.forget(None);
+        assert_eq!(booked.iter().map(|(vm, _)| vm).collect::<Vec<_>>(), [VmId(2)]);
+    }
 }

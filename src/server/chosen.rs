@@ -172,4 +172,51 @@ mod tests {
             assert!(problem.contains("state.json") && problem.contains("mend"), "{problem}");
         }
     }
+
+    #[test]
+    fn what_a_file_may_hold_ends_where_it_ends() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("state.json");
+        let load = |text: &str| {
+            fs::write(&file, text).expect("file");
+            Chosen::load(&file)
+        };
+        for name in CLASSIFIERS {
+            assert!(load(&format!("{{\"classifier\":\"{name}\"}}")).is_ok(), "{name}");
+        }
+        for name in SCHEDULERS {
+            assert!(load(&format!("{{\"scheduler\":\"{name}\"}}")).is_ok(), "{name}");
+        }
+        let unknown = |text: &str| load(text).is_err_and(|told| told.contains("unknown classifier or scheduler"));
+        assert!(unknown("{\"classifier\":\"DLIR\",\"scheduler\":\"x\"}"));
+        assert!(unknown("{\"classifier\":\"x\",\"scheduler\":\"RandomScheduler\"}"));
+        for (scalar, good) in [("0", true), ("1000", true), ("1000.5", false), ("-0.5", false)] {
+            let found = load(&format!("{{\"energy_cost_scalar\":{scalar}}}"));
+            assert_eq!(found.is_ok(), good, "{scalar}");
+            let told = format!("energy_cost_scalar is not between 0 and {LARGEST_SCALAR}");
+            assert!(good || found.is_err_and(|error| error.contains(&told)), "{scalar}");
+        }
+        assert!(Chosen::load(folder.path()).is_err_and(|told| told.contains("cannot be read")));
+        assert_eq!(Chosen::load(&folder.path().join("none")), Ok(Chosen::default()));
+    }
+
+    #[test]
+    fn a_scheduler_is_the_random_one_or_ours_and_nothing_else_changes() {
+        let policy = Policy { scheduler: Scheduler::Random, s_green: 3.0, ..Policy::default() };
+        assert_eq!(Chosen::default().over(&policy), policy);
+        let of = |name: &str| Chosen { scheduler: Some(name.to_owned()), ..Chosen::default() }.over(&policy);
+        assert_eq!(of(SCHEDULERS[0]), policy);
+        for name in &SCHEDULERS[1..] {
+            assert_eq!(of(name), Policy { scheduler: Scheduler::Interference, ..policy.clone() });
+        }
+    }
+
+    #[test]
+    fn chance_is_the_same_for_a_vm_and_another_for_each_class() {
+        let chosen = Chosen { classifier: Some(CLASSIFIERS[0].to_owned()), ..Chosen::default() };
+        let vector = chosen.random_vector(VmId(5)).unwrap();
+        assert_eq!((vector.len(), Some(vector.clone())), (CLASSES as usize, chosen.random_vector(VmId(5))));
+        assert!(vector[0] != vector[1] && vector[1] != vector[2]);
+        assert_eq!(Chosen::default().random_vector(VmId(5)), None);
+    }
 }

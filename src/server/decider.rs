@@ -351,32 +351,4 @@ fn fewest_per_host(candidates: &[Candidates]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_vms_go_to_one_host_at_least() {
-        let of = |lists: &[&[u32]]| {
-            let candidate = |hosts: &&[u32]| Candidates {
-                vm: 0,
-                hosts: Arc::from(*hosts),
-                datastores: Arc::from([]),
-                nics: Vec::new(),
-            };
-            fewest_per_host(&lists.iter().map(candidate).collect::<Vec<_>>())
-        };
-        for (lists, expected) in [
-            (&[][..], 0),
-            (&[&[0][..]][..], 1),
-            (&[&[0, 1], &[0, 1], &[0, 1]], 2),
-            // three of four have one host alone
-            (&[&[0], &[0], &[0], &[1, 2]], 3),
-            // five on two hosts, whatever their lists
-            (&[&[0], &[1], &[0, 1], &[1], &[0]], 3),
-            // without any host nobody goes anywhere: one would need two
-            (&[&[], &[], &[5]], 3),
-        ] {
-            assert_eq!(of(lists), expected, "{lists:?}");
-        }
-    }
-}
+mod tests;

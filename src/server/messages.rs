@@ -157,6 +157,8 @@ mod tests {
     use super::*;
     use crate::model::snapshot::Vm;
     use crate::model::units::{Cpu, Memory};
+    use crate::oned::testing::{Scripted, refused, success};
+    use crate::opennebula::xmlrpc::{AUTHORIZATION, NO_SUCH_OBJECT};
 
     fn wanted(texts: &[(i32, &str)]) -> BTreeMap<VmId, String> {
         texts.iter().map(|(vm, text)| (VmId(*vm), (*text).to_owned())).collect()
@@ -208,5 +210,121 @@ mod tests {
                 written.note(vm, text);
             }
         }
+    }
+
+    fn messages() -> Messages {
+        Messages::new(Arc::new(View::new(IDLE, false)))
+    }
+
+    /// As if mm_sched had had its time.
+    fn make_due(messages: &Messages) {
+        lock(&messages.state).due = Some(Instant::now());
+        messages.changed.notify_all();
+    }
+
+    #[test]
+    fn what_was_handed_over_last_is_due_a_moment_after_the_first_batch() {
+        let messages = messages();
+        let state = || {
+            let state = lock(&messages.state);
+            (state.due, state.wanted.clone())
+        };
+        let begun = Instant::now();
+        messages.put(wanted(&[]));
+        assert_eq!(state(), (None, wanted(&[])), "there is nothing to write");
+        messages.put(wanted(&[(1, "a \"b\"\nc")]));
+        let due = state().0.unwrap();
+        assert!(due >= begun + AFTER_MM_SCHED && due <= Instant::now() + AFTER_MM_SCHED);
+        assert_eq!(state().1, wanted(&[(1, &message::shown("a \"b\"\nc"))]));
+        messages.put(wanted(&[(2, "b")]));
+        assert_eq!(state(), (Some(due), wanted(&[(2, "b")])));
+        messages.put(wanted(&[]));
+        assert_eq!(state(), (Some(due), wanted(&[])), "nobody waits any more");
+    }
+
+    #[test]
+    fn they_come_once_when_they_are_due_and_no_more_after_the_end() {
+        let messages = messages();
+        messages.put(wanted(&[(2, "b")]));
+        make_due(&messages);
+        assert_eq!(messages.next(), Some(wanted(&[(2, "b")])));
+        assert!(lock(&messages.state).due.is_none() && lock(&messages.state).wanted.is_empty());
+        // who waits is woken by a batch, and by the end
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| (messages.next(), messages.next()));
+            messages.put(wanted(&[(3, "c")]));
+            make_due(&messages);
+            while lock(&messages.state).due.is_some() {
+                std::thread::yield_now();
+            }
+            messages.stop();
+            assert_eq!(next.join().unwrap(), (Some(wanted(&[(3, "c")])), None));
+        });
+        messages.put(wanted(&[(3, "c")]));
+        make_due(&messages);
+        assert_eq!(messages.next(), None);
+    }
+
+    /// The VMs that are written to, in turn.
+    fn written_to(asked: &[crate::oned::testing::Call]) -> Vec<&str> {
+        asked.iter().map(|(_, params)| params[0].as_str()).collect()
+    }
+
+    #[test]
+    fn each_message_is_written_once_and_a_vm_that_is_gone_is_not_asked_again() {
+        let (scripted, messages) = (Scripted::start(), messages());
+        let oned = scripted.client();
+        scripted.answer("one.vm.update", &[success(""), refused(NO_SUCH_OBJECT), success("")]);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| messages.write(&oned));
+            messages.put(wanted(&[(1, "a"), (2, "b")]));
+            make_due(&messages);
+            let asked = scripted.asked_at_least(2);
+            assert_eq!(written_to(&asked), ["<i4>1</i4>", "<i4>2</i4>"]);
+            assert_eq!(asked[0].1[1], "<string>SCHED_MESSAGE = \"a\"</string>");
+            messages.put(wanted(&[(1, "a"), (2, "b"), (3, "c")]));
+            make_due(&messages);
+            assert_eq!(written_to(&scripted.asked_at_least(1)), ["<i4>3</i4>"]);
+            messages.stop();
+            writing.join().unwrap();
+        });
+        assert!(scripted.asked().is_empty());
+    }
+
+    #[test]
+    fn who_is_refused_writes_no_more_and_a_lost_oned_costs_this_batch() {
+        let (scripted, messages) = (Scripted::start(), messages());
+        let oned = scripted.client();
+        scripted.answer("one.vm.update", &[refused(0x1000), success(""), refused(AUTHORIZATION)]);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| messages.write(&oned));
+            messages.put(wanted(&[(1, "a"), (2, "b")]));
+            make_due(&messages);
+            assert_eq!(written_to(&scripted.asked_at_least(1)), ["<i4>1</i4>"]);
+            // what was not written is still news
+            messages.put(wanted(&[(1, "a"), (7, "x"), (8, "y")]));
+            make_due(&messages);
+            assert_eq!(written_to(&scripted.asked_at_least(2)), ["<i4>1</i4>", "<i4>7</i4>"]);
+            // it ends by itself
+            writing.join().unwrap();
+        });
+        assert!(scripted.asked().is_empty());
+    }
+
+    #[test]
+    fn a_look_of_the_same_moment_shows_nothing_new_and_the_longest_ago_is_written_first() {
+        let mut written = Written::default();
+        let at = Instant::now();
+        let before = at.checked_sub(Duration::from_secs(1)).unwrap();
+        written.0.insert(VmId(1), ("a".to_owned(), at));
+        written.0.insert(VmId(2), ("b".to_owned(), before));
+        let other = cloud(&[(1, "x"), (2, "y")], at);
+        assert_eq!(ids(written.choose(&wanted(&[(1, "a"), (2, "b")]), Some(&other))), [2]);
+        assert_eq!(ids(written.choose(&wanted(&[(1, "c"), (2, "c"), (3, "c")]), None)), [3, 2, 1]);
+        // who is still pending is not forgotten, though it is not of this batch
+        written.choose(&wanted(&[(9, "z")]), Some(&cloud(&[(2, "b")], at)));
+        assert_eq!(written.0.keys().collect::<Vec<_>>(), [&VmId(2)]);
+        written.choose(&wanted(&[(2, "b")]), None);
+        assert_eq!(written.0.len(), 1);
     }
 }

@@ -237,4 +237,35 @@ mod tests {
         let lacking = vec![Shortfall { vms: 3, ..Shortfall::default() }];
         assert_eq!(told(Some(&SpareRoom { lacking, ..SpareRoom::default() })), pair("1", "3"));
     }
+
+    #[test]
+    fn each_number_is_told_by_its_own_name() {
+        let metrics = Metrics::default();
+        metrics.connections(5);
+        metrics.evicted();
+        metrics.evicted();
+        metrics.decided(1, 0.5, Some(0.25), Duration::from_millis(2));
+        // a decision that chose no host says nothing of green
+        metrics.decided(2, 0.75, None, Duration::from_millis(2));
+        let second = |number: u64| Some(Duration::from_millis(number * 1500));
+        let moment =
+            Moment { oned_failures: 3, oned_age: None, store_failures: 4, store_age: second(5), model_age: second(6) };
+        let text = metrics.text(&moment).expect("writes");
+        for line in [
+            "oneaio_connections 5",
+            "oneaio_evicted_connections_total 2",
+            "oneaio_decisions_total 3",
+            "oneaio_objective 0.75",
+            "oneaio_green_share 0.25",
+            "oneaio_decision_seconds_count 2",
+            "oneaio_decision_seconds_bucket{le=\"0.002\"} 2",
+            "oneaio_oned_failures 3",
+            "oneaio_oned_age_seconds -1.0",
+            "oneaio_store_failures 4",
+            "oneaio_store_age_seconds 7.5",
+            "oneaio_model_age_seconds 9.0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }

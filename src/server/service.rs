@@ -429,7 +429,7 @@ impl Service {
         if batch.vms.is_empty() && batch.odd.is_empty() {
             return Ok(Outcome::default());
         }
-        let place = Waiting::join(self).ok_or_else(|| Refused::busy("too many requests wait already"))?;
+        let place = Waiting::join(&self.waiting).ok_or_else(|| Refused::busy("too many requests wait already"))?;
         let late = || Refused::busy("there is no decision within serve.deadline");
         let turn = match timeout_at(until, self.turn.clone().acquire_owned()).await {
             Ok(Ok(turn)) => turn,
@@ -488,8 +488,8 @@ fn is_mm_sched(headers: &HeaderMap) -> bool {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn join(service: &'a Service) -> Option<Self> {
-        let place = Self(&service.waiting);
+    fn join(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
         (place.0.fetch_add(1, Ordering::AcqRel) < WAITING).then_some(place)
     }
 }
@@ -497,5 +497,48 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_header_names_this_machine_by_its_own_names_alone() {
+        for host in ["localhost", "LocalHost:4567", "127.0.0.1", "127.0.0.2:4567", "[::1]", "[::1]:4567"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["", ":4567", "evil.example", "localhost.evil.example:4567", "192.0.2.1", "[2001:db8::1]:4567"] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn mm_sched_is_known_by_what_it_says_and_does_not_say() {
+        let of = |given: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            is_mm_sched(&headers)
+        };
+        let accept = (header::ACCEPT, "application/json");
+        assert!(of(std::slice::from_ref(&accept)) && of(&[accept.clone(), (header::HOST, "x")]));
+        assert!(!of(&[]) && !of(&[(header::ACCEPT, "*/*")]));
+        assert!(!of(&[accept.clone(), (header::USER_AGENT, "curl")]));
+        assert!(!of(&[accept, (header::ACCEPT_ENCODING, "gzip")]));
+    }
+
+    #[test]
+    fn so_many_wait_and_each_leaves_its_place() {
+        let waiting = AtomicUsize::new(0);
+        let mut places: Vec<Waiting<'_>> = (0..WAITING).map_while(|_| Waiting::join(&waiting)).collect();
+        assert_eq!((places.len(), Waiting::join(&waiting).is_none()), (WAITING, true));
+        assert_eq!(waiting.load(Ordering::Acquire), WAITING, "who may not wait takes no place");
+        places.pop();
+        assert!(Waiting::join(&waiting).is_some());
+        places.clear();
+        assert_eq!(waiting.load(Ordering::Acquire), 0);
     }
 }

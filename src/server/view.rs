@@ -127,6 +127,18 @@ impl View {
         }
     }
 
+    /// As if a look had shown this.
+    #[cfg(test)]
+    pub fn show(&self, cloud: Cloud) {
+        self.keep(Ok(cloud));
+    }
+
+    /// Whether a look was asked for since the last one.
+    #[cfg(test)]
+    pub fn is_poked(&self) -> bool {
+        lock(&self.state).poked
+    }
+
     fn keep(&self, looked: Result<Cloud, OnedError>) {
         let mut state = lock(&self.state);
         state.looks.begun = true;
@@ -204,4 +216,182 @@ fn useful(outcome: Result<usize, OnedError>) -> usize {
         log::warn!("oned told not all: {error}");
         0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oned::testing::{Scripted, refused, success};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn lost(text: &str) -> OnedError {
+        OnedError::Broken { address: "a".to_owned(), problem: text.to_owned() }
+    }
+
+    fn ago(seconds: u64) -> Instant {
+        Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap()
+    }
+
+    fn cloud(hosts: i32, at: Instant) -> Cloud {
+        let hosts = (0..hosts).map(|id| Host::plain(HostId(id), Cpu(100), Memory(1))).collect();
+        Cloud { hosts, vms: HashMap::new(), at }
+    }
+
+    #[test]
+    fn a_state_counts_until_it_is_too_old() {
+        let view = View::new(Duration::from_secs(60), true);
+        assert!(view.watched() && !View::new(Duration::ZERO, false).watched());
+        assert!(view.cloud().is_none() && view.age().is_none() && !view.looks().begun);
+        view.show(cloud(2, ago(50)));
+        assert_eq!(view.cloud().map(|cloud| cloud.hosts.len()), Some(2));
+        assert!(view.looks().begun && view.age().unwrap() >= Duration::from_secs(50));
+        view.show(cloud(2, ago(70)));
+        assert!(view.cloud().is_none() && view.age().unwrap() >= Duration::from_secs(70));
+    }
+
+    #[test]
+    fn failures_count_and_the_last_state_stays_until_hosts_are_shown_no_more() {
+        let view = View::new(HOUR, true);
+        let told = || lock(&view.state).told;
+        view.keep(Err(lost("one")));
+        let first = told();
+        let looks = view.looks();
+        assert!(looks.begun && looks.failures == 1 && first.is_some());
+        assert!(looks.failure.unwrap().contains("broke off: one"));
+        // what was told lately is not told again
+        view.keep(Err(lost("two")));
+        assert_eq!(told(), first);
+        assert!(view.looks().failures == 2 && view.looks().failure.unwrap().contains("two"));
+        lock(&view.state).told = Some(ago(REMIND.as_secs()));
+        view.keep(Err(lost("three")));
+        assert!(told().is_some_and(|told| told.elapsed() < REMIND));
+        view.show(cloud(1, Instant::now()));
+        assert_eq!((view.looks().failures, view.looks().failure, told()), (3, None, None));
+        view.keep(Err(lost("four")));
+        assert!(view.cloud().is_some() && told().is_some());
+        // a user who sees no hosts knows nothing of the cloud
+        view.show(cloud(0, Instant::now()));
+        assert!(view.cloud().is_none() && view.age().is_none() && told().is_some());
+        assert_eq!(view.looks().failure, None);
+    }
+
+    #[test]
+    fn what_a_loss_means_depends_on_the_age_of_what_is_known() {
+        let view = View::new(Duration::from_secs(60), true);
+        let of = |cloud: &Cloud| view.consequence(Some(cloud));
+        assert_eq!(of(&cloud(1, ago(50))), "oned is lost, its state of 50 s ago is used");
+        let old = "oned is lost, its state of 61 s ago is too old: VMs are spread by what requests say";
+        assert_eq!(of(&cloud(1, ago(61))), old);
+        assert_eq!(view.consequence(None), "oned is not known yet: VMs are spread by what requests say");
+    }
+
+    #[test]
+    fn the_first_look_is_waited_for_whatever_comes_of_it() {
+        let wait = Duration::from_millis(30);
+        let view = View::new(HOUR, true);
+        let begun = Instant::now();
+        view.wait_for_first(wait);
+        assert!(begun.elapsed() >= wait, "there was none");
+        // none of these waits an hour
+        view.keep(Err(lost("x")));
+        view.wait_for_first(HOUR);
+        let stopped = View::new(HOUR, true);
+        stopped.stop();
+        stopped.wait_for_first(HOUR);
+        for end in [View::stop, |view: &View| view.keep(Err(lost("x")))] {
+            let view = View::new(HOUR, true);
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| view.wait_for_first(HOUR));
+                end(&view);
+                waiting.join().unwrap();
+            });
+        }
+    }
+
+    /// Hosts 3 and 4, whose samples are told with the host or without; VM 8 waits.
+    fn scripted() -> Scripted {
+        let host = |id: i32, cpu: i32, at: i32| {
+            let monitoring = format!(
+                "<MONITORING><TIMESTAMP>{at}</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU><USED_MEMORY>5</USED_MEMORY>\
+                 </CAPACITY></MONITORING>"
+            );
+            let inside = if at > 0 { monitoring } else { String::new() };
+            format!("<HOST><ID>{id}</ID><NAME>n{id}</NAME><STATE>2</STATE><CLUSTER_ID>100</CLUSTER_ID>{inside}</HOST>")
+        };
+        let hosts = [host(4, 0, 0), host(3, 1, 20), host(6, 1, 20), host(5, 1, 20), host(4, 0, 0)].concat();
+        let sample = |id: i32, cpu: &str, at: i32| {
+            format!(
+                "<MONITORING><ID>{id}</ID><TIMESTAMP>{at}</TIMESTAMP><CAPACITY><USED_CPU>{cpu}</USED_CPU>\
+                 <USED_MEMORY>7</USED_MEMORY></CAPACITY></MONITORING>"
+            )
+        };
+        let samples = [sample(3, "2", 19), sample(4, "2", 1), sample(5, "2", 20), sample(6, "2", 21)].concat();
+        let odd = sample(9, "x", 30);
+        let scripted = Scripted::start();
+        scripted.answer("one.hostpool.info", &[success(&format!("<HOST_POOL>{hosts}</HOST_POOL>"))]);
+        let clusters =
+            "<CLUSTER_POOL><CLUSTER><ID>100</ID><TEMPLATE><ZONE>BE</ZONE></TEMPLATE></CLUSTER></CLUSTER_POOL>";
+        scripted.answer("one.clusterpool.info", &[success(clusters)]);
+        let samples = success(&format!("<MONITORING_DATA>{samples}{odd}</MONITORING_DATA>"));
+        scripted.answer("one.hostpool.monitoring", &[samples]);
+        let vms = "<VM_POOL><VM><ID>8</ID><STATE>1</STATE></VM></VM_POOL>";
+        scripted.answer("one.vmpool.infoextended", &[success(vms)]);
+        scripted
+    }
+
+    #[test]
+    fn a_look_joins_hosts_with_their_cluster_and_their_latest_sample() {
+        let scripted = scripted();
+        let begun = Instant::now();
+        let found = look(&scripted.client()).unwrap();
+        assert!(found.at >= begun);
+        assert_eq!(found.hosts.iter().map(|host| host.id.0).collect::<Vec<_>>(), [3, 4, 5, 6]);
+        let samples: Vec<(i64, i64)> = found
+            .hosts
+            .iter()
+            .map(|host| host.monitoring.map(|sample| (sample.timestamp, sample.cpu_used.0)).unwrap())
+            .collect();
+        // of two of the same moment that of the host
+        assert_eq!(samples, [(20, 1), (1, 2), (20, 1), (21, 2)]);
+        assert_eq!(found.hosts[1].monitoring.unwrap().memory_used, Memory(7));
+        for host in &found.hosts {
+            assert_eq!(host.attributes.first_in(Section::ClusterTemplate, "ZONE"), Some("BE"), "{}", host.id);
+        }
+        assert_eq!(found.vms.keys().collect::<Vec<_>>(), [&VmId(8)]);
+        let asked: Vec<String> = scripted.asked().into_iter().map(|(method, _)| method).collect();
+        let expected = ["hostpool.info", "clusterpool.info", "hostpool.monitoring", "vmpool.infoextended"];
+        assert_eq!(asked, expected.map(|name| format!("one.{name}")));
+    }
+
+    #[test]
+    fn without_hosts_a_look_fails_and_the_rest_may_be_lost() {
+        let scripted = scripted();
+        for method in ["one.clusterpool.info", "one.hostpool.monitoring", "one.vmpool.infoextended"] {
+            scripted.answer(method, &[refused(512)]);
+        }
+        let found = look(&scripted.client()).unwrap();
+        assert_eq!((found.hosts.len(), found.vms.len()), (4, 0));
+        assert_eq!(found.hosts[1].monitoring, None);
+        scripted.answer("one.hostpool.info", &[refused(512)]);
+        assert!(look(&scripted.client()).is_err());
+    }
+
+    #[test]
+    fn it_looks_again_where_asked_to_and_ends_when_told() {
+        let scripted = scripted();
+        let (oned, view) = (scripted.client(), View::new(HOUR, true));
+        std::thread::scope(|scope| {
+            let watching = scope.spawn(|| view.watch(&oned, HOUR));
+            view.wait_for_first(HOUR);
+            assert_eq!(view.cloud().map(|cloud| cloud.hosts.len()), Some(4));
+            assert_eq!(scripted.asked().len(), 4);
+            view.poke();
+            let asked = scripted.asked_at_least(4);
+            assert_eq!(asked[0].0, "one.hostpool.info");
+            view.stop();
+            watching.join().unwrap();
+            assert!(!view.is_poked(), "it was heard");
+        });
+    }
 }

@@ -276,6 +276,11 @@ mod tests {
         assert_eq!(read("location,time,rating,duration", "x,100,7,1"), found(7.0));
         assert_eq!(read("ts,MOER lbs per MWh", "100,1000"), Ok(Some((100, 453_592.0))));
         assert_eq!(read("ts,gCO2_per_kWh,lb per mwh", "100,5,1000"), found(5.0));
+        // each word by itself is another column's
+        assert_eq!(read("ts,direct line,Carbon intensity gCO2eq/kWh (direct)", "100,1,5"), found(5.0));
+        assert_eq!(read("ts,Carbon intensity class,rating", "100,1,5"), found(5.0));
+        assert_eq!(read("ts,rating,MOER lb per MWh", "100,5,1000"), found(5.0));
+        assert_eq!(read("ts,lb in all,MWh,MOER lb per MWh", "100,1,2,1000"), Ok(Some((100, 453_592.0))));
         assert!(read("ts,other", "100,5").unwrap_err().contains("column gco2_per_kwh is missing"));
     }
 }

@@ -189,6 +189,37 @@ fn progress_ends_with_all_bytes() {
 }
 
 #[test]
+fn progress_is_told_now_and_then() {
+    let capacities = capacities();
+    let origin = Origin { vm: None, capacities: &capacities };
+    let rows: String = (0..8192).map(|i| format!("{},9,1,1,0,0,0,0\n", 1_375_308_176 + i)).collect();
+    let mut lines = Vec::new();
+    let table = format!("{METRICS_TABLE}{rows}");
+    read_samples(table.as_bytes(), &origin, &mut |progress| lines.push(progress.lines), &mut |_| {}).unwrap();
+    assert_eq!(lines, [8192, 8195]);
+}
+
+#[test]
+fn the_span_is_that_of_rows_in_any_order_and_full_use_is_not_held() {
+    let head = METRICS_TABLE.lines().next().unwrap();
+    let row = |at: i64, cpu: &str| format!("{at},9,{cpu},1,0,0,0,0\n");
+    let table =
+        format!("{head}\n{}{}{}", row(1_375_308_300, "100"), row(1_375_308_900, "100.1"), row(1_375_308_000, "1"));
+    let (_, summary) = read(table.as_bytes(), None).unwrap();
+    assert_eq!((summary.span, summary.held), (Some((1_375_308_000, 1_375_308_900)), 1));
+}
+
+#[test]
+fn a_missing_column_is_told_before_a_missing_vm_and_empty_cells_at_the_end_are_none() {
+    let bitbrains = BITBRAINS_HEADER.replace("CPU usage [%];\t", "");
+    let told = read(bitbrains.as_bytes(), None).unwrap_err().to_string();
+    assert!(told.starts_with("column cpu usage [%] is missing"), "{told}");
+    let table = METRICS_TABLE.replace(",2.5\n", ",2.5, ,\n");
+    let (samples, summary) = read(table.as_bytes(), None).unwrap();
+    assert_eq!((samples, summary.table.broken), (expected(), 0));
+}
+
+#[test]
 fn damaged_tables_do_no_harm() {
     let bitbrains = format!("{BITBRAINS_HEADER}1376314846;\t4;\t1;\t1;\t93.2;\t1;\t1;\t0.5;\t20.5;\t1;\t2\n");
     let whole = [METRICS_TABLE.as_bytes().to_vec(), bitbrains.into_bytes(), zipped(METRICS_TABLE)];

@@ -119,7 +119,7 @@ impl Collecting for SqliteStore {
     }
 
     fn prune(&mut self, before: i64) -> Result<usize, StoreError> {
-        self.writing(|transaction| {
+        self.renewing(|transaction| {
             transaction.execute("DELETE FROM host_samples WHERE at < ?1", [before])?;
             transaction.execute("DELETE FROM host_measures WHERE at < ?1", [before])?;
             transaction.execute("DELETE FROM companies WHERE day < ?1", [before])?;

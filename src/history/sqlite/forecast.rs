@@ -213,4 +213,18 @@ mod tests {
         assert_eq!(read(&file, &mut |sample| found.push(sample.vm.0)), Ok(3));
         assert_eq!(found, [0, 5, 12]);
     }
+
+    #[test]
+    fn a_copy_without_the_files_beside_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("7.db");
+        let probe = probed(&file, 7, &["cpu", "memory"], 1);
+        probe.pragma_update(None, "journal_mode", "WAL").unwrap();
+        drop(probe);
+        // as where nothing may be written
+        std::fs::create_dir(folder.path().join("7.db-shm")).unwrap();
+        let mut found = Vec::new();
+        assert_eq!(read(&file, &mut |sample| found.push(sample.vm.0)), Ok(1));
+        assert_eq!(found, [7]);
+    }
 }

@@ -44,6 +44,10 @@ mod tests {
         drop(SqliteStore::open(&file, Duration::from_secs(1)).expect("makes"));
         let mut store = SqliteStore::open_foreign(&file, Duration::from_secs(1)).expect("opens");
         assert_eq!(store.estimates(&[VmId(1)]), Ok(vec![]));
+        let set = |what| store.connection.db_config(what).expect("told");
+        assert!(!set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA) && set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE));
+        let checked: i64 = store.connection.query_row("PRAGMA cell_size_check", [], |row| row.get(0)).expect("told");
+        assert_eq!(checked, 1);
         drop(store);
         for program in [
             "ALTER TABLE estimates RENAME TO other; CREATE VIEW estimates AS WITH RECURSIVE n(x) AS \

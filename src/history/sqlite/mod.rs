@@ -236,7 +236,10 @@ impl SqliteStore {
     /// A file of an older version that is only read may lack one.
     fn has_table(&self, name: &str) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = ?1)";
-        self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|error| failure(&error))
+        let statement = self.connection.prepare_cached(sql);
+        statement
+            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
+            .map_err(|error| failure(&error))
     }
 
     /// One writing transaction, all or nothing.
@@ -277,7 +280,7 @@ fn all<T>(
     sql: &str,
     read: impl FnMut(&Row<'_>) -> Result<T, rusqlite::Error>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare(sql).map_err(|error| failure(&error))?;
+    let mut statement = connection.prepare_cached(sql).map_err(|error| failure(&error))?;
     let rows = statement.query_map([], read);
     rows.and_then(Iterator::collect).map_err(|error| failure(&error))
 }
@@ -290,7 +293,7 @@ fn each<T>(
     read: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
 ) -> Result<Vec<T>, StoreError> {
     let transaction = connection.transaction().map_err(|error| failure(&error))?;
-    let mut statement = transaction.prepare(sql).map_err(|error| failure(&error))?;
+    let mut statement = transaction.prepare_cached(sql).map_err(|error| failure(&error))?;
     let mut found = Vec::with_capacity(vms.len());
     for vm in vms {
         found.extend(statement.query_row([vm.0], &read).optional().map_err(|error| failure(&error))?);

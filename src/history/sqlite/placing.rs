@@ -36,7 +36,7 @@ impl Known for SqliteStore {
         let mut found = all(&self.connection, &sizes, pair)?;
         let mut one = self
             .connection
-            .prepare("SELECT key, content FROM relatives WHERE key = ?1 AND key NOT LIKE 'size:%'")
+            .prepare_cached("SELECT key, content FROM relatives WHERE key = ?1 AND key NOT LIKE 'size:%'")
             .map_err(|error| failure(&error))?;
         for key in keys {
             found.extend(one.query_row([key], pair).optional().map_err(|error| failure(&error))?);
@@ -48,7 +48,7 @@ impl Known for SqliteStore {
 impl Placing for SqliteStore {
     fn placements(&mut self, since: i64) -> Result<Vec<Placement>, StoreError> {
         let sql = "SELECT vm, host, at FROM placements WHERE at >= ?1 ORDER BY vm";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failure(&error))?;
         let rows = statement.query_map([since], |row| {
             Ok(Placement { vm: VmId(row.get(0)?), host: HostId(row.get(1)?), at: row.get(2)? })
         });
@@ -70,7 +70,8 @@ impl Placing for SqliteStore {
         if !self.has_table("notes")? {
             return Ok(Notes::default());
         }
-        let text = self.connection.query_row("SELECT content FROM notes", [], |row| row.get::<_, String>(0));
+        let statement = self.connection.prepare_cached("SELECT content FROM notes");
+        let text = statement.and_then(|mut statement| statement.query_row([], |row| row.get::<_, String>(0)));
         Ok(text.optional().map_err(|error| failure(&error))?.map_or_else(Notes::default, |text| notes(&text)))
     }
 
@@ -80,7 +81,7 @@ impl Placing for SqliteStore {
         }
         // with max(), SQLite takes the other columns from that very row
         let sql = "SELECT zone, grams, max(at) FROM carbon WHERE at <= ?1 AND at > ?2 GROUP BY zone ORDER BY zone";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| failure(&error))?;
         let rows = statement.query_map([at, at.saturating_sub(max_age)], |row| Ok((row.get(0)?, row.get(1)?)));
         rows.and_then(Iterator::collect).map_err(|error| failure(&error))
     }
@@ -88,15 +89,18 @@ impl Placing for SqliteStore {
     fn remember(&mut self, sent: &Sent<'_>) -> Result<(), StoreError> {
         self.writing(|transaction| {
             let forget = |table: &str, since: i64, until: i64| {
-                transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"), [since, until])
+                transaction
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE at < ?1 OR at > ?2"))?
+                    .execute([since, until])
             };
             forget("placements", sent.placements_since, sent.placements_until)?;
             forget("attempts", sent.attempts_since, sent.until)?;
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
+            let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO placements VALUES (?1, ?2, ?3)")?;
             for placement in sent.placements {
                 insert.execute(params![placement.vm.0, placement.host.0, placement.at])?;
             }
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for (vm, one) in sent.attempts {
                 insert.execute(params![vm.0, one.failed, one.at, one.sequence, one.error])?;
             }

@@ -280,6 +280,8 @@ fn one_process_collects_and_who_is_gone_or_silent_is_replaced() {
     until(&last, 5);
     assert_eq!(last.claim_collection("d"), Ok(Claim::Ours));
     last.release_collection().unwrap();
+    let leases: i64 = last.connection.query_row("SELECT count(*) FROM leases", [], |row| row.get(0)).unwrap();
+    assert_eq!(leases, 0, "given back");
     let mut next = open();
     assert_eq!(next.claim_collection("e"), Ok(Claim::Ours));
     assert_eq!(lease(&next).0, "e");
@@ -380,4 +382,52 @@ fn a_new_file_is_for_its_owner_and_group_alone() {
         SqliteStore::open(&folder.path().join("no/such"), Duration::ZERO),
         Err(StoreError::Unreachable(_))
     ));
+}
+
+fn pragma(connection: &Connection, name: &str) -> i64 {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_lock_is_waited_for_as_long_as_agreed_and_a_commit_for_no_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let patience = Duration::from_millis(1234);
+    let store = SqliteStore::open(&file, patience).unwrap();
+    assert_eq!((pragma(&store.connection, "busy_timeout"), pragma(&store.connection, "synchronous")), (1234, 1));
+    let journal: String = store.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(journal, "wal");
+    let store = SqliteStore::open_read_only(&file, patience).unwrap();
+    assert_eq!(pragma(&store.connection, "busy_timeout"), 1234);
+}
+
+#[test]
+fn where_the_files_beside_it_cannot_be_made_the_file_itself_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    SqliteStore::open(&file, Duration::ZERO).unwrap().revise(&[(VmId(5), learnt(&[1], None))]).unwrap();
+    std::fs::create_dir(folder.path().join("history.db-shm")).unwrap();
+    let mut store = SqliteStore::open_read_only(&file, Duration::ZERO).unwrap();
+    assert_eq!(store.known(), Ok(vec![VmId(5)]));
+}
+
+#[test]
+fn whose_a_file_is_shows_in_its_mark_or_in_all_four_tables_of_old() {
+    let ours = ["samples", "estimates", "counters", "identities"];
+    for (mark, version, tables, expected) in [
+        (0, 0, &[][..], Owner::Ours),
+        (APPLICATION, 0, &["other"], Owner::Ours),
+        (0, 1, &ours, Owner::Ours),
+        (0, 0, &ours, Owner::Foreign),
+        (5, 1, &ours, Owner::Foreign),
+        (5, 0, &[], Owner::Foreign),
+        (0, 1, &ours[..3], Owner::Foreign),
+        (0, 1, &["other"], Owner::Foreign),
+    ] {
+        let connection = Connection::open_in_memory().unwrap();
+        let made: String = tables.iter().map(|name| format!("CREATE TABLE {name} (a);")).collect();
+        let sql = format!("PRAGMA application_id = {mark}; PRAGMA user_version = {version}; {made}");
+        connection.execute_batch(&sql).unwrap();
+        assert_eq!(owner(&connection), Ok(expected), "{mark} {version} {tables:?}");
+    }
 }

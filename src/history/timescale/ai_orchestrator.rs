@@ -330,9 +330,8 @@ impl Described for AiOrchestrator {
             engine.push_str(&format!(", estimates by the continuous aggregate {}", short(aggregate)));
         }
         let samples: i64 = column(&row, 0)?;
-        let weeks = first.zip(last).map_or(1.0, |(first, last)| ((last - first) as f64 / 604_800.0).max(1.0));
         let mut remarks = Vec::new();
-        if self.tables.aggregate.is_none() && samples as f64 / weeks > MANY as f64 {
+        if self.tables.aggregate.is_none() && are_many(samples, first.zip(last)) {
             remarks.push(format!(
                 "{samples} rows are read anew for each placement, a week of them: take them over once (`oneaio import \
                  --from`){}",
@@ -355,6 +354,12 @@ impl Described for AiOrchestrator {
             remarks,
         })
     }
+}
+
+/// Whether a week of so many rows from a first to a last moment is slow to read.
+fn are_many(rows: i64, span: Option<(i64, i64)>) -> bool {
+    let weeks = span.map_or(1.0, |(first, last)| ((last - first) as f64 / 604_800.0).max(1.0));
+    rows as f64 / weeks > MANY as f64
 }
 
 /// A table's name as its owner types it.
@@ -399,4 +404,43 @@ fn number(text: &str) -> Option<VmId> {
     let text = text.trim();
     let whole = text.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0'));
     whole.map_or(text, |(whole, _)| whole).parse().ok().map(VmId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_many_by_the_week() {
+        let weeks = |weeks: i64| Some((1000, 1000 + weeks * 604_800));
+        for (rows, span, expected) in [
+            (MANY, None, false),
+            (MANY + 1, None, true),
+            // less than a week counts as one
+            (MANY, Some((1000, 1060)), false),
+            (MANY + 1, Some((1000, 1060)), true),
+            (3 * MANY, weeks(3), false),
+            (3 * MANY + 1, weeks(3), true),
+            (MANY + 1, weeks(3), false),
+        ] {
+            assert_eq!(are_many(rows, span), expected, "{rows} {span:?}");
+        }
+    }
+
+    #[test]
+    fn ids_may_be_written_as_numbers_with_a_point() {
+        for (text, vm) in [
+            ("91", Some(91)),
+            (" 91 ", Some(91)),
+            ("91.00", Some(91)),
+            ("91.", Some(91)),
+            ("91.50", None),
+            ("91.05", None),
+            ("vm91", None),
+            ("", None),
+        ] {
+            assert_eq!(number(text), vm.map(VmId), "{text:?}");
+        }
+        assert_eq!((short("public.prod_metrics"), short("env.prod_metrics")), ("prod_metrics", "env.prod_metrics"));
+    }
 }

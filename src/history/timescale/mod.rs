@@ -367,7 +367,7 @@ impl TimescaleStore {
 
     /// Lets the statements of a transaction take as long as the caller has patience.
     fn limits(&self) -> String {
-        let most = self.patience.as_millis().max(1);
+        let most = milliseconds(self.patience);
         format!("SET LOCAL statement_timeout = {most}; SET LOCAL lock_timeout = {most}")
     }
 
@@ -379,7 +379,7 @@ impl TimescaleStore {
 
     /// A transaction whose statements may take long, but do not wait longer than that for others.
     fn long<T>(&mut self, work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let most = self.patience.as_millis().max(1);
+        let most = milliseconds(self.patience);
         let limits = format!(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {most}; \
              SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}s'"
@@ -461,7 +461,56 @@ fn failure(error: &postgres::Error) -> StoreError {
     }
 }
 
+/// As the server takes limits, to which 0 is none.
+fn milliseconds(patience: Duration) -> u128 {
+    patience.as_millis().max(1)
+}
+
 /// Ids as the server takes them.
 fn numbers(vms: &[VmId]) -> Vec<i32> {
     vms.iter().map(|vm| vm.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_password_is_looked_up_for_what_the_address_means() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pass");
+        let lines = "/run/pg:5432:me:me:socket\nlocalhost:5432:me:me:plain\ndb:5433:other:me:named\n";
+        std::fs::write(&file, lines).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let of = |address: &str| password_of(&address.parse().unwrap(), file.to_str());
+        for (address, password) in [
+            ("user=me", Some("plain")),
+            ("host=db port=5433 user=me dbname=other", Some("named")),
+            ("host=/run/pg user=me", Some("socket")),
+            ("host=db user=me dbname=other", None),
+            ("user=me dbname=other", None),
+        ] {
+            assert_eq!(of(address).as_deref(), password, "{address}");
+        }
+    }
+
+    #[test]
+    fn no_patience_at_all_is_not_boundless() {
+        let of = |patience: Duration| milliseconds(patience);
+        assert_eq!((of(Duration::ZERO), of(Duration::from_micros(1)), of(Duration::from_secs(2))), (1, 1, 2000));
+    }
+
+    #[test]
+    fn an_address_of_nobody_says_so_once_and_without_its_password() {
+        let told = |address: &str| match TimescaleStore::connect(address, Duration::from_secs(5)) {
+            Err(StoreError::Unreachable(text)) => text,
+            _ => panic!("{address} is used"),
+        };
+        let text = told("host=127.0.0.1 port=1 user=me password=secret");
+        assert!(text.starts_with("error connecting to server: ") && !text.contains("secret"), "{text}");
+        assert_eq!(text.matches("refused").count(), 1, "{text}");
+        assert_eq!(told("host=a port=secret"), "the address is not of the form postgresql://user@host/database");
+        assert!(told("host=a sslmode=odd").starts_with("sslmode is \"odd\""));
+    }
 }

@@ -344,4 +344,44 @@ mod tests {
             ("postgresql://h/d?keepalives=&application_name=x", Mode::Require)
         );
     }
+
+    #[test]
+    fn words_end_at_blanks_outside_of_quotes() {
+        let words = |address: &str| {
+            let (kept, taken) = from_pairs(address);
+            (kept, taken.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>())
+        };
+        let of = |kept: &str, taken: &[&str]| (kept.to_owned(), taken.iter().map(|one| (*one).to_owned()).collect());
+        assert_eq!(words("  host=h \t sslmode=allow\nport=1 "), of("host=h port=1", &["sslmode=allow"]));
+        assert_eq!(words("sslcert='/a b' user=u"), of("user=u", &["sslcert=/a b"]));
+        // a quote after a backslash ends nothing, one after two does
+        assert_eq!(words("password='a\\' b' sslkey=k"), of("password='a\\' b'", &["sslkey=k"]));
+        assert_eq!(words("password='a\\\\' sslkey=k"), of("password='a\\\\'", &["sslkey=k"]));
+        assert_eq!(words("sslmodes=x sslmode"), of("sslmodes=x sslmode", &[]));
+        let ours = ["sslmode", "sslrootcert", "sslcert", "sslkey", "gssencmode", "passfile"];
+        assert!(ours.iter().all(|key| is_ours(key)) && !is_ours("host"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told() {
+        let error = |more: &str| split(&format!("host=h {more}")).map(drop).unwrap_err();
+        assert_eq!(error("sslkey=/k"), "sslcert and sslkey go together");
+        assert_eq!(error("sslcert=/c"), "sslcert and sslkey go together");
+        let system = "sslmode is require, but sslrootcert=system goes with verify-full only";
+        assert_eq!(error("sslmode=require sslrootcert=system"), system);
+        let gss = "gssencmode is require, but oneaio does not speak GSSAPI: use sslmode instead";
+        assert_eq!(error("gssencmode=require"), gss);
+        assert!(error("sslmode=always").starts_with("sslmode is \"always\"; it must be disable, allow"));
+        for (mode, expected) in [
+            ("prefer", Mode::Prefer),
+            ("require", Mode::Require),
+            ("verify-ca", Mode::VerifyCa),
+            ("verify-full", Mode::VerifyFull),
+        ] {
+            let found = split(&format!("host=h sslmode={mode} gssencmode=prefer")).unwrap();
+            assert_eq!((found.mode, found.plain.as_str(), found.client), (expected, "host=h", None));
+        }
+        let found = split("host=h sslmode=verify-full sslrootcert=system").unwrap();
+        assert_eq!((found.mode, found.root.as_deref()), (Mode::VerifyFull, Some("system")));
+    }
 }

@@ -277,7 +277,7 @@ impl Reason {
     pub fn free(&self) -> String {
         match self {
             Self::SystemDatastore { need, best: (_, free), .. } | Self::ImageDatastore { need, free, .. } => {
-                if need == free { format!("just {}, and some must be left,", free.text()) } else { need.texts(*free).1 }
+                if need == free { format!("no more than {}", free.text()) } else { need.texts(*free).1 }
             }
             _ => String::new(),
         }
@@ -398,10 +398,7 @@ mod tests {
                 system(Told::FreeDisk, 9, 5),
                 "it reports nothing for datastore 4, so its FREE_DISK counts: 5 MB; 9 MB of disk needed",
             ),
-            (
-                image(9, 9),
-                "it would use image datastore 1, which has just 9 MB, and some must be left, free; 9 MB for images needed",
-            ),
+            (image(9, 9), "it would use image datastore 1, which has no more than 9 MB free; 9 MB for images needed"),
             (same(3, 2, true), "its cluster has 2 with a free lease for its 3 auto NICs"),
             (same(3, 3, true), "too few of its 3 auto NICs may use others than the rest"),
             (same(3, 2, false), "its cluster has too few for its 3 auto NICs"),

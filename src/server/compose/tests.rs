@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::snapshot::HostMonitoring;
 use crate::opennebula::{cloud, external};
 use std::time::Instant;
 
@@ -104,4 +105,76 @@ fn what_oned_tells_of_failed_starts_comes_along() {
     let batch = batch("{\"ID\":8,\"HOST_IDS\":[4,5]}");
     let vm = compose(&batch, Some(&known()), &Booked::default(), None, 0).snapshot.vms.remove(0);
     assert_eq!((vm.last_run.map(|run| run.sequence), vm.error.as_str(), vm.host), (Some(3), "no lease", None));
+}
+
+#[test]
+fn who_was_answered_of_late_stands_on_its_host() {
+    let mut booked = Booked::default();
+    for (vm, host) in [(2, 5), (70, 4), (9, 99)] {
+        let mut vm = Vm::plain(VmId(vm), Cpu(300), Memory(30));
+        vm.identity.name = "booked".to_owned();
+        booked.add(&vm, HostId(host), 0);
+    }
+    let batch = batch("{\"ID\":1,\"HOST_IDS\":[4,5],\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1}}");
+    let found = compose(&batch, Some(&known()), &booked, None, 0).snapshot;
+    let allocated: Vec<(i64, i64)> =
+        found.hosts.iter().map(|host| (host.cpu_allocated.0, host.memory_allocated.0)).collect();
+    // the host shows 70 itself
+    assert_eq!(allocated, [(0, 0), (300, 30)]);
+    let stands: Vec<_> = found.vms.iter().map(|vm| (vm.id.0, vm.host.map(|host| host.0), vm.state)).collect();
+    let (active, pending) = (VmState::Active, VmState::Pending);
+    assert_eq!(stands, [(1, None, pending), (2, Some(5), active), (70, Some(4), active)]);
+    assert_eq!((found.vms[1].identity.name.as_str(), found.vms[1].cpu), ("booked", Cpu(300)));
+    assert_eq!((found.candidates.len(), found.candidates[0].vm), (1, 0));
+}
+
+#[test]
+fn what_mm_sched_has_settled_is_one_datastore_for_all() {
+    let batch = batch("{\"ID\":8,\"HOST_IDS\":[4,5]}");
+    let found = compose(&batch, Some(&known()), &Booked::default(), None, 0).snapshot;
+    let datastore = &found.datastores[0];
+    assert_eq!((found.datastores.len(), datastore.id, datastore.free), (1, ANY, Disk(i64::MAX / 4)));
+    assert!(datastore.system && datastore.shared && !datastore.moves_live);
+    let request = &found.candidates[0];
+    assert_eq!((&*request.datastores, request.nics.len()), (&[0][..], 0));
+    let without = compose(&batch, None, &Booked::default(), Some((Cpu(100), Memory(10))), 0).snapshot;
+    assert_eq!((without.hosts[0].cpu, without.hosts[0].memory), (Cpu(200), Memory(1034)));
+}
+
+#[test]
+fn a_request_is_as_late_as_its_newest_sample() {
+    let mut cloud = known();
+    let sample = |timestamp| HostMonitoring { timestamp, cpu_used: Cpu(1), memory_used: Memory(1) };
+    cloud.hosts[1].monitoring = Some(sample(70));
+    cloud.hosts[2].monitoring = Some(sample(60));
+    let batch = batch("{\"ID\":8,\"HOST_IDS\":[4,5]}");
+    let at = |now: i64| compose(&batch, Some(&cloud), &Booked::default(), None, now).snapshot.taken_at;
+    assert_eq!((at(50), at(70), at(71)), (70, 70, 71));
+}
+
+#[test]
+fn what_failed_before_a_vm_was_stopped_is_no_failure_now() {
+    let mut cloud = known();
+    let batch = batch("{\"ID\":8,\"HOST_IDS\":[4,5]}");
+    let of = |cloud: &Cloud| {
+        let vm = compose(&batch, Some(cloud), &Booked::default(), None, 0).snapshot.vms.remove(0);
+        (vm.last_run.is_some(), vm.stays.len())
+    };
+    assert_eq!(of(&cloud), (true, 1));
+    cloud.vms.get_mut(&VmId(8)).expect("there").resume = true;
+    assert_eq!(of(&cloud), (false, 0));
+}
+
+#[test]
+fn who_has_no_host_left_is_told_from_who_names_unknown_ones() {
+    let size = "\"CAPACITY\":{\"CPU\":1,\"MEMORY\":1}";
+    let batch = batch(&format!(
+        "{{\"ID\":9,\"HOST_IDS\":[77,4],\"HOST_ID\":4,{size}}},{{\"ID\":3,\"HOST_IDS\":[5],\"HOST_ID\":5}},\
+         {{\"ID\":2,\"HOST_IDS\":[3],{size}}},{{\"ID\":1,\"HOST_IDS\":[5],\"HOST_ID\":5,{size}}}"
+    ));
+    let composed = compose(&batch, Some(&known()), &Booked::default(), None, 0);
+    assert_eq!(why(&composed), [(9, Why::UnknownHosts), (3, Why::NoHosts), (1, Why::NoHosts)]);
+    // a host that oned has disabled is fit where mm_sched offers it
+    assert_eq!(hosts_of(&composed, 2), [3]);
+    assert!(composed.snapshot.hosts.iter().all(|host| host.enabled));
 }

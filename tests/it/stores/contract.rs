@@ -172,6 +172,7 @@ fn taken_over(open: &dyn Fn() -> Box<dyn HistoryStore>, age: &dyn Fn()) {
     let late = Batch { samples: &batch, ..Batch::default() };
     assert_eq!(learn::absorb(frozen.as_mut(), &late).unwrap_err(), StoreError::TakenOver);
     assert_eq!(frozen.completed("oned", 5).unwrap_err(), StoreError::TakenOver);
+    assert_eq!(frozen.prune(5).unwrap_err(), StoreError::TakenOver);
     assert_eq!(next.status().unwrap().samples, 0, "nothing was kept of it");
     // what is written renews the lease
     age();

@@ -2,5 +2,6 @@
 
 mod backfill;
 mod contract;
+mod numbers;
 mod placing;
 mod retry;

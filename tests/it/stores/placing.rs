@@ -152,7 +152,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;";
 #[test]
 fn a_database_of_the_ai_orchestrator_is_read_as_it_is() {
     let Some(database) = Database::create() else { return };
-    database.client().batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{METRICS}")).unwrap();
+    // tables of the same names elsewhere are not those that are meant
+    let elsewhere = "CREATE SCHEMA a; CREATE TABLE a.prod_metrics (id int);
+        CREATE TABLE a.prod_vms AS SELECT vmid, 99::float8 AS total_cpu FROM prod_vms;";
+    database.client().batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{METRICS}{elsewhere}")).unwrap();
     let address = database.address().replace("user=oneaio", "user=reader");
     let mut store = oneaio::history::timescale::reader(&address, PATIENCE).unwrap();
     let found = store.estimates(&[VmId(91), VmId(92), VmId(7)]).unwrap();
@@ -187,6 +190,25 @@ fn a_vm_of_no_size_in_the_tables_of_the_ai_orchestrator_has_no_estimate() {
     let mut store = oneaio::history::timescale::reader(&database.address(), PATIENCE).unwrap();
     let found = store.estimates(&[VmId(91), VmId(93), VmId(94)]).unwrap();
     assert_eq!(found.iter().map(|(vm, _)| *vm).collect::<Vec<_>>(), [VmId(91)], "percent of nothing say nothing");
+}
+
+#[test]
+fn ids_of_two_types_are_the_same_vm_and_the_deviation_is_that_of_its_cores() {
+    let Some(database) = Database::create() else { return };
+    let rows =
+        "ALTER TABLE prod_vms ALTER vmid TYPE bigint USING 0; INSERT INTO prod_vms (vmid, total_cpu) VALUES (91, 8);
+        INSERT INTO prod_metrics SELECT '91', 1, to_timestamp(40 * i), 0.5 + 0.1 * (-1) ^ i, 512, 0, 0, 0, 0, 0
+        FROM generate_series(1, 50) i;";
+    database.client().batch_execute(&format!("{AI_ORCHESTRATOR_TABLES}{rows}")).unwrap();
+    let estimate = |id: &str| {
+        database.client().execute("UPDATE prod_metrics SET id = $1", &[&id]).unwrap();
+        let mut store = oneaio::history::timescale::reader(&database.address(), PATIENCE).unwrap();
+        store.estimates(&[VmId(91)]).unwrap().first().map(|(_, estimate)| *estimate)
+    };
+    assert!(estimate("92").is_none());
+    let found = estimate("91").unwrap();
+    assert!((found.level.cpu - 400.0).abs() < 1e-6 && (found.cpu_deviation - 80.0).abs() < 1e-6, "{found:?}");
+    assert!((found.peak.cpu - 480.0).abs() < 1e-6 && found.usual.peak == found.peak, "{found:?}");
 }
 
 /// The same tables in the forms that installations have them in.

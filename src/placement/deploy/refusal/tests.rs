@@ -365,7 +365,7 @@ fn where_hosts_are_full_the_nearest_is_told_and_what_others_lack() {
         ),
         (
             &[(&[disk(Room::ByHost, 9, 9)], false)],
-            "needs 9 MB of disk; its only candidate, host 0, a, has just 9 MB, and some must be left, free on datastore 5",
+            "needs 9 MB of disk; its only candidate, host 0, a, has no more than 9 MB free on datastore 5",
             Brief::Full(Lack::Storage),
         ),
         (
