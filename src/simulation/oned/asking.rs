@@ -38,11 +38,6 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Whether a request is being written, waits, or is being answered.
-    pub(super) fn is_going_on(&self) -> bool {
-        self.in_hand.is_some() || !self.queue.is_empty() || !self.matched.is_empty()
-    }
-
     /// As oned begins after a restart.
     pub(super) fn restarted(&self, now: Millis) -> Self {
         Self { generation: self.generation + 1, last: now, requests: self.requests, ..Self::default() }
@@ -151,6 +146,10 @@ impl Run<'_> {
             }
         }
         self.judge.believed(&self.cloud, &answer.believed, self.now);
+        if of == PlanOf::Placement {
+            let in_vain = answer.plan.actions.is_empty() && !self.plans.contains_key(&of);
+            self.judge.answered(&self.cloud, self.now, in_vain);
+        }
         if !answer.plan.actions.is_empty() {
             self.figures.plans += 1;
             if of == PlanOf::Placement && self.plans.contains_key(&of) {

@@ -92,9 +92,7 @@ pub fn run(scenario: &Scenario, scheduler: &mut dyn Scheduler) -> Outcome {
             break;
         }
     }
-    // an answer on its way may hold the very room
-    let applying = run.plans.contains_key(&PlanOf::Placement) || run.asking.is_going_on();
-    run.judge.at_the_end(&run.cloud, run.now, applying);
+    run.judge.books(&run.cloud, run.now);
     Outcome::of(&run.cloud, run.figures, run.judge, run.now)
 }
 

@@ -1,7 +1,7 @@
 //! What must hold in every run, whatever happens: judged by the cloud as it then is, and by the books of the
 //! simulation alone.
 
-use super::cloud::{Cloud, HostState, Phase};
+use super::cloud::{Cloud, HostState, Phase, VmState};
 use super::scenario::Millis;
 use crate::model::ids::{HostId, VmId};
 use crate::model::snapshot::RolePolicy;
@@ -12,6 +12,10 @@ const KEPT: usize = 20;
 
 /// A VM that waits longer than this while a host has room for it waits for ever.
 const PATIENCE: Millis = 2_400_000;
+
+/// So many answers in a row that leave room unused, one a minute: what is believed to be on the way is forgotten after
+/// a quarter of an hour.
+const IN_VAIN: u32 = 16;
 
 /// A plan that was answered long ago is no longer believed by anybody.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,8 @@ pub struct Judge {
     pub beyond_share: f64,
     /// Believed to be somewhere where they are not, by VM and host: since when.
     doubtful: BTreeMap<(VmId, HostId), Millis>,
+    /// Who has long waited, with the answers in a row that left room for it unused.
+    in_vain: BTreeMap<VmId, u32>,
 }
 
 impl Judge {
@@ -49,7 +55,7 @@ impl Judge {
         // a set that a failure has torn apart can be joined on any of its hosts
         let joins = mates.iter().any(together);
         for mate in mates {
-            let holds = cloud.vms.get(&mate).map(super::cloud::VmState::holds).unwrap_or_default();
+            let holds = cloud.vms.get(&mate).map(VmState::holds).unwrap_or_default();
             let deploys = vm.phase == Phase::Pending;
             let apart = deploys && !holds.is_empty() && !joins;
             match policy {
@@ -94,7 +100,7 @@ impl Judge {
     pub fn books(&mut self, cloud: &Cloud, at: Millis) {
         let mut wrong = Vec::new();
         for (id, host) in &cloud.hosts {
-            let of = |amount: fn(&super::cloud::VmState) -> i64| -> i64 {
+            let of = |amount: fn(&VmState) -> i64| -> i64 {
                 host.vms.iter().filter_map(|vm| cloud.vms.get(vm)).map(amount).sum()
             };
             if host.allocated != (of(|vm| vm.cpu), of(|vm| vm.memory)) {
@@ -111,39 +117,48 @@ impl Judge {
         wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
 
-    /// Whether somebody waits who need not. While oned applies a plan it takes no other, however long that is.
-    pub fn at_the_end(&mut self, cloud: &Cloud, at: Millis, applying: bool) {
-        self.books(cloud, at);
-        if applying {
+    /// A request was answered. In vain, when it places nobody and oned applies no plan: room that somebody who has
+    /// long waited finds time and again is kept from him.
+    pub fn answered(&mut self, cloud: &Cloud, at: Millis, in_vain: bool) {
+        let before = std::mem::take(&mut self.in_vain);
+        if !in_vain {
             return;
         }
-        let mut wrong = Vec::new();
-        for (id, vm) in cloud.vms.iter().filter(|(_, vm)| vm.phase == Phase::Pending && at - vm.since > PATIENCE) {
-            // one that failed or was refused often may have to pause
-            if vm.tries.values().sum::<u32>() + vm.refused >= 3 {
-                continue;
-            }
-            let shuns = |host: &HostId| {
-                let mates = cloud.mates(*id);
-                let mut there = mates.iter().filter_map(|mate| cloud.vms.get(mate)).flat_map(|mate| mate.holds());
-                match vm.spec.group {
-                    Some((_, RolePolicy::AntiAffined)) => there.any(|held| held == *host),
-                    Some((_, RolePolicy::Affined)) => true,
-                    _ => false,
-                }
-            };
-            let fits = |(id, host): &(&HostId, &HostState)| {
-                host.is_offered() && host.has_room(vm.cpu, vm.memory) && !shuns(id)
-            };
-            if let Some((host, _)) = cloud.hosts.iter().find(fits) {
-                let waits = (at - vm.since) / 1000;
-                let tried = vm.tries.values().sum::<u32>();
-                wrong.push(format!(
-                    "VM {id} has waited for {waits} s ({tried} starts, {} refusals; {:?}), though host {host} has room for it",
-                    vm.refused, vm.told
-                ));
-            }
+        for id in long_waiting(cloud, at) {
+            let Some(host) = room_for(cloud, id) else { continue };
+            let answers = before.get(&id).copied().unwrap_or(0) + 1;
+            self.in_vain.insert(id, answers);
+            let Some(vm) = cloud.vms.get(&id).filter(|_| answers == IN_VAIN) else { continue };
+            let (waits, tried) = ((at - vm.since) / 1000, vm.tries.values().sum::<u32>());
+            let text = format!(
+                "VM {id} has waited for {waits} s ({tried} starts, {} refusals; {:?}), though host {host} has had room for \
+                 it at {IN_VAIN} answers",
+                vm.refused, vm.told
+            );
+            self.breach(at, &text);
         }
-        wrong.into_iter().for_each(|text| self.breach(at, &text));
     }
+}
+
+/// Who has waited for very long. One that failed or was refused often may have to pause.
+fn long_waiting(cloud: &Cloud, at: Millis) -> impl Iterator<Item = VmId> {
+    let waits = move |vm: &VmState| vm.phase == Phase::Pending && at - vm.since > PATIENCE;
+    let pauses = |vm: &VmState| vm.tries.values().sum::<u32>() + vm.refused >= 3;
+    cloud.vms.iter().filter(move |(_, vm)| waits(vm) && !pauses(vm)).map(|(id, _)| *id)
+}
+
+/// A host that has room for a VM, and where nobody is whom it must shun.
+fn room_for(cloud: &Cloud, id: VmId) -> Option<HostId> {
+    let vm = cloud.vms.get(&id)?;
+    let shuns = |host: &HostId| {
+        let mates = cloud.mates(id);
+        let mut there = mates.iter().filter_map(|mate| cloud.vms.get(mate)).flat_map(VmState::holds);
+        match vm.spec.group {
+            Some((_, RolePolicy::AntiAffined)) => there.any(|held| held == *host),
+            Some((_, RolePolicy::Affined)) => true,
+            _ => false,
+        }
+    };
+    let fits = |(id, host): &(&HostId, &HostState)| host.is_offered() && host.has_room(vm.cpu, vm.memory) && !shuns(id);
+    cloud.hosts.iter().find(fits).map(|(host, _)| *host)
 }

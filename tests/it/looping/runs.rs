@@ -2,11 +2,12 @@
 //!
 //! `ONEAIO_SEEDS=N` tries so many clouds of chance, `ONEAIO_SEED=N` where they begin.
 
-use oneaio::model::ids::VmId;
+use oneaio::model::ids::{ClusterId, VmId};
 use oneaio::model::policy::Policy;
 use oneaio::simulation::oned::dice::Span;
 use oneaio::simulation::oned::scenario::{Happening, Scenario, Starts};
 use oneaio::simulation::oned::scenes::{self, HOUR};
+use oneaio::simulation::oned::scheduler::{Answer, Scheduler};
 use oneaio::simulation::oned::stock::{Cut, Length};
 use oneaio::simulation::oned::{Ours, Outcome, run};
 
@@ -204,6 +205,30 @@ fn plans_that_are_dropped_ten_times_in_a_row_count_as_not_placed() {
     // none waits longer than the plan that kept it out, and a few requests
     let longest = outcome.figures.waited.iter().max().unwrap();
     assert!(*longest <= 420_000, "{longest} ms");
+}
+
+/// Places nobody.
+struct Idle;
+
+impl Scheduler for Idle {
+    fn place(&mut self, _: Vec<u8>, _: i64) -> Answer {
+        Answer::default()
+    }
+
+    fn optimize(&mut self, _: ClusterId, _: Vec<u8>, _: i64) -> Answer {
+        Answer::default()
+    }
+}
+
+#[test]
+fn who_is_kept_waiting_beside_free_hosts_is_noticed() {
+    let outcome = run(&scenes::burst(1, 3, 1.0, 2), &mut Idle);
+    assert_eq!(outcome.breach_count, 3, "{:?}", outcome.breaches);
+    assert!(outcome.breaches[0].contains("though host 0 has had room for it at 16 answers"), "{:?}", outcome.breaches);
+    // where there is no room nobody is to blame
+    let mut full = scenes::burst(1, 3, 1.0, 2);
+    full.hosts.iter_mut().for_each(|host| host.cpu = 0);
+    sound(&run(&full, &mut Idle));
 }
 
 #[test]
