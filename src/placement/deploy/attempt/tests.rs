@@ -190,7 +190,7 @@ fn special_are_those_whose_needs_only_few_hosts_meet() {
     use crate::model::units::Memory;
     use crate::model::wish::{Spread, Wishes};
     use crate::placement::testing::run;
-    let mut asked = asked(&[8, 8], &[(1, 1, &[0, 1]); 6]);
+    let mut asked = asked(&[8, 8], &[(1, 1, &[0, 1][..]); 6]);
     asked.vms[1].pci = vec![PciRequest::Unmatchable];
     let (pin_policy, threads, hugepage, nodes) = (PinPolicy::None, 0, Memory(0), Vec::new());
     asked.vms[2].topology = Some(Topology { pin_policy, threads, hugepage, node_affinity: None, nodes });
