@@ -199,4 +199,43 @@ mod tests {
         append(&settings, &json!({ "vm": 1 }));
         assert_eq!(std::fs::read_to_string(folder.path().join("log")).unwrap(), "{\"vm\":1}\n");
     }
+
+    #[test]
+    fn an_entry_tells_what_was_decided_with_at_most_fifty_oddities() {
+        use crate::decide;
+        use crate::model::history::Recall;
+        use crate::model::policy::Policy;
+        use crate::model::snapshot::{Notice, Subject};
+        use crate::placement::testing::{ask, cloud};
+        let mut snapshot = cloud(&[8]);
+        ask(&mut snapshot, 1, &[0]);
+        ask(&mut snapshot, 99, &[0]);
+        let mut decided = decide::place_snapshot(snapshot, &Recall::default(), &Policy::default());
+        decided.planned.report.objective = (0.25, 0.5);
+        let notice = |number: i32| Notice { subject: Subject::Request, text: format!("odd {number}") };
+        decided.planned.report.notices = (0..51).map(notice).collect();
+        let entry = placement(&decided, 1_795_444_863, Some(Path::new("/b/1")));
+        assert_eq!((&entry["at"], &entry["seconds"]), (&json!(utc(1_795_444_863)), &json!(1_795_444_863)));
+        assert_eq!((&entry["command"], &entry["version"]), (&json!("place"), &json!(env!("CARGO_PKG_VERSION"))));
+        assert_eq!((&entry["placed"][0]["vm"], &entry["actions"][0]["vm"]), (&json!(0), &json!(0)));
+        assert_eq!((&entry["waiting"][0]["vm"], entry["waiting"].as_array().unwrap().len()), (&json!(1), 1));
+        assert_eq!((&entry["objective"], &entry["bundle"]), (&json!({ "before": 0.25, "after": 0.5 }), &json!("/b/1")));
+        let notices = entry["notices"].as_array().unwrap();
+        assert_eq!((notices.len(), &notices[49]), (50, &json!("the request: odd 49")));
+        assert_eq!(placement(&decided, 0, None)["bundle"], Value::Null);
+    }
+
+    #[test]
+    fn a_writer_waits_for_another_and_writes_all_the_same_where_it_takes_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let other = File::create(&path).unwrap();
+        let held = Lock::of(&other);
+        assert!(held.0.is_some());
+        let mine = OpenOptions::new().append(true).open(&path).unwrap();
+        assert!(Lock::of(&mine).0.is_none(), "a second has passed");
+        drop(held);
+        let again = Lock::of(&mine);
+        assert!(again.0.is_some());
+    }
 }

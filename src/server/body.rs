@@ -119,12 +119,19 @@ mod tests {
             may_be_json(&headers)
         };
         assert!(may_be_json(&HeaderMap::new()));
-        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"] {
+        for kind in ["application/json", "Application/JSON ; charset=utf-8", "application/problem+json"] {
             assert!(with(kind), "{kind}");
         }
-        for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json", "json"]
-        {
+        for kind in ["", "text/plain", "application/x-www-form-urlencoded", "image/svg+json", "text/json", "json"] {
             assert!(!with(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn there_is_memory_for_eight_of_the_longest_and_for_4_mib_at_least() {
+        for (longest, pieces) in [(0, 4096), (512 << 10, 4096), (1 << 20, 8192), ((1 << 20) + 1, 8200)] {
+            let bodies = Bodies::new(longest);
+            assert_eq!((bodies.longest(), bodies.memory.available_permits()), (longest, pieces));
         }
     }
 }

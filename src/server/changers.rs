@@ -75,16 +75,38 @@ impl Changers {
             Self::Token(token) => token.allows(authorization).then_some(()).ok_or(Refusal::Token),
             Self::Own => {
                 let user = peer.zip(here).and_then(|(peer, here)| peer::user(peer, here));
-                let own = rustix::process::geteuid().as_raw();
-                user.filter(|user| *user == own || *user == 0).map(drop).ok_or(Refusal::Stranger)
+                match user {
+                    Some(user) if is_ours(user, rustix::process::geteuid().as_raw()) => Ok(()),
+                    _ => Err(Refusal::Stranger),
+                }
             }
         }
     }
 }
 
+/// Whether a user is the one that runs this service, or root.
+fn is_ours(user: u32, own: u32) -> bool {
+    user == own || user == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn our_own_account_and_root_may_and_nobody_else() {
+        let told = [(7, 7), (0, 7), (0, 0), (8, 7), (7, 0)].map(|(user, own)| is_ours(user, own));
+        assert_eq!(told, [true, true, true, false, false]);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let here = listener.local_addr().expect("bound");
+        let client = TcpStream::connect(here).expect("connects");
+        let (_served, peer) = listener.accept().expect("accepts");
+        assert_eq!(Changers::Own.allow(None, Some(peer), Some(here)), Ok(()));
+        assert_eq!(Changers::Own.allow(None, Some(here), Some(here)), Err(Refusal::Stranger));
+        assert_eq!(Changers::Own.allow(None, Some(peer), None), Err(Refusal::Stranger));
+        drop(client);
+    }
 
     #[test]
     fn who_asks_is_told_apart() {

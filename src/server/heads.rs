@@ -158,4 +158,52 @@ mod tests {
         }
         assert_eq!(found(&"x".repeat(2 * LONGEST), 100), [] as [bool; 0]);
     }
+
+    #[test]
+    fn heads_end_at_a_blank_line_and_tell_their_lengths() {
+        for (text, from, end) in [
+            ("GET / HTTP/1.1\r\n\r\nbody", 0, Some(18)),
+            ("GET\n\nx", 0, Some(5)),
+            ("GET\n\r\n", 0, Some(6)),
+            ("\r\n\r\nGET\n\n", 0, Some(9)),
+            ("A\n\nB\n\n", 3, Some(6)),
+            ("GET\r\n", 0, None),
+            ("\r\n\r\n", 0, None),
+            ("", 0, None),
+        ] {
+            assert_eq!(end_of(text.as_bytes(), from), end, "{text:?} {from}");
+        }
+        for (head, told) in [
+            ("GET content-length: 9\r\nHost: x\r\n\r\n", (None, false)),
+            ("P\r\nContent-Length: 44\r\n\r\n", (Some(44), false)),
+            ("P\ncontent-length :x\n", (Some(u64::MAX), false)),
+            ("P\r\nTransfer-Encoding: a\r\nContent-Length:5", (Some(5), true)),
+            ("P\r\nTransfer-Encodings: a\r\nnothing\r\n", (None, false)),
+        ] {
+            assert_eq!(lengths(head.as_bytes()), told, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_passed_over_and_what_is_too_long_ends_the_watch() {
+        let heads = Heads::default();
+        let mut watched = Watched::new((), heads.clone());
+        watched.see(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab");
+        assert!(matches!(watched.place, Place::Body(1)));
+        watched.see(b"c");
+        assert!(matches!(&watched.place, Place::Head(head) if head.is_empty()));
+        watched.see(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\nG");
+        assert!(matches!(&watched.place, Place::Head(head) if head == b"G"));
+        watched.see(b"ET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n");
+        assert!(matches!(watched.place, Place::Over));
+        let told = [heads.next_is_ambiguous(), heads.next_is_ambiguous(), heads.next_is_ambiguous()];
+        assert_eq!((told, heads.next_is_ambiguous()), ([false, false, true], false));
+        for (length, seen) in [(LONGEST, 1), (LONGEST + 1, 0)] {
+            let heads = Heads::default();
+            let mut watched = Watched::new((), heads.clone());
+            watched.see("y".repeat(length).as_bytes());
+            watched.see(b"\r\n\r\n");
+            assert_eq!(lock(&heads.0).len(), seen, "{length}");
+        }
+    }
 }

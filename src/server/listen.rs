@@ -178,13 +178,18 @@ fn within_files(wanted: usize) -> usize {
     }
     let files =
         getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let most = files.saturating_sub(FILES).max(1);
+    let most = beside_others(files);
     if most < wanted {
         log::warn!(
             "at most {most} connections at a time: the limit of open files is {files}, serve.max_connections {wanted}"
         );
     }
     wanted.min(most)
+}
+
+/// Connections that so many open files leave room for.
+fn beside_others(files: usize) -> usize {
+    files.saturating_sub(FILES).max(1)
 }
 
 /// Tells two runs apart that have the same process id.
@@ -353,4 +358,25 @@ async fn serve(stream: TcpStream, service: Arc<Service>, busy: Arc<AtomicBool>, 
     }
     connection.as_mut().graceful_shutdown();
     let _ = timeout(LIFETIME, connection).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_all_else_and_one_there_is() {
+        for (files, most) in [(0, 1), (FILES, 1), (FILES + 1, 1), (FILES + 2, 2), (1024, 984)] {
+            assert_eq!(beside_others(files), most, "{files}");
+        }
+        // what is wanted and there is room for is not changed
+        assert_eq!(within_files(1), 1);
+    }
+
+    #[test]
+    fn two_runs_of_one_number_are_told_apart() {
+        let first = started();
+        let again = std::iter::repeat_with(started).take(1_000_000).find(|next| *next != first);
+        assert!(again.is_some());
+    }
 }

@@ -127,18 +127,6 @@ impl View {
         }
     }
 
-    /// As if a look had shown this.
-    #[cfg(test)]
-    pub fn show(&self, cloud: Cloud) {
-        self.keep(Ok(cloud));
-    }
-
-    /// Whether a look was asked for since the last one.
-    #[cfg(test)]
-    pub fn is_poked(&self) -> bool {
-        lock(&self.state).poked
-    }
-
     fn keep(&self, looked: Result<Cloud, OnedError>) {
         let mut state = lock(&self.state);
         state.looks.begun = true;
@@ -216,6 +204,19 @@ fn useful(outcome: Result<usize, OnedError>) -> usize {
         log::warn!("oned told not all: {error}");
         0
     })
+}
+
+#[cfg(test)]
+impl View {
+    /// As if a look had shown this.
+    pub fn show(&self, cloud: Cloud) {
+        self.keep(Ok(cloud));
+    }
+
+    /// Whether a look was asked for since the last one.
+    pub fn is_poked(&self) -> bool {
+        lock(&self.state).poked
+    }
 }
 
 #[cfg(test)]

@@ -93,4 +93,46 @@ mod tests {
         let variable = |name: &str| (name == "PGPASSWORD").then(|| "at once".to_owned());
         assert_eq!(find(ACCOUNT, Some(&named), &variable).as_deref(), Some("at once"));
     }
+
+    #[test]
+    fn files_are_looked_for_in_their_turn_and_an_empty_password_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, password: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("*:*:*:*:{password}\n")).unwrap();
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+            file.display().to_string()
+        };
+        let (named, other) = (put("named", "a"), put("other", "b"));
+        put(".pgpass", "c");
+        let home = folder.path().display().to_string();
+        let of = |passfile: Option<&str>, variables: &[(&str, &str)]| {
+            let variable =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+            find(ACCOUNT, passfile, &variable)
+        };
+        let all = [("PGPASSWORD", ""), ("PGPASSFILE", other.as_str()), ("HOME", home.as_str())];
+        assert_eq!(of(Some(&named), &all).as_deref(), Some("a"));
+        assert_eq!(of(None, &all).as_deref(), Some("b"));
+        assert_eq!(of(None, &all[2..]).as_deref(), Some("c"));
+        assert_eq!((of(None, &[]), of(None, &[("HOME", "/nowhere")])), (None, None));
+    }
+
+    #[test]
+    fn each_field_of_a_line_has_to_fit() {
+        for (line, fits_it) in [
+            ("db1:5432:one:oneadmin:x", true),
+            ("*:*:*:*:x", true),
+            ("db2:5432:one:oneadmin:x", false),
+            ("db1:5433:one:oneadmin:x", false),
+            ("db1:5432:two:oneadmin:x", false),
+            ("db1:5432:one:other:x", false),
+            ("localhost:5432:one:oneadmin:x", false),
+            ("db1:5432:one:oneadmin", false),
+            ("", false),
+        ] {
+            assert_eq!(fits(line, ACCOUNT).is_some(), fits_it, "{line}");
+        }
+        assert_eq!(fields("a\\:b:c\\\\:d:e:f:g\\"), ["a:b", "c\\", "d", "e", "f:g"]);
+    }
 }

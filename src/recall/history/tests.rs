@@ -2,10 +2,10 @@ use super::*;
 use crate::history::{Batch, Collecting, Known, Learnt, Training};
 use crate::model::demand::Usage;
 use crate::model::history::Usual;
-use crate::model::ids::HostId;
+use crate::model::ids::{ClusterId, DatastoreId, HostId};
 use crate::model::sketch::Sketch;
-use crate::model::snapshot::VmMonitoring;
-use crate::placement::testing::{ask, cloud};
+use crate::model::snapshot::{Attributes, Candidates, Datastore, Host, Vm, VmMonitoring};
+use crate::model::units::{Cpu, Disk, Memory};
 
 const NOW: i64 = 100_000;
 
@@ -57,13 +57,29 @@ fn named(name: &str) -> VmIdentity {
 
 /// VMs 0 to 3 wait for host 0; of VM 3 the request tells who it is.
 fn snapshot() -> Snapshot {
-    let mut snapshot = cloud(&[8]);
-    for _ in 0..4 {
-        ask(&mut snapshot, 1, &[0]);
+    let datastore = Datastore {
+        id: DatastoreId(0),
+        name: "system".to_owned(),
+        system: true,
+        shared: true,
+        free: Disk(1 << 40),
+        total: Disk(1 << 40),
+        driver: "shared".to_owned(),
+        moves_live: true,
+        clusters: vec![ClusterId(0)],
+        attributes: Attributes::default(),
+    };
+    let candidates = |vm| Candidates { vm, hosts: [0].into(), datastores: [0].into(), nics: Vec::new() };
+    let mut vms: Vec<Vm> = (0..4).map(|id| Vm::plain(VmId(id), Cpu(100), Memory(1024))).collect();
+    vms[3].identity = named("told");
+    Snapshot {
+        hosts: vec![Host { cluster: ClusterId(0), ..Host::plain(HostId(0), Cpu(800), Memory(1 << 40)) }],
+        vms,
+        datastores: vec![datastore],
+        candidates: (0..4).map(candidates).collect(),
+        taken_at: NOW,
+        ..Snapshot::default()
     }
-    snapshot.vms[3].identity = named("told");
-    snapshot.taken_at = NOW;
-    snapshot
 }
 
 fn sent<'a>() -> Sent<'a> {

@@ -79,6 +79,26 @@ fn malformed_requests_get_their_4xx_and_the_service_goes_on() {
 }
 
 #[test]
+fn a_body_may_be_as_long_as_is_allowed_and_no_longer() {
+    // of a MiB, in whole bytes
+    let service = service(&["serve.max_body=0.001"]);
+    let body = |length: usize| format!("{VM}{}", " ".repeat(length - VM.len()));
+    let chunked = |length: usize| {
+        let (one, other) = (&body(length)[..500], &body(length)[500..]);
+        let chunks = format!("{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n0\r\n\r\n", one.len(), other.len());
+        service.raw(request(&chunks, "Transfer-Encoding: chunked\r\nConnection: close\r\n").as_bytes())
+    };
+    let (status, answer) = service.post("/", body(1048));
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = service.post("/", body(1049));
+    let told = "the body is longer than 1048 bytes (serve.max_body)";
+    assert_eq!((status, &answer["error"]), (413, &told.into()), "{answer}");
+    assert!(chunked(1048).starts_with("HTTP/1.1 200 "), "{}", chunked(1048));
+    let answer = chunked(1049);
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains(told), "{answer}");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_turn_and_smuggled_ones_never() {
     let service = service(&[]);
     let length = VM.len();

@@ -3,7 +3,9 @@
 use crate::support::store::Database;
 use oneaio::history::sqlite::SqliteStore;
 use oneaio::history::timescale::TimescaleStore;
-use oneaio::history::{Absorbed, Batch, Collecting, HistoryStore, Kind, Learnt, Measuring, Placing, Sent, Training};
+use oneaio::history::{
+    Absorbed, Batch, Collecting, HistoryStore, Kind, Learnt, Measuring, Placing, Sent, StoreError, Training,
+};
 use oneaio::model::demand::{Class, Usage};
 use oneaio::model::history::{Attempts, Estimate, Group, Placement, Usual};
 use oneaio::model::ids::{HostId, VmId};
@@ -295,4 +297,23 @@ fn what_is_made_is_marked_and_what_is_older_gets_what_it_lacks() {
     store.revise(&one).unwrap();
     assert_eq!(store.states(&[VmId(1)]), Ok(vec![(VmId(1), one[0].1.estimate, vec![7])]));
     assert_eq!(store.companies(), Ok(vec![]));
+}
+
+#[test]
+fn nothing_waits_for_others_longer_than_agreed() {
+    let Some(database) = Database::create() else { return };
+    let mut store = TimescaleStore::open(&database.address(), Duration::from_millis(300)).unwrap();
+    let mut other = database.client();
+    let mut held = other.transaction().unwrap();
+    held.batch_execute("LOCK TABLE oneaio.placements, oneaio.samples, oneaio.carbon IN ACCESS EXCLUSIVE MODE").unwrap();
+    let sent = Sent { placements_until: i64::MAX, until: i64::MAX, ..Sent::default() };
+    assert_eq!(store.placements(0), Err(StoreError::Busy));
+    assert_eq!(store.remember(&sent), Err(StoreError::Busy));
+    assert_eq!(store.prune(0), Err(StoreError::Busy));
+    assert_eq!(store.carbon(5, 5), Err(StoreError::Busy), "a table that is held is not one that is missing");
+    store.begin_reading().unwrap();
+    assert_eq!(store.placements(0), Err(StoreError::Busy));
+    store.end_reading().unwrap();
+    held.rollback().unwrap();
+    assert_eq!((store.placements(0), store.remember(&sent), store.prune(0)), (Ok(vec![]), Ok(()), Ok(0)));
 }
