@@ -155,10 +155,8 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
-        if !in_motion && rounds > 1 && answer.shown {
-            if answer.at == newest_shown {
-                unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
-            }
+        if !in_motion && rounds > 1 && answer.shown && answer.at == newest_shown {
+            unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
         }
         if !answer.shown || rounds > 1 {
             // also on a host that the request does not offer: it may be back by then
