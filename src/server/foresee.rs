@@ -299,4 +299,18 @@ mod tests {
         let cycle = Cycle { max_host: None, max_dispatch: Some(3) };
         assert_eq!(cycle.text(), "in one cycle mm_sched starts at most 3 in all (serve.max_dispatch)");
     }
+
+    #[test]
+    fn turns_come_by_id_whatever_the_order_of_the_batch() {
+        let held = |vms: &[(i32, i64, &[u32])], ahead: &[Ahead], placed: &[(VmId, HostId)]| {
+            foresee(&snapshot(&[(8, 0)], vms), placed, ahead, Cycle::default()).held
+        };
+        // VM 1 has filled the host when the turn of VM 2 comes
+        let two = [(VmId(2), HostId(10))];
+        assert_eq!(held(&[(2, 4, &[0]), (1, 6, &[0])], &[], &[(VmId(1), HostId(10))]), two);
+        let ahead = |vm, cores: i64| Ahead { vm: VmId(vm), host: HostId(10), size: (Cpu(100 * cores), Memory(1)) };
+        let full = snapshot(&[(8, 8)], &[(5, 4, &[0])]);
+        let found = foresee(&full, &[], &[ahead(6, 2), ahead(4, 6)], Cycle::default());
+        assert_eq!((found.held, found.unheld), (vec![(VmId(5), HostId(10))], vec![]));
+    }
 }

@@ -111,4 +111,16 @@ mod tests {
         let told = ready(&View::new(Duration::ZERO, false), &Stands(lost), false).1;
         assert_eq!((&told["store"]["problem"], &told["store"]["failures"]), (&"gone".into(), &2.into()));
     }
+
+    #[test]
+    fn ages_are_told_in_tenths_of_a_second_and_numbers_as_they_are() {
+        let age = Some(Duration::from_millis(3260));
+        let store = Stands(StoreHealth { configured: true, age, failures: 2, failure: None });
+        let view = View::new(Duration::from_secs(60), true);
+        let told = ready(&view, &store, false).1;
+        assert_eq!((&told["store"]["age_seconds"], &told["oned"]["age_seconds"]), (&3.3.into(), &Value::Null));
+        let now = moment(&view, &store);
+        assert_eq!((now.store_failures, now.store_age, now.oned_failures), (2, age, 0));
+        assert_eq!((now.oned_age, now.model_age), (None, None));
+    }
 }

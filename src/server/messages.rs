@@ -153,6 +153,14 @@ impl Written {
 }
 
 #[cfg(test)]
+impl Messages {
+    /// Who is to be told something.
+    pub fn wanted(&self) -> Vec<VmId> {
+        lock(&self.state).wanted.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::snapshot::Vm;

@@ -182,7 +182,7 @@ fn what_is_answered_takes_room_and_is_kept_and_what_nobody_hears_is_not() {
     let later = Cloud { at: Instant::now() + Duration::from_secs(31), ..cloud(&[(4, 4, 0)], &[]) };
     desk.view.show(later);
     assert_eq!(desk.ask(&batch(&[(2, 3, &[4])])).0.placed, pairs(&[(2, 4)]));
-    assert_eq!(desk.number("decisions_total"), "4");
+    assert_eq!((desk.number("decisions_total").as_str(), desk.number("spare_lacking_failures").as_str()), ("4", "-1"));
     assert_eq!(desk.number("refusals_total{reason=\"cpu\"}"), "1");
 }
 
@@ -223,6 +223,24 @@ fn what_is_set_over_rest_counts_and_nobody_pauses() {
     let asked = lock(&desk.memory.asked);
     let retry = Retry { pause: 0, ..Policy::default().retry };
     assert_eq!((asked.len(), asked[0].s_green, asked[0].retry), (1, 7.0, retry));
+}
+
+#[test]
+fn classes_by_chance_are_those_of_vms_and_of_where_our_own_answers_sent_them() {
+    let chosen = || Chosen { classifier: Some("RandomClassifier".to_owned()), ..Chosen::default() };
+    let known = cloud(&[(4, 8, 0), (5, 8, 0)], &[]);
+    // the store knows an older answer for VM 9, and one for VM 8
+    let placements = [8, 9].map(|vm| crate::model::history::Placement { vm: VmId(vm), host: HostId(5), at: 0 });
+    let recall = Recall { placements: placements.to_vec(), ..Recall::default() };
+    let desk = Desk::with(at_once(), Some(known), chosen(), recall);
+    desk.answer(&batch(&[(9, 1, &[4])]));
+    let after = desk.ask(&batch(&[(1, 1, &[4, 5])])).1.unwrap();
+    let found = after.decided.demands.classes.as_ref().unwrap();
+    let of = |vm: i32| chosen().random_vector(VmId(vm)).unwrap();
+    // nobody knows VM 8, which counts as the others do on average
+    let usual: Vec<f64> = of(1).iter().zip(of(9)).map(|(a, b)| (a + b) / 2.0).collect();
+    assert_eq!(found.hosts, [of(9), usual]);
+    assert_eq!(found.vms.len(), 1);
 }
 
 #[test]
@@ -300,6 +318,18 @@ fn vms_are_told_why_they_wait_and_that_they_come_next_where_other_words_stand() 
     let in_brief = refusal(1).in_brief().into_owned();
     assert_eq!(of(true, known()), [(1, in_brief.clone()), (2, NEXT.to_owned())]);
     assert!(!in_brief.contains("host 4"), "{in_brief}");
+}
+
+#[test]
+fn vms_of_mm_sched_alone_are_told_anything() {
+    let desk = Desk::new(at_once(), Some(cloud(&[(4, 4, 0)], &[])));
+    let messages = Arc::new(Messages::new(desk.view.clone()));
+    let desk = Desk { decider: desk.decider.telling(Some(messages.clone())), ..desk };
+    for (mm_sched, told) in [(false, vec![]), (true, vec![VmId(2)])] {
+        let (_, after) = desk.ask_as(&batch(&[(2, 9, &[4])]), mm_sched, changers::Origin::Own);
+        desk.decider.finish(&after.unwrap(), true);
+        assert_eq!(messages.wanted(), told);
+    }
 }
 
 #[test]
