@@ -201,7 +201,8 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     }
     rehearsal::spoil(&mut planned.plan);
     let (legal, dropped) = check::without_breaches(&snapshot, std::mem::take(&mut planned.plan), policy);
-    later.extend(withdraw(&mut planned.report, &under_way.doubtful));
+    let sets = Sets::new(&snapshot);
+    later.extend(withdraw(&mut planned.report, &under_way.doubtful, &sets));
     later.sort();
     // judged by the hosts that it was planned with
     shunned.give_all_back(&mut snapshot);
@@ -216,7 +217,6 @@ pub fn place_until(mut snapshot: Snapshot, recall: &Recall, policy: &Policy, sto
     planned.report.notices.extend(troubles.notices);
     planned.report.later = later;
     planned.report.failing = std::mem::take(&mut shunned.failing);
-    let sets = Sets::new(&snapshot);
     length::cut(&mut planned, under_way.pace, &policy.executor, &|vm| sets.of(vm));
     let notes = Some(Notes { troubles: troubles.all, moving, ..recall.notes }).filter(|notes| *notes != recall.notes);
     let (tried, under_way) = (shunned.own, under_way.unshown);
@@ -240,15 +240,19 @@ pub fn spare_of_hosts(mut hosts: Vec<Host>, policy: &Policy) -> Option<SpareRoom
     spare::told(&snapshot, policy, &[], |_| None).map(|(room, _)| room)
 }
 
-/// Whom an earlier answer may still start is told no error: it may run by the time that oned reads it.
-fn withdraw(report: &mut Report, doubtful: &BTreeSet<VmId>) -> Vec<(VmId, String)> {
-    let (withdrawn, refusals) =
-        std::mem::take(&mut report.refusals).into_iter().partition(|refusal: &Refusal| doubtful.contains(&refusal.vm));
+/// Whom an earlier answer may still start is told no error: it may run by the time that oned reads it. Of who has
+/// failed to start it is known that the answer was carried out.
+fn withdraw(report: &mut Report, doubtful: &BTreeSet<VmId>, sets: &Sets) -> Vec<(VmId, String)> {
+    let paused: HashSet<usize> =
+        report.refusals.iter().filter(|one| one.brief == Brief::Paused).filter_map(|one| sets.of(one.vm)).collect();
+    let is_known =
+        |one: &Refusal| one.brief == Brief::Paused || sets.of(one.vm).is_some_and(|set| paused.contains(&set));
+    let (withdrawn, refusals): (Vec<Refusal>, Vec<Refusal>) = std::mem::take(&mut report.refusals)
+        .into_iter()
+        .partition(|refusal| doubtful.contains(&refusal.vm) && !is_known(refusal));
     report.refusals = refusals;
-    let told = |refusal: Refusal| {
-        (refusal.vm, format!("waits: an earlier answer may still start it; now it {}", refusal.text))
-    };
-    Vec::into_iter(withdrawn).map(told).collect()
+    let told = |one: Refusal| (one.vm, format!("waits: an earlier answer may still start it; now it {}", one.text));
+    withdrawn.into_iter().map(told).collect()
 }
 
 /// A VM whose action was dropped waits like any other, and is told so.
@@ -272,6 +276,37 @@ mod tests {
     use crate::model::report::Decision;
 
     #[test]
+    fn who_may_still_be_started_is_told_no_error_unless_it_has_failed() {
+        use crate::placement::testing::{ask, bind, cloud};
+        let mut asked = cloud(&[8]);
+        for _ in 0..6 {
+            ask(&mut asked, 1, &[0]);
+        }
+        bind(&mut asked, &[4, 5]);
+        let waits = |vm: i32, brief: Brief| Refusal {
+            vm: VmId(vm),
+            text: "needs 2 cores".to_owned(),
+            lack: None,
+            brief,
+            set: false,
+        };
+        let full = Brief::Full(crate::model::report::Lack::Cpu);
+        let refusals = vec![
+            waits(1, full),
+            waits(2, full),
+            waits(3, Brief::Paused),
+            waits(4, Brief::Paused),
+            waits(5, Brief::Set),
+        ];
+        let mut report = Report { refusals, ..Report::default() };
+        let doubtful = BTreeSet::from([2, 3, 4, 5, 9].map(VmId));
+        let told = withdraw(&mut report, &doubtful, &Sets::new(&asked));
+        let text = "waits: an earlier answer may still start it; now it needs 2 cores";
+        assert_eq!(told, [(VmId(2), text.to_owned())]);
+        assert_eq!(report.refusals.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    }
+
+    #[test]
     fn who_is_dropped_waits_with_the_others_in_order() {
         let decision = |vm: i32| Decision {
             vm: VmId(vm),
@@ -292,10 +327,6 @@ mod tests {
             ..Report::default()
         };
         let breach = |vm: i32| Breach { vm: VmId(vm), rule: "memory", text: "too much".to_owned() };
-        let doubtful = BTreeSet::from([VmId(7), VmId(8)]);
-        let told = withdraw(&mut report, &doubtful);
-        assert_eq!(told, [(VmId(7), "waits: an earlier answer may still start it; now it waits".to_owned())]);
-        report.refusals.push(waits(7));
         // VM 5 has no decision, and one VM may break two rules
         tell_dropped(&mut report, &[breach(4), breach(5), breach(2), breach(2)]);
         assert_eq!(report.decisions.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [9]);

@@ -358,4 +358,29 @@ mod tests {
             assert_eq!(failed(&vm(1, &stays), 1_000, longest, 1_000), [(HostId(3), 900)].into());
         }
     }
+
+    #[test]
+    fn a_request_that_tells_no_time_goes_by_the_clock() {
+        use crate::model::history::Notes;
+        use crate::model::snapshot::{Candidates, Host};
+        let failed = |vm: i32| Trouble {
+            host: Some(HostId(3)),
+            vm: Some(VmId(vm)),
+            ..Trouble::new(TroubleKind::Failed, 99_000)
+        };
+        let offered = |now: i64| {
+            let offer = Candidates { vm: 0, hosts: [0, 1].into(), datastores: [].into(), nics: Vec::new() };
+            let mut asked = Snapshot {
+                hosts: [3, 4].map(|id| Host::plain(HostId(id), Cpu(800), Memory(1))).into(),
+                vms: vec![vm(1, &[])],
+                candidates: vec![offer],
+                ..Snapshot::default()
+            };
+            let notes = Notes { troubles: vec![failed(7), failed(8)], ..Notes::default() };
+            let shunned = shun(&mut asked, &Recall { now, notes, ..Recall::default() }, &Policy::default());
+            (asked.candidates[0].hosts.to_vec(), shunned.failing.len())
+        };
+        assert_eq!(offered(99_000 + LATELY), (vec![1], 1));
+        assert_eq!(offered(99_001 + LATELY), (vec![0, 1], 0));
+    }
 }

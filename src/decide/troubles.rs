@@ -315,4 +315,28 @@ mod tests {
         let oldest = all.iter().map(|one| one.at).min();
         assert_eq!((all.len(), oldest), (1000, Some(NOW - 1000)));
     }
+
+    #[test]
+    fn what_is_no_failure_is_remembered_however_much_it_is() {
+        let mut ages = vec![0];
+        ages.resize(KEPT + 3, 5_000);
+        let failed = |vm: i32| Trouble {
+            host: Some(HostId(0)),
+            vm: Some(VmId(vm)),
+            ..Trouble::new(Failed, NOW - 100 + i64::from(vm))
+        };
+        let kept = |failures: i32| {
+            let known: Vec<Trouble> = (0..failures).map(failed).collect();
+            let all = told(&request(&ages), &knowing(&known), &nothing()).1;
+            let stopped = all.iter().filter(|one| one.kind == Unsampled).count();
+            (stopped, all.len() - stopped)
+        };
+        assert_eq!((kept(0), kept(1), kept(5)), ((KEPT + 2, 0), (KEPT + 2, 0), (KEPT + 2, 0)));
+        ages.truncate(KEPT - 1);
+        let known: Vec<Trouble> = (0..5).map(failed).collect();
+        let all = told(&request(&ages), &knowing(&known), &nothing()).1;
+        let failures: Vec<i32> =
+            all.iter().filter(|one| one.kind == Failed).filter_map(|one| one.vm).map(|vm| vm.0).collect();
+        assert_eq!((all.len(), failures), (KEPT, vec![3, 4]), "the newest");
+    }
 }

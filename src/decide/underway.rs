@@ -58,8 +58,9 @@ pub struct UnderWay {
     pub dropped: Option<i64>,
     /// When the latest answer that it did apply was given, and how many VMs of it wait although its time is over.
     pub unfinished: Option<(i64, usize)>,
-    /// Who is not on the way, but may still be started by an earlier answer: its time is over, but a start that hangs
-    /// keeps such a plan going, or the request does not offer its host, which may be back.
+    /// Who is not on the way, but may still be started by an earlier answer: a start that hangs keeps a long plan going
+    /// beyond its time, its VMs may have been placed anew by answers that were dropped because of it, and a host that
+    /// the request does not offer may be back.
     pub doubtful: BTreeSet<VmId>,
 }
 
@@ -154,12 +155,10 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
-        if !in_motion && rounds > 1 && answer.shown {
-            if answer.at == newest_shown {
-                unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
-            }
+        if !in_motion && rounds > 1 && answer.shown && answer.at == newest_shown {
+            unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
         }
-        if in_motion || (answer.shown && rounds > 1) {
+        if !answer.shown || rounds > 1 {
             // also on a host that the request does not offer: it may be back by then
             doubtful.extend(left(answer).iter().map(|(vm, _)| *vm));
         }

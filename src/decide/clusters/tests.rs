@@ -263,3 +263,45 @@ fn hosts_that_are_not_needed_are_seen_by_packing_and_what_room_that_leaves_is_to
     assert_eq!(idle.lacking.len(), 1, "{:?}", idle.lacking);
     assert!(idle.lacking[0].starts_with("host 1: N+1: "), "{:?}", idle.lacking);
 }
+
+#[test]
+fn what_breaks_a_rule_is_taken_out_of_the_plan_and_told() {
+    use crate::model::ids::DatastoreId;
+    use crate::model::migration::Migration;
+    use crate::model::plan::{Action, Operation, Plan};
+    use crate::model::policy::Spare;
+    use crate::model::units::Disk;
+    let asked = crowded();
+    let (operation, datastore) = (Operation::Migrate, DatastoreId(0));
+    let action =
+        |(vm, host): &(i32, i32)| Action { vm: VmId(*vm), operation, host: HostId(*host), datastore, nics: Vec::new() };
+    let migration = |(vm, host): &(i32, i32)| Migration {
+        vm: VmId(*vm),
+        from: HostId(0),
+        to: HostId(*host),
+        datastore,
+        to_datastore: datastore,
+        memory: Memory(1),
+        disk: Disk(0),
+        score: (0.0, 0.0),
+        why: String::new(),
+    };
+    let judged = |moves: &[(i32, i32)], spare: Spare| {
+        let mut migrated = Migrated {
+            plan: Plan { actions: moves.iter().map(action).collect() },
+            migrations: moves.iter().map(migration).collect(),
+            ..Migrated::default()
+        };
+        let policy = Policy { spare, ..Policy::default() };
+        let dropped = keep_legal(&asked, &asked.clusters[0], &mut migrated, &policy);
+        let kept: Vec<i32> = migrated.plan.actions.iter().map(|one| one.vm.0).collect();
+        assert_eq!(migrated.migrations.iter().map(|one| one.vm.0).collect::<Vec<_>>(), kept);
+        let told: Vec<String> = migrated.notices.iter().map(|one| format!("{}: {}", one.subject, one.text)).collect();
+        (kept, dropped.len(), told, migrated.spare.map(|room| room.lacking.len()))
+    };
+    assert_eq!(judged(&[(0, 1), (1, 2)], Spare::None), (vec![0, 1], 0, vec![], None));
+    let text = "VM 1: is not migrated: the plan broke a rule (host: host 9 is unknown); please report this";
+    assert_eq!(judged(&[(0, 1), (1, 9)], Spare::None), (vec![0], 1, vec![text.to_owned()], None));
+    // room is told by what is left of the plan
+    assert_eq!(judged(&[(0, 1)], Spare::Host), (vec![0], 0, vec![], Some(0)));
+}

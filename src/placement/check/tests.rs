@@ -29,8 +29,9 @@ fn on(datastore: i32, action: Action) -> Action {
     Action { datastore: DatastoreId(datastore), ..action }
 }
 
-fn linked(nics: &[(i32, i32)], action: Action) -> Action {
-    Action { nics: nics.iter().map(|(nic, vnet)| (NicId(*nic), VnetId(*vnet))).collect(), ..action }
+fn linked(nics: &[(i32, i32)], mut action: Action) -> Action {
+    action.nics = nics.iter().map(|(nic, vnet)| (NicId(*nic), VnetId(*vnet))).collect();
+    action
 }
 
 fn lines(found: &[Breach]) -> Vec<String> {

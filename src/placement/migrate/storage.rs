@@ -365,5 +365,16 @@ mod tests {
             state.put(0, Some(1));
             assert_eq!(moved(&state), [1]);
         });
+        // what goes to another host is one of the migrations that are allowed
+        let limited = Policy { optimize: Optimize { migrations: Some(1), ..optimize() }, ..Policy::default() };
+        Scene::with(&input, &limited, Purpose::Optimize, |scene| {
+            let mut state = State::new(scene);
+            assert_eq!(relieve(scene, &state).moves.len(), 1);
+            state.put(0, Some(1));
+            let relief = relieve(scene, &state);
+            assert_eq!((relief.moves.len(), relief.notices.len()), (0, 1));
+            state.put(1, Some(1));
+            assert_eq!(relieve(scene, &state).moves.len(), 0);
+        });
     }
 }

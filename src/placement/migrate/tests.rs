@@ -550,3 +550,23 @@ fn who_runs_stays_in_its_cluster_and_goes_where_oned_offers() {
         assert_eq!(refused(&[0, 1, 2], &[0, 2], purpose).as_deref(), elsewhere);
     }
 }
+
+#[test]
+fn hosts_are_filled_up_to_the_limit_by_memory_as_well() {
+    let mut asked = cloud(&[8, 8, 8]);
+    for on in 0..3 {
+        run(&mut asked, 1, on, &[0, 1, 2]);
+    }
+    for (host, used) in asked.hosts.iter_mut().zip([2_000, 1_000, 5_000]) {
+        (host.memory.0, host.memory_allocated.0) = (10_000, used);
+    }
+    asked.vms.iter_mut().zip([2_000, 1_000, 5_000]).for_each(|(vm, memory)| vm.memory.0 = memory);
+    // as full as it is by memory, though they use the same CPU
+    asked.candidates[2].hosts = [2].into();
+    for (limit, expected) in [(0.85, [2, 2, 2]), (0.75, [0, 2, 2]), (0.55, [0, 0, 2]), (0.25, [0, 1, 2])] {
+        let mut policy = even();
+        policy.optimize.pack_limit = limit;
+        let found: Vec<usize> = after(&asked, &demands(&asked), &policy, pack::pack).into_iter().flatten().collect();
+        assert_eq!(found, expected, "{limit}");
+    }
+}

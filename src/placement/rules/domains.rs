@@ -790,4 +790,29 @@ mod tests {
             assert_eq!(broken, [false, false, true]);
         });
     }
+
+    #[test]
+    fn a_host_with_more_allocated_than_it_has_takes_no_room_of_its_domain() {
+        let mut asked = wished(3, 2, Wishes::default());
+        asked.groups[0].roles[0].wishes.together = Some(Together { by: "RACK".to_owned(), soft: false });
+        for (host, rack) in asked.hosts.iter_mut().zip(["a", "a", "b"]) {
+            host.attributes.push(crate::model::snapshot::Section::Template, "RACK", rack);
+        }
+        for by_memory in [false, true] {
+            let mut full = asked.clone();
+            if by_memory {
+                full.hosts[1].memory_allocated.0 = 1 << 42;
+            } else {
+                full.hosts[1].cpu_allocated.0 = 5_000;
+            }
+            let roomy = domains(&full).sets[0].roomy.clone();
+            assert_eq!(roomy, [true, true], "{by_memory}");
+            if by_memory {
+                full.hosts[0].memory.0 = 2_047;
+            } else {
+                full.hosts[0].cpu.0 = 199;
+            }
+            assert_eq!(domains(&full).sets[0].roomy, [false, true], "{by_memory}");
+        }
+    }
 }

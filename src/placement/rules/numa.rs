@@ -581,4 +581,22 @@ mod tests {
         assert_eq!(demand(&vm(9, PinPolicy::Shared, &[(1, 7)])), (false, 1, Memory(7)));
         assert!(concerns(&vm(9, PinPolicy::None, &[(1, 1)])) && !concerns(&vm(9, PinPolicy::Core, &[])));
     }
+
+    #[test]
+    fn a_node_is_as_wide_as_its_threads_or_what_is_given_out_of_them() {
+        // two cores of two threads, each given out twice, or each taken but for one
+        let of = |free: u32| {
+            let mut one = node(0, 2, 2, 100, 40, None);
+            one.cores.iter_mut().for_each(|core| core.free = free);
+            host(vec![one])
+        };
+        let thread = |cpus: u32, memory: i64| vm(memory, PinPolicy::Thread, &[(cpus, memory)]);
+        let wide = |cpus: u32| format!("needs {cpus} threads in one NUMA node; it has at most");
+        assert_eq!(lacks(&of(4), &[thread(8, 40)]), (String::new(), false));
+        assert_eq!(lacks(&of(4), &[thread(9, 40)]), (format!("{} 8 in a node (node 0)", wide(9)), true));
+        assert_eq!(lacks(&of(1), &[thread(4, 40)]), (format!("{} 2 free in a node (node 0)", wide(4)), false));
+        assert_eq!(lacks(&of(1), &[thread(5, 40)]), (format!("{} 4 in a node (node 0)", wide(5)), true));
+        let memory = "needs 41 KiB in one NUMA node; it has at most 40 KiB free in a node (node 0)";
+        assert_eq!(lacks(&of(4), &[thread(8, 41)]), (memory.to_owned(), false));
+    }
 }

@@ -107,6 +107,9 @@ impl Bound<'_> {
         let sizes = self.by_size();
         let hosts = self.before.hosts();
         let mut bound = 0.0_f64;
+        if hosts == 0 {
+            return bound;
+        }
         for q in 1..=HOLES {
             let Some(largest) = sizes.get(..=q * hosts) else { break };
             let start = Share { part: [f64::INFINITY; _], cpu: f64::INFINITY, ..Share::default() };
@@ -208,6 +211,8 @@ mod tests {
     use super::*;
     use crate::model::demand::Demands;
     use crate::model::snapshot::Snapshot;
+    use crate::placement::score::cost::{COSTS, Cost, Costs, MakeCost};
+    use std::sync::Arc;
 
     /// Looks at the bound for VMs of so many cores that may go to these hosts, on hosts of so many cores that use some.
     fn look<T>(hosts: &[(i64, f64)], vms: &[(i64, &[u32])], look: impl FnOnce(&Bound<'_>) -> T) -> T {
@@ -222,8 +227,18 @@ mod tests {
 
     fn with<T>(asked: &Snapshot, all: &Demands, look: impl FnOnce(&Bound<'_>) -> T) -> T {
         let policy = Policy { risk: 0.0, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
-        let space = Space::new(asked, all, &policy);
-        let before = Load::new(&space, asked, &policy);
+        costing(asked, all, &policy, COSTS, look)
+    }
+
+    fn costing<T>(
+        asked: &Snapshot,
+        all: &Demands,
+        policy: &Policy,
+        costs: &[MakeCost],
+        look: impl FnOnce(&Bound<'_>) -> T,
+    ) -> T {
+        let space = Space::new(asked, all, policy);
+        let before = Load::with_costs(&space, Costs::from(costs, asked, policy));
         let piece = |request: usize| Piece::free(space.amount_of(request), &asked.candidates[request].hosts);
         let pieces: Vec<Piece<'_>> = (0..asked.candidates.len()).map(piece).collect();
         let range = range(&space, &before, &pieces);
@@ -274,6 +289,97 @@ mod tests {
         look(&[(8, 0.0)], &[(1, &[0]), (3, &[0]), (2, &[0])], |bound| {
             let sizes: Vec<f64> = bound.by_size().iter().map(|piece| piece.amount.cpu).collect();
             assert_eq!(sizes, [300.0, 200.0, 100.0]);
+        });
+    }
+
+    /// Hosts of so many cores that use some, and VMs, as above, with a policy and costs of one's choice.
+    fn parts(hosts: &[(i64, f64)], vms: &[(i64, &[u32])], weight_cpu: f64, costs: &[MakeCost]) -> [f64; 5] {
+        let mut asked = cloud(&hosts.iter().map(|(cores, _)| *cores).collect::<Vec<_>>());
+        vms.iter().for_each(|(cores, hosts)| {
+            ask(&mut asked, *cores, hosts);
+        });
+        let mut all = demands(&asked);
+        all.hosts.iter_mut().zip(hosts).for_each(|(at, (_, cores))| at.usage.cpu = 100.0 * cores);
+        let policy = Policy { risk: 0.0, weight_cpu, weight_memory: 0.0, s_green: 0.0, ..Policy::default() };
+        costing(&asked, &all, &policy, costs, |bound| {
+            [bound.busy(), bound.untouched(), bound.large(), bound.pigeonhole(), bound.water()]
+        })
+    }
+
+    /// A distance counts twice, and CPU in use four times.
+    #[derive(Debug)]
+    struct Costly(f64, f64);
+
+    impl Cost for Costly {
+        fn adjusted(&self, _host: usize, distance: f64, cpu: f64) -> f64 {
+            self.0 * distance + self.1 * cpu
+        }
+    }
+
+    #[test]
+    fn all_parts_grow_with_the_weight_and_with_what_a_distance_costs() {
+        let both: &[u32] = &[0, 1];
+        type Case<'a> = (&'a [(i64, f64)], &'a [(i64, &'a [u32])]);
+        let cases: [Case<'_>; 6] = [
+            (&[(8, 6.0), (8, 0.0)], &[(2, &[0])]),
+            (&[(8, 0.0), (8, 0.0)], &[(4, both), (4, both), (3, both)]),
+            (&[(8, 4.0), (8, 0.0), (8, 0.0)], &[(1, &[1, 2]), (1, &[1, 2])]),
+            (&[(8, 8.0), (8, 8.0), (8, 0.0)], &[(1, &[2])]),
+            // far more than there is
+            (&[(8, 24.0), (8, 24.0), (8, 0.0)], &[(1, &[2])]),
+            (&[(8, 6.0), (8, 2.0)], &[(6, &[0]), (1, both)]),
+        ];
+        for (hosts, vms) in cases {
+            let near = |found: [f64; 5], times: f64| {
+                let once = parts(hosts, vms, 1.0, &[]);
+                for (found, once) in found.iter().zip(once) {
+                    assert!((found - times * once).abs() < 1e-8, "{hosts:?} {vms:?} {times}: {found}, {once} once");
+                }
+            };
+            near(parts(hosts, vms, 2.0, &[]), 2.0);
+            near(parts(hosts, vms, 0.25, &[]), 0.25);
+            near(parts(hosts, vms, 1.0, &[|_, _| Some(Arc::new(Costly(2.0, 0.0)))]), 2.0);
+            near(parts(hosts, vms, 4.0, &[|_, _| Some(Arc::new(Costly(2.0, 0.0)))]), 8.0);
+        }
+        let full = parts(&[(8, 24.0), (8, 24.0), (8, 0.0)], &[(1, &[2])], 1.0, &[]);
+        // the mean is 49 of 24 cores; what two hosts are above it the third would have to be below
+        near(full[4], 2.0 * (3.0 - 49.0 / 24.0));
+    }
+
+    #[test]
+    fn cpu_that_costs_counts_with_the_least_that_a_host_gets() {
+        let cpu: &[MakeCost] = &[|_, _| Some(Arc::new(Costly(1.0, 4.0)))];
+        let both: &[u32] = &[0, 1];
+        // three on two hosts: one gets two of at least 3 cores, 6 of 8 at four each, 0.0625 above the mean
+        let found = parts(&[(8, 0.0), (8, 0.0)], &[(4, both), (4, both), (3, both)], 1.0, cpu);
+        near(found[3], 0.0625 + 4.0 * 0.75);
+        // the largest, alone on a host
+        near(found[2], 4.0 * 0.5);
+    }
+
+    #[test]
+    fn what_is_offered_no_host_and_a_cloud_without_hosts_say_nothing() {
+        let nowhere: &[u32] = &[];
+        let found = parts(&[(8, 0.0), (8, 0.0)], &[(6, nowhere), (1, nowhere)], 1.0, &[]);
+        assert_eq!(found[2], 0.0);
+        look(&[], &[(2, nowhere)], |bound| {
+            assert_eq!((bound.range.low[0], bound.range.high[0]), (0.0, 0.0));
+            assert_eq!(lower_bound(bound.space, bound.before, bound.pieces), 0.0);
+        });
+    }
+
+    #[test]
+    fn the_size_of_a_piece_is_its_largest_share_of_a_host() {
+        let mut asked = cloud(&[8, 16]);
+        asked.hosts.iter_mut().for_each(|host| host.memory.0 = 1 << 20);
+        for (cores, memory) in [(1, 1 << 19), (6, 100), (2, 1 << 18)] {
+            let request = ask(&mut asked, cores, &[0, 1]);
+            asked.vms[request].memory.0 = memory;
+        }
+        let policy = Policy { risk: 0.0, s_green: 0.0, ..Policy::default() };
+        costing(&asked, &demands(&asked), &policy, COSTS, |bound| {
+            let sizes: Vec<f64> = bound.by_size().iter().map(|piece| piece.amount.cpu).collect();
+            assert_eq!(sizes, [600.0, 100.0, 200.0]);
         });
     }
 }

@@ -735,4 +735,43 @@ mod tests {
         near(load.used(0).part[0], 0.25);
         near(load.aimed().part[0], load.mean().part[0]);
     }
+
+    #[test]
+    fn a_change_is_told_as_it_would_be() {
+        let (mut asked, _) = busy();
+        ask(&mut asked, 3, &[0, 1]);
+        for (vm, memory) in [(0, 1 << 19), (1, 1 << 18)] {
+            asked.vms[vm].memory = Memory(memory);
+        }
+        (asked.hosts[0].cpu_allocated, asked.hosts[0].memory_allocated) = (Cpu(700), Memory(3 << 18));
+        (asked.hosts[1].cpu_allocated, asked.hosts[1].memory_allocated) = (Cpu(300), Memory(1 << 19));
+        (asked.hosts[1].closed, asked.hosts[1].total) = (true, (Cpu(900), Memory(3 << 20)));
+        let mut all = demands(&asked);
+        for (demand, deviation) in all.vms.iter_mut().zip([80.0, 60.0]) {
+            (demand.cpu_deviation, demand.sketch) = (deviation, Sketch::common(0.5 * deviation));
+        }
+        (all.hosts[0].usage.cpu, all.hosts[1].usage.cpu) = (750.0, 350.0);
+        all.hosts[0].spread = Spread { together: Sketch::common(60.0), alone: 6400.0 };
+        all.hosts[1].spread = Spread { together: Sketch::common(30.0), alone: 2500.0 };
+        let mut overfull = 0;
+        for (risk, overload, weight_memory) in [(0.0, 1.0, 0.0), (0.5, 1.0, 1.0), (0.0, 0.01, 1.0), (0.5, 0.01, 2.0)] {
+            let policy = Policy { weight_memory, ..by_cpu(risk, overload) };
+            let space = Space::new(&asked, &all, &policy);
+            let load = Load::with_costs(&space, twice());
+            for host in [0, 1] {
+                for (leaves, comes) in
+                    [(None, None), (None, Some(0)), (Some(1), None), (Some(1), Some(0)), (Some(0), Some(1))]
+                {
+                    let mut after = load.clone();
+                    leaves.iter().for_each(|&request| after.remove(host, &space.share(request, host)));
+                    comes.iter().for_each(|&request| after.add(host, &space.share(request, host)));
+                    let amount = |request: usize| space.amount_of(request);
+                    let found = load.badness_changed(&space, host, leaves.map(amount), comes.map(amount));
+                    near(found, after.badness(host));
+                    overfull += usize::from(after.is_overfull(host));
+                }
+            }
+        }
+        assert!((20..40).contains(&overfull), "{overfull}");
+    }
 }

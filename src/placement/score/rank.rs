@@ -523,4 +523,32 @@ mod tests {
         cache.get(KEPT + 1, 0, 2, || 1.0);
         assert_eq!(cache.get(1, 0, 2, || 9.0), 9.0);
     }
+
+    #[test]
+    fn datastores_and_networks_are_ranked_by_what_they_state() {
+        use crate::model::snapshot::AutoNic;
+        use crate::placement::testing::{ask, cloud, datastore, vnet};
+        let mut asked = cloud(&[8]);
+        asked.datastores = vec![datastore(3, 1), datastore(4, 1)];
+        asked.vnets = vec![vnet(5, 1), vnet(6, 1), vnet(7, 1)];
+        for (index, value) in ["5", "7"].into_iter().enumerate() {
+            asked.datastores[index].attributes.push(Section::Template, "WEIGHT", value);
+            asked.vnets[index + 1].attributes.push(Section::Template, "WEIGHT", value);
+        }
+        let request = ask(&mut asked, 1, &[0]);
+        ask(&mut asked, 1, &[0]);
+        asked.vms[request].datastore_rank = "2 * WEIGHT".to_owned();
+        let nic = |id: i32, rank: &str| AutoNic { id: NicId(id), rank: rank.to_owned(), assigned: false };
+        asked.vms[request].auto_nics = vec![nic(0, ""), nic(2, "-WEIGHT")];
+        let ranks = Ranks::new(&asked, &Policy::default(), &mut Vec::new());
+        let of = |text: &str| [0, 1].map(|index: usize| ranks.of_datastore(text, &asked.datastores[index]));
+        // once more, as it is known then
+        assert_eq!([of("2 * WEIGHT"), of("2 * WEIGHT")], [[10.0, 14.0]; 2]);
+        assert_eq!((of(""), of("(")), ([0.0; 2], [0.0; 2]));
+        assert_eq!([0, 1, 2].map(|nic| ranks.of_nic(request, NicId(nic)).is_some()), [false, false, true]);
+        assert_eq!((ranks.of_nic(1, NicId(2)), ranks.of_nic(9, NicId(2))), (None, None));
+        let rank = ranks.of_nic(request, NicId(2)).unwrap();
+        assert_eq!(ranks.of_vnets(rank, &asked.vnets)[..], [0.0, -5.0, -7.0]);
+        assert_eq!(ranks.of_vnets(rank, &[])[..], [0.0, -5.0, -7.0], "what is known is not worked out again");
+    }
 }

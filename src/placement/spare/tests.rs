@@ -265,3 +265,46 @@ fn domains_are_told_by_their_value_and_hosts_without_one_by_themselves() {
     assert_eq!(told[1], (Subject::Request, lacks("RACK b").replace("of 2", "of 1")));
     assert_eq!(told[2], (Subject::Host(HostId(3)), lacks("host 3")));
 }
+
+#[test]
+fn a_vm_is_where_it_says_it_is_else_on_the_first_host_that_lists_it() {
+    let told = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = cloud(&[4, 4, 4]);
+        run(&mut snapshot, 3, 0, &[0, 1, 2]);
+        snapshot.hosts[2].cpu = Cpu(100);
+        snapshot.hosts[1].cpu = Cpu(100);
+        change(&mut snapshot);
+        lacking(&snapshot, &[], false)
+    };
+    assert_eq!(told(&|_| ()), [(0, 1, 1)]);
+    // another host lists it too
+    assert_eq!(told(&|snapshot| snapshot.hosts[1].vms.push(VmId(0))), [(0, 1, 1)]);
+    let elsewhere = |state: VmState, host: Option<i32>| {
+        told(&move |snapshot: &mut Snapshot| {
+            (snapshot.vms[0].state, snapshot.vms[0].host) = (state, host.map(HostId));
+            snapshot.hosts[0].vms.clear();
+            snapshot.hosts[1].vms = vec![VmId(0)];
+            snapshot.hosts[2].vms = vec![VmId(0)];
+            snapshot.hosts[0].cpu_allocated = Cpu(200);
+        })
+    };
+    assert_eq!(elsewhere(VmState::Active, Some(2)), [(2, 1, 1)]);
+    assert_eq!(elsewhere(VmState::Active, Some(9)), [(1, 1, 1)], "the request does not hold that host");
+    assert_eq!(elsewhere(VmState::Other, Some(2)), [(1, 1, 1)]);
+    assert_eq!(elsewhere(VmState::Active, None), [(1, 1, 1)]);
+}
+
+#[test]
+fn those_that_nobody_knows_are_no_less_than_nothing() {
+    let mut snapshot = cloud(&[8, 1]);
+    run(&mut snapshot, 6, 0, &[]);
+    snapshot.hosts[0].vms.push(VmId(70));
+    // less is allocated than the known one asks for
+    (snapshot.hosts[0].cpu_allocated, snapshot.hosts[0].memory_allocated) = (Cpu(200), Memory(100));
+    snapshot.hosts[1].memory = Memory(0);
+    let spare = SpareRoom::new(&snapshot, &policy(Spare::Host)).unwrap();
+    let found = spare.shortfalls(|_| None, false);
+    // the unknown one asks for nothing, and finds a place
+    assert_eq!(found.iter().map(|one| (one.hosts[0].0, one.vms, one.of)).collect::<Vec<_>>(), [(0, 1, 2)]);
+    assert_eq!((found[0].cpu, found[0].memory), (Cpu(600), Memory(1024)));
+}

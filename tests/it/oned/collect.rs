@@ -306,9 +306,10 @@ fn a_collector_that_is_killed_at_any_moment_loses_nothing() {
     assert!(of("cut.db") == of("whole.db"), "the same samples, counters and estimates");
 }
 
-/// How many connections collectors have.
-fn connections(client: &mut ::postgres::Client) -> usize {
-    client.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'oneaio'", &[]).unwrap().len()
+/// The server's processes for the connections of collectors.
+fn connections(client: &mut ::postgres::Client) -> Vec<i32> {
+    let rows = client.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'oneaio'", &[]).unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 #[test]
@@ -322,24 +323,30 @@ fn a_database_that_goes_away_at_any_moment_loses_nothing() {
         // its connections end, or the whole server does without a word
         let dies = index % 5 == 3;
         let act = Box::new(move || {
-            if dies {
-                return kill(i32::try_from(process).unwrap());
-            }
-            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oneaio'";
             let mut client = ::postgres::Client::connect(&there, ::postgres::NoTls).unwrap();
             // on a busy machine its connection may not be there yet, and takes its time to end
-            eventually("a connection ends", || !client.query(end, &[]).unwrap().is_empty());
-            eventually("it has ended", || connections(&mut client) == 0);
+            let mut ends = Vec::new();
+            eventually("a connection is there", || {
+                ends = connections(&mut client);
+                !ends.is_empty()
+            });
+            if dies {
+                kill(i32::try_from(process).unwrap());
+            } else {
+                ends.iter().for_each(|pid| drop(client.query("SELECT pg_terminate_backend($1)", &[pid]).unwrap()));
+            }
+            eventually("it has ended", || !ends.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()));
         });
         cloud.lock().unwrap().cut = Some((method.to_owned(), part, act));
         let output = start(folder.path(), address, &store).wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{index}, at {part} of {method}: {said}");
         if dies {
             server = server.revive();
         }
         // its lease is still there, as that of a process which was cut off; the next need not wait
         let mut client = ::postgres::Client::connect(&store, ::postgres::NoTls).unwrap();
-        eventually("nothing of it is left", || connections(&mut client) == 0);
+        eventually("nothing of it is left", || connections(&mut client).is_empty());
         client.simple_query("DELETE FROM oneaio.leases").unwrap();
     }
     let last = start(folder.path(), address, &server.address()).wait_with_output().unwrap();

@@ -106,18 +106,21 @@ fn whole_cores_are_dedicated_and_threads_share() {
     let mut used = node(0, 2, 100);
     (used.cores[0].clean, used.cores[0].free) = (false, 1);
     let of = |pin_policy: PinPolicy, cpus: u32| topology(pin_policy, &[(cpus, 10)]);
-    assert!(fit(&[used.clone()], &[of(PinPolicy::Core, 1)]));
-    assert!(!fit(&[used.clone()], &[of(PinPolicy::Core, 2)]));
-    assert!(fit(&[used.clone()], &[of(PinPolicy::Thread, 3)]));
-    assert!(!fit(&[used.clone()], &[of(PinPolicy::Thread, 4)]));
-    assert!(fit(&[used.clone()], &[of(PinPolicy::Thread, 1), of(PinPolicy::Core, 1)]), "threads of the used core");
-    assert!(!fit(&[used.clone()], &[of(PinPolicy::Thread, 2), of(PinPolicy::Core, 1)]));
+    assert!(fit(std::slice::from_ref(&used), &[of(PinPolicy::Core, 1)]));
+    assert!(!fit(std::slice::from_ref(&used), &[of(PinPolicy::Core, 2)]));
+    assert!(fit(std::slice::from_ref(&used), &[of(PinPolicy::Thread, 3)]));
+    assert!(!fit(std::slice::from_ref(&used), &[of(PinPolicy::Thread, 4)]));
+    assert!(
+        fit(std::slice::from_ref(&used), &[of(PinPolicy::Thread, 1), of(PinPolicy::Core, 1)]),
+        "threads of the used core"
+    );
+    assert!(!fit(std::slice::from_ref(&used), &[of(PinPolicy::Thread, 2), of(PinPolicy::Core, 1)]));
     assert!(!fit(&[used], &[of(PinPolicy::Core, 1), of(PinPolicy::Thread, 2)]), "a dedicated core is whole");
     let clean = node(0, 2, 100);
-    assert!(fit(&[clean.clone()], &[of(PinPolicy::Shared, 4)]));
-    assert!(!fit(&[clean.clone()], &[of(PinPolicy::Shared, 5)]));
-    assert!(fit(&[clean.clone()], &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 1)]));
-    assert!(!fit(&[clean.clone()], &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 2)]));
+    assert!(fit(std::slice::from_ref(&clean), &[of(PinPolicy::Shared, 4)]));
+    assert!(!fit(std::slice::from_ref(&clean), &[of(PinPolicy::Shared, 5)]));
+    assert!(fit(std::slice::from_ref(&clean), &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 1)]));
+    assert!(!fit(std::slice::from_ref(&clean), &[of(PinPolicy::Shared, 3), of(PinPolicy::Shared, 2)]));
     assert!(!fit(&[clean], &[of(PinPolicy::Shared, 3), of(PinPolicy::Core, 1)]));
 }
 
@@ -133,8 +136,8 @@ fn wished_threads_are_a_power_of_two_that_a_core_has_and_that_divides_the_cpus()
     // by two, a core with one left gives none
     let mut used = node(0, 2, 100);
     used.cores[0].free = 1;
-    assert!(fit(&[used.clone()], &[of(1, 3)]));
-    assert!(fit(&[used.clone()], &[of(2, 2)]));
+    assert!(fit(std::slice::from_ref(&used), &[of(1, 3)]));
+    assert!(fit(std::slice::from_ref(&used), &[of(2, 2)]));
     assert!(!fit(&[used], &[of(2, 4)]));
     // every virtual node is served by the same
     let uneven = Topology { threads: 2, ..topology(PinPolicy::Thread, &[(2, 10), (1, 10)]) };
@@ -167,9 +170,9 @@ fn who_is_not_pinned_goes_whole_to_its_node_or_to_the_one_with_most_pages() {
         |id: i32, pages: i64, memory: i64| NumaNode { hugepages: vec![(Memory(50), pages)], ..node(id, 1, memory) };
     let loose = Topology { hugepage: Memory(50), ..topology(PinPolicy::None, &[(1, 10)]) };
     // of 100 KiB each takes two pages
-    assert!(fit(&[paged(0, 1, 500), paged(1, 2, 500)], &[loose.clone()]));
-    assert!(!fit(&[paged(0, 1, 500), paged(1, 1, 500)], &[loose.clone()]));
-    assert!(!fit(&[paged(0, 2, 99)], &[loose.clone()]));
+    assert!(fit(&[paged(0, 1, 500), paged(1, 2, 500)], std::slice::from_ref(&loose)));
+    assert!(!fit(&[paged(0, 1, 500), paged(1, 1, 500)], std::slice::from_ref(&loose)));
+    assert!(!fit(&[paged(0, 2, 99)], std::slice::from_ref(&loose)));
     assert!(fit(&[paged(0, 2, 100), paged(1, 2, 100)], &[loose.clone(), loose.clone()]));
     assert!(!fit(&[paged(0, 3, 500)], &[loose.clone(), loose.clone()]));
     let bound = |id: i32| Topology { node_affinity: Some(id), ..topology(PinPolicy::None, &[(9, 10)]) };

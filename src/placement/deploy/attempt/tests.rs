@@ -182,3 +182,52 @@ fn what_placing_all_once_took_is_known_afterwards() {
         assert_eq!(context.work.pass(), 0);
     });
 }
+
+#[test]
+fn special_are_those_whose_needs_only_few_hosts_meet() {
+    use crate::model::snapshot::RolePolicy;
+    use crate::model::topology::{PciRequest, PinPolicy, Topology};
+    use crate::model::units::Memory;
+    use crate::model::wish::{Spread, Wishes};
+    use crate::placement::testing::run;
+    let mut asked = asked(&[8, 8], &[(1, 1, &[0, 1][..]); 6]);
+    asked.vms[1].pci = vec![PciRequest::Unmatchable];
+    let (pin_policy, threads, hugepage, nodes) = (PinPolicy::None, 0, Memory(0), Vec::new());
+    asked.vms[2].topology = Some(Topology { pin_policy, threads, hugepage, node_affinity: None, nodes });
+    bind(&mut asked, &[3]);
+    asked.groups[0].roles[0].policy = RolePolicy::AntiAffined;
+    for (vm, soft) in [(4, false), (5, true)] {
+        bind(&mut asked, &[vm]);
+        let role = &mut asked.groups.last_mut().unwrap().roles[0];
+        role.policy = RolePolicy::None;
+        role.wishes = Wishes { spread: Some(Spread { by: "HOST".to_owned(), skew: 1, soft }), ..Wishes::default() };
+    }
+    let moves = run(&mut asked, 1, 0, &[1]);
+    asked.vms[moves].resched = true;
+    placing(&asked, &Policy::default(), |context, _| {
+        let special: Vec<usize> = (0..7).filter(|&request| is_special(context, request)).collect();
+        assert_eq!(special, [1, 2, 3, 4, 6]);
+    });
+}
+
+#[test]
+fn who_waits_is_told_in_the_order_of_vms_with_all_that_cannot_be_judged() {
+    let mut asked = asked(&[4], &[(1, 3, &[0]), (1, 2, &[0]), (1, 9, &[0]), (1, 1, &[0]), (1, 2, &[0])]);
+    asked.set_aside = vec![(asked.vms[3].id, "is odd".to_owned())];
+    asked.candidates.remove(3);
+    placing(&asked, &Policy::default(), |context, units| {
+        let finished = |hopeless: &[usize]| {
+            let attempt = Attempt::new(context, units, hopeless, (Order::Given, Preference::Spread));
+            let draft = attempt.finish(units, hopeless, &[]);
+            let told: Vec<(i32, bool)> = draft.refusals.iter().map(|one| (one.vm.0, one.lack.is_some())).collect();
+            assert_eq!(draft.refusals.iter().find(|one| one.vm.0 == 3).map(|one| one.text.as_str()), Some("is odd"));
+            let seats: Vec<bool> = draft.seats.iter().map(Option::is_some).collect();
+            (told, seats, draft.order, draft.hopeful)
+        };
+        let waits = vec![(1, true), (2, true), (3, false), (4, true)];
+        let seats = vec![true, false, false, false];
+        assert_eq!(finished(&[2]), (waits.clone(), seats.clone(), vec![vec![0]], true));
+        // those without hope alone wait for nothing
+        assert_eq!(finished(&[1, 2, 3]), (waits, seats, vec![vec![0]], false));
+    });
+}

@@ -144,3 +144,86 @@ fn who_is_displaced_waits_once_however_its_vms_stand_on_the_host() {
         assert_eq!(units[unit(urgent)].host(&ledger), Some(0));
     });
 }
+
+/// VMs of one owner of so many cores, with their hosts and priorities.
+fn urgent(hosts: &[i64], vms: &[(i64, &[u32], u32)]) -> Snapshot {
+    let mut asked = cloud(hosts);
+    for (cores, hosts, priority) in vms {
+        let request = ask(&mut asked, *cores, hosts);
+        (asked.vms[request].identity.owner, asked.vms[request].priority) = (Some(5), *priority);
+    }
+    asked
+}
+
+/// What becomes of those that wait, and where all are then.
+fn becomes(asked: &Snapshot, at: &[(usize, usize)], waits: &[usize]) -> (bool, Vec<usize>, Vec<Option<usize>>) {
+    placing(asked, &Policy::default(), |context, units| {
+        let (mut ledger, mut waiting) = (booked(context, units, at), waits.to_vec());
+        let changed = prefer(units, &mut waiting, &mut ledger, Preference::Spread);
+        (changed, waiting, hosts(units, &ledger))
+    })
+}
+
+#[test]
+fn of_those_that_wait_the_most_urgent_goes_first() {
+    let asked = urgent(&[2], &[(2, &[0], 0), (2, &[0], 1), (2, &[0], 2)]);
+    let expected = (true, vec![0, 1], vec![None, None, Some(0)]);
+    assert_eq!(becomes(&asked, &[(0, 0)], &[1, 2]), expected);
+    assert_eq!(becomes(&asked, &[(0, 0)], &[2, 1]), expected);
+    // each takes the place of one that comes after it
+    let asked = urgent(&[2, 2], &[(2, &[0], 0), (2, &[1], 1), (2, &[0, 1], 1), (2, &[1], 2)]);
+    assert_eq!(becomes(&asked, &[(0, 0), (1, 1)], &[2, 3]), (true, vec![0, 1], vec![None, None, Some(0), Some(1)]));
+}
+
+#[test]
+fn who_is_sent_away_may_send_others_away_in_turn() {
+    let asked = urgent(&[2, 2], &[(2, &[0, 1], 1), (2, &[1], 0), (2, &[0], 2)]);
+    let expected = (true, vec![1], vec![Some(1), None, Some(0)]);
+    assert_eq!(becomes(&asked, &[(0, 0), (1, 1)], &[2]), expected);
+}
+
+#[test]
+fn the_least_urgent_goes_away_and_of_those_the_largest() {
+    let asked = urgent(&[4], &[(1, &[0], 1), (1, &[0], 0), (2, &[0], 0), (2, &[0], 5)]);
+    let at = [(0, 0), (1, 0), (2, 0)];
+    assert_eq!(becomes(&asked, &at, &[3]), (true, vec![2], vec![Some(0), Some(0), None, Some(0)]));
+    // the large one is more urgent: both small ones have to go
+    let asked = urgent(&[4], &[(1, &[0], 0), (1, &[0], 0), (2, &[0], 1), (2, &[0], 5)]);
+    assert_eq!(becomes(&asked, &at, &[3]), (true, vec![0, 1], vec![None, None, Some(0), Some(0)]));
+    // no more than have to
+    let asked = urgent(&[4], &[(2, &[0], 0), (1, &[0], 0), (1, &[0], 0), (1, &[0], 5)]);
+    assert_eq!(becomes(&asked, &at, &[3]), (true, vec![0], vec![None, Some(0), Some(0), Some(0)]));
+    // and nobody where that would not be enough
+    let asked = urgent(&[4], &[(2, &[0], 0), (2, &[0], 9), (1, &[0], 0), (3, &[0], 5)]);
+    assert_eq!(becomes(&asked, &at[..2], &[3]), (false, vec![3], vec![Some(0), Some(0), None, None]));
+}
+
+#[test]
+fn who_finds_room_takes_it_and_sends_nobody_away() {
+    let asked = urgent(&[2, 2], &[(2, &[0], 0), (2, &[0, 1], 5)]);
+    assert_eq!(becomes(&asked, &[(0, 0)], &[1]), (true, vec![], vec![Some(0), Some(1)]));
+    // nobody waits, and nobody is in a hurry
+    assert_eq!(becomes(&asked, &[(0, 0)], &[]), (false, vec![], vec![Some(0), None]));
+    let calm = urgent(&[2, 2], &[(2, &[0], 0), (2, &[0, 1], 0)]);
+    assert_eq!(becomes(&calm, &[(0, 0)], &[1]), (false, vec![1], vec![Some(0), None]));
+}
+
+#[test]
+fn what_was_sent_away_may_leave_room_for_others_at_the_next_look() {
+    // VM 2 sends the large VM 0 away, and leaves a core that VM 1, which was looked at before, takes
+    let asked = urgent(&[4], &[(4, &[0], 1), (1, &[0], 1), (3, &[0], 2)]);
+    assert_eq!(becomes(&asked, &[(0, 0)], &[1, 2]), (true, vec![0], vec![None, Some(0), Some(0)]));
+    let asked = urgent(&[4], &[(4, &[0], 3), (1, &[0], 9), (3, &[0], 4)]);
+    assert_eq!(becomes(&asked, &[(0, 0)], &[1, 2]), (true, vec![0], vec![None, Some(0), Some(0)]));
+}
+
+#[test]
+fn a_set_of_several_owners_speaks_for_none_of_them() {
+    for (other, taken) in [(5, true), (6, false)] {
+        let mut asked = urgent(&[4], &[(4, &[0], 0), (2, &[0], 9), (2, &[0], 9)]);
+        asked.vms[2].identity.owner = Some(other);
+        bind(&mut asked, &[1, 2]);
+        let (changed, _, at) = becomes(&asked, &[(0, 0)], &[1]);
+        assert_eq!((changed, at), (taken, if taken { vec![None, Some(0)] } else { vec![Some(0), None] }), "{other}");
+    }
+}

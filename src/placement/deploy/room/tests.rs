@@ -223,3 +223,31 @@ fn who_needs_the_same_as_one_without_hope_is_not_searched_for_until_something_ch
         assert_eq!(hosts(units, &ledger), [Some(1), None, None, Some(0), Some(2)]);
     });
 }
+
+#[test]
+fn a_host_with_more_allocated_than_it_has_does_not_take_from_what_others_have() {
+    for memory in [false, true] {
+        let mut asked = cloud(&[2, 2, 2]);
+        let (victim, comes) = (ask(&mut asked, 2, &[0, 1]), ask(&mut asked, 2, &[0]));
+        if memory {
+            asked.hosts[2].memory_allocated.0 = 3 << 40;
+        } else {
+            asked.hosts[2].cpu_allocated.0 = 900;
+        }
+        let expected = (true, vec![Some(1), Some(0)], vec![(victim, comes)]);
+        assert_eq!(placed(&asked, &[(victim, 0)], comes), expected);
+    }
+}
+
+#[test]
+fn what_all_hosts_have_left_together_is_not_enough_to_search_for() {
+    let mut asked = cloud(&[2, 3]);
+    let (there, comes) = (ask(&mut asked, 2, &[0]), ask(&mut asked, 3, &[0, 1]));
+    asked.hosts[1].cpu_allocated.0 = 1;
+    placing(&asked, &Policy::default(), |context, units| {
+        let mut ledger = booked(context, units, &[(there, 0)]);
+        let before = context.work.done();
+        assert!(!search(units).place(comes, &mut ledger));
+        assert_eq!(context.work.done(), before, "nothing is looked at");
+    });
+}

@@ -299,3 +299,27 @@ fn rules_in_the_way_are_counted_the_most_frequent_first() {
         assert_eq!(by_rule(scene, looks[..1].iter()), "");
     });
 }
+
+#[test]
+fn the_worse_of_two_hosts_is_told_before_and_after() {
+    let mut asked = hosts(&[8, 8, 4]);
+    run(&mut asked, 2, 0, &[0, 1, 2]);
+    run(&mut asked, 1, 2, &[2]);
+    look(&asked, &demands(&asked), plain(), |scene| {
+        let explained = explained(scene, &Migrated::default(), VmId(0)).unwrap();
+        let gains: Vec<(f64, f64)> = explained
+            .hosts
+            .iter()
+            .map(|one| one.verdict.as_ref().map(|gain| (gain.before, gain.after)).unwrap())
+            .collect();
+        // a quarter, nothing and a quarter: a sixth is the mean
+        let near = |found: (f64, f64), expected: (f64, f64)| {
+            assert!(
+                (found.0 - expected.0).abs() < 1e-9 && (found.1 - expected.1).abs() < 1e-9,
+                "{found:?} {expected:?}"
+            );
+        };
+        near(gains[0], (1.0 / 6.0, 1.0 / 6.0));
+        near(gains[1], (1.0 / 12.0, 0.75 - 1.0 / 6.0));
+    });
+}

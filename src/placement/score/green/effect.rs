@@ -172,9 +172,9 @@ mod tests {
         look(&asked, &all, &[(9, 0), (0, 7)], 0.0, 0.0);
         // one that moves is taken from where it was
         asked.vms[2].host = Some(HostId(1));
+        all.hosts[1].usage.cpu = 400.0;
         look(&asked, &all, &[(2, 0)], day(50.0), 100.0 * day(50.0));
         asked.vms[2].resched = true;
-        all.hosts[1].usage.cpu = 400.0;
         look(&asked, &all, &[(2, 0)], day(50.0 - 150.0), 100.0 * day(50.0) - 200.0 * day(150.0));
         // a host without cores draws nothing
         asked.hosts[0].cpu = Cpu(0);
@@ -202,6 +202,7 @@ mod tests {
         for (hosts, by_share, by_energy) in [
             (&[&[curve][..], &[curve]][..], false, false),
             (&[&[curve], &[curve], &[steep]], false, true),
+            (&[&[curve], &[("POWER_CURVE", "150,250")]], false, false),
             (&[&[curve], &[curve, clean]], false, true),
             (&[&[curve], &[curve, half]], true, true),
             (&[&[curve, half]], false, false),
