@@ -1,23 +1,14 @@
 //! What is kept in a file comes back, and what is forgotten does not.
 
 use super::*;
-use crate::history::{
-    Absorbed, Batch, Claim, Collecting, Described, Kind, Known, LEASE, Learnt, Measuring, Placing, Sent, Training,
-};
+use crate::history::{Claim, Collecting, Described, Known, LEASE, Learnt, Placing, Sent, Training};
 use crate::model::demand::{Class, Usage};
-use crate::model::history::{Attempts, Estimate, Group, Placement, Usual};
+use crate::model::history::{Attempts, Estimate, Placement, Usual};
 use crate::model::ids::HostId;
-use crate::model::measure::{Company, HostMeasure, Pressure};
-use crate::model::sample::{Counters, HostSample, VmIdentity, VmSample};
 use crate::model::sketch::Sketch;
 
 fn store() -> SqliteStore {
     SqliteStore::open(Path::new(":memory:"), Duration::from_secs(1)).unwrap()
-}
-
-fn sample(vm: i32, at: i64) -> VmSample {
-    let usage = Usage { cpu: 1.5, memory: 2.5, disk_io: Some(3.5), net_io: None };
-    VmSample { vm: VmId(vm), at, usage }
 }
 
 /// What was learnt of a VM; each number is another one.
@@ -36,80 +27,6 @@ fn learnt(state: &[u8], class: Option<Class>) -> Learnt {
         last_at: 1234,
     };
     Learnt { estimate, vectors: vec![("kmeans".to_owned(), vec![0.5, 1.0])], state: state.to_vec() }
-}
-
-#[test]
-fn each_sample_counts_once_and_is_learnt_with_the_state_before() {
-    let mut store = store();
-    let mut told = Vec::new();
-    let mut absorb = |samples: &[VmSample]| {
-        let batch = Batch { samples, ..Batch::default() };
-        store.absorb(&batch, &mut |vm, state, fresh| {
-            told.push((vm.0, state.map(<[u8]>::to_vec), fresh.iter().map(|one| one.at).collect::<Vec<_>>()));
-            learnt(&[vm.0 as u8, fresh.len() as u8], None)
-        })
-    };
-    let absorbed = |new_samples, vms| Ok(Absorbed { new_samples, vms });
-    assert_eq!(absorb(&[sample(2, 30), sample(1, 20), sample(2, 10), sample(2, 30)]), absorbed(3, 2));
-    assert_eq!(absorb(&[sample(2, 30), sample(2, 40)]), absorbed(1, 1));
-    assert_eq!(absorb(&[sample(2, 40)]), absorbed(0, 0));
-    assert_eq!(told, [(1, None, vec![20]), (2, None, vec![10, 30]), (2, Some(vec![2, 2]), vec![40])]);
-    assert_eq!(store.samples(VmId(2)), Ok(vec![sample(2, 10), sample(2, 30), sample(2, 40)]));
-    assert_eq!(store.known(), Ok(vec![VmId(1), VmId(2)]));
-    // a number that is missing is no amount
-    store.connection.execute("INSERT INTO samples VALUES (9, 5, NULL, NULL, NULL, 2.0)", []).unwrap();
-    let odd = store.samples(VmId(9)).unwrap()[0].usage;
-    assert!(odd.cpu.is_nan() && odd.memory.is_nan() && odd.disk_io.is_none() && odd.net_io == Some(2.0), "{odd:?}");
-}
-
-#[test]
-fn estimates_come_back_number_by_number() {
-    let mut store = store();
-    let class = Some(Class { number: 3, confidence: 0.625 });
-    let all = [(VmId(1), learnt(&[7], class)), (VmId(2), Learnt { vectors: vec![], ..learnt(&[8], None) })];
-    store.revise(&all).unwrap();
-    let estimates = |index: usize| all[index].1.estimate;
-    assert_eq!(
-        store.estimates(&[VmId(2), VmId(5), VmId(1)]),
-        Ok(vec![(VmId(2), estimates(1)), (VmId(1), estimates(0))])
-    );
-    assert_eq!(store.states(&[VmId(1), VmId(5)]), Ok(vec![(VmId(1), estimates(0), vec![7])]));
-    assert_eq!(store.vectors(&[VmId(1), VmId(2)]), Ok(vec![(VmId(1), all[0].1.vectors.clone())]));
-    store.revise(&[(VmId(1), learnt(&[9], None))]).unwrap();
-    assert_eq!(store.states(&[VmId(1)]), Ok(vec![(VmId(1), learnt(&[9], None).estimate, vec![9])]));
-    assert_eq!(store.known(), Ok(vec![VmId(1), VmId(2)]));
-}
-
-#[test]
-fn the_newest_counters_and_identities_are_kept_by_kind_and_id() {
-    let mut store = store();
-    let one =
-        |id: i32, at: i64| Counters { id, at, cpu: Some(1.0), memory: Some(2.0), disk: Some(at as f64), net: None };
-    let named = |name: &str| VmIdentity { name: name.to_owned(), cpu: 100, ..VmIdentity::default() };
-    let mut keep = |counters: &[(Kind, Counters)], identities: &[(VmId, VmIdentity)]| {
-        let batch = Batch { counters, identities, ..Batch::default() };
-        store.absorb(&batch, &mut |_, _, _| learnt(&[], None)).unwrap();
-    };
-    keep(&[(Kind::Vm, one(5, 20)), (Kind::Vm, one(3, 9)), (Kind::Host, one(5, 7))], &[(VmId(5), named("a"))]);
-    keep(&[(Kind::Vm, one(5, 19)), (Kind::Vm, one(3, 10))], &[(VmId(5), named("b")), (VmId(4), named("c"))]);
-    assert_eq!(store.counters(Kind::Vm), Ok(vec![one(3, 10), one(5, 20)]));
-    assert_eq!((store.counters(Kind::Host), store.counters(Kind::Told)), (Ok(vec![one(5, 7)]), Ok(vec![])));
-    let (b, c) = ((VmId(5), named("b")), (VmId(4), named("c")));
-    assert_eq!(store.identities(None), Ok(vec![c.clone(), b.clone()]));
-    assert_eq!(store.identities(Some(&[VmId(5), VmId(6)])), Ok(vec![b]));
-    store.connection.execute("UPDATE identities SET identity = '{' WHERE vm = 5", []).unwrap();
-    assert_eq!(store.identities(None), Ok(vec![c]), "what is damaged is passed over");
-}
-
-#[test]
-fn relatives_are_all_sizes_and_the_groups_that_are_asked_for() {
-    let mut store = store();
-    let group = |key: &str, vms: i64| (key.to_owned(), Group { vms, shrink: 0.5, ..Group::default() });
-    store.relate(&[group("size:1/1", 2), group("everyone", 9), group("size:2/2", 5), group("image:3", 4)]).unwrap();
-    let asked = ["image:3", "size:1/1", "image:4"].map(str::to_owned);
-    assert_eq!(store.relatives(&asked), Ok(vec![group("size:2/2", 5), group("size:1/1", 2), group("image:3", 4)]));
-    store.relate(&[group("everyone", 3)]).unwrap();
-    assert_eq!(store.relatives(&["everyone".to_owned(), "image:3".to_owned()]), Ok(vec![group("everyone", 3)]));
 }
 
 #[test]
@@ -162,72 +79,6 @@ fn the_newest_carbon_of_a_zone_counts_while_it_is_young() {
     store.connection.execute("DROP TABLE carbon", []).unwrap();
     assert_eq!(carbon(&mut store, 200, 100), Vec::<String>::new());
     assert_eq!(store.status().unwrap().carbon, []);
-}
-
-#[test]
-fn what_others_measured_comes_back_by_host_and_moment() {
-    let mut store = store();
-    let measure = |host: i32, at: i64, pressure: Option<f64>, waiting: Option<f64>| HostMeasure {
-        host: HostId(host),
-        at,
-        cpu: Some(800.0),
-        busy: Some(0.5),
-        watts: Some(120.0),
-        pressure,
-        waiting,
-    };
-    let company = |vm: i32, day: i64| Company {
-        vm: VmId(vm),
-        host: HostId(9),
-        day,
-        steps: 96,
-        pressure: Some(0.25),
-        steal: None,
-    };
-    assert_eq!((store.measured(), store.companies(), store.pressures(0)), (Ok(vec![]), Ok(vec![]), Ok(vec![])));
-    let hosts = [
-        measure(7, 20, Some(0.5), None),
-        measure(7, 10, Some(0.25), Some(2.0)),
-        measure(3, 10, None, None),
-        measure(3, 20, None, Some(4.0)),
-    ];
-    store.keep_measures(&hosts, &[company(2, 0), company(1, 86_400), company(1, 0)]).unwrap();
-    assert_eq!(store.measured(), Ok(vec![HostId(3), HostId(7)]));
-    assert_eq!(store.measures(HostId(7)), Ok(vec![hosts[1], hosts[0]]));
-    assert_eq!(store.companies(), Ok(vec![company(1, 0), company(1, 86_400), company(2, 0)]));
-    let pressure = |host: i32, pressure, waiting| Pressure { host: HostId(host), pressure, waiting, last_at: 20 };
-    assert_eq!(store.pressures(9), Ok(vec![pressure(3, None, Some(4.0)), pressure(7, Some(0.375), Some(2.0))]));
-    assert_eq!(store.pressures(10), Ok(vec![pressure(3, None, Some(4.0)), pressure(7, Some(0.5), None)]));
-    // what is known gets the new value
-    store.keep_measures(&[measure(7, 20, None, None)], &[]).unwrap();
-    assert_eq!(store.measures(HostId(7)).unwrap()[1].pressure, None);
-    store.prune(86_400).unwrap();
-    assert_eq!((store.measured(), store.companies()), (Ok(vec![]), Ok(vec![company(1, 86_400)])));
-    store.connection.execute_batch("DROP TABLE host_measures; DROP TABLE companies;").unwrap();
-    assert_eq!((store.measured(), store.companies(), store.pressures(0)), (Ok(vec![]), Ok(vec![]), Ok(vec![])));
-}
-
-#[test]
-fn a_status_counts_what_is_there_and_pruning_leaves_estimates() {
-    let mut store = store();
-    let usage = Usage { cpu: 1.0, ..Usage::default() };
-    let hosts = [10, 20].map(|at| HostSample { host: HostId(1), at, usage });
-    let samples = [sample(1, 0), sample(1, 3600), sample(1, 7201), sample(2, 50_000)];
-    let batch = Batch { samples: &samples, hosts: &hosts, ..Batch::default() };
-    store.absorb(&batch, &mut |_, _, _| learnt(&[1], None)).unwrap();
-    store.absorb(&batch, &mut |_, _, _| learnt(&[1], None)).unwrap();
-    store.keep_carbon("z", &[(100, 5.0), (300, 5.0)]).unwrap();
-    let status = store.status().unwrap();
-    assert_eq!((status.samples, status.vms, status.estimates, status.host_samples), (4, 2, 2, 2));
-    // a step of an hour is none, one of a second more is
-    assert_eq!((status.gaps, status.span, status.remarks), (1, Some((0, 50_000)), vec![]));
-    assert_eq!((status.carbon, status.engine.starts_with("SQLite 3.")), (vec![("z".to_owned(), 300)], true));
-    assert!(status.bytes > 0 && status.bytes % 512 == 0, "{}", status.bytes);
-    assert_eq!(store.prune(3600), Ok(1));
-    assert_eq!(store.samples(VmId(1)).unwrap()[0].at, 3600);
-    let status = store.status().unwrap();
-    assert_eq!((status.samples, status.host_samples, status.estimates), (3, 0, 2));
-    assert_eq!(self::store().status().unwrap().span, None);
 }
 
 #[test]
