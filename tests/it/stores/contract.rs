@@ -353,7 +353,9 @@ fn what_the_server_ends_for_somebody_else_is_begun_anew() {
         let batch = Batch { samples, hosts: &hosts, ..Batch::default() };
         learn::absorb(store, &batch).unwrap().new_samples
     };
-    assert_eq!(batch(&[sample(7, 60, 1.0), sample(7, 120, 1.0), sample(7, 180, 1.0)], &mut store), 3);
+    // two of one day, one of the next
+    let next = 86_400;
+    assert_eq!(batch(&[sample(7, 60, 1.0), sample(7, 120, 1.0), sample(7, next, 1.0)], &mut store), 3);
     // who waited is ended after this, once for each table that somebody wants
     server.client().batch_execute("ALTER ROLE oneaio SET deadlock_timeout = '3s'").unwrap();
     let mut store = TimescaleStore::connect(&server.address(), PATIENCE).unwrap();
@@ -361,9 +363,11 @@ fn what_the_server_ends_for_somebody_else_is_begun_anew() {
         let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         server.client().query_one(sql, &[]).unwrap().get::<_, i64>(0)
     };
-    assert_eq!(in_the_way(&server, || store.prune(150).unwrap()), 2);
-    assert_eq!(in_the_way(&server, || batch(&[sample(7, 240, 1.0)], &mut store)), 1);
-    assert_eq!((store.status().unwrap().samples, deadlocks()), (2, 2));
+    assert_eq!(in_the_way(&server, || store.prune(next).unwrap()), 2);
+    assert_eq!(in_the_way(&server, || batch(&[sample(7, next + 60, 1.0)], &mut store)), 1);
+    assert_eq!(store.status().unwrap().samples, 2);
+    // the workers of TimescaleDB may be in the way as well
+    assert!(deadlocks() >= 2, "{}", deadlocks());
 }
 
 #[test]

@@ -220,9 +220,12 @@ fn a_status_counts_what_is_there() {
         assert_eq!((status.gaps, status.span, status.remarks), (1, Some((0, 50_000)), vec![]));
         assert_eq!(status.carbon, [("z é".to_owned(), 300)]);
         assert!(status.bytes > 0 && !status.engine.contains(" on "), "{} {}", status.bytes, status.engine);
-        let left = store.prune(3600).map(|gone| (gone, store.status().unwrap()));
-        let (gone, status) = left.unwrap();
-        assert_eq!((gone, status.samples, status.host_samples, status.estimates), (1, 3, 0, 2));
+        // TimescaleDB drops whole days
+        let dropped = usize::from(!status.engine.contains("TimescaleDB"));
+        let gone = store.prune(3600).unwrap();
+        let status = store.status().unwrap();
+        let left = 4 - dropped as i64;
+        assert_eq!((gone, status.samples, status.host_samples, status.estimates), (dropped, left, 0, 2));
     });
 }
 
@@ -252,8 +255,7 @@ fn questions_of_one_request_are_answered_from_one_state() {
     // nothing holds what is dropped next
     database.client().batch_execute("SET lock_timeout = 5000; DROP TABLE oneaio.attempts").unwrap();
     assert_eq!(store.attempts(&[VmId(1)]), Ok(vec![]));
-    let told = TimescaleStore::init(&database.address(), PATIENCE);
-    assert_eq!(told, Ok("plain tables: TimescaleDB is not installed in this database".to_owned()));
+    assert!(TimescaleStore::init(&database.address(), PATIENCE).is_ok());
 }
 
 #[test]
