@@ -92,12 +92,12 @@ fn latencies(service: &Service) {
     idle.print(&format!("a connection each, beside {IDLE} idle slow clients"));
     println!("\np99 over p50 of the core: {:.1}", each.at(0.99) / core.at(0.5));
     println!("p50 beside idle clients: {:+.1} %", 100.0 * (idle.at(0.5) / alone.at(0.5) - 1.0));
-    beside_the_seed(each.at(0.5));
+    beside_the_ai_orchestrator(each.at(0.5));
 }
 
 /// The ancestor classifies in Python (0.6 ms per VM, measured on its code) and asks its database
 /// twice per VM.
-fn beside_the_seed(ours: f64) {
+fn beside_the_ai_orchestrator(ours: f64) {
     let classification = 0.6 * f64::from(VMS);
     let Some(ancestor_path::Queries { as_made, indexed }) = ancestor_path::measure(VMS) else { return };
     println!("\n| the ancestor's path, {VMS} VMs | SQL ms | classification ms | times ours |\n|---|---:|---:|---:|");

@@ -271,6 +271,11 @@ mod tests {
         assert_eq!(said[0].0, 3);
         assert!(said[0].1.contains("has applied none of the last 3 answers"), "{}", said[0].1);
         assert_eq!(told(&request(&[0]), &knowing(&known), &nothing()).1, [], "one was applied");
+        // another trouble is no count of answers
+        let other = Trouble { count: 2, ..Trouble::new(Clock, NOW - 200) };
+        let dropped = UnderWay { dropped: Some(NOW - 50), ..nothing() };
+        let (texts, all) = told(&request(&[0]), &knowing(&[other]), &dropped);
+        assert_eq!((texts.len(), all.iter().map(|one| one.count).max()), (0, Some(1)), "{texts:?}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_of_the_seed_are_read() {
+    fn bodies_of_the_ai_orchestrator_are_read() {
         let asked = placement(br#"{"ID":1234,"HOST_IDS":[1,2,3]}"#).expect("reads");
         assert_eq!((asked.vm, asked.hosts.len()), (VmId(1234), 3));
         let body = br#"{"ID":1234,"HOST_IDS":[1,2,3]}"#;

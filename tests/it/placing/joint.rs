@@ -111,7 +111,7 @@ fn small_batches_get_the_optimum_within_all_capacities() {
 }
 
 #[test]
-fn more_time_is_never_worse_and_joint_never_worse_than_the_seeds_form() {
+fn more_time_is_never_worse_and_joint_never_worse_than_the_form_of_the_ai_orchestrator() {
     let mut random = Random::new(12);
     for _ in 0..12 {
         let (count, vms) = (3 + random.below(5), 10 + random.below(30));
@@ -172,7 +172,7 @@ fn a_wish_of_the_user_outweighs_all_balance() {
 }
 
 #[test]
-fn the_seeds_forms_choose_as_the_seed_does() {
+fn the_forms_of_the_ai_orchestrator_choose_as_it_does() {
     // used 4, 1 and 0 of 8 cores: the mean is 5/24; one core more is nearest to it on host 2
     let hosts = [host(1).cpu(800, 400), host(2).cpu(800, 100), host(3).cpu(800, 0)];
     let one = request(&hosts, &[vm(1, &[1, 2, 3])]);

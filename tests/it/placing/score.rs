@@ -42,7 +42,7 @@ fn told_to_believe_no_sample_allocation_decides() {
 }
 
 #[test]
-fn the_report_has_the_seeds_numbers() {
+fn the_report_has_the_numbers_of_the_ai_orchestrator() {
     // U = 0 on both, so mean = 0 and D = |1/8| + |1/16|, doubled without renewable energy;
     // afterwards the mean is half of that
     let decision = request(&[host(1), host(2)], &[vm(1, &[1])]).decide();

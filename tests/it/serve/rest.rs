@@ -9,7 +9,7 @@ use std::process::Command;
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 #[test]
-fn the_calls_of_the_seed_get_its_answers() {
+fn the_calls_of_the_ai_orchestrator_get_its_answers() {
     let folder = tempfile::tempdir().unwrap();
     let oned = ScriptedOned::start(&[
         ("one.hostpool.info", hosts(&[(1, 8, 8, "", &[]), (2, 8, 0, "", &[]), (3, 8, 4, "", &[])])),
@@ -39,6 +39,22 @@ fn the_calls_of_the_seed_get_its_answers() {
     // a VM that oned does not know yet is placed all the same, as AI-Orchestrator does
     let (status, answer) = service.post("/api/place", "{\"ID\":7,\"HOST_IDS\":[1,2,3]}");
     assert_eq!((status, answer["ID"].as_i64()), (200, Some(7)));
+}
+
+#[test]
+fn each_answer_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), None, &[]);
+    for (path, kind) in [
+        ("/api/classifier", "application/json"),
+        ("/nowhere", "application/json"),
+        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("/", "text/html; charset=utf-8"),
+    ] {
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        let answer = service.raw(asked.as_bytes()).to_lowercase();
+        assert!(answer.contains(&format!("\r\ncontent-type: {kind}\r\n")), "{path}: {answer:.300}");
+    }
 }
 
 #[test]
