@@ -333,6 +333,21 @@ mod tests {
     }
 
     #[test]
+    fn one_vm_that_failed_keeps_no_other_away() {
+        use crate::model::snapshot::{Candidates, Host};
+        let offers = |vm: usize| Candidates { vm, hosts: [0, 1].into(), datastores: [].into(), nics: Vec::new() };
+        let mut asked = Snapshot {
+            hosts: [3, 4].map(|id| Host::plain(HostId(id), Cpu(800), Memory(1))).into(),
+            vms: vec![vm(1, &[(3, 10, 99_900)]), vm(2, &[])],
+            candidates: vec![offers(0), offers(1)],
+            ..Snapshot::default()
+        };
+        let shunned = shun(&mut asked, &Recall { now: 7, ..Recall::default() }, &Policy::default());
+        let hosts: Vec<Vec<u32>> = asked.candidates.iter().map(|candidates| candidates.hosts.to_vec()).collect();
+        assert_eq!((hosts, shunned.failing.len()), (vec![vec![1], vec![0, 1]], 1));
+    }
+
+    #[test]
     fn a_failure_is_as_old_as_the_request_says() {
         let asked = |taken_at: i64, ended: i64| Snapshot {
             taken_at,

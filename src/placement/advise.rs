@@ -274,6 +274,13 @@ mod tests {
     }
 
     #[test]
+    fn amounts_are_added_by_resource() {
+        let mut sum = Amount { cpu: Cpu(1), memory: Memory(2) };
+        add(&mut sum, Amount { cpu: Cpu(10), memory: Memory(20) });
+        assert_eq!((sum.cpu, sum.memory), (Cpu(11), Memory(22)));
+    }
+
+    #[test]
     fn vms_that_ask_for_no_cpu_are_counted_by_memory() {
         let mut asked = cloud(&[8]);
         run(&mut asked, 0, 0, &[0]);

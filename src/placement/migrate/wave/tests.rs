@@ -174,3 +174,10 @@ fn a_vm_on_a_host_that_the_request_does_not_show_leaves_it_too() {
     let found = wave(&MigrationInput::new(&hidden, &cluster, &all), &plain(), &[HostId(9)], 1);
     assert_eq!(found.migrated.plan.actions.iter().map(|one| (one.vm.0, one.host.0)).collect::<Vec<_>>(), [(0, 0)]);
 }
+
+#[test]
+fn how_many_of_one_request_go_to_a_host_is_no_matter_of_migrations() {
+    let two = asked(&[8, 8], &[(1, 0), (1, 0)]);
+    let one_each = Policy { max_per_host: Some(1), ..plain() };
+    assert_eq!(waved(&two, &one_each, &[0], 1), (vec![0], vec![(0, 1), (1, 1)]));
+}
