@@ -240,8 +240,8 @@ pub fn spare_of_hosts(mut hosts: Vec<Host>, policy: &Policy) -> Option<SpareRoom
     spare::told(&snapshot, policy, &[], |_| None).map(|(room, _)| room)
 }
 
-/// Whom an earlier answer may still start is told no error: it may run by the time that oned reads it. Of who has
-/// failed to start it is known that the answer was carried out.
+/// A VM that an earlier answer may still start is told no error: it may run by the time that oned reads it. One that is
+/// held back because it failed to start is: that answer was carried out.
 fn withdraw(report: &mut Report, doubtful: &BTreeSet<VmId>, sets: &Sets) -> Vec<(VmId, String)> {
     let paused: HashSet<usize> =
         report.refusals.iter().filter(|one| one.brief == Brief::Paused).filter_map(|one| sets.of(one.vm)).collect();
@@ -304,6 +304,24 @@ mod tests {
         let text = "waits: an earlier answer may still start it; now it needs 2 cores";
         assert_eq!(told, [(VmId(2), text.to_owned())]);
         assert_eq!(report.refusals.iter().map(|one| one.vm.0).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_full_host_is_no_error_for_whom_a_long_plan_may_still_start() {
+        let mut asked = cloud(&[1]);
+        ask(&mut asked, 2, &[0]);
+        // three on one host, of which VMs 8 and 9 no longer wait; the time of three rounds is over
+        let placement = |vm: i32| Placement { vm: VmId(vm), host: HostId(0), at: 9_800_000 };
+        let recall = |placements| Recall { now: 10_000, moment: 10_000_000, placements, ..Recall::default() };
+        let told = |placed: &[i32]| {
+            let recall = recall(placed.iter().map(|vm| placement(*vm)).collect());
+            let report = place_snapshot(asked.clone(), &recall, &Policy::default()).planned.report;
+            (report.refusals.len(), report.later.into_iter().map(|(vm, text)| (vm.0, text)).collect::<Vec<_>>())
+        };
+        let text =
+            "waits: an earlier answer may still start it; now it needs 2 cores; its only candidate, host 0, has 1";
+        assert_eq!(told(&[0, 8, 9]), (0, vec![(0, text.to_owned())]));
+        assert_eq!(told(&[8, 9]), (1, vec![]));
     }
 
     #[test]

@@ -141,11 +141,8 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         let left = left.filter(|(placement, vm)| !was_tried(vm, placement.at, recall));
         left.map(|(placement, _)| (placement.vm, placement.host)).collect()
     };
-    let open = |answer: &Answer<'_>| -> Vec<(VmId, HostId)> {
-        left(answer).into_iter().filter(|(_, host)| snapshot.host_index(*host).is_some()).collect()
-    };
     let (mut vms, mut unshown) = (Vec::new(), Vec::new());
-    let (mut unfinished, mut doubtful) = (None, BTreeSet::new());
+    let (mut dropped, mut unfinished, mut doubtful) = (None, None, BTreeSet::new());
     for (place, answer) in (0..).zip(&answers) {
         let age = now - answer.at;
         let rounds = answer.rounds(executor);
@@ -155,25 +152,27 @@ pub fn under_way(snapshot: &Snapshot, recall: &Recall, executor: &Executor) -> U
         } else {
             answer.at > newest_shown && queued && age <= QUEUE
         };
-        if !in_motion && rounds > 1 && answer.shown && answer.at == newest_shown {
-            unfinished = Some((answer.at.div_euclid(1000), open(answer).len())).filter(|(_, vms)| *vms > 0);
-        }
-        if !answer.shown || rounds > 1 {
-            // also on a host that the request does not offer: it may be back by then
-            doubtful.extend(left(answer).iter().map(|(vm, _)| *vm));
-        }
+        let left = left(answer);
+        let (offered, away): (Vec<_>, Vec<_>) =
+            left.iter().copied().partition(|(_, host)| snapshot.host_index(*host).is_some());
+        // of the latest answer, which comes last
+        let is_whole = offered.len() == answer.placements.len();
+        dropped = (!answer.shown && !queued && is_whole).then_some(answer.at.div_euclid(1000));
         if in_motion {
-            let open = open(answer);
-            open.iter().for_each(|(vm, _)| _ = doubtful.remove(vm));
+            // a host that the request does not offer may be back by then
+            doubtful.extend(away.into_iter().map(|(vm, _)| vm));
+            vms.extend(offered);
             if !answer.shown {
-                unshown.extend(left(answer).into_iter().map(|(vm, host)| (vm, host, place)));
+                unshown.extend(left.into_iter().map(|(vm, host)| (vm, host, place)));
             }
-            vms.extend(open);
+        } else if !answer.shown || rounds > 1 {
+            doubtful.extend(left.into_iter().map(|(vm, _)| vm));
+            if answer.shown && answer.at == newest_shown {
+                unfinished = Some((answer.at.div_euclid(1000), offered.len())).filter(|(_, vms)| *vms > 0);
+            }
         }
     }
     vms.sort_unstable();
-    let last = answers.last().filter(|last| !last.shown && !queued && open(last).len() == last.placements.len());
-    let dropped = last.map(|last| last.at.div_euclid(1000));
     UnderWay { vms, unshown, pace: pace(&answers, newest_shown, queued, executor), dropped, unfinished, doubtful }
 }
 

@@ -1,9 +1,10 @@
 //! What is kept in a file comes back, and what is forgotten does not.
 
 use super::*;
+use crate::demand::memory::Memory;
+use crate::demand::mix;
 use crate::history::{Claim, Collecting, Described, Known, LEASE, Learnt, Placing, Sent, Training};
-use crate::model::demand::{Class, Usage};
-use crate::model::history::{Attempts, Estimate, Placement, Usual};
+use crate::model::history::{Attempts, Placement};
 use crate::model::ids::HostId;
 use crate::model::sketch::Sketch;
 
@@ -11,22 +12,9 @@ fn store() -> SqliteStore {
     SqliteStore::open(Path::new(":memory:"), Duration::from_secs(1)).unwrap()
 }
 
-/// What was learnt of a VM; each number is another one.
-fn learnt(state: &[u8], class: Option<Class>) -> Learnt {
-    let usage =
-        |base: f64| Usage { cpu: base, memory: base + 0.125, disk_io: Some(base + 0.25), net_io: Some(base + 0.5) };
-    let estimate = Estimate {
-        level: usage(1.0),
-        peak: Usage { net_io: None, ..usage(2.0) },
-        usual: Usual { level: usage(3.0), peak: usage(4.0) },
-        cpu_deviation: 5.0,
-        sketch: Sketch::common(6.0),
-        trust: 0.75,
-        class,
-        samples: 77,
-        last_at: 1234,
-    };
-    Learnt { estimate, vectors: vec![("kmeans".to_owned(), vec![0.5, 1.0])], state: state.to_vec() }
+fn learnt() -> Learnt {
+    let estimate = mix::unfitted(&Memory::new().traits());
+    Learnt { estimate, vectors: Vec::new(), state: vec![1] }
 }
 
 #[test]
@@ -212,7 +200,7 @@ fn older_files_are_read_as_they_are_and_migrated_when_they_are_written() {
         drop(read);
         let mut migrated = SqliteStore::open(&path, Duration::from_secs(1)).unwrap();
         assert_eq!((told(&mut migrated), migrated.version()), (expected, Ok(VERSION)), "{version}");
-        migrated.revise(&[(VmId(5), learnt(&[1], None))]).unwrap();
+        migrated.revise(&[(VmId(5), learnt())]).unwrap();
         assert_eq!(migrated.relatives(&[]), Ok(vec![]));
     }
 }
@@ -256,7 +244,7 @@ fn a_lock_is_waited_for_as_long_as_agreed_and_a_commit_for_no_disk() {
 fn where_the_files_beside_it_cannot_be_made_the_file_itself_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("history.db");
-    SqliteStore::open(&file, Duration::ZERO).unwrap().revise(&[(VmId(5), learnt(&[1], None))]).unwrap();
+    SqliteStore::open(&file, Duration::ZERO).unwrap().revise(&[(VmId(5), learnt())]).unwrap();
     std::fs::create_dir(folder.path().join("history.db-shm")).unwrap();
     let mut store = SqliteStore::open_read_only(&file, Duration::ZERO).unwrap();
     assert_eq!(store.known(), Ok(vec![VmId(5)]));
