@@ -1,10 +1,9 @@
 //! What is kept in a file comes back, and what is forgotten does not.
 
 use super::*;
-use crate::demand::memory::Memory;
-use crate::demand::mix;
 use crate::history::{Claim, Collecting, Described, Known, LEASE, Learnt, Placing, Sent, Training};
-use crate::model::history::{Attempts, Placement};
+use crate::model::demand::Usage;
+use crate::model::history::{Attempts, Estimate, Placement, Usual};
 use crate::model::ids::HostId;
 use crate::model::sketch::Sketch;
 
@@ -13,7 +12,17 @@ fn store() -> SqliteStore {
 }
 
 fn learnt() -> Learnt {
-    let estimate = mix::unfitted(&Memory::new().traits());
+    let estimate = Estimate {
+        level: Usage::default(),
+        peak: Usage::default(),
+        usual: Usual::default(),
+        cpu_deviation: 0.0,
+        sketch: Sketch::default(),
+        trust: 1.0,
+        class: None,
+        samples: 1,
+        last_at: 0,
+    };
     Learnt { estimate, vectors: Vec::new(), state: vec![1] }
 }
 
