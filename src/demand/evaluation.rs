@@ -563,8 +563,8 @@ mod tests {
             (0..ROWS).map(|at| row(at, horizon, peak, Resource::Cpu)).collect()
         };
         let expected = |rows: [f32; ROWS], used: f32| rows.map(|estimated| vec![(estimated, used)]);
-        // after nine hours the own history is trusted for three quarters, and its class for the rest
-        let (level, peak) = (0.75 * 40.0 + 0.25 * 7.0, 0.75 * 40.0 + 0.25 * 8.0);
+        // after nine hours the own history is trusted but for 7 %, which are its class
+        let (level, peak) = (37.69, 37.76);
         let near = [100.0, 30.0, 20.0, 25.0, 100.0, 20.0, 3.0, 7.0, 11.0, 12.0, 13.0, 14.0, level];
         assert_eq!(cpu(0, false), expected(near, 50.0));
         let high = [100.0, 31.0, 21.0, 26.0, 100.0, 21.0, 4.0, 8.0, 12.0, 13.0, 14.0, 15.0, peak];
@@ -598,10 +598,10 @@ mod tests {
         score_young(&mut evaluation.young, &found(), all);
         let pairs = |row: usize, span: usize| evaluation.young[row * SPANS.len() + span].pairs.clone();
         let of_span = |span: usize| -> Vec<Vec<(f32, f32)>> { (0..YOUNG.len()).map(|row| pairs(row, span)).collect() };
-        let expected = [40.0, 7.0, 25.0, 31.75].map(|estimated| vec![(estimated, 50.0)]);
+        let expected = [40.0, 7.0, 25.0, 37.69].map(|estimated| vec![(estimated, 50.0)]);
         assert_eq!(of_span(3), expected);
         // without a window relatives have what the class had
-        let alone = [vec![(40.0, 50.0)], vec![], vec![(25.0, 50.0)], vec![(36.25, 50.0)]];
+        let alone = [vec![(40.0, 50.0)], vec![], vec![(25.0, 50.0)], vec![(38.95, 50.0)]];
         assert_eq!(of_span(0), alone);
         assert!([1, 2, 4, 5].iter().all(|span| of_span(*span).iter().all(Vec::is_empty)));
         // of one that is asked for by row and length

@@ -2,9 +2,10 @@
 //! sample of the VM, blended with oned's forecast as far as the operator trusts it.
 //!
 //! A host uses what its VMs use, and what its fresh sample shows beyond those that ran there
-//! when it was taken: that is overhead, which no migration takes away.
+//! when it was taken: that is overhead, which no migration takes away. What VMs do for a moment
+//! is none.
 
-use super::observed;
+use super::observed::{self, UNUSUAL};
 use crate::model::demand::{Basis, Demand, Demands, HostUse, Source, Usage};
 use crate::model::history::Recall;
 use crate::model::ids::{HostId, VmId};
@@ -99,9 +100,13 @@ fn host_use(host: &Host, residents: &Residents, used: &HashMap<VmId, Demand>, me
     let unknown = host.vms.iter().any(|vm| !residents.here.contains(vm));
     let (beyond_cpu, beyond_memory, basis) = match measured {
         Some((cpu, memory)) => {
-            let then = residents.shown.iter().filter_map(|vm| used.get(vm)).map(Demand::planned);
-            let (then_cpu, then_memory) = then.fold((0.0, 0.0), |sum, one| (sum.0 + one.cpu, sum.1 + one.memory));
-            ((cpu - then_cpu).max(0.0), (memory - then_memory).max(0.0), Basis::Monitoring)
+            let then = || residents.shown.iter().filter_map(|vm| used.get(vm));
+            let (then_cpu, then_memory) =
+                then().map(Demand::planned).fold((0.0, 0.0), |sum, one| (sum.0 + one.cpu, sum.1 + one.memory));
+            let mut deviates = Spread::default();
+            then().for_each(|demand| deviates += demand.spread());
+            let beyond = Some(cpu - then_cpu).filter(|beyond| *beyond > UNUSUAL * deviates.deviation());
+            (beyond.unwrap_or(0.0), (memory - then_memory).max(0.0), Basis::Monitoring)
         }
         None if unknown => {
             let (cpu, memory) = (host.cpu_allocated.0 as f64, host.memory_allocated.0 as f64);

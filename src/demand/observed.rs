@@ -63,7 +63,7 @@ struct Typical {
 /// Only a sample that is this many deviations above what the VMs of a host are expected to use shows
 /// something that is not theirs: once in a hundred times they do that themselves. What they do for a
 /// moment is no reason to send the next VM elsewhere.
-const UNUSUAL: f64 = 2.33;
+pub(super) const UNUSUAL: f64 = 2.33;
 
 /// Young VMs are the latest of all, so many per host.
 const YOUNG: usize = 8;

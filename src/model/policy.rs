@@ -139,7 +139,7 @@ pub struct Optimize {
     pub weights: Option<Weights>,
     /// Share of forecasts in what VMs will use, 0 to 1; the rest is what they use.
     pub predictive: f64,
-    /// A migration of average cost must lower the larger D of its two hosts by this.
+    /// A migration must be worth this much D: as two hosts that come so much nearer to the mean.
     pub minimum_gain: f64,
     /// Pinned VMs and VMs with PCI devices may be moved.
     pub move_pinned: bool,

@@ -62,8 +62,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "optimize.minimum_gain",
         default: "0.02",
-        help: "A migration must lower the larger D of the hosts that it concerns by this much, times what\n\
-               it costs (1 for a VM of average memory); else nothing moves. From 0 to 1.\n\
+        help: "A migration must be worth this much D, as much as two hosts that come so much nearer to the\n\
+               mean; else nothing moves. From 0 to 1.\n\
                ONE_DRS/MINIMUM_GAIN goes over it.",
         set: |s, text| {
             number(text, 1.0).map(|value| s.policy.optimize.minimum_gain = value).ok_or("a number from 0 to 1")

@@ -19,6 +19,11 @@ use crate::placement::score::space::Space;
 use crate::placement::work::{Stop, Work};
 use std::collections::HashMap;
 
+/// A tenth of what a migration costs is what it copies, the rest is that there is one: of two that relieve alike the
+/// smaller VM goes. With half of it, many small VMs went in place of one large one: over days of 16 hosts whose VMs
+/// come and go a fifth more migrations, for hosts that were no more even.
+const COPIED: f64 = 0.1;
+
 /// All that migrations depend on, besides the policy.
 #[derive(Clone, Copy, Debug)]
 pub struct MigrationInput<'a> {
@@ -103,8 +108,7 @@ impl<'a> Scene<'a> {
             (0..context.snapshot.candidates.len()).map(|request| volume(context, request)).collect();
         let movable = || units.iter().flatten();
         let mean = movable().map(|&member| volumes[member]).sum::<f64>() / movable().count().max(1) as f64;
-        // half of what a migration costs is that there is one
-        let cost = |member: &usize| 0.5 + 0.5 * volumes[*member] / mean.max(1.0);
+        let cost = |member: &usize| 1.0 - COPIED + COPIED * volumes[*member] / mean.max(1.0);
         let mean_host = MeanHost::of(context.snapshot);
         let unrest = Unrest::of(context.snapshot);
         let mut unit_of = vec![None; context.snapshot.candidates.len()];
@@ -114,7 +118,7 @@ impl<'a> Scene<'a> {
             let cost: f64 = members.iter().map(cost).sum();
             let reluctance = members.iter().map(|&member| unrest.reluctance(context.vm(member)));
             let reluctance = reluctance.fold(1.0, f64::max);
-            let price = context.policy.optimize.minimum_gain * cost * reluctance;
+            let price = context.policy.optimize.minimum_gain * members.len() as f64 * reluctance;
             found.push(Unit { cost, price, ..Unit::new(context, members, mean_host) });
         }
         let home = |unit: &Unit| {
@@ -229,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn half_of_what_a_migration_costs_is_what_it_copies() {
+    fn a_tenth_of_what_a_migration_costs_is_what_it_copies_and_all_have_to_be_worth_the_same() {
         // memory in use of two VMs, MiB, and what moving each costs
-        for (memory, expected) in [([3.0, 1.0], [1.25, 0.75]), ([0.5, 0.5], [0.75, 0.75]), ([2.0, 2.0], [1.0, 1.0])] {
+        for (memory, expected) in [([3.0, 1.0], [1.05, 0.95]), ([0.5, 0.5], [0.95, 0.95]), ([2.0, 2.0], [1.0, 1.0])] {
             let mut asked = cloud(&[8, 8]);
             let vms = [(); 2].map(|()| run(&mut asked, 1, 0, &[0, 1]));
             let mut all = demands(&asked);
@@ -243,7 +247,7 @@ mod tests {
             look(&asked, &all, &optimize, Purpose::Optimize, |scene| {
                 for (unit, expected) in scene.units.iter().zip(expected) {
                     assert!((unit.cost - expected).abs() < 1e-12, "{}", unit.cost);
-                    assert!((unit.price - 0.5 * expected).abs() < 1e-12, "{}", unit.price);
+                    assert_eq!(unit.price, 0.5);
                 }
                 assert_eq!(scene.unit_of, [Some(0), Some(1)]);
             });

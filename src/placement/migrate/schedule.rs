@@ -222,7 +222,7 @@ impl Planning<'_> {
                 }
                 let before = [from, to].map(|host| self.state.load().badness(host));
                 let after = [self.state.badness_without(one.unit, from), self.state.badness_with(one.unit, to)];
-                let gain = objective::gain(&before, &after);
+                let gain = objective::relief(&before, &after);
                 let pays = objective::pays(&before, &after, self.scene.unit(one.unit).price)
                     && best.is_none_or(|(known, _, _)| gain > known);
                 // as things stand, so that the next round gets on

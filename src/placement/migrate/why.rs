@@ -126,7 +126,7 @@ fn gain(state: &State<'_>, unit: usize, from: Option<usize>, to: usize) -> Gain 
     Gain {
         before: worst(before),
         after: worst(after),
-        gain: objective::gain(&before, &after),
+        gain: objective::relief(&before, &after),
         price,
         pays: objective::pays(&before, &after, price),
     }

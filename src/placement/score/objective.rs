@@ -34,8 +34,7 @@ impl Standing {
     /// Of the distances of all hosts.
     #[must_use]
     pub fn new(scores: &[f64]) -> Self {
-        let largest = scores.iter().copied().fold(0.0, f64::max);
-        Self { hosts: scores.len(), largest, unevenness: unevenness(scores) }
+        Self { hosts: scores.len(), largest: largest(scores), unevenness: unevenness(scores) }
     }
 
     /// The largest distance; 0 without hosts.
@@ -81,19 +80,45 @@ pub fn gain(before: &[f64], after: &[f64]) -> f64 {
     worst(before) - worst(after)
 }
 
+/// What a change of the scores of some hosts is worth, as a distance: as much as two hosts that come from so far to
+/// the mean; below 0 where they go away from it.
+///
+/// ```text
+/// relief = (sum before^2 - sum after^2) / (2 max before)
+/// ```
+///
+/// A migration that relieves two hosts at once is worth more than one that relieves the worst alone. Over days of 16
+/// hosts whose VMs come and go the same evenness takes fewer migrations than by what the worst gains, and than by the
+/// root of the squares, by which bad hosts are worth many small ones.
+#[must_use]
+pub fn relief(before: &[f64], after: &[f64]) -> f64 {
+    let largest = largest(before);
+    if largest > 0.0 { (squares(before) - squares(after)) / (2.0 * largest) } else { 0.0 }
+}
+
+fn largest(scores: &[f64]) -> f64 {
+    scores.iter().copied().fold(0.0, f64::max)
+}
+
+/// A score below zero counts as what it takes off.
+fn squares(scores: &[f64]) -> f64 {
+    scores.iter().map(|score| score * score.abs()).sum()
+}
+
 /// Whether a change of the scores of some hosts pays: they become less uneven by enough, and
-/// the worst of them gains more than the `price` (0 for VMs that do not run yet).
+/// the relief is more than the `price` (0 for VMs that do not run yet).
 #[must_use]
 pub fn pays(before: &[f64], after: &[f64], price: f64) -> bool {
     let whole = unevenness(before);
     whole - unevenness(after) > LEAST_GAIN * whole.abs() + NOTHING
-        && (price <= 0.0 || gain(before, after) > price + SAME)
+        && (price <= 0.0 || relief(before, after) > price + SAME)
 }
 
 /// What scores of some hosts leave to changes, worked out once for many of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Hope {
     largest: f64,
+    squares: f64,
     /// A cube of this or more is no improvement.
     most: f64,
 }
@@ -102,15 +127,23 @@ impl Hope {
     /// Of the scores of the hosts that changes touch.
     #[must_use]
     pub fn of(before: &[f64]) -> Self {
-        let largest = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Self { largest, most: (1.0 - LEAST_GAIN) * unevenness(before) }
+        let most = (1.0 - LEAST_GAIN) * unevenness(before);
+        Self { largest: largest(before), squares: squares(before), most }
+    }
+
+    /// From which score of one host on no change with such a `price` pays, whatever becomes of the other hosts.
+    /// Where scores are below zero nobody knows.
+    #[must_use]
+    pub fn limit(&self, price: f64) -> f64 {
+        let least = 2.0 * (price + SAME) * self.largest;
+        if price > 0.0 { (self.squares - least).max(0.0).sqrt() } else { f64::INFINITY }
     }
 
     /// Whether one score leaves no way for a change with such a `price` to pay, whatever becomes of the other
     /// hosts.
     #[must_use]
     pub fn cannot_pay(&self, after: f64, price: f64) -> bool {
-        price > 0.0 && self.largest - after <= price + SAME || cube(after) >= self.most
+        price > 0.0 && after >= self.limit(price) || cube(after) >= self.most
     }
 }
 
@@ -150,8 +183,11 @@ mod tests {
         for (before, after, price, expected) in [
             ([0.5, 0.1], [0.4, 0.2], 0.0, true),
             ([0.5, 0.1], [0.496, 0.1], 0.0, false),
-            ([0.5, 0.0], [0.47, 0.0], 0.02, true),
-            ([0.5, 0.0], [0.485, 0.0], 0.02, false),
+            ([0.5, 0.0], [0.47, 0.0], 0.029, true),
+            ([0.5, 0.0], [0.47, 0.0], 0.03, false),
+            // both hosts gain, or the other loses what one gains
+            ([0.1, 0.1], [0.05, 0.05], 0.07, true),
+            ([0.1, 0.0], [0.05, 0.05], 0.03, false),
             ([0.0, 0.0], [0.0, 0.0], 0.0, false),
             ([0.1, -0.1], [0.1, -0.2], 0.0, true),
         ] {
@@ -159,7 +195,26 @@ mod tests {
         }
         let hope = Hope::of(&[0.3, 0.4]);
         assert!(hope.cannot_pay(0.45, 0.0) && !hope.cannot_pay(0.4, 0.0));
-        assert!(hope.cannot_pay(0.35, 0.06) && !hope.cannot_pay(0.35, 0.04));
+        assert!(hope.cannot_pay(0.35, 0.16) && !hope.cannot_pay(0.35, 0.15));
+    }
+
+    #[test]
+    fn relief_is_the_way_of_two_hosts_to_the_mean() {
+        for (before, after, expected) in [
+            (&[0.5, 0.5][..], &[0.0, 0.0][..], 0.5),
+            (&[0.5, 0.0], &[0.5, 0.5], -0.25),
+            (&[0.5, 0.25], &[0.25, 0.5], 0.0),
+            (&[0.5, 0.0], &[0.0, 0.0], 0.25),
+            (&[1.0, 0.5, 0.5], &[0.5, 0.5, 0.0], 0.5),
+            // what is below zero is taken off, and who is there already needs no relief
+            (&[0.5, -0.5], &[0.5, -0.5], 0.0),
+            (&[0.5, 0.0], &[0.5, -0.5], 0.25),
+            (&[0.0], &[-0.5], 0.0),
+            (&[], &[], 0.0),
+        ] {
+            let found = relief(before, after);
+            assert!((found - expected).abs() < 1e-12, "{before:?} {after:?}: {found}");
+        }
     }
 
     #[test]
@@ -202,15 +257,18 @@ mod tests {
 
     #[test]
     fn what_is_just_a_price_or_a_share_does_not_pay() {
-        // exact in binary: half of a distance less what the price wants
-        let left = 0.5 - (0.25 + SAME);
+        // what is left of a half when an eighth is the relief, and a little more
+        let half = |relief: f64| (0.25 - relief).sqrt();
+        let (just, more) = (half(0.125), half(0.125 + 3.0 * SAME));
         for (before, after, price, expected) in [
             (&[0.0][..], &[-SAME][..], 0.0, false),
             (&[0.0], &[-2.0 * SAME], 0.0, true),
             (&[0.5, 0.5], &[0.5, 0.25], 0.0, true),
-            (&[0.5, 0.5], &[0.5, 0.25], 0.01, false),
-            (&[0.5], &[left], 0.25, false),
-            (&[0.5], &[left - SAME], 0.25, true),
+            // one of the worst comes nearer, though the other stays
+            (&[0.5, 0.5], &[0.5, 0.25], 0.18, true),
+            (&[0.5, 0.5], &[0.5, 0.25], 0.1875, false),
+            (&[0.5], &[just], 0.125, false),
+            (&[0.5], &[more], 0.125, true),
             // 6 % of the third power
             (&[1.0], &[0.98], 0.0, false),
             (&[1.0], &[0.979], 0.0, true),
@@ -218,9 +276,10 @@ mod tests {
             assert_eq!(pays(before, after, price), expected, "{before:?} {after:?} {price}");
         }
         let hope = Hope::of(&[0.5, -1.0, 0.25]);
-        assert_eq!((hope.largest, hope.most), (0.5, 0.94 * -0.859_375));
-        assert!(Hope::of(&[0.5]).cannot_pay(left, 0.25) && !Hope::of(&[0.5]).cannot_pay(left - SAME, 0.25));
-        let hope = Hope { largest: 1.0, most: 0.125 };
+        assert_eq!((hope.largest, hope.squares, hope.most), (0.5, -0.6875, 0.94 * -0.859_375));
+        assert!(Hope::of(&[0.5]).cannot_pay(just, 0.125) && !Hope::of(&[0.5]).cannot_pay(more, 0.125));
+        assert_eq!((Hope::of(&[0.5, 0.5]).limit(0.0), Hope::of(&[0.5]).limit(0.25)), (f64::INFINITY, 0.0));
+        let hope = Hope { largest: 1.0, squares: 1.0, most: 0.125 };
         assert!(hope.cannot_pay(0.5, 0.0) && !hope.cannot_pay(0.499, 0.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Change, Piece, Rules, Search};
 use crate::placement::score::load::SAME;
-use crate::placement::score::objective::{Hope, gain, is_worse, pays, same};
+use crate::placement::score::objective::{Hope, gain, is_worse, pays, relief, same};
 
 /// This many of the best changes are tried against the rules: where they are tight, the first
 /// ones mostly fail.
@@ -14,8 +14,7 @@ const LOOK: usize = 3;
 /// Changes that would be an improvement, best first.
 #[derive(Default)]
 pub struct Candidates {
-    /// What the changes take off the worst of the scores for what they cost, negative, and the
-    /// changes.
+    /// By [`value`], and the changes.
     kept: Vec<(f64, Vec<Change>)>,
 }
 
@@ -42,9 +41,15 @@ impl Candidates {
     }
 }
 
-/// What changes take off the worst of the scores for what they cost; less is better.
+/// What changes are worth, negative: the relief for what they cost, or, where they cost nothing, what they take off
+/// the worst of the scores. Less is better.
 fn value(before: &[f64], after: &[f64], cost: f64) -> f64 {
-    -gain(before, after) / if cost > 0.0 { cost } else { 1.0 }
+    if cost > 0.0 { -relief(before, after) / cost } else { -gain(before, after) }
+}
+
+/// The best value of what takes a piece away from the first of two hosts, whatever becomes of the second.
+fn best_value(before: [f64; 2], without: f64, cost: f64) -> f64 {
+    value(&before, &[without, without.min(0.0)], cost)
 }
 
 impl<R: Rules> Search<'_, R> {
@@ -88,12 +93,13 @@ impl<R: Rules> Search<'_, R> {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
         let nobody = (None, f64::INFINITY);
+        let second = partners.iter().map(|&other| self.scores[other]).fold(0.0, f64::max);
         let leaving = self
             .leavers(host)
             .map(|piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
             // wherever it went, its host would be what it is without it; others have found better already
-            let most = out.map(|piece| value(&[self.scores[host]], &[without], self.pieces[piece].cost));
+            let most = out.map(|piece| best_value([self.scores[host], second], without, self.pieces[piece].cost));
             if !swaps && most.is_some_and(|most| candidates.are_better(most)) {
                 continue;
             }
@@ -124,8 +130,9 @@ impl<R: Rules> Search<'_, R> {
             if !self.may_go(change.piece, other) {
                 return 1;
             }
-            // nothing to gain with a price, whatever becomes of the other host
-            if price <= 0.0 || !hope.cannot_pay(without, price) {
+            // nothing to gain with a price, or less than others, whatever becomes of the other host
+            let hopeless = price > 0.0 && hope.cannot_pay(without, price);
+            if !hopeless && !candidates.are_better(best_value(before, without, cost)) {
                 let hopeless = |there| self.cannot_be_better(before, [without, there], price, host, other);
                 let there = self.load.changed(self.space, other, (None, more), hopeless);
                 let after = there.map(|there| [without, there]);

@@ -4,7 +4,7 @@
 use super::descent::Candidates;
 use super::{Change, Rules, Search};
 use crate::placement::score::load::SAME;
-use crate::placement::score::objective::pays;
+use crate::placement::score::objective::{Hope, pays};
 
 /// A bad host is combined with pairs among this many others at each end: all pairs of 100
 /// hosts would cost as much as all else.
@@ -65,11 +65,11 @@ impl<R: Rules> Search<'_, R> {
     /// may be empty, that pay and leave the first two hosts better than the worst is.
     fn chains(&self, [worst, second, third]: [usize; 3], candidates: &mut Candidates) -> usize {
         let before = [worst, second, third].map(|host| self.scores[host]);
-        let largest = before.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        let hope = Hope::of(&before);
         // a price that is known already is to be gained, whatever the other links add to it
         let limit_for = |pieces: [Option<usize>; 2]| {
             let price = self.price(pieces.into_iter().flatten());
-            (self.scores[worst] - SAME).min(if price > 0.0 { largest - price - SAME } else { f64::INFINITY })
+            (self.scores[worst] - SAME).min(if price > 0.0 { hope.limit(price) } else { f64::INFINITY })
         };
         let mut looks = 0;
         for out in self.leavers(worst).map(Some).chain([None]) {

@@ -10,7 +10,7 @@ use crate::model::sketch::Sketch;
 use crate::model::snapshot::Snapshot;
 use crate::placement::score::bound::lower_bound;
 use crate::placement::score::load::Load;
-use crate::placement::score::objective::Standing;
+use crate::placement::score::objective::{Standing, relief};
 use crate::placement::score::space::Space;
 use crate::placement::testing::host;
 use std::sync::Arc;

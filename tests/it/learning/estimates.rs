@@ -48,7 +48,8 @@ fn shares_by_length_are_found_and_straight_in_between() {
     };
     close(1800, false, 0.2, 0.0);
     close(2700, false, 0.3, 0.0);
-    close(900, false, 0.1, 0.0);
+    close(900, false, 0.194, 0.0);
+    close(150, false, 0.095, 0.0);
     close(9 * 3600, true, 0.5, 0.3);
     // the class is known before nine hours, and counts as then
     close(7 * 3600, true, 0.5, 0.3);

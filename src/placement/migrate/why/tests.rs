@@ -193,12 +193,12 @@ fn why_nothing_moves_is_told() {
         (
             two(&[1, 4, 2], &[]),
             Optimize { minimum_gain: 0.5, ..plain() },
-            "no migration gains enough: the best, VM 1 to host 1, h1, gains 0.375, and it has to gain 0.500",
+            "no migration gains enough: the best, VM 1 to host 1, h1, gains 0.429, and it has to gain 0.500",
         ),
         (
             two(&[1, 2, 4], &[]),
             Optimize { minimum_gain: 0.5, ..plain() },
-            "no migration gains enough: the best, VM 2 to host 1, h1, gains 0.375, and it has to gain 0.500",
+            "no migration gains enough: the best, VM 2 to host 1, h1, gains 0.429, and it has to gain 0.500",
         ),
         (offered(&[0]), plain(), "oned offers no VM any other host"),
         (
