@@ -131,19 +131,22 @@ impl Hope {
         Self { largest: largest(before), squares: squares(before), most }
     }
 
-    /// From which score of one host on no change with such a `price` pays, whatever becomes of the other hosts.
-    /// Where scores are below zero nobody knows.
+    /// The square of one score from which on no change with such a `price` pays, whatever becomes of the other hosts.
+    fn limit_squared(&self, price: f64) -> f64 {
+        if price > 0.0 { self.squares - 2.0 * (price + SAME) * self.largest } else { f64::INFINITY }
+    }
+
+    /// That score; 0 where nothing pays.
     #[must_use]
     pub fn limit(&self, price: f64) -> f64 {
-        let least = 2.0 * (price + SAME) * self.largest;
-        if price > 0.0 { (self.squares - least).max(0.0).sqrt() } else { f64::INFINITY }
+        self.limit_squared(price).max(0.0).sqrt()
     }
 
     /// Whether one score leaves no way for a change with such a `price` to pay, whatever becomes of the other
     /// hosts.
     #[must_use]
     pub fn cannot_pay(&self, after: f64, price: f64) -> bool {
-        price > 0.0 && after >= self.limit(price) || cube(after) >= self.most
+        after * after.abs() >= self.limit_squared(price) || cube(after) >= self.most
     }
 }
 

@@ -99,8 +99,13 @@ impl<R: Rules> Search<'_, R> {
             .map(|piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
             // wherever it went, its host would be what it is without it; others have found better already
-            let most = out.map(|piece| best_value([self.scores[host], second], without, self.pieces[piece].cost));
-            if !swaps && most.is_some_and(|most| candidates.are_better(most)) {
+            let hopeless = |piece: usize| {
+                let Piece { price, cost, .. } = self.pieces[piece];
+                let before = [self.scores[host], second];
+                candidates.are_better(best_value(before, without, cost))
+                    || price > 0.0 && Hope::of(&before).cannot_pay(without, price)
+            };
+            if !swaps && out.is_some_and(hopeless) {
                 continue;
             }
             for &other in partners {
