@@ -7,7 +7,7 @@ use crate::model::ids::{HostId, VmId};
 use crate::model::sample::VmIdentity;
 use crate::model::snapshot::Vm;
 use crate::model::units::{Cpu, Memory};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A look that began so long after an answer shows what became of it.
@@ -37,8 +37,8 @@ pub struct Booking {
 #[derive(Clone, Debug, Default)]
 pub struct Booked {
     by_vm: BTreeMap<VmId, Booking>,
-    /// Oldest first; entries that were replaced are passed over.
-    order: VecDeque<(Instant, VmId)>,
+    /// Oldest first.
+    order: BTreeSet<(Instant, VmId)>,
 }
 
 impl Booked {
@@ -46,8 +46,11 @@ impl Booked {
     pub fn add(&mut self, vm: &Vm, host: HostId, at: i64) {
         let instant = Instant::now();
         let Vm { id, cpu, memory, .. } = *vm;
-        self.by_vm.insert(id, Booking { host, cpu, memory, identity: vm.identity.clone(), at, instant });
-        self.order.push_back((instant, id));
+        let booking = Booking { host, cpu, memory, identity: vm.identity.clone(), at, instant };
+        if let Some(before) = self.by_vm.insert(id, booking) {
+            self.order.remove(&(before.instant, id));
+        }
+        self.order.insert((instant, id));
         while self.order.len() > MOST {
             self.drop_oldest();
         }
@@ -57,15 +60,13 @@ impl Booked {
     pub fn forget(&mut self, cloud: Option<&Cloud>) {
         let over =
             |instant: Instant| instant.elapsed() > FORGOTTEN || cloud.is_some_and(|cloud| cloud.at > instant + SHOWN);
-        while self.order.front().is_some_and(|(instant, _)| over(*instant)) {
+        while self.order.first().is_some_and(|(instant, _)| over(*instant)) {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((instant, vm)) = self.order.pop_front()
-            && self.by_vm.get(&vm).is_some_and(|booking| booking.instant == instant)
-        {
+        if let Some((_, vm)) = self.order.pop_first() {
             self.by_vm.remove(&vm);
         }
     }
@@ -110,6 +111,10 @@ mod tests {
             booked.add(&Vm::plain(VmId(vm % 30_000), Cpu(1), Memory(1)), HostId(1), 0);
         }
         assert_eq!((booked.by_vm.len(), booked.order.len()), (MOST, MOST));
+        // who is asked for again and again is kept once: each batch takes a copy of all
+        let mut again = Booked::default();
+        (0..9).for_each(|host| again.add(&Vm::plain(VmId(7), Cpu(1), Memory(1)), HostId(host), 0));
+        assert_eq!((again.by_vm.len(), again.order.len()), (1, 1));
     }
 
     #[test]
@@ -128,8 +133,10 @@ mod tests {
         for (vm, seconds) in [(1, 901), (2, 890)] {
             booked.add(&Vm::plain(VmId(vm), Cpu(1), Memory(1)), HostId(3), 0);
             let at = ago(seconds);
-            booked.by_vm.get_mut(&VmId(vm)).unwrap().instant = at;
-            booked.order.back_mut().unwrap().0 = at;
+            let booking = booked.by_vm.get_mut(&VmId(vm)).unwrap();
+            assert!(booked.order.remove(&(booking.instant, VmId(vm))));
+            booking.instant = at;
+            booked.order.insert((at, VmId(vm)));
         }
         booked.forget(None);
         assert_eq!(booked.iter().map(|(vm, _)| vm).collect::<Vec<_>>(), [VmId(2)]);
