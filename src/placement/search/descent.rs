@@ -22,7 +22,7 @@ impl Candidates {
     /// Remembers changes if they are among the best.
     pub fn offer(&mut self, before: &[f64], after: &[f64], cost: f64, changes: &[Change]) {
         let value = value(before, after, cost);
-        if self.are_better(value) {
+        if self.are_better(|| value) {
             return;
         }
         let at = self.kept.partition_point(|(known, _)| *known <= value);
@@ -31,8 +31,8 @@ impl Candidates {
     }
 
     /// Whether there are enough that are as good as this value, or better.
-    fn are_better(&self, value: f64) -> bool {
-        self.kept.len() >= TRIED && self.kept.last().is_some_and(|(last, _)| value >= *last)
+    fn are_better(&self, value: impl FnOnce() -> f64) -> bool {
+        self.kept.len() >= TRIED && self.kept.last().is_some_and(|(last, _)| value() >= *last)
     }
 
     /// Best first.
@@ -102,7 +102,7 @@ impl<R: Rules> Search<'_, R> {
             let hopeless = |piece: usize| {
                 let Piece { price, cost, .. } = self.pieces[piece];
                 let before = [self.scores[host], second];
-                candidates.are_better(best_value(before, without, cost))
+                candidates.are_better(|| best_value(before, without, cost))
                     || price > 0.0 && Hope::of(&before).cannot_pay(without, price)
             };
             if !swaps && out.is_some_and(hopeless) {
@@ -137,7 +137,7 @@ impl<R: Rules> Search<'_, R> {
             }
             // nothing to gain with a price, or less than others, whatever becomes of the other host
             let hopeless = price > 0.0 && hope.cannot_pay(without, price);
-            if !hopeless && !candidates.are_better(best_value(before, without, cost)) {
+            if !hopeless && !candidates.are_better(|| best_value(before, without, cost)) {
                 let hopeless = |there| self.cannot_be_better(before, [without, there], price, host, other);
                 let there = self.load.changed(self.space, other, (None, more), hopeless);
                 let after = there.map(|there| [without, there]);
