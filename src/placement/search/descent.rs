@@ -47,11 +47,6 @@ fn value(before: &[f64], after: &[f64], cost: f64) -> f64 {
     if cost > 0.0 { -relief(before, after) / cost } else { -gain(before, after) }
 }
 
-/// The best value of what takes a piece away from the first of two hosts, whatever becomes of the second.
-fn best_value(before: [f64; 2], without: f64, cost: f64) -> f64 {
-    value(&before, &[without, without.min(0.0)], cost)
-}
-
 impl<R: Rules> Search<'_, R> {
     /// Improves until no host can be relieved by a move or a swap, and the worst ones not
     /// by a chain either. False when work had to end.
@@ -93,27 +88,33 @@ impl<R: Rules> Search<'_, R> {
         let mut candidates = Candidates::default();
         let mut looks = partners.len() / 4;
         let nobody = (None, f64::INFINITY);
-        let second = partners.iter().map(|&other| self.scores[other]).fold(0.0, f64::max);
+        // by moves alone the worst partner comes first: after one that is hopeless all are
+        let mut sorted = if swaps { Vec::new() } else { partners.to_vec() };
+        sorted.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]).then(a.cmp(&b)));
+        let partners = if swaps { partners } else { &sorted };
         let leaving = self
             .leavers(host)
             .map(|piece| (Some(piece), self.load.badness_changed(self.space, host, Some(self.amount(piece)), None)));
         for (out, without) in leaving.chain([nobody]) {
-            // wherever it went, its host would be what it is without it; others have found better already
-            let hopeless = |piece: usize| {
-                let Piece { price, cost, .. } = self.pieces[piece];
-                let before = [self.scores[host], second];
-                candidates.are_better(|| best_value(before, without, cost))
-                    || price > 0.0 && Hope::of(&before).cannot_pay(without, price)
-            };
-            if !swaps && out.is_some_and(hopeless) {
-                continue;
-            }
             for &other in partners {
+                if !swaps && out.is_some_and(|piece| self.is_hopeless(piece, [host, other], without, &candidates)) {
+                    break;
+                }
                 looks += self.look(host, other, (out, without), swaps, &mut candidates);
             }
         }
         self.rules.go_on(looks * LOOK);
         candidates.into_changes().any(|changes| self.take(&changes))
+    }
+
+    /// Whether a piece that leaves the first of two hosts, whose score is then `without`, can neither pay nor be worth
+    /// more than others, whatever becomes of the second. So it is then of all hosts that are no worse than the second.
+    fn is_hopeless(&self, piece: usize, hosts: [usize; 2], without: f64, candidates: &Candidates) -> bool {
+        let Piece { price, cost, .. } = self.pieces[piece];
+        let before = hosts.map(|host| self.scores[host]);
+        // its host would be what it is without it
+        candidates.are_better(|| value(&before, &[without, without.min(0.0)], cost))
+            || price > 0.0 && Hope::of(&before).cannot_pay(without, price)
     }
 
     /// Considers what may pass between two hosts when `out` leaves the first.
@@ -135,9 +136,8 @@ impl<R: Rules> Search<'_, R> {
             if !self.may_go(change.piece, other) {
                 return 1;
             }
-            // nothing to gain with a price, or less than others, whatever becomes of the other host
-            let hopeless = price > 0.0 && hope.cannot_pay(without, price);
-            if !hopeless && !candidates.are_better(|| best_value(before, without, cost)) {
+            // nothing to gain with a price, whatever becomes of the other host
+            if price <= 0.0 || !hope.cannot_pay(without, price) {
                 let hopeless = |there| self.cannot_be_better(before, [without, there], price, host, other);
                 let there = self.load.changed(self.space, other, (None, more), hopeless);
                 let after = there.map(|there| [without, there]);
