@@ -112,7 +112,7 @@ fn others(scene: &Scene<'_>, unit: usize, from: Option<usize>) -> impl Iterator<
     scene.unit(unit).hosts.iter().map(|&host| host as usize).filter(move |host| Some(*host) != from)
 }
 
-/// What a unit would take off the worse of two hosts.
+/// What a migration of a unit would be worth to its two hosts.
 fn gain(state: &State<'_>, unit: usize, from: Option<usize>, to: usize) -> Gain {
     let scene = state.scene();
     let load = state.load();
@@ -178,6 +178,13 @@ fn stays(state: &State<'_>, migrated: &Migrated, unit: usize, looks: &[Look]) ->
 
 /// What to say where no other host is better by enough.
 fn no_gain(gain: &Gain, label: &str) -> String {
+    if gain.gain <= 0.0 && gain.after < gain.before {
+        return format!(
+            "is best where it is: {label}, the next best, would lose more than its own host gains (larger D of the two {:.3} \
+             instead of {:.3})",
+            gain.after, gain.before
+        );
+    }
     if gain.gain <= 0.0 {
         return format!(
             "is best where it is: on {label}, the next best, D would be {:.3} instead of {:.3}",
@@ -190,7 +197,7 @@ fn no_gain(gain: &Gain, label: &str) -> String {
             gain.gain, gain.price
         );
     }
-    format!("gains too little: {:.3} on {label}, less than 1 % of the distance", gain.gain)
+    format!("gains too little: {:.3} on {label}, less than 2 % of the distance", gain.gain)
 }
 
 /// The tightest limit on migrations, by its name.

@@ -267,11 +267,17 @@ fn a_vm_that_is_not_the_optimizers_is_told_as_such() {
 fn what_gains_too_little_is_told_with_the_number_that_it_would_need() {
     let gain = |gain: f64, price: f64| Gain { before: 0.5, after: 0.25, gain, price, pays: false };
     for (of, text) in [
-        (gain(0.0, 0.1), "is best where it is: on X, the next best, D would be 0.250 instead of 0.500"),
-        (gain(-0.1, 0.1), "is best where it is: on X, the next best, D would be 0.250 instead of 0.500"),
+        (
+            Gain { before: 0.25, after: 0.5, ..gain(-0.1, 0.1) },
+            "is best where it is: on X, the next best, D would be 0.500 instead of 0.250",
+        ),
+        (
+            gain(0.0, 0.1),
+            "is best where it is: X, the next best, would lose more than its own host gains (larger D of the two 0.250 instead of 0.500)",
+        ),
         (gain(0.05, 0.1), "gains too little: 0.050 on X, and its migration has to gain 0.100"),
         (gain(0.1, 0.1), "gains too little: 0.100 on X, and its migration has to gain 0.100"),
-        (gain(0.2, 0.1), "gains too little: 0.200 on X, less than 1 % of the distance"),
+        (gain(0.2, 0.1), "gains too little: 0.200 on X, less than 2 % of the distance"),
     ] {
         assert_eq!(no_gain(&of, "X"), text);
     }
